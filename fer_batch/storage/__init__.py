@@ -1,0 +1,1 @@
+"""Object storage: table schemas, Parquet files, markers and plans."""

@@ -1,0 +1,210 @@
+"""The Arrow schemas of every table: the one source that writers, readers and `schemas/` follow.
+
+`dataset`, `model` and `explain` are hive partitions (`dataset=<d>/model=<name>-<hash8>/explain=<method>-<hash8>/`;
+`annotations` has `dataset=` alone), so they are columns to every SQL engine and are not stored in the files.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
+_FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
+_MAP = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
+_REQUIRED = {"sequence_id", "frame_index", "target", "status", "run_id", "stage_index"}
+
+
+def _schema(about: str, *columns: tuple[str, pa.DataType, str] | tuple[str, pa.DataType]) -> pa.Schema:
+    fields = []
+    for name, dtype, *doc in columns:
+        metadata = {"comment": doc[0]} if doc else None
+        fields.append(pa.field(name, dtype, nullable=name not in _REQUIRED, metadata=metadata))
+    return pa.schema(fields, metadata={"comment": about, "schema_version": str(SCHEMA_VERSION)})
+
+
+_MAP_DOC = "row-major map divided by scale; R = relevance * scale"
+
+SCHEMAS = MappingProxyType(
+    {
+        "sequences": _schema(
+            "One input: a video, an image sequence or a still.",
+            ("sequence_id", _STR, "path relative to the source root"),
+            ("subject_id", _STR),
+            ("uri", _STR),
+            ("kind", _STR, "video, image_sequence, still"),
+            ("emotion", _STR),
+            ("fps", _F64),
+            ("n_declared", _I64, "frames the container claims"),
+            ("n_decoded", _I64, "frames that were decoded before sampling"),
+            ("n_frames", _I64, "frames that have rows, after sampling"),
+            ("status", _STR, "done, failed, skipped"),
+            ("reason", _STR),
+            ("unit_id", _STR),
+            ("run_id", _STR),
+        ),
+        "frames": _schema(
+            "One sampled frame.",
+            ("sequence_id", _STR),
+            ("frame_index", _I64, "0-based in true decode order, before sampling"),
+            ("source_frame", _I64, "number in the file name of a numbered image"),
+            ("timestamp_ns", _I64, "from the first frame"),
+            ("status", _STR, "ok, no_face, face_too_small, decode_error"),
+            ("reason", _STR),
+            ("track_id", _I32),
+            ("face_box", _FLOATS, "left, top, right, bottom in displayed source pixels"),
+            ("crop_matrix", _DOUBLES, "2x3 row-major, source to crop, pixel centres at integers"),
+            ("landmarks", _FLOATS, "x0, y0 .. x67, y67 in crop pixels"),
+        ),
+        "annotations": _schema(
+            "One ground-truth label of one frame.",
+            ("sequence_id", _STR),
+            ("frame_index", _I64),
+            ("target", _STR),
+            ("intensity", _F32),
+            ("occurrence", _BOOL, "NULL where the annotation does not say"),
+        ),
+        "detections": _schema(
+            "One (ok frame, target).",
+            ("sequence_id", _STR),
+            ("frame_index", _I64),
+            ("target", _STR),
+            ("logit", _F32),
+            ("probability", _F32),
+            ("active", _BOOL),
+            ("cluster", _STR, "letter of the cluster of this frame's map, NULL where inactive or undefined"),
+            ("mu", _F32, "share of the positive relevance inside the target's region"),
+            ("region_share", _F32, "share of the crop that the region covers: the chance level of mu"),
+            ("regions_version", _STR),
+            ("conservation", _F32, "sum of the map over the logit, for LRP"),
+        ),
+        "relevance": _schema(
+            "One explained (frame, target).",
+            ("sequence_id", _STR),
+            ("frame_index", _I64),
+            ("target", _STR),
+            ("height", _I32),
+            ("width", _I32),
+            ("scale", _F32, "max |R|"),
+            ("relevance", _FLOATS, _MAP_DOC),
+        ),
+        "prototypes": _schema(
+            "One cluster of one target of one sequence.",
+            ("sequence_id", _STR),
+            ("target", _STR),
+            ("cluster", _STR),
+            ("n_frames", _I64),
+            ("first_frame", _I64),
+            ("exemplar_frame", _I64, "the member nearest to the mean map"),
+            ("exemplar_jpeg", pa.binary(), "its face crop, where faces are stored"),
+            *_MAP[:3],
+            ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
+            ("n_clusters", _I32),
+            ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
+            ("rule", _STR),
+            ("n_neighbors", _I32),
+            ("eigengap", _F64),
+            ("silhouette", _F64),
+            ("analysis_id", _STR),
+        ),
+        "class_prototypes": _schema(
+            "One cluster of a class over a whole dataset.",
+            ("target", _STR),
+            ("cluster", _STR),
+            ("n_frames", _I64),
+            ("exemplars", _STRINGS, "sequence_id#frame_index, nearest to the mean map first"),
+            *_MAP[:3],
+            ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
+            ("spectrum", _DOUBLES),
+            ("analysis_id", _STR),
+        ),
+        "stages": _schema(
+            "One stage: a maximal run of ok frames with one label set.",
+            ("sequence_id", _STR),
+            ("stage_index", _I32),
+            ("first_frame", _I64),
+            ("last_frame", _I64, "inclusive"),
+            ("n_frames", _I64),
+            ("n_missing_frames", _I64),
+            ("labels", _STRINGS, "AU02_A"),
+            ("text", _STR),
+        ),
+        "temporal_prototypes": _schema(
+            "One sequence's story.",
+            ("sequence_id", _STR),
+            ("subject_id", _STR),
+            ("emotion", _STR),
+            ("text", _STR, "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)"),
+            ("cooccurrence_text", _STR, "the same without letters"),
+            ("prototype_id", _STR, "first 16 hex digits of sha256(text)"),
+            ("cooccurrence_id", _STR),
+            ("n_frames", _I64, "ok frames"),
+            ("n_stages", _I64),
+            ("n_distinct_stages", _I64),
+            ("reduction", _F64, "1 - n_stages / n_frames"),
+            ("n_missing_frames", _I64),
+            ("analysis_id", _STR),
+        ),
+        "patterns": _schema(
+            "One mined sub-sequence of stages.",
+            ("group", _STR),
+            ("pattern", _STR),
+            ("length", _I32),
+            ("kind", _STR, "contiguous, gapped"),
+            ("support", _I64),
+            ("lift", _F64),
+            ("p_value", _F64),
+            ("q_value", _F64),
+            ("maximal", _BOOL),
+        ),
+        "evaluation": _schema(
+            "One figure.",
+            ("target", _STR),
+            ("metric", _STR),
+            ("value", _F64),
+            ("n", _I64),
+            ("baseline", _F64),
+            ("group", _STR, "class or emotion"),
+            ("layer", _STR),
+            ("split", _STR),
+            ("fold", _I32),
+            ("trained_on", _STR),
+            ("regions_version", _STR),
+        ),
+        "training": _schema(
+            "One metric of one epoch of one fold.",
+            ("recipe", _STR),
+            ("fold", _I32),
+            ("epoch", _I32),
+            ("split", _STR),
+            ("metric", _STR),
+            ("value", _F64),
+        ),
+        "heatmaps": _schema(
+            "One aggregated map.",
+            ("group", _STR),
+            ("method", _STR),
+            ("n", _I64),
+            *_MAP[:3],
+            ("relevance", _FLOATS, _MAP_DOC),
+        ),
+        "runs": _schema(
+            "One run.",
+            ("run_id", _STR),
+            ("started_at", pa.timestamp("us", tz="UTC")),
+            ("finished_at", pa.timestamp("us", tz="UTC")),
+            ("config", _STR, "the job as JSON"),
+            ("versions", _STR, "JSON"),
+            ("model_digest", _STR),
+            ("weights_license", _STR),
+            ("counts", _STR, "JSON: found, done, failed, skipped, already_done"),
+        ),
+    }
+)
+
+PARTITIONS = MappingProxyType(
+    {name: ("dataset",) if name == "annotations" else ("dataset", "model", "explain") for name in SCHEMAS}
+)

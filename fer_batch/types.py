@@ -1,0 +1,166 @@
+"""The values that pass between rooms; each verifies shape, dtype and order at birth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["video", "image_sequence", "still"]
+
+
+class InputError(ValueError):
+    """What the user asked for cannot be done; the message is one sentence for the user (exit code 1)."""
+
+
+class MediaError(ValueError):
+    """One input cannot be read; the message is the `reason` of its row (never stops a run)."""
+
+
+@dataclass(frozen=True)
+class SequenceRef:
+    """One input of a source, as its listing found it.
+
+    Attributes
+    ----------
+    sequence_id
+        Path relative to the source root, readable, unique within the dataset.
+    kind
+        What it is: a video file, a folder of numbered images, or a single image.
+    uri
+        Where it is, as fsspec understands it.
+    size, version
+        Bytes and etag or mtime_ns; an image sequence has the sum and a hash of its listing.
+    files
+        The frames of an image sequence in order, as URIs; empty for others.
+    subject_id, emotion
+        Ground truth known at listing time.
+    annotations_uri, landmarks_uri
+        CSV files of per-frame ground truth (`sources.sidecar`), where the source has them.
+    labels
+        Ground truth of a still: target to occurrence (1.0, 0.0) or intensity.
+    landmarks
+        `x0, y0 .. x67, y67` of a still in displayed source pixels, where its manifest has them.
+    sidecar_version
+        Size and version of the sidecar files together; part of the identity of the unit.
+    skip_reason
+        Set where the source deliberately does not process this input.
+    """
+
+    sequence_id: str
+    kind: Kind
+    uri: str
+    size: int
+    version: str
+    files: tuple[str, ...] = ()
+    subject_id: str | None = None
+    emotion: str | None = None
+    annotations_uri: str | None = None
+    landmarks_uri: str | None = None
+    labels: tuple[tuple[str, float], ...] = ()
+    landmarks: tuple[float, ...] = ()
+    sidecar_version: str = ""
+    skip_reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sequence_id or self.sequence_id.startswith("/"):
+            raise ValueError(f"sequence_id must be a relative path, got {self.sequence_id!r}")
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Explanations of M (frame, target) pairs.
+
+    Attributes
+    ----------
+    values : shape (M, h, w), float32, logit units
+        Signed maps, colour channels already summed (methods RV-1).
+    score : shape (M,)
+        The logit that was explained.
+    conservation : shape (M,)
+        Sum of the input relevance over the score (methods X-7), NaN where the method has no such law.
+    """
+
+    values: NDArray[np.float32]
+    score: NDArray[np.float32]
+    conservation: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        m = len(self.values)
+        if self.values.ndim != 3 or self.score.shape != (m,) or self.conservation.shape != (m,):
+            raise ValueError(
+                f"expected values (M, h, w), score (M,), conservation (M,); "
+                f"got {self.values.shape}, {self.score.shape}, {self.conservation.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Clusters of the maps of one target in one sequence (methods 9).
+
+    Attributes
+    ----------
+    labels : shape (n,), int64
+        Cluster of each map, numbered 0.. by first occurrence; -1 where the map is undefined (not finite, or all zero
+        while others are not).
+    eigenvalues : shape (e,), ascending
+        Spectrum of the normalised Laplacian over the defined maps (at most 32 values are kept).
+    rule, n_neighbors
+        How the number of clusters was chosen, and the k of the graph that was used.
+    eigengap, silhouette
+        Quality: gap after the chosen K, mean silhouette over the features; NaN for fewer than 2 clusters or maps.
+    """
+
+    labels: NDArray[np.int64]
+    eigenvalues: NDArray[np.float64]
+    rule: str
+    n_neighbors: int
+    eigengap: float = float("nan")
+    silhouette: float = float("nan")
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters, 0 where no map is defined."""
+        return int(self.labels.max(initial=-1)) + 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A maximal run of ok frames with one label set (methods TP-3).
+
+    Attributes
+    ----------
+    labels
+        `(("AU01", "A"), ("AU02", ""))`, sorted; an empty letter means active without a defined map.
+    first_frame, last_frame
+        Inclusive frame indices of the sequence.
+    n_frames, n_missing_frames
+        Ok frames in the run, and frames between first and last that are not ok.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    first_frame: int
+    last_frame: int
+    n_frames: int
+    n_missing_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the face of one frame is, and how its crop was cut.
+
+    Attributes
+    ----------
+    face_box : (left, top, right, bottom)
+        In displayed source pixels.
+    crop_matrix : shape (2, 3)
+        Affine, source to crop, pixel centres at integers.
+    landmarks : shape (68, 2) or None
+        iBUG points in crop pixels.
+    """
+
+    face_box: tuple[float, float, float, float]
+    crop_matrix: NDArray[np.float64]
+    landmarks: NDArray[np.float32] | None = field(default=None)

@@ -1,0 +1,27 @@
+"""Fixtures every room may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real face media beside the checkout; tests that need it skip where it is absent."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real face media of ../shared/data, which is not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_oracles() -> Path:
+    """Outputs of independent implementations beside the checkout."""
+    folder = REPOSITORY.parent / "shared" / "oracles"
+    if not folder.is_dir():
+        pytest.skip("needs the oracle outputs of ../shared/oracles, which are not part of the repository")
+    return folder
