@@ -1,0 +1,1 @@
+"""Where inputs come from: listings of folders and manifests, and their ground truth."""

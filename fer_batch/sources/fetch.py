@@ -1,0 +1,92 @@
+"""Bytes and local copies of inputs, with the input's faults told from the store's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from fsspec.core import url_to_fs
+
+from fer_batch.storage.store import has_scheme
+from fer_batch.types import MediaError
+
+T = TypeVar("T")
+ATTEMPTS = 3
+
+
+class StoreFault(RuntimeError):
+    """The store did not answer; says nothing about the input, so it is never committed as failed."""
+
+
+def _patiently(action: Callable[[], T], uri: str) -> T:
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except FileNotFoundError as error:
+            raise MediaError("the file is not there (it vanished after it was listed, or the manifest is wrong)") from (
+                error
+            )
+        except PermissionError as error:
+            raise MediaError("the file may not be read: permission denied") from error
+        except IsADirectoryError as error:
+            raise MediaError("expected a file, found a folder") from error
+        except Exception as error:
+            if attempt == ATTEMPTS - 1:
+                raise StoreFault(f"reading {uri} failed {ATTEMPTS} times: {error}") from error
+            time.sleep(0.5 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def read_bytes(uri: str) -> bytes:
+    """Content of an input or a sidecar.
+
+    Raises
+    ------
+    MediaError
+        If it is not there or may not be read.
+    StoreFault
+        If the store fails repeatedly.
+    """
+
+    def action() -> bytes:
+        fs, path = url_to_fs(uri)
+        return fs.cat_file(path)
+
+    return _patiently(action, uri)
+
+
+@contextlib.contextmanager
+def local_file(uri: str) -> Iterator[str]:
+    """Local path of an input: itself where it is local, else a temporary copy that goes afterwards.
+
+    Raises
+    ------
+    MediaError, StoreFault
+        As `read_bytes`.
+    """
+    if not has_scheme(uri):
+
+        def probe() -> None:
+            with open(uri, "rb"):
+                pass
+
+        _patiently(probe, uri)
+        yield uri
+        return
+    handle, path = tempfile.mkstemp(suffix=os.path.splitext(uri)[1], prefix="fer_batch-")
+    os.close(handle)
+    try:
+
+        def action() -> None:
+            fs, remote = url_to_fs(uri)
+            fs.get_file(remote, path)
+
+        _patiently(action, uri)
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,179 @@
+"""What a source holds: one `SequenceRef` per video, image sequence or still, in the order of their ids.
+
+Beside a video `a.mp4`, `a.annotations.csv` and `a.landmarks.csv` are its ground truth (`sources.sidecar`); a
+`sequences.csv` at the root (`path,subject_id,emotion`) says who is seen and what they show.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import hashlib
+import io
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from fer_batch.registry import Registry
+from fer_batch.storage.store import Entry, Store
+from fer_batch.types import InputError, SequenceRef
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".ts", ".flv", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
+ANNOTATIONS, LANDMARKS, SEQUENCES = ".annotations.csv", ".landmarks.csv", "sequences.csv"
+
+Listing = Callable[[str, Sequence[str]], Iterator[SequenceRef]]
+FORMATS: Registry[Listing] = Registry("source format")
+
+
+def list_source(format: str, uri: str, pattern: Sequence[str] = ()) -> list[SequenceRef]:
+    """Every input of a source, sorted by `sequence_id`.
+
+    Parameters
+    ----------
+    format
+        A name of `FORMATS`.
+    uri
+        Folder, or file of a manifest; local or any fsspec URL.
+    pattern
+        Globs on the path below `uri` (`*.mp4`, `S0*/**`); none takes the format's usual file types.
+
+    Raises
+    ------
+    InputError
+        If the source does not exist, holds nothing of that format, or names one input twice.
+    """
+    found = sorted(FORMATS[format](uri, tuple(pattern)), key=lambda ref: ref.sequence_id)
+    for one, other in zip(found, found[1:], strict=False):
+        if one.sequence_id == other.sequence_id:
+            raise InputError(f"source {uri!r} names the input {one.sequence_id!r} twice; every input is named once")
+    return found
+
+
+def _entries(store: Store, uri: str) -> dict[str, Entry]:
+    if not store.exists():
+        raise InputError(f"source.uri {uri!r} does not exist; expected a folder of media")
+    entries = {entry.path: entry for entry in store.walk()}
+    if list(entries) == ["."]:
+        raise InputError(f"source.uri {uri!r} is a file; expected a folder of media")
+    return entries
+
+
+def _select(entries: Iterable[str], pattern: Sequence[str], suffixes: Sequence[str], uri: str, what: str) -> list[str]:
+    paths = list(entries)
+    if pattern:
+        # fnmatch's `*` crosses folders already; `**/` is what people write to say so
+        globs = [glob.replace("**/", "") if glob.startswith("**/") else glob for glob in pattern]
+        chosen = [path for path in paths if any(fnmatch.fnmatchcase(path, glob) for glob in globs)]
+    else:
+        chosen = [path for path in paths if path.lower().endswith(tuple(suffixes))]
+    if not chosen:
+        looked_for = ", ".join(pattern or [f"*{suffix}" for suffix in suffixes])
+        example = f", such as {paths[0]!r}" if paths else ""
+        raise InputError(f"no {what} in {uri!r}: looked for {looked_for} among {len(paths)} files{example}")
+    return chosen
+
+
+def _skip_reason(path: str) -> str | None:
+    return "macOS resource fork, not media" if posixpath.basename(path).startswith("._") else None
+
+
+def _people(store: Store, entries: dict[str, Entry]) -> dict[str, dict[str, str]]:
+    if SEQUENCES not in entries:
+        return {}
+    rows = csv.DictReader(io.StringIO(store.read_bytes(SEQUENCES).decode("utf-8-sig")))
+    if "path" not in (rows.fieldnames or ()):
+        raise InputError(
+            f"{store.url(SEQUENCES)}: expected the columns path, subject_id, emotion; got {rows.fieldnames}"
+        )
+    return {row["path"]: row for row in rows}
+
+
+@FORMATS.register("videos")
+def list_videos(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
+    """Video files anywhere below a folder."""
+    store = Store(uri)
+    entries = _entries(store, uri)
+    people = _people(store, entries)
+    for path in _select(entries, pattern, VIDEO_SUFFIXES, uri, "videos"):
+        stem = posixpath.splitext(path)[0]
+        sidecars = [entries[stem + suffix] for suffix in (ANNOTATIONS, LANDMARKS) if stem + suffix in entries]
+        person = people.get(path, {})
+        yield SequenceRef(
+            sequence_id=path,
+            kind="video",
+            uri=store.url(path),
+            size=entries[path].size,
+            version=entries[path].version,
+            subject_id=person.get("subject_id") or None,
+            emotion=person.get("emotion") or None,
+            annotations_uri=store.url(stem + ANNOTATIONS) if stem + ANNOTATIONS in entries else None,
+            landmarks_uri=store.url(stem + LANDMARKS) if stem + LANDMARKS in entries else None,
+            sidecar_version="+".join(f"{entry.size}:{entry.version}" for entry in sidecars),
+            skip_reason=_skip_reason(path),
+        )
+
+
+@FORMATS.register("images")
+def list_images(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
+    """Stills anywhere below a folder."""
+    store = Store(uri)
+    entries = _entries(store, uri)
+    people = _people(store, entries)
+    for path in _select(entries, pattern, IMAGE_SUFFIXES, uri, "images"):
+        person = people.get(path, {})
+        emotion = person.get("emotion") or None
+        yield SequenceRef(
+            sequence_id=path,
+            kind="still",
+            uri=store.url(path),
+            size=entries[path].size,
+            version=entries[path].version,
+            subject_id=person.get("subject_id") or None,
+            emotion=emotion,
+            labels=((emotion, 1.0),) if emotion else (),
+            skip_reason=_skip_reason(path),
+        )
+
+
+def frame_number(path: str) -> int | None:
+    """The last number in a file name (`S005_001_00000011.png` is 11), None without one."""
+    numbers = re.findall(r"\d+", posixpath.splitext(posixpath.basename(path))[0])
+    return int(numbers[-1]) if numbers else None
+
+
+@FORMATS.register("image_sequences")
+def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
+    """Folders of numbered images: every folder that holds images is one sequence."""
+    store = Store(uri)
+    entries = _entries(store, uri)
+    people = _people(store, entries)
+    folders: dict[str, list[str]] = {}
+    for path in _select(entries, pattern, IMAGE_SUFFIXES, uri, "images"):
+        if _skip_reason(path) is None:
+            folders.setdefault(posixpath.dirname(path) or ".", []).append(path)
+    for folder, paths in folders.items():
+        numbers = [frame_number(path) for path in paths]
+        if None in numbers or len(set(numbers)) != len(numbers):
+            raise InputError(
+                f"{store.url(folder)}: the frames of an image sequence need distinct numbers in their names, "
+                f"got such as {posixpath.basename(paths[0])!r}"
+            )
+        ordered = [path for _, path in sorted(zip(numbers, paths, strict=True))]  # type: ignore[type-var]
+        listing = "".join(f"{path}:{entries[path].size}:{entries[path].version}\n" for path in ordered)
+        person = people.get(folder, {})
+        base = "" if folder == "." else folder + "/"
+        sidecars = [base + name for name in ("annotations.csv", "landmarks.csv") if base + name in entries]
+        yield SequenceRef(
+            sequence_id=folder,
+            kind="image_sequence",
+            uri=store.url(folder),
+            size=sum(entries[path].size for path in ordered),
+            version=hashlib.sha256(listing.encode()).hexdigest()[:16],
+            files=tuple(store.url(path) for path in ordered),
+            subject_id=person.get("subject_id") or None,
+            emotion=person.get("emotion") or None,
+            annotations_uri=store.url(base + "annotations.csv") if base + "annotations.csv" in sidecars else None,
+            landmarks_uri=store.url(base + "landmarks.csv") if base + "landmarks.csv" in sidecars else None,
+            sidecar_version="+".join(f"{entries[path].size}:{entries[path].version}" for path in sidecars),
+        )

@@ -1,0 +1,99 @@
+"""Ground truth that lies beside an input as CSV.
+
+Annotations are long: `frame_index,target,intensity,occurrence`, an empty field where the annotation does not say.
+Landmarks are wide: `frame_index,x0..x67,y0..y67` in displayed source pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from fer_batch.types import MediaError
+
+LANDMARK_COLUMNS = [f"x{i}" for i in range(68)] + [f"y{i}" for i in range(68)]
+_ANNOTATION_TYPES = {
+    "frame_index": pa.int64(),
+    "target": pa.string(),
+    "intensity": pa.float32(),
+    "occurrence": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class LandmarkTrack:
+    """Landmarks of some frames of one input.
+
+    Attributes
+    ----------
+    frame_index : shape (n,)
+    points : shape (n, 68, 2), displayed source pixels
+    """
+
+    frame_index: NDArray[np.int64]
+    points: NDArray[np.float32]
+
+    def by_frame(self) -> dict[int, NDArray[np.float32]]:
+        """Points of each frame that has them all."""
+        finite = np.isfinite(self.points).all((1, 2))
+        return {int(self.frame_index[i]): self.points[i] for i in np.flatnonzero(finite)}
+
+
+def _read(data: bytes, where: str, expected: list[str], types: dict[str, pa.DataType]) -> pa.Table:
+    # "1"/"0" and "true"/"false" are both common spellings of occurrence
+    options = pacsv.ConvertOptions(
+        column_types=types, include_columns=expected, true_values=["1", "true"], false_values=["0", "false"]
+    )
+    try:
+        return pacsv.read_csv(pa.BufferReader(data), convert_options=options)
+    except (pa.ArrowInvalid, KeyError, pa.ArrowKeyError) as error:
+        raise MediaError(f"{where}: expected the columns {', '.join(expected[:4])} ...: {error}") from error
+
+
+def read_landmarks(data: bytes, where: str) -> LandmarkTrack:
+    """Landmarks of a `landmarks.csv`.
+
+    Raises
+    ------
+    MediaError
+        If columns are missing or not numbers; `where` names the file.
+    """
+    types = {"frame_index": pa.int64(), **{name: pa.float32() for name in LANDMARK_COLUMNS}}
+    table = _read(data, where, list(types), types)
+    columns = [table[name].to_numpy() for name in LANDMARK_COLUMNS]
+    points = np.stack(columns, 1).reshape(-1, 2, 68).transpose(0, 2, 1)
+    return LandmarkTrack(table["frame_index"].to_numpy(), np.ascontiguousarray(points, np.float32))
+
+
+def read_annotations(data: bytes, where: str) -> pa.Table:
+    """Columns `frame_index, target, intensity, occurrence` of an `annotations.csv`.
+
+    Raises
+    ------
+    MediaError
+        If columns are missing or of another type; `where` names the file.
+    """
+    return _read(data, where, list(_ANNOTATION_TYPES), _ANNOTATION_TYPES)
+
+
+def still_annotations(labels: tuple[tuple[str, float], ...]) -> pa.Table:
+    """The labels of a still as annotations of frame 0: occurrence from intensity 2 (NULL between 0 and 2)."""
+    values = pa.array([value for _, value in labels], pa.float32())
+    is_au = [target.startswith("AU") for target, _ in labels]
+    occurrence = [
+        (None if 0 < value < 2 else value >= 2) if au else bool(value)
+        for (_, value), au in zip(labels, is_au, strict=True)
+    ]
+    return pa.table(
+        {
+            "frame_index": pa.array([0] * len(labels), pa.int64()),
+            "target": pa.array([target for target, _ in labels], pa.string()),
+            "intensity": pc.if_else(pa.array(is_au, pa.bool_()), values, pa.scalar(None, pa.float32())),
+            "occurrence": pa.array(occurrence, pa.bool_()),
+        }
+    )
