@@ -1,0 +1,334 @@
+"""What a checkpoint says about itself, and what a job says over it; free of torch, because planning needs no more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator, model_validator
+
+from fer_batch.types import InputError
+
+Head = Literal["multilabel", "softmax"]
+KeyMap = dict[str, str | None] | tuple[tuple[str, str | None], ...]
+ReadBytes = Callable[[str], bytes]
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+SHIPPED = {"demo": "au_resnet18_w025", "demo-expressions": "expression_resnet18_w025"}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(BaseModel):
+    """How a crop becomes the network's input: resized to `size`, scaled to [0, 1], then (x - mean) / std per channel.
+
+    `color: gray` replaces the three channels by their luminance, three times (methods PP-1).
+    """
+
+    model_config = _STRICT
+
+    size: PositiveInt = 112
+    color: Literal["rgb", "gray"] = "rgb"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(std) <= 0:
+            raise ValueError(f"std must be positive in every channel, got {std}")
+        return std
+
+
+class Card(BaseModel):
+    """The JSON beside a checkpoint.
+
+    Attributes
+    ----------
+    name
+        Short name; part of the `model=<name>-<hash8>` partition.
+    architecture, factory, options
+        A name known to `backbone.build`, or `package.module:callable` that is called with `options`.
+    targets
+        What each output stands for, in the order of the outputs.
+    head
+        `multilabel` (one sigmoid per output) or `softmax` (one class of many).
+    trained_on, f1, metrics, licence, notes
+        Where the weights come from, how well they do per target, and what may be done with them.
+    digest
+        sha256 of the weights file; verified when the card is read.
+    demo
+        True for weights that show the program, not faces.
+    key_map
+        How the names in the file become the names in the module (`checkpoint.rename`).
+    """
+
+    model_config = _STRICT
+
+    name: str
+    architecture: str | None = None
+    factory: str | None = None
+    options: dict[str, Any] = {}
+    targets: tuple[str, ...]
+    head: Head = "multilabel"
+    preprocessing: Preprocessing = Preprocessing()
+    trained_on: tuple[str, ...] = ()
+    f1: dict[str, float | None] = {}
+    metrics: dict[str, Any] = {}
+    licence: str = ""
+    digest: str = ""
+    notes: str = ""
+    demo: bool = False
+    key_map: KeyMap | None = None
+
+
+class ModelSpec(BaseModel):
+    """The `model:` section of a job file; whatever it leaves out comes from the card beside the checkpoint.
+
+    Attributes
+    ----------
+    checkpoint
+        Path or URI of a `.safetensors` or `.pt` file, or the name of a shipped one (`demo`, `demo-expressions`).
+    threshold
+        A multi-label target is active where its probability reaches this.
+    """
+
+    model_config = _STRICT
+
+    name: str | None = None
+    architecture: str | None = None
+    factory: str | None = None
+    options: dict[str, Any] | None = None
+    checkpoint: str | None = None
+    key_map: KeyMap | None = None
+    head: Head | None = None
+    targets: tuple[str, ...] | None = None
+    threshold: float = 0.5
+    preprocessing: Preprocessing | None = None
+
+    @field_validator("threshold")
+    @classmethod
+    def _probability(cls, threshold: float) -> float:
+        if not 0.0 < threshold < 1.0:
+            raise ValueError(f"threshold is a probability between 0 and 1, got {threshold}")
+        return threshold
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSpec:
+        if self.architecture and self.factory:
+            raise ValueError("give either architecture or factory, not both")
+        return self
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model as a run will use it; `checkpoint.load` turns it into a module.
+
+    Attributes
+    ----------
+    weights_digest
+        sha256 of the weights file as it was when the run was planned.
+    digest
+        sha256 over the weights and everything else that changes the output.
+    """
+
+    name: str
+    architecture: str | None
+    factory: str | None
+    options: dict[str, Any]
+    key_map: KeyMap | None
+    head: Head
+    targets: tuple[str, ...]
+    threshold: float
+    preprocessing: Preprocessing
+    uri: str
+    weights_digest: str
+    digest: str
+    card: Card | None = None
+
+    @property
+    def hash8(self) -> str:
+        """First eight hex digits of the digest."""
+        return self.digest[:8]
+
+    @property
+    def model_id(self) -> str:
+        """`<name>-<hash8>`, the value of the `model` partition."""
+        return f"{self.name}-{self.hash8}"
+
+    @property
+    def demo(self) -> bool:
+        """Whether the card says that these weights only show the program."""
+        return bool(self.card and self.card.demo)
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights as the card states it; empty where no card does."""
+        return self.card.licence if self.card else ""
+
+
+def read_file(uri: str) -> bytes:
+    """Bytes of a local path or any URI that fsspec understands."""
+    import fsspec
+
+    with fsspec.open(uri, "rb") as file:
+        data: bytes = file.read()
+    return data
+
+
+def shipped_path(name: str) -> Path:
+    """Where the weights of a shipped checkpoint (`demo`, `demo-expressions`) lie."""
+    return Path(__file__).parent / "demo" / f"{SHIPPED[name]}.safetensors"
+
+
+def card_uri(checkpoint: str) -> str:
+    """Where the card of a checkpoint would be: same folder, same stem, `.json`."""
+    return checkpoint.removesuffix(PurePosixPath(checkpoint).suffix) + ".json"
+
+
+def read_card(uri: str, read_bytes: ReadBytes = read_file) -> Card | None:
+    """Card at `uri`; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If the file is not JSON or not a card.
+    """
+    try:
+        text = read_bytes(uri)
+    except FileNotFoundError:
+        return None
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"model card {uri}: {where}: {first['msg']}") from None
+
+
+def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel:
+    """Merge what a job says over what the card says, verify it, and name the result by its content.
+
+    Parameters
+    ----------
+    spec
+        The job's `model:` section.
+    read_bytes
+        Reads a path or URI; must raise FileNotFoundError where there is nothing.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is missing or changed since its card was written, or if neither job nor card says what
+        builds the network or what its outputs are.
+    """
+    if not spec.checkpoint:
+        raise InputError(
+            "model.checkpoint is missing: give a .safetensors or .pt file, or one of "
+            f"{', '.join(SHIPPED)}; the program never downloads weights"
+        )
+    uri = str(shipped_path(spec.checkpoint)) if spec.checkpoint in SHIPPED else spec.checkpoint
+    if PurePosixPath(uri).suffix not in SUFFIXES:
+        raise InputError(
+            f"model.checkpoint {uri}: expected a file ending in {', '.join(SUFFIXES)} or a shipped name "
+            f"({', '.join(SHIPPED)})"
+        )
+    weights_digest = hashlib.sha256(_read_checkpoint(uri, read_bytes)).hexdigest()
+    card = read_card(card_uri(uri), read_bytes)
+    if card and card.digest and card.digest != weights_digest:
+        raise InputError(
+            f"model.checkpoint {uri} is not the file its card describes: the card's digest is {card.digest[:12]}..., "
+            f"the file's is {weights_digest[:12]}...; restore the file, or correct or remove the card"
+        )
+
+    if spec.architecture or spec.factory:
+        architecture, factory = spec.architecture, spec.factory
+        same = card is not None and (card.architecture, card.factory) == (architecture, factory)
+    else:
+        architecture, factory = (card.architecture, card.factory) if card else (None, None)
+        same = True
+    if bool(architecture) == bool(factory):
+        raise InputError(
+            f"model.checkpoint {uri}: nothing says which network it belongs to; give exactly one of model.architecture "
+            "(such as resnet18 or torchvision:mobilenet_v3_small) and model.factory (package.module:callable)"
+        )
+    options = spec.options if spec.options is not None else (card.options if card and same else {})
+    key_map = spec.key_map if spec.key_map is not None else (card.key_map if card and same else None)
+    head: Head | None = spec.head or (card.head if card else None)
+    if head is None:
+        raise InputError(
+            "model.head is missing: multilabel (a sigmoid per output, Action Units) or softmax (one class of many)"
+        )
+    name = spec.name or (card.name if card else re.sub(r"[^A-Za-z0-9._-]+", "_", PurePosixPath(uri).stem))
+    if not _NAME.fullmatch(name):
+        raise InputError(f"model.name {name!r} becomes a folder name: use letters, digits, '.', '_' and '-'")
+
+    targets = _targets(spec.targets, card, uri)
+    preprocessing = _preprocessing(spec.preprocessing, card)
+    identity = {
+        "weights": weights_digest,
+        "architecture": architecture,
+        "factory": factory,
+        "options": options,
+        "key_map": key_map,
+        "head": head,
+        "targets": targets,
+        "preprocessing": preprocessing.model_dump(),
+    }
+    try:
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    except TypeError as error:
+        raise InputError(f"model.options must be plain values as YAML and JSON know them: {error}") from None
+    return ResolvedModel(
+        name=name,
+        architecture=architecture,
+        factory=factory,
+        options=dict(options),
+        key_map=key_map,
+        head=head,
+        targets=targets,
+        threshold=spec.threshold,
+        preprocessing=preprocessing,
+        uri=uri,
+        weights_digest=weights_digest,
+        digest=hashlib.sha256(canonical.encode()).hexdigest(),
+        card=card,
+    )
+
+
+def _read_checkpoint(uri: str, read_bytes: ReadBytes) -> bytes:
+    try:
+        return read_bytes(uri)
+    except FileNotFoundError:
+        raise InputError(f"model.checkpoint {uri} does not exist") from None
+    except (ImportError, PermissionError, IsADirectoryError) as error:
+        raise InputError(f"model.checkpoint {uri} cannot be read: {error}") from None
+
+
+def _targets(given: tuple[str, ...] | None, card: Card | None, uri: str) -> tuple[str, ...]:
+    targets = given or (card.targets if card else ())
+    if not targets:
+        raise InputError(f"model.targets is missing: name every output of {uri} in order, such as [AU01, AU02, AU04]")
+    twice = sorted({target for target in targets if targets.count(target) > 1})
+    if twice:
+        raise InputError(f"model.targets must be unique; {', '.join(twice)} is named more than once")
+    if card and len(targets) != len(card.targets):
+        raise InputError(
+            f"model.targets has {len(targets)} names, the card of {uri} has {len(card.targets)} "
+            f"({', '.join(card.targets)}); model.targets names every output, explain.targets chooses among them"
+        )
+    return tuple(targets)
+
+
+def _preprocessing(given: Preprocessing | None, card: Card | None) -> Preprocessing:
+    """The card's, with the keys the job names replaced."""
+    base = card.preprocessing if card else Preprocessing()
+    if given is None:
+        return base
+    return base.model_copy(update={key: getattr(given, key) for key in given.model_fields_set})

@@ -1,0 +1,64 @@
+"""Crops in, probabilities out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fer_batch.models.card import Preprocessing
+from fer_batch.models.preprocess import active, preprocess, probabilities
+
+
+def test_pixels_are_scaled_then_standardised_per_channel():
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    image[..., 0], image[..., 2] = 255, 51
+    x = preprocess(image, Preprocessing(size=2, mean=(0.5, 0.0, 0.2), std=(0.25, 1.0, 0.1)))
+    assert x.dtype == torch.float32
+    np.testing.assert_allclose(x[0, :, 0, 0], [2.0, 0.0, 0.0], atol=1e-6)
+
+
+def test_crops_of_another_size_are_resized_without_shift():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    x = preprocess(image, Preprocessing(size=48))
+    assert x.shape == (2, 3, 48, 48)
+    turned = preprocess(image[:, ::-1, ::-1].copy(), Preprocessing(size=48))
+    torch.testing.assert_close(turned.flip(2, 3), x, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(x.mean((2, 3)), image.mean((1, 2)) / 255, atol=2e-3)
+
+
+def test_gray_is_the_luminance_three_times():
+    image = np.array([[[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]]], np.uint8)
+    x = preprocess(image, Preprocessing(size=2, color="gray"))
+    np.testing.assert_allclose(x[0, 0], [[0.299, 0.587], [0.114, 1.0]], atol=1e-6)
+    torch.testing.assert_close(x[:, 0], x[:, 1])
+    torch.testing.assert_close(x[:, 0], x[:, 2])
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((1, 2, 2, 3)), np.zeros((2, 2, 3), np.uint8), np.zeros((1, 3, 2, 2), np.uint8)]
+)
+def test_anything_but_uint8_rgb_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected uint8 images"):
+        preprocess(wrong, Preprocessing())
+
+
+def test_probabilities_follow_the_head():
+    logits = np.array([[0.0, np.log(3.0), -1000.0], [1000.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(probabilities(logits, "multilabel"), [[0.5, 0.75, 0], [1, 0.5, 0.5]], atol=1e-7)
+    soft = probabilities(torch.from_numpy(logits), "softmax")
+    np.testing.assert_allclose(soft, [[0.25, 0.75, 0], [1, 0, 0]], atol=1e-7)
+    assert soft.dtype == np.float32
+    assert probabilities(np.zeros((0, 3)), "softmax").shape == (0, 3)
+
+
+def test_g21_a_probability_of_exactly_the_threshold_is_active():
+    assert active(probabilities(np.zeros((1, 1)), "multilabel"), "multilabel", 0.5).all()
+    stored = np.array([[0.7, 0.69999]], np.float32)
+    np.testing.assert_array_equal(active(stored, "multilabel", 0.7), [[True, False]])
+
+
+def test_a_softmax_head_has_one_active_class():
+    p = np.array([[0.2, 0.4, 0.4], [0.5, 0.3, 0.2]], np.float32)
+    np.testing.assert_array_equal(active(p, "softmax", 0.9), [[False, True, False], [True, False, False]])
