@@ -1,0 +1,5 @@
+"""Spectral relevance analysis: the maps of one target in one sequence, grouped by what they show (methods 9)."""
+
+from fer_batch.spray.clustering import cluster, cluster_means, exemplars
+
+__all__ = ["cluster", "cluster_means", "exemplars"]

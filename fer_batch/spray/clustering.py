@@ -1,0 +1,220 @@
+"""From maps to clusters: how many there are, and who belongs to which (methods SP-5, SP-6)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.cluster import hierarchy
+from scipy.sparse import csgraph
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import silhouette_score
+
+from fer_batch import registry, types
+from fer_batch.spray.affinity import default_neighbours, nearest_neighbours, neighbour_graph
+from fer_batch.spray.embedding import embedding, shared_rows
+from fer_batch.spray.features import features
+from fer_batch.spray.laplacian import spectrum
+
+KEPT_EIGENVALUES = 32
+LONG_SEQUENCE = 2000  # maps beyond which features are float32 and the silhouette is that of a sample
+
+_DIGITS = 9  # gaps that agree to so many decimals are equal; the smallest number of clusters wins
+
+
+def near_zero(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
+    """How many eigenvalues are at most `tau`."""
+    return int(np.clip(np.count_nonzero(eigenvalues <= tau), 1, max_clusters))
+
+
+def eigengap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
+    """Where the next eigenvalue is farthest; `tau` is not used."""
+    gaps = np.diff(eigenvalues)[:max_clusters]
+    return int(np.argmax(gaps.round(_DIGITS))) + 1 if len(gaps) else 1
+
+
+def near_zero_gap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
+    """Where the next eigenvalue is farthest, among the eigenvalues that are at most `tau`."""
+    return eigengap(eigenvalues[: near_zero(eigenvalues, tau, max_clusters) + 1], tau, max_clusters)
+
+
+RULES: MappingProxyType[str, Callable[[NDArray[np.float64], float, int], int]] = MappingProxyType(
+    {"near_zero": near_zero, "eigengap": eigengap, "near_zero_gap": near_zero_gap}
+)
+
+
+def cluster(
+    maps: NDArray[np.floating],
+    *,
+    rule: str = "near_zero_gap",
+    tau: float = 0.1,
+    n_neighbors: int | None = None,
+    symmetry: str = "mean",
+    normalise: str = "l1",
+    downsize: int | None = None,
+    max_clusters: int = 20,
+    seed: int = 0,
+) -> types.Clustering:
+    """Spectral relevance analysis of the maps of one target.
+
+    Parameters
+    ----------
+    maps : shape (n, h, w)
+        Signed relevance in frame order, colour channels summed.
+    rule, tau
+        How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`.
+    n_neighbors
+        Links per map, at most n - 1; None takes `default_neighbours`.
+    symmetry
+        `mean` or `max` of the two directions of a link.
+    normalise, downsize
+        See `features`.
+    max_clusters
+        Upper bound; a graph in more parts has its parts joined by average linkage of their mean features.
+    seed
+        Of k-means and ARPACK.
+
+    Returns
+    -------
+    types.Clustering
+        Labels 0.. by first occurrence, -1 for a map that is all zero or not finite; such maps change nothing else.
+
+    Notes
+    -----
+    Frame order and the scale of a map have no influence but on the names of the clusters; equal maps share a cluster.
+    A cluster needs `n_neighbors` + 1 members to separate fully, so up to four maps are one cluster by default.
+
+    Time grows with n² h w; `downsize` is the lever for long sequences. Memory is about twice that of the maps.
+
+    References
+    ----------
+    Lapuschkin et al. (2019), Nature Communications 10: Unmasking Clever Hans predictors.
+    Ng, Jordan & Weiss (2001): On spectral clustering. Finzel et al. (2021), LWDA.
+    """
+    if rule not in RULES:
+        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, RULES)}")
+    if not tau >= 0:
+        raise types.InputError(f"tau must not be negative, got {tau}")
+    if max_clusters < 1 or (n_neighbors is not None and n_neighbors < 1):
+        raise types.InputError(f"max_clusters and n_neighbors must be 1 or more, got {max_clusters} and {n_neighbors}")
+    dtype = np.float32 if len(maps) > LONG_SEQUENCE else np.float64
+    rows, defined = features(maps, normalise=normalise, downsize=downsize, dtype=dtype)
+    labels = np.full(len(maps), -1, dtype=np.int64)
+    n = len(rows)
+    k = min(default_neighbours(n) if n_neighbors is None else n_neighbors, max(n - 1, 0))
+    if n < 2:
+        labels[defined] = 0
+        return types.Clustering(labels, np.zeros(n), rule, k)
+
+    order = _content_order(rows)
+    rows = rows[order]
+    index, steps = nearest_neighbours(rows, k)
+    eigenvalues, vectors, components = spectrum(
+        neighbour_graph(index, symmetry), max(KEPT_EIGENVALUES, max_clusters + 1), seed=seed
+    )
+    n_clusters = RULES[rule](eigenvalues, tau, min(max_clusters, n - 1))
+    n_components = int(components.max()) + 1
+    if n_components > n_clusters:  # only where the bound was met: every rule finds all zeros
+        n_clusters = max_clusters
+        assigned = _joined(rows, components, n_clusters)
+    elif n_components == n_clusters:
+        assigned = components
+    else:
+        points = shared_rows(embedding(vectors, n_clusters), _equal_groups(index, steps))
+        assigned = _k_means(points, n_clusters, seed)
+
+    in_frames = np.empty(n, dtype=np.int64)
+    in_frames[order] = assigned
+    labels[defined] = _by_first_occurrence(in_frames)
+    following = eigenvalues[n_clusters] if n_clusters < len(eigenvalues) else np.nan
+    return types.Clustering(
+        labels=labels,
+        eigenvalues=eigenvalues[:KEPT_EIGENVALUES],
+        rule=rule,
+        n_neighbors=k,
+        eigengap=float(following - eigenvalues[n_clusters - 1]) if n_clusters > 1 else float("nan"),
+        silhouette=_silhouette(rows, assigned, seed),
+    )
+
+
+def cluster_means(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean relevance map of every cluster (methods RV-5).
+
+    Returns
+    -------
+    shape (K, h, w), logit units
+        Maps with label -1 belong to none.
+    """
+    n_clusters = int(labels.max(initial=-1)) + 1
+    means = np.zeros((n_clusters, *maps.shape[1:]))
+    for cluster_id in range(n_clusters):
+        means[cluster_id] = maps[labels == cluster_id].mean(axis=0, dtype=np.float64)
+    return means
+
+
+def exemplars(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of the map of every cluster that is nearest to the cluster's mean map, both divided by their sum of |R|.
+
+    Returns
+    -------
+    shape (K,)
+        The first of equals.
+    """
+    means = cluster_means(maps, labels)
+    chosen = np.zeros(len(means), dtype=np.int64)
+    for cluster_id, mean in enumerate(means):
+        members = np.flatnonzero(labels == cluster_id)
+        mass = np.abs(mean).sum()
+        target = mean.ravel() / mass if mass > 0 else mean.ravel()
+        rows, defined = features(maps[members])
+        distance = np.linalg.norm(rows - target, axis=1)
+        chosen[cluster_id] = members[defined][np.argmin(distance)] if len(rows) else members[0]
+    return chosen
+
+
+def _content_order(rows: NDArray[np.floating]) -> NDArray[np.int64]:
+    """An order that depends on what the maps show and not on when: ties are then broken the same in any frame order."""
+    direction = np.random.default_rng(0).standard_normal(rows.shape[1])
+    position: NDArray[np.float64] = np.einsum("nd,d->n", rows, direction)
+    unit = 1e-6 * float(np.median(np.abs(position))) or 1.0  # rounding must not tell equal maps apart
+    return np.argsort(np.rint(position / unit), kind="stable")
+
+
+def _equal_groups(index: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Group of every map: maps at distance zero are one. Each links to the first of its equals, so links suffice."""
+    n = len(index)
+    row, column = np.nonzero(steps == 0)
+    links = sparse.csr_array((np.ones(len(row)), (row, index[row, column])), shape=(n, n))
+    return csgraph.connected_components(links, directed=False)[1].astype(np.int64)
+
+
+def _joined(rows: NDArray[np.floating], components: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
+    centres = cluster_means(rows[:, None, :], components)[:, 0]
+    tree = hierarchy.linkage(centres, method="average")
+    return hierarchy.fcluster(tree, n_clusters, criterion="maxclust").astype(np.int64)[components] - 1
+
+
+def _k_means(points: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.int64]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters is allowed
+        return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(points).astype(np.int64)
+
+
+def _by_first_occurrence(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
+
+
+def _silhouette(rows: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> float:
+    if len(rows) > LONG_SEQUENCE:
+        chosen = np.random.default_rng(seed).choice(len(rows), LONG_SEQUENCE, replace=False)
+        rows, labels = rows[chosen], labels[chosen]
+    n_clusters = len(np.unique(labels))
+    if not 2 <= n_clusters < len(rows):
+        return float("nan")
+    return float(silhouette_score(rows, labels))

@@ -1,0 +1,100 @@
+"""Maps to feature vectors: size, normalisation, flattening (methods SP-1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch import registry, types
+
+NORMALISATIONS = ("l1", "signed", "absolute")
+
+_BLOCK = 256  # maps turned to float64 at a time, so that a long sequence does not double its memory
+_NEGLIGIBLE = 1e-12  # a signed sum below this share of sum|R| is rounding, and has no direction to divide by
+
+
+def averaged(maps: NDArray[np.floating], side: int) -> NDArray[np.float64]:
+    """Maps shrunk by area averaging until their longer side is `side` pixels.
+
+    Parameters
+    ----------
+    maps : shape (n, h, w)
+    side
+        Pixels; maps that are not larger keep their size.
+
+    Returns
+    -------
+    shape (n, h', w')
+        Each pixel is the mean over the area that it covers; the mean of a map is kept.
+    """
+    if side < 1:
+        raise types.InputError(f"downsize must be at least 1 pixel, got {side}")
+    _, height, width = maps.shape
+    ratio = min(1.0, side / max(height, width, 1))
+    rows, columns = (_area_weights(size, max(1, round(size * ratio))) for size in (height, width))
+    return np.einsum("ah,nhw,bw->nab", rows, maps.astype(np.float64), columns, optimize=True)
+
+
+def _area_weights(size: int, target: int) -> NDArray[np.float64]:
+    """Share of each of `size` pixels in each of `target` pixels; rows sum to 1."""
+    edges = np.linspace(0.0, size, target + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(size)
+    overlap = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0.0, None)
+    return overlap / (high - low)
+
+
+def features(
+    maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | None = None, dtype: type = np.float64
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    r"""Feature vectors of relevance maps, comparable whatever the size of the score they explain.
+
+    Parameters
+    ----------
+    maps : shape (n, h, w)
+        Signed relevance, colour channels summed.
+    normalise
+        `l1` divides by :math:`\sum |R|`; `signed` by :math:`\sum R`; `absolute` takes :math:`|R|` first.
+    downsize
+        Longer side in pixels that maps are averaged to; None keeps them.
+    dtype
+        Of the features; sums are float64 always.
+
+    Returns
+    -------
+    features : shape (m, h' * w')
+        One row per defined map, in order.
+    defined : shape (n,)
+        False where a map is not finite or its divisor is zero.
+    """
+    if maps.ndim != 3:
+        raise ValueError(f"expected maps (n, h, w), got shape {maps.shape}")
+    if normalise not in NORMALISATIONS:
+        raise types.InputError(f"unknown normalisation {normalise!r}; {registry.nearest(normalise, NORMALISATIONS)}")
+    defined = np.zeros(len(maps), dtype=bool)
+    found: NDArray[np.floating] = np.empty((0, 0), dtype)
+    n_found = 0
+    for start in range(0, len(maps), _BLOCK):
+        block = np.asarray(maps[start : start + _BLOCK], dtype=np.float64)
+        if downsize is not None:
+            block = averaged(block, downsize)
+        rows, keep = _normalised(block.reshape(len(block), -1), normalise)
+        if start == 0:
+            found = np.empty((len(maps), rows.shape[1]), dtype)
+        found[n_found : n_found + len(rows)] = rows
+        defined[start : start + len(keep)] = keep
+        n_found += len(rows)
+    return found[:n_found], defined
+
+
+def _normalised(rows: NDArray[np.float64], normalise: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    peak = np.abs(rows).max(axis=1, initial=0.0)  # NaN and infinity carry through
+    defined = np.isfinite(peak) & (peak > 0)
+    rows = rows[defined] / peak[defined, None]  # first by the peak: sums of very large or small maps stay finite
+    if normalise == "absolute":
+        rows = np.abs(rows)
+    mass = np.abs(rows).sum(axis=1)
+    total = rows.sum(axis=1) if normalise == "signed" else mass
+    usable = np.abs(total) > _NEGLIGIBLE * mass
+    defined[np.flatnonzero(defined)[~usable]] = False
+    return rows[usable] / total[usable, None], defined

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from fer_batch import types
+from fer_batch.spray.features import averaged, features
+
+MAPS = np.array([[[3.0, -1.0], [0.0, 4.0]], [[1.0, 1.0], [1.0, -1.0]]])
+
+
+def test_l1_divides_by_the_sum_of_magnitudes():
+    rows, defined = features(MAPS)
+    np.testing.assert_allclose(rows, [[3 / 8, -1 / 8, 0, 4 / 8], [0.25, 0.25, 0.25, -0.25]])
+    assert defined.all()
+
+
+def test_signed_divides_by_the_signed_sum():
+    rows, _ = features(MAPS, normalise="signed")
+    np.testing.assert_allclose(rows, [[3 / 6, -1 / 6, 0, 4 / 6], [0.5, 0.5, 0.5, -0.5]])
+
+
+def test_absolute_takes_magnitudes_first():
+    rows, _ = features(MAPS, normalise="absolute")
+    np.testing.assert_allclose(rows, [[3 / 8, 1 / 8, 0, 4 / 8], [0.25] * 4])
+
+
+def test_maps_without_a_divisor_are_undefined():
+    maps = np.stack([MAPS[0], np.zeros((2, 2)), np.full((2, 2), np.nan), MAPS[0] * [[1, np.inf], [1, 1]]])
+    rows, defined = features(maps)
+    assert defined.tolist() == [True, False, False, False]
+    assert rows.shape == (1, 4)
+    balanced = np.array([[[0.1, -0.3], [0.2, 0.0]]])  # sums to rounding, not to zero
+    assert features(balanced)[1].all()
+    assert not features(balanced, normalise="signed")[1].any()
+
+
+def test_very_small_and_very_large_maps_keep_their_shape():
+    rows, defined = features(np.stack([MAPS[0] * 1e-300, MAPS[0] * 4e307]))
+    assert defined.all()
+    np.testing.assert_allclose(rows[0], rows[1])
+
+
+def test_many_maps_are_the_same_in_blocks():
+    maps = np.random.default_rng(0).standard_normal((600, 3, 3))
+    maps[[0, 255, 256, 599]] = 0
+    rows, defined = features(maps)
+    expected = maps.reshape(600, 9)[defined]
+    np.testing.assert_allclose(rows, expected / np.abs(expected).sum(1, keepdims=True))
+    assert np.flatnonzero(~defined).tolist() == [0, 255, 256, 599]
+
+
+def test_averaged_is_the_mean_over_the_covered_area():
+    image = np.arange(16.0).reshape(1, 4, 4)
+    np.testing.assert_allclose(averaged(image, 2), [[[2.5, 4.5], [10.5, 12.5]]])
+    # 3 pixels to 2: each target covers one and a half
+    np.testing.assert_allclose(averaged(np.array([[[0.0, 3.0, 6.0]]]), 2), [[[1.0, 5.0]]])
+    np.testing.assert_array_equal(averaged(image, 9), image)
+
+
+def test_averaged_keeps_mean_and_proportions():
+    image = np.random.default_rng(1).random((2, 30, 21))
+    small = averaged(image, 10)
+    assert small.shape == (2, 10, 7)
+    np.testing.assert_allclose(small.mean((1, 2)), image.mean((1, 2)))
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(types.InputError, match="did you mean 'absolute'"):
+        features(MAPS, normalise="absolut")
+    with pytest.raises(ValueError, match=r"\(n, h, w\)"):
+        features(MAPS[0])
+    with pytest.raises(types.InputError, match="downsize"):
+        features(MAPS, downsize=0)

@@ -1,0 +1,166 @@
+"""Neighbour graphs and spectra against hand-worked numbers (methods G-05) and plain loops."""
+
+import numpy as np
+import pytest
+from scipy.linalg import block_diag
+
+from fer_batch import types
+from fer_batch.spray import affinity as affinity_module
+from fer_batch.spray import laplacian as laplacian_module
+from fer_batch.spray.affinity import default_neighbours, nearest_neighbours, neighbour_graph
+from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
+from fer_batch.spray.laplacian import normalised_laplacian, spectrum
+
+
+def blocks(*sizes, loops=False):
+    weights = block_diag(*[np.ones((size, size)) for size in sizes])
+    return weights if loops else weights - np.eye(len(weights))
+
+
+def eigenvalues(weights):
+    return spectrum(weights, 100)[0]
+
+
+def points(*values):
+    return np.array(values, dtype=float)[:, None]
+
+
+def graph(features, k, symmetry="mean"):
+    return neighbour_graph(nearest_neighbours(features, k)[0], symmetry)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected", "n_clusters"),
+    [
+        (blocks(3, 4, 5), [0] * 3 + [1.25] * 4 + [4 / 3] * 3 + [1.5] * 2, 3),
+        (blocks(6), [0] + [1.2] * 5, 1),
+        (blocks(2, 2, 2), [0] * 3 + [2] * 3, 3),
+        (blocks(9, 9), [0] * 2 + [1.125] * 16, 2),
+        (blocks(3, 4, 5, loops=True), [0] * 3 + [1] * 9, 3),
+    ],
+)
+def test_g05_separate_blocks(weights, expected, n_clusters):
+    values = eigenvalues(weights)
+    np.testing.assert_allclose(values, expected, atol=1e-12)
+    k_max = min(20, len(values) - 1)
+    assert near_zero(values, 1e-8, k_max) == n_clusters
+    assert eigengap(values, 0.1, k_max) == n_clusters
+    assert near_zero_gap(values, 0.1, k_max) == n_clusters
+
+
+def test_g05_weakly_linked_blocks():
+    weights = blocks(3, 4, 5)
+    for a, b in [(2, 3), (6, 7)]:
+        weights[a, b] = weights[b, a] = 0.05
+    values = eigenvalues(weights)
+    np.testing.assert_allclose(values[:4], [0, 0.00438, 0.01431, 1.24608], atol=6e-6)
+    assert [eigengap(values, 0.1, 11), near_zero_gap(values, 0.1, 11)] == [3, 3]
+    assert [near_zero(values, 1e-8, 11), near_zero(values, 0.05, 11)] == [1, 3]
+
+
+def test_g05_background_between_blocks():
+    weights = np.where(blocks(3, 4, 5, loops=True) > 0, 1.0, 0.01)
+    np.fill_diagonal(weights, 0)
+    values = eigenvalues(weights)
+    np.testing.assert_allclose(values[:4], [0, 0.0344, 0.0518, 1.2457], atol=6e-5)
+    assert near_zero_gap(values, 0.1, 11) == 3
+
+
+def test_g05_six_points():
+    line = points(0, 1, 2, 10, 11, 12)
+    values, _, components = spectrum(graph(line, 2), 100)
+    np.testing.assert_allclose(values, [0, 0] + [1.5] * 4, atol=1e-12)
+    assert components.tolist() == [0, 0, 0, 1, 1, 1]
+    np.testing.assert_allclose(eigenvalues(graph(line, 5)), [0] + [1.2] * 5, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "expected"),
+    [("mean", [0, 0, 0.8734, 1.5, 1.5, 1.5266, 1.6]), ("max", [0, 0, 1, 1.3333, 1.5, 1.5, 1.6667])],
+)
+def test_g05_seven_points(symmetry, expected):
+    values = eigenvalues(graph(points(0, 1, 2, 3.5, 20, 21, 22.5), 2, symmetry))
+    np.testing.assert_allclose(values, expected, atol=6e-5)
+    assert near_zero_gap(values, 0.1, 6) == 2
+
+
+def test_g05_a_smooth_drift():
+    values = eigenvalues(graph(points(*range(18)), 2))
+    np.testing.assert_allclose(values[:4], [0, 0.0155, 0.0643, 0.1503], atol=6e-5)
+    assert near_zero_gap(values, 0.1, 17) == 3
+    assert near_zero(values, 0.01, 17) == 1
+
+
+def test_g05_default_neighbours():
+    assert [default_neighbours(n) for n in (0, 1, 2, 3, 40, 129)] == [0, 0, 1, 2, 4, 5]
+    assert {default_neighbours(n) for n in range(4, 34)} == {3}
+
+
+def test_ties_go_to_the_smaller_number_of_clusters():
+    assert eigengap(np.array([0, 0.5, 1.0, 1.5 + 1e-12]), 0.1, 3) == 1
+
+
+def test_neighbours_match_plain_loops():
+    features = np.random.default_rng(0).standard_normal((40, 7))
+    index, steps = nearest_neighbours(features, 5)
+    for i, row in enumerate(features):
+        distance = np.linalg.norm(features - row, axis=1)
+        expected = [j for j in np.argsort(distance, kind="stable") if j != i][:5]
+        assert index[i].tolist() == expected
+        step = affinity_module.RESOLUTION * np.median(np.linalg.norm(features, axis=1))
+        np.testing.assert_allclose(steps[i] * step, distance[expected], rtol=1e-4)
+
+
+def test_equal_distances_go_to_the_lower_index():
+    index, steps = nearest_neighbours(np.zeros((5, 3)), 2)
+    assert index.tolist() == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1]]
+    assert not steps.any()
+    assert nearest_neighbours(points(0, 1, 2, 3), 1)[0].tolist() == [[1], [0], [1], [2]]
+
+
+def test_neighbours_do_not_depend_on_blocks(monkeypatch):
+    features = np.random.default_rng(1).integers(0, 3, (50, 4)).astype(float)  # many ties
+    whole = nearest_neighbours(features, 4)
+    monkeypatch.setattr(affinity_module, "_BLOCK_BYTES", 8 * 4 * 7)
+    for one, other in zip(whole, nearest_neighbours(features, 4), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_impossible_number_of_neighbours_is_refused():
+    with pytest.raises(ValueError, match="got 3"):
+        nearest_neighbours(np.zeros((3, 2)), 3)
+    with pytest.raises(types.InputError, match="did you mean 'mean'"):
+        neighbour_graph(np.array([[1], [0]]), "men")
+
+
+def test_laplacian_of_a_node_without_links_counts_as_a_component():
+    weights = block_diag(blocks(3), [[0.0]])
+    assert normalised_laplacian(weights).toarray()[3].tolist() == [0, 0, 0, 0]
+    assert near_zero(eigenvalues(weights), 1e-8, 20) == 2
+
+
+def test_vectors_are_eigenvectors_with_fixed_signs():
+    weights = blocks(4, 6)
+    weights[1, 5] = weights[5, 1] = 0.3
+    weights = block_diag(weights, blocks(3))
+    values, vectors, components = spectrum(weights, 6)
+    np.testing.assert_allclose(normalised_laplacian(weights) @ vectors, vectors * values, atol=1e-12)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(6), atol=1e-12)
+    assert (vectors[np.abs(vectors).round(9).argmax(axis=0), range(6)] > 0).all()
+    assert components.tolist() == [0] * 10 + [1] * 3
+
+
+@pytest.mark.parametrize("kind", ["groups", "drift"])
+def test_large_components_have_the_spectrum_of_the_dense_solver(monkeypatch, kind):
+    rng = np.random.default_rng(2)
+    if kind == "groups":
+        features = rng.standard_normal((240, 12)) + 1.2 * rng.integers(0, 3, 240)[:, None]
+        weights = graph(features, 6)
+    else:
+        weights = graph(points(*np.arange(240.0)), 2)  # Lanczos alone does not converge here
+    dense = spectrum(weights, 6)
+    monkeypatch.setattr(laplacian_module, "DENSE_LIMIT", 20)
+    for seed in (0, 1):
+        arpack = spectrum(weights, 6, seed=seed)
+        np.testing.assert_allclose(arpack[0], dense[0], atol=1e-7)
+        np.testing.assert_allclose(np.abs((arpack[1] * dense[1]).sum(0)), 1, atol=1e-5)
