@@ -1,0 +1,189 @@
+"""Frame label sets, their letters, and the runs that they form (methods TP-1 to TP-3)."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fer_batch import facs, types
+
+LabelSet = tuple[tuple[str, str], ...]  # (("AU01", "A"), ("AU02", "")), sorted by `label_order`
+
+NONE = "NONE"
+
+_LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
+_RESERVED = re.compile(r"[(),→]|->|^NONE$|^\s|\s$|^$")
+
+
+def letter(cluster: int) -> str:
+    """Name of the n-th cluster: A to Z, then AA, AB, as spreadsheets count columns."""
+    if cluster < 0:
+        raise ValueError(f"expected a cluster number from 0, got {cluster}")
+    name = ""
+    cluster += 1
+    while cluster:
+        cluster, rest = divmod(cluster - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
+
+
+def cluster_letters(labels: ArrayLike) -> list[str]:
+    """Letters of the clusters of one target, by first occurrence in frame order (methods TP-1).
+
+    Parameters
+    ----------
+    labels : shape (n,), int
+        Any cluster numbers; negative where the map is undefined.
+
+    Returns
+    -------
+    list of n
+        Empty where the map is undefined. Renumbering the clusters changes nothing.
+    """
+    names: dict[int, str] = {}
+    return [
+        "" if cluster < 0 else names.setdefault(cluster, letter(len(names)))
+        for cluster in np.asarray(labels, dtype=np.int64).tolist()
+    ]
+
+
+def label_order(label: tuple[str, str]) -> tuple[bool, int, str, int, str]:
+    """Sort key of labels: Action Units by number, then other targets by name; then letters A to Z, AA."""
+    target, name = label
+    au_id = facs.au_id(target)
+    return (au_id is None, au_id or 0, target, len(name), name)
+
+
+def label_set(labels: Iterable[tuple[str, str]]) -> LabelSet:
+    """Labels as a set: sorted, each once.
+
+    Raises
+    ------
+    ValueError
+        If a target has a name that stage text could not be read back from.
+    """
+    found = tuple(sorted(set(labels), key=label_order))
+    for target, _ in found:
+        if _RESERVED.search(target):
+            raise ValueError(f"a target must not be empty or NONE, nor hold brackets, commas or arrows; got {target!r}")
+    return found
+
+
+def label_sets(n_frames: int, letters: Mapping[str, Sequence[str | None]]) -> list[LabelSet]:
+    """Label set of every frame.
+
+    Parameters
+    ----------
+    n_frames
+        Ok frames of the sequence.
+    letters
+        For each target one entry per frame: None where it is not active, `""` where it is active and its map is
+        undefined, else the letter of its cluster.
+    """
+    for target, column in letters.items():
+        if len(column) != n_frames:
+            raise ValueError(f"expected {n_frames} letters of {target}, got {len(column)}")
+    return [
+        label_set((target, name) for target, column in letters.items() if (name := column[frame]) is not None)
+        for frame in range(n_frames)
+    ]
+
+
+def label_text(label: tuple[str, str]) -> str:
+    """`AU02_A`, or `AU02` where there is no letter."""
+    target, name = label
+    return f"{target}_{name}" if name else target
+
+
+def stage_text(labels: Iterable[tuple[str, str]]) -> str:
+    """`(AU01_A, AU02_A)`, or `(NONE)`."""
+    return f"({', '.join(map(label_text, label_set(labels))) or NONE})"
+
+
+def parse_stage(text: str, targets: Iterable[str] = ()) -> LabelSet:
+    """Read `stage_text` back.
+
+    Parameters
+    ----------
+    text
+        With or without its brackets.
+    targets
+        Names of known targets: needed only where one of them ends like a letter (`MOUTH_A`) and occurs without one.
+    """
+    inner = text.strip()
+    if inner.startswith("(") and inner.endswith(")"):
+        inner = inner[1:-1].strip()
+    if not inner:
+        raise ValueError(f"expected a stage such as (AU01_A, AU02_A) or (NONE), got {text!r}")
+    if inner == NONE:
+        return ()
+    known = set(targets)
+    labels = []
+    for part in map(str.strip, inner.split(",")):
+        match = None if part in known else _LETTERED.fullmatch(part)
+        labels.append((match[1], match[2]) if match else (part, ""))
+    return label_set(labels)
+
+
+def without_short_runs(sets: Sequence[LabelSet], min_run: int) -> list[LabelSet]:
+    """Label sets in which a run shorter than `min_run` frames takes those of the run before it (methods TP-13).
+
+    A short run at the start takes those of the first long one. Nothing changes where every run is short.
+    """
+    runs = [(labels, len(list(frames))) for labels, frames in itertools.groupby(sets)]
+    current = next((labels for labels, length in runs if length >= min_run), None)
+    if current is None:
+        return list(sets)
+    smoothed: list[LabelSet] = []
+    for labels, length in runs:
+        current = labels if length >= min_run else current
+        smoothed += [current] * length
+    return smoothed
+
+
+def find_stages(
+    frame_index: ArrayLike, sets: Sequence[LabelSet], sampled_frames: ArrayLike | None = None
+) -> list[types.Stage]:
+    """Maximal runs of consecutive ok frames with one label set.
+
+    Parameters
+    ----------
+    frame_index : shape (n,)
+        Indices of the ok frames, rising.
+    sets
+        Their label sets.
+    sampled_frames : shape (m,), m >= n
+        Indices of all frames that were sampled, rising; None where all are ok.
+
+    Returns
+    -------
+    list of types.Stage
+        `n_missing_frames` counts the sampled frames from the first to the last of the run that are not ok. A missing
+        frame does not end a run. One before, after or between two different stages belongs to none of them; it counts
+        in the total of the sequence alone.
+    """
+    ok = _rising(frame_index, "frame_index")
+    sampled = ok if sampled_frames is None else _rising(sampled_frames, "sampled_frames")
+    if len(ok) != len(sets):
+        raise ValueError(f"expected one label set per frame, got {len(sets)} for {len(ok)} frames")
+    if not np.isin(ok, sampled, assume_unique=True).all():
+        raise ValueError(f"frames {np.setdiff1d(ok, sampled)[:5].tolist()} are ok but not among the sampled frames")
+    stages, start = [], 0
+    for labels, frames in itertools.groupby(map(label_set, sets)):
+        stop = start + len(list(frames))
+        first, last = int(ok[start]), int(ok[stop - 1])
+        span = int(np.searchsorted(sampled, last, "right") - np.searchsorted(sampled, first, "left"))
+        stages.append(types.Stage(labels, first, last, stop - start, span - (stop - start)))
+        start = stop
+    return stages
+
+
+def _rising(values: ArrayLike, name: str) -> NDArray[np.int64]:
+    array = np.asarray(values, dtype=np.int64)
+    if array.ndim != 1 or (np.diff(array) <= 0).any():
+        raise ValueError(f"expected {name} to rise strictly, without repeats")
+    return array

@@ -1,0 +1,138 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_batch.prototypes.stages import (
+    cluster_letters,
+    find_stages,
+    label_set,
+    label_sets,
+    letter,
+    parse_stage,
+    stage_text,
+    without_short_runs,
+)
+
+
+def test_letters_count_as_columns_of_a_spreadsheet():
+    assert [letter(i) for i in (0, 1, 25, 26, 27, 51, 52, 701, 702)] == [
+        "A",
+        "B",
+        "Z",
+        "AA",
+        "AB",
+        "AZ",
+        "BA",
+        "ZZ",
+        "AAA",
+    ]
+    with pytest.raises(ValueError, match="-1"):
+        letter(-1)
+
+
+def test_letters_follow_first_occurrence_and_undefined_maps_have_none():
+    assert cluster_letters([7, 7, -1, 2, 7, 0]) == ["A", "A", "", "B", "A", "C"]
+    assert cluster_letters(np.array([], dtype=int)) == []
+
+
+@given(st.lists(st.integers(-1, 40)), st.permutations(range(41)))
+def test_renumbering_clusters_changes_no_letter(labels, names):
+    renamed = [-1 if label < 0 else names[label] for label in labels]
+    assert cluster_letters(renamed) == cluster_letters(labels)
+
+
+def test_stage_text_sorts_by_number_then_letter_then_name():
+    labels = [("surprise", "A"), ("AU12", "A"), ("AU02", "AA"), ("AU02", "B"), ("anger", ""), ("AU4", ""), ("AU02", "")]
+    assert stage_text(labels) == "(AU02, AU02_B, AU02_AA, AU4, AU12_A, anger, surprise_A)"
+    assert stage_text([]) == "(NONE)"
+
+
+def test_label_sets_tell_inactive_from_undefined():
+    letters = {"AU02": ["A", "", None], "AU01": [None, "A", None]}
+    assert list(map(stage_text, label_sets(3, letters))) == ["(AU02_A)", "(AU01_A, AU02)", "(NONE)"]
+    assert label_sets(2, {}) == [(), ()]
+    with pytest.raises(ValueError, match="expected 2 letters of AU01, got 1"):
+        label_sets(2, {"AU01": ["A"]})
+
+
+@pytest.mark.parametrize("target", ["NONE", "", "a,b", "a -> b", "(a)", " a"])
+def test_targets_that_could_not_be_read_back_are_refused(target):
+    with pytest.raises(ValueError, match="target"):
+        label_set([(target, "A")])
+
+
+@given(
+    st.sets(
+        st.tuples(
+            st.sampled_from(["AU01", "AU02", "AU12", "happiness", "very happy", "left_hand"]),
+            st.sampled_from(["", "A", "B", "AB"]),
+        )
+    )
+)
+def test_stage_text_reads_back(labels):
+    assert parse_stage(stage_text(labels)) == label_set(labels)
+
+
+def test_a_known_target_may_end_like_a_letter():
+    assert parse_stage("(MOUTH_A, MOUTH_A_B)") == (("MOUTH", "A"), ("MOUTH_A", "B"))
+    assert parse_stage("(MOUTH_A, MOUTH_A_B)", ["MOUTH_A"]) == (("MOUTH_A", ""), ("MOUTH_A", "B"))
+
+
+A, B = (("AU01", "A"),), (("AU02", "A"),)
+
+
+def test_stages_are_maximal_runs():
+    found = find_stages(range(6), [(), A, A, B, B, ()])
+    assert [(s.labels, s.first_frame, s.last_frame, s.n_frames, s.n_missing_frames) for s in found] == [
+        ((), 0, 0, 1, 0),
+        (A, 1, 2, 2, 0),
+        (B, 3, 4, 2, 0),
+        ((), 5, 5, 1, 0),
+    ]
+    assert find_stages([], []) == []
+
+
+def test_missing_frames_are_counted_inside_stages_and_nowhere_invented():
+    # every second frame was sampled; 12 is missing inside A, 18 between A and B, 2 and 24 outside
+    found = find_stages([4, 10, 14, 16, 20, 22], [A, A, A, A, B, B], range(2, 26, 2))
+    assert [(s.first_frame, s.last_frame, s.n_frames, s.n_missing_frames) for s in found] == [
+        (4, 16, 4, 3),  # 6, 8 and 12
+        (20, 22, 2, 0),
+    ]
+
+
+def test_unsorted_labels_are_one_set():
+    assert len(find_stages([0, 1], [A + B, B + A])) == 1
+
+
+def test_find_stages_refuses_what_is_no_sequence():
+    with pytest.raises(ValueError, match="rise strictly"):
+        find_stages([1, 0], [A, A])
+    with pytest.raises(ValueError, match="rise strictly"):
+        find_stages([0, 0], [A, A])
+    with pytest.raises(ValueError, match="got 1 for 2"):
+        find_stages([0, 1], [A])
+    with pytest.raises(ValueError, match=r"\[1\]"):
+        find_stages([0, 1], [A, A], [0, 2])
+
+
+@given(st.lists(st.tuples(st.sampled_from([(), A, B]), st.booleans())))
+def test_stages_account_for_every_ok_frame(frames):
+    ok = [i for i, (_, fine) in enumerate(frames) if fine]
+    sets = [labels for labels, fine in frames if fine]
+    stages = find_stages(ok, sets, range(len(frames)))
+    rebuilt = [stage.labels for stage in stages for i in ok if stage.first_frame <= i <= stage.last_frame]
+    assert rebuilt == sets
+    assert all(s.n_frames + s.n_missing_frames == s.last_frame - s.first_frame + 1 for s in stages)
+    assert all(a.labels != b.labels for a, b in itertools.pairwise(stages))
+
+
+def test_short_runs_join_the_run_before_them():
+    assert without_short_runs([A, A, B, A, A], 2) == [A] * 5
+    assert without_short_runs([B, A, A, B, B, ()], 2) == [A, A, A, B, B, B]
+    assert without_short_runs([A, B], 2) == [A, B]
+    assert without_short_runs([A, B], 1) == [A, B]
+    assert without_short_runs([], 3) == []
