@@ -1,0 +1,340 @@
+"""Why there are that many clusters, and what each looks at (methods 9, RV-3 to RV-5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from fer_batch.visualize.colours import Palette, label_text
+from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
+from fer_batch.visualize.heatmap import bwr, overlay, project_onto, resize_face, resize_map
+from fer_batch.visualize.stages import StagePanel, palette_of, panel_image
+from fer_batch.visualize.standard_face import line_face
+
+_MARGIN, _GAP = 0.12, 0.12
+_PIXELS = 224
+
+
+@dataclass(frozen=True)
+class ClusterMap:
+    """One cluster of a target.
+
+    Attributes
+    ----------
+    letter
+        Its name within the sequence.
+    relevance : shape (h, w)
+        Mean map of its frames; None where it was not stored.
+    n_frames
+        Frames in the cluster.
+    face : uint8, shape (H, W) or (H, W, 3)
+        Crop of its exemplar; None draws the standard face.
+    """
+
+    letter: str
+    relevance: NDArray[np.floating] | None
+    n_frames: int
+    face: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class ClusterDecision:
+    """How the maps of one target were split.
+
+    Attributes
+    ----------
+    target
+        Its name.
+    clusters
+        In order of their letters.
+    eigenvalues : ascending
+        Smallest eigenvalues of the normalised Laplacian; may be empty.
+    rule
+        How the number of clusters was chosen, as text.
+    n_neighbors
+        k of the neighbour graph, where there was one.
+    """
+
+    target: str
+    clusters: tuple[ClusterMap, ...]
+    eigenvalues: tuple[float, ...] = ()
+    rule: str = ""
+    n_neighbors: int | None = None
+
+
+@dataclass(frozen=True)
+class CommonPrototype:
+    """One temporal prototype of a group and a sequence that shows it.
+
+    Attributes
+    ----------
+    n_sequences
+        Sequences of the group that have it.
+    panels
+        Stages of the example.
+    """
+
+    n_sequences: int
+    panels: tuple[StagePanel, ...]
+
+
+def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *, per_row: int = 5) -> Figure:
+    """The spectrum with the chosen number of clusters, and per cluster its mean map over an exemplar.
+
+    Parameters
+    ----------
+    decision
+        One target of one sequence.
+    palette
+        Colours that other figures of the same report use.
+    per_row
+        Clusters in one row.
+
+    Returns
+    -------
+    Figure
+        Axes `spectrum`, and axes `maps` that hold two images per cluster: blue-white-red and Top-25 over the face.
+    """
+    palette = palette or Palette([decision.target])
+    side, head = 1.35, 0.3
+    spectrum = 2.9
+    rows = [decision.clusters[i : i + per_row] for i in range(0, len(decision.clusters), per_row)]
+    columns = max((len(row) for row in rows), default=1)
+    width = _MARGIN + spectrum + 0.45 + columns * (side + _GAP) + _MARGIN
+    block = head + 2 * side + 0.06 + 0.12
+    height = max(len(rows), 1) * block + 2 * _MARGIN
+    figure = new_figure(width, height)
+    axes = inch_axes(figure)
+    axes.set_label("maps")
+    _draw_spectrum(
+        figure.add_axes(
+            (0.5 / width, 1 - (_MARGIN + 0.35 + 2.05) / height, (spectrum - 0.4) / width, 2.05 / height),
+            label="spectrum",
+        ),
+        decision,
+    )
+    for r, row in enumerate(rows):
+        for c, cluster in enumerate(row):
+            left = _MARGIN + spectrum + 0.45 + c * (side + _GAP)
+            top = _MARGIN + r * block
+            style = palette.style(decision.target, cluster.letter)
+            axes.text(
+                left + side / 2,
+                top + 0.12,
+                label_text(decision.target, cluster.letter),
+                fontsize=TEXT,
+                color=style.ink,
+                ha="center",
+                va="center",
+                parse_math=False,
+                bbox={"boxstyle": "round,pad=0.25", "facecolor": style.fill, "edgecolor": style.edge, "linewidth": 0.6},
+            )
+            _cell(axes, _bwr_cell(cluster), left, top + head, side)
+            _cell(axes, _projected_cell(cluster, style.rgb), left, top + head + side + 0.06, side)
+            frames = f"{cluster.n_frames} frame" + ("" if cluster.n_frames == 1 else "s")
+            axes.text(
+                left + side - 0.04, top + head + 0.05, frames, fontsize=SMALL, color=SOFT_INK, ha="right", va="top"
+            )
+    return figure
+
+
+def projection_figure(
+    relevance: NDArray[np.floating],
+    face: NDArray[np.uint8] | None = None,
+    *,
+    shares: Sequence[float] = (25.0, 10.0),
+    colour: tuple[float, float, float] = (0.902, 0.624, 0.0),
+) -> Figure:
+    """TP Fig. 3: the blue-white-red map, its overlay, and its Top-X projections, side by side.
+
+    Parameters
+    ----------
+    relevance : shape (h, w)
+        One map.
+    face : uint8, shape (H, W) or (H, W, 3)
+        The crop it explains; None draws the standard face.
+    shares : percent
+        One projection each.
+    colour : channels in [0, 1]
+        Of the projections.
+    """
+    side, head, legend = 1.9, 0.28, 0.42
+    base = line_face(_PIXELS, _PIXELS) if face is None else resize_face(face, _PIXELS, _PIXELS)
+    cells = [
+        ("relevance", _upscaled_bwr(relevance)),
+        ("relevance over the face", overlay(base, relevance)),
+        *((f"Top-{share:g} %", project_onto(base, [(relevance, colour)], share=share)) for share in shares),
+    ]
+    width = 2 * _MARGIN + len(cells) * (side + _GAP) - _GAP
+    figure = new_figure(width, 2 * _MARGIN + head + side + legend)
+    axes = inch_axes(figure)
+    for i, (title, image) in enumerate(cells):
+        left = _MARGIN + i * (side + _GAP)
+        axes.text(left + side / 2, _MARGIN + head / 2, title, fontsize=TEXT, color=INK, ha="center", va="center")
+        _cell(axes, image, left, _MARGIN + head, side)
+    top = _MARGIN + head + side + 0.1
+    ramp = bwr(np.linspace(-1, 1, 101)[None, :].repeat(2, axis=0))
+    axes.imshow(ramp, extent=(_MARGIN, _MARGIN + side, top + 0.09, top), aspect="auto", interpolation="nearest")
+    for share_of_width, text, align in ((0.0, "against", "left"), (0.5, "0", "center"), (1.0, "for", "right")):
+        axes.text(_MARGIN + share_of_width * side, top + 0.13, text, fontsize=SMALL, color=SOFT_INK, ha=align, va="top")
+    axes.text(
+        _MARGIN + side + _GAP, top + 0.02,
+        "Top-x: the fewest pixels that together hold x percent of the positive relevance",
+        fontsize=SMALL, color=SOFT_INK, ha="left", va="top",
+    )  # fmt: skip
+    return figure
+
+
+def prototype_gallery(
+    prototypes: Sequence[CommonPrototype], n_total: int, palette: Palette | None = None, *, max_panels: int = 10
+) -> Figure:
+    """Small multiples of a group's commonest temporal prototypes, one row each (TP Fig. 5).
+
+    Parameters
+    ----------
+    prototypes
+        Most frequent first.
+    n_total
+        Sequences of the group, of which shares are said.
+    palette
+        Colours that other figures of the same report use.
+    max_panels
+        Later stages of a prototype are counted, not drawn.
+
+    Returns
+    -------
+    Figure
+        Its axes hold one image per drawn stage.
+    """
+    palette = palette or palette_of([panel for item in prototypes for panel in item.panels])
+    side, gap, text = 0.82, 0.16, 5.8
+    columns = min(max((len(item.panels) for item in prototypes), default=1), max_panels)
+    name = 1.15
+    lines = [max((len(panel.labels) for panel in item.panels[:max_panels]), default=1) or 1 for item in prototypes]
+    heights = [side + 0.115 * n + 0.22 for n in lines]
+    more = 0.75 if any(len(item.panels) > max_panels for item in prototypes) else 0.0
+    figure = new_figure(2 * _MARGIN + name + columns * (side + gap) + more, 2 * _MARGIN + (sum(heights) or 0.4))
+    axes = inch_axes(figure)
+    top = _MARGIN
+    for item, height in zip(prototypes, heights, strict=True):
+        noun = "sequence" if item.n_sequences == 1 else "sequences"
+        share = f"\n{item.n_sequences / n_total:.0%} of {n_total}" if n_total else ""
+        axes.text(_MARGIN, top + side / 2, f"{item.n_sequences} {noun}{share}", fontsize=SMALL, color=INK, va="center")
+        for i, panel in enumerate(item.panels[:max_panels]):
+            left = _MARGIN + name + i * (side + gap)
+            _cell(axes, panel_image(panel, palette, 140), left, top, side)
+            words = [label_text(*label) for label in panel.labels] or ["NONE"]
+            axes.text(
+                left + side / 2,
+                top + side + 0.04,
+                "\n".join(w[:14] for w in words),
+                fontsize=text,
+                color=INK,
+                ha="center",
+                va="top",
+                linespacing=1.15,
+                parse_math=False,
+            )
+            if i + 1 < min(len(item.panels), max_panels):
+                axes.annotate(
+                    "",
+                    xy=(left + side + gap - 0.02, top + side / 2),
+                    xytext=(left + side + 0.02, top + side / 2),
+                    arrowprops={
+                        "arrowstyle": "-|>",
+                        "color": SOFT_INK,
+                        "linewidth": 0.9,
+                        "shrinkA": 0,
+                        "shrinkB": 0,
+                        "mutation_scale": 6,
+                    },
+                )
+        if len(item.panels) > max_panels:
+            axes.text(
+                _MARGIN + name + columns * (side + gap),
+                top + side / 2,
+                f"and {len(item.panels) - max_panels}\nmore",
+                fontsize=SMALL,
+                color=SOFT_INK,
+                va="center",
+                style="italic",
+            )
+        top += height
+    if not prototypes:
+        axes.text(_MARGIN, 0.3, "no temporal prototype", fontsize=TEXT, color=SOFT_INK, style="italic", va="center")
+    return figure
+
+
+def _draw_spectrum(axes: Axes, decision: ClusterDecision) -> None:
+    values = np.asarray(decision.eigenvalues, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    k, n = len(decision.clusters), len(values)
+    for spine in ("top", "right"):
+        axes.spines[spine].set_visible(False)
+    for spine in ("left", "bottom"):
+        axes.spines[spine].set_color(RULE)
+    axes.tick_params(labelsize=SMALL, labelcolor=INK, color=RULE, length=2)
+    axes.set_xlabel("eigenvalue number", fontsize=SMALL, color=SOFT_INK)
+    axes.set_ylabel("eigenvalue", fontsize=SMALL, color=SOFT_INK)
+    words = f"{k} cluster" + ("" if k == 1 else "s")
+    axes.set_title(words, fontsize=TEXT, color=INK, loc="left", weight="bold", pad=4)
+    details = [text for text in (decision.rule, f"k = {decision.n_neighbors}" if decision.n_neighbors else "") if text]
+    axes.set_title(", ".join(details), fontsize=SMALL, color=SOFT_INK, loc="right", pad=5, parse_math=False)
+    if not n:
+        axes.set(xticks=[], yticks=[])
+        axes.text(
+            0.5,
+            0.5,
+            "no spectrum:\ntoo few maps to compare",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            fontsize=SMALL,
+            color=SOFT_INK,
+            style="italic",
+        )
+        return
+    number = np.arange(1, n + 1)
+    below = number <= k
+    axes.vlines(number, 0, values, color=np.where(below, "#0072b2", "#b6bec7").tolist(), linewidth=1.4)
+    axes.scatter(number[below], values[below], s=18, color="#0072b2", zorder=3)
+    axes.scatter(number[~below], values[~below], s=14, color="#8b949e", zorder=3)
+    if 0 < k < n:
+        axes.axvspan(k, k + 1, color=PALE, zorder=0)
+        axes.annotate(
+            "", xy=(k + 0.5, values[k]), xytext=(k + 0.5, values[k - 1]),
+            arrowprops={"arrowstyle": "<->", "color": INK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+        axes.text(k + 0.5, values[k], "gap", fontsize=SMALL, color=INK, ha="center", va="bottom")
+    axes.set_xlim(0.4, n + 0.6)
+    axes.set_ylim(min(0.0, float(values.min())) - 0.03 * max(float(values.max()), 1e-3), None)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+
+
+def _cell(axes: Axes, image: NDArray[np.uint8], left: float, top: float, side: float) -> None:
+    axes.imshow(image, extent=(left, left + side, top + side, top), aspect="auto", interpolation="antialiased")
+    axes.plot(
+        [left, left + side, left + side, left, left], [top, top, top + side, top + side, top], color=RULE, linewidth=0.7
+    )
+
+
+def _bwr_cell(cluster: ClusterMap) -> NDArray[np.uint8]:
+    if cluster.relevance is None:
+        return np.full((_PIXELS, _PIXELS, 3), 240, dtype=np.uint8)
+    return _upscaled_bwr(cluster.relevance)
+
+
+def _upscaled_bwr(relevance: NDArray[np.floating]) -> NDArray[np.uint8]:
+    height, width = relevance.shape
+    return bwr(resize_map(relevance, max(height, _PIXELS), max(width, _PIXELS)))
+
+
+def _projected_cell(cluster: ClusterMap, rgb: tuple[float, float, float]) -> NDArray[np.uint8]:
+    face = line_face(_PIXELS, _PIXELS) if cluster.face is None else resize_face(cluster.face, _PIXELS, _PIXELS)
+    return project_onto(face, [] if cluster.relevance is None else [(cluster.relevance, rgb)])

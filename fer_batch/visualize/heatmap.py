@@ -1,0 +1,163 @@
+"""Relevance as colour: the blue-white-red map, and coloured projections laid over a face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from fer_batch.visualize.projection import Ties, normalise, top_relevance
+
+_GREY_OF_UNDEFINED = 0.8
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def bwr(relevance: NDArray[np.floating], *, two_sided: bool = False) -> NDArray[np.uint8]:
+    """Blue for negative, white for zero, red for positive relevance.
+
+    Parameters
+    ----------
+    relevance : shape (..., H, W)
+        Signed; each map is normalised by itself.
+    two_sided
+        As in `normalise`.
+
+    Returns
+    -------
+    shape (..., H, W, 3)
+        A map that is undefined is plain grey.
+
+    References
+    ----------
+    Methods RV-3.
+    """
+    values = normalise(relevance, two_sided=two_sided)
+    weakness = 1 - np.abs(values)
+    colours = np.stack(
+        [
+            np.where(values < 0, weakness, 1.0),
+            weakness,
+            np.where(values > 0, weakness, 1.0),
+        ],
+        axis=-1,
+    )
+    return _to_bytes(np.where(np.isnan(values)[..., None], _GREY_OF_UNDEFINED, colours))
+
+
+def resize_map(relevance: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
+    """Bilinear resampling of one map to another grid, pixel areas aligned."""
+    values = np.ascontiguousarray(relevance, dtype=np.float32)
+    if values.shape == (height, width):
+        return values
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resize_face(face: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """A face crop, (H, W) grey or (H, W, 3), as (height, width, 3)."""
+    if face.dtype != np.uint8 or not (face.ndim == 2 or (face.ndim == 3 and face.shape[2] == 3)):
+        raise ValueError(f"a face is uint8 of shape (H, W) or (H, W, 3), got {face.dtype} {face.shape}")
+    image = Image.fromarray(np.ascontiguousarray(face)).convert("RGB")
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def faded(face: NDArray[np.uint8], strength: float = 0.55) -> NDArray[np.uint8]:
+    """The face in light grey, so that colour on it means relevance only.
+
+    Parameters
+    ----------
+    face : shape (H, W, 3)
+    strength : in [0, 1]
+        How much of the contrast stays.
+    """
+    grey = (face.astype(np.float64) / 255) @ _LUMA
+    return _to_bytes(np.repeat((1 - strength * (1 - grey))[..., None], 3, axis=-1))
+
+
+def overlay(
+    face: NDArray[np.uint8], relevance: NDArray[np.floating], *, two_sided: bool = False, opacity: float = 0.85
+) -> NDArray[np.uint8]:
+    """The blue-white-red map over a greyed face; where relevance is zero, the face shows.
+
+    Parameters
+    ----------
+    face : shape (H, W, 3)
+    relevance : shape (h, w)
+        Any grid; resampled bilinearly to the face.
+    two_sided
+        As in `normalise`.
+    opacity : in [0, 1]
+        Of the strongest relevance.
+
+    Returns
+    -------
+    shape (H, W, 3)
+    """
+    values = normalise(resize_map(relevance, *face.shape[:2]), two_sided=two_sided)
+    strength = np.nan_to_num(np.abs(values))[..., None] ** 0.7 * opacity
+    base = faded(face).astype(np.float64)
+    pure = np.where(values[..., None] < 0, [0, 0, 255], [255, 0, 0])
+    return np.round(base * (1 - strength) + pure * strength).astype(np.uint8)
+
+
+def project_onto(
+    face: NDArray[np.uint8],
+    layers: Sequence[tuple[NDArray[np.floating], tuple[float, float, float]]],
+    *,
+    share: float = 25.0,
+    ties: Ties = "all",
+) -> NDArray[np.uint8]:
+    """Top-X projections over a greyed face, each in its own colour.
+
+    Parameters
+    ----------
+    face : shape (H, W, 3)
+    layers
+        (map of any grid, colour with channels in [0, 1]). Maps smaller than the face are upsampled bilinearly before
+        they are projected; larger ones are projected first, as resampling would smear their peaks.
+    share, ties
+        As in `top_relevance`.
+
+    Returns
+    -------
+    shape (H, W, 3)
+        Where projections meet, their colours mix in proportion to their relative relevance.
+    """
+    height, width = face.shape[:2]
+    weight = np.zeros((height, width))
+    colour = np.zeros((height, width, 3))
+    opaque = np.zeros((height, width))
+    for relevance, rgb in layers:
+        shown = _projection_on(relevance, height, width, share, ties)
+        strength = np.where(shown > 0, 0.55 + 0.4 * shown, 0.0)
+        weight += strength
+        colour += strength[..., None] * np.asarray(rgb)
+        opaque = np.maximum(opaque, strength)
+    colour = np.divide(colour, weight[..., None], out=colour, where=weight[..., None] > 0)
+    base = faded(face).astype(np.float64) / 255 * (1 - _shadow(opaque > 0)[..., None])
+    return _to_bytes(base * (1 - opaque[..., None]) + colour * opaque[..., None])
+
+
+def _shadow(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """A soft dark rim, without which light colours would drown in light skin."""
+    if not shown.any():
+        return np.zeros(shown.shape)
+    blurred = Image.fromarray(shown.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(max(shown.shape) / 75))
+    return 0.5 * np.minimum(1.0, 1.6 * np.asarray(blurred, dtype=np.float64) / 255)
+
+
+def _projection_on(
+    relevance: NDArray[np.floating], height: int, width: int, share: float, ties: Ties
+) -> NDArray[np.float64]:
+    """The projection on the grid of a face, in [0, 1]."""
+    if relevance.shape[0] <= height and relevance.shape[1] <= width:
+        return normalise(np.nan_to_num(top_relevance(resize_map(relevance, height, width), share, ties)))
+    projected = np.nan_to_num(top_relevance(relevance, share, ties)).astype(np.float32)
+    # A box filter keeps single pixels visible where nearest-neighbour sampling would drop them.
+    small = np.asarray(Image.fromarray(projected).resize((width, height), Image.Resampling.BOX))
+    return normalise(small)
+
+
+def _to_bytes(image: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

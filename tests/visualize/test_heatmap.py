@@ -1,0 +1,100 @@
+"""Relevance as colour."""
+
+import numpy as np
+import pytest
+
+from fer_batch.visualize.heatmap import bwr, faded, overlay, project_onto, resize_face
+from fer_batch.visualize.standard_face import CANVAS, S68, line_face, standard_landmarks
+
+FACE = np.full((32, 32, 3), 200, np.uint8)
+
+
+def spot(x: int, y: int, size: int = 32) -> np.ndarray:
+    relevance = np.zeros((size, size))
+    relevance[y - 1 : y + 2, x - 1 : x + 2] = 1
+    return relevance
+
+
+def test_zero_is_white_and_the_ends_are_blue_and_red():
+    np.testing.assert_array_equal(bwr(np.array([[-2.0, 0.0, 2.0]])), [[[0, 0, 255], [255, 255, 255], [255, 0, 0]]])
+
+
+def test_an_empty_map_is_white_and_an_undefined_one_grey():
+    picture = bwr(np.stack([np.zeros((2, 2)), np.full((2, 2), np.nan)]))
+    assert (picture[0] == 255).all()
+    assert (picture[1] == 204).all()
+
+
+def test_an_overlay_colours_only_where_there_is_relevance():
+    relevance = spot(8, 8) - spot(24, 24)
+    picture = overlay(FACE, relevance).astype(int)
+    red, blue, none = picture[8, 8], picture[24, 24], picture[8, 24]
+    assert red[0] > red[2] + 100
+    assert blue[2] > blue[0] + 100
+    assert none[0] == none[1] == none[2]
+
+
+def test_projections_wear_their_own_colours_over_a_grey_face():
+    face = FACE.copy()
+    face[..., 0] = 90
+    picture = project_onto(face, [(spot(8, 8), (0.0, 0.0, 1.0)), (spot(24, 24), (1.0, 0.5, 0.0))]).astype(int)
+    assert picture[8, 8, 2] > picture[8, 8, 0] + 100
+    assert picture[24, 24, 0] > picture[24, 24, 2] + 100
+    assert np.ptp(picture[8, 24]) == 0
+
+
+@pytest.mark.parametrize("size", [8, 32, 128])
+def test_a_projection_lands_at_the_same_place_of_the_face_for_every_grid_of_the_map(size):
+    relevance = spot(size // 4, size // 2, size) * 3
+    colour = project_onto(FACE, [(relevance, (1.0, 0.0, 0.0))]).astype(int)
+    y, x = np.nonzero(colour[..., 0] > colour[..., 2] + 60)
+    assert x.size
+    # The middle of a pixel is at the same share of both grids.
+    assert abs(x.mean() - ((size // 4 + 0.5) / size * 32 - 0.5)) < 0.6
+    assert abs(y.mean() - ((size // 2 + 0.5) / size * 32 - 0.5)) < 0.6
+
+
+def test_single_pixels_of_a_large_map_are_not_lost_on_a_small_face():
+    relevance = np.zeros((160, 160))
+    relevance[81, 83] = 1
+    picture = project_onto(FACE, [(relevance, (0.0, 0.0, 1.0))]).astype(int)
+    assert (picture[..., 2] > picture[..., 0] + 60).any()
+
+
+def test_an_undefined_map_leaves_the_face_as_it_is():
+    np.testing.assert_array_equal(project_onto(FACE, [(np.full((4, 4), np.nan), (1.0, 0, 0))]), faded(FACE))
+
+
+def test_grey_faces_are_accepted_and_others_refused():
+    assert resize_face(np.zeros((4, 6), np.uint8), 8, 8).shape == (8, 8, 3)
+    with pytest.raises(ValueError, match="uint8"):
+        resize_face(np.zeros((4, 6, 3), np.float32), 8, 8)
+
+
+def test_s68_has_the_distances_of_methods_2_2():
+    eyes = S68[36:42].mean(0), S68[42:48].mean(0)
+    assert np.linalg.norm(eyes[1] - eyes[0]) == pytest.approx(81.34, abs=0.005)
+    assert np.linalg.norm(S68[42] - S68[39]) == pytest.approx(48.01, abs=0.005)
+
+
+@pytest.mark.parametrize(("height", "width"), [(112, 112), (275, 224), (60, 200)])
+def test_the_standard_face_fits_its_crop_undistorted_and_is_drawn_there(height, width):
+    points = standard_landmarks(height, width)
+    assert (points >= 0).all()
+    assert (points <= [width, height]).all()
+    scale = min(width / CANVAS[0], height / CANVAS[1])
+    np.testing.assert_allclose(points - points[30], (S68 - S68[30]) * scale)
+    picture = line_face(height, width)
+    assert picture.shape == (height, width, 3)
+    x, y = np.round(points[62]).astype(int)
+    assert picture[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].min() < 200, "a line at the lips"
+
+
+def test_given_landmarks_are_drawn_where_they_are():
+    moved = standard_landmarks(112, 112) * 0.5
+    picture = line_face(112, 112, moved)
+    assert picture[70:, 70:].min() == 255
+    assert picture[:56, :56].min() < 200
+    np.testing.assert_array_equal(line_face(112, 112, np.full((68, 2), np.nan)), line_face(112, 112))
+    with pytest.raises(ValueError, match="68"):
+        line_face(112, 112, moved[:5])
