@@ -10,6 +10,7 @@ import csv
 import fnmatch
 import hashlib
 import io
+import itertools
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ def list_source(format: str, uri: str, pattern: Sequence[str] = ()) -> list[Sequ
         If the source does not exist, holds nothing of that format, or names one input twice.
     """
     found = sorted(FORMATS[format](uri, tuple(pattern)), key=lambda ref: ref.sequence_id)
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in itertools.pairwise(found):
         if one.sequence_id == other.sequence_id:
             raise InputError(f"source {uri!r} names the input {one.sequence_id!r} twice; every input is named once")
     return found

@@ -6,10 +6,14 @@ as small as float16 and readable by every engine.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +25,7 @@ from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 
 MANTISSA_BITS = 10
+ROW_GROUP = 1024  # rows; 50 MB of 112x112 maps
 
 
 @dataclass(frozen=True)
@@ -111,23 +116,61 @@ def rows_of(name: str, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMAS[name])
 
 
+def _settings(schema: pa.Schema) -> dict[str, Any]:
+    maps = ["relevance.list.element"] if "relevance" in schema.names else []
+    plain = [name for name in schema.names if name not in ("relevance", "exemplar_jpeg", "crop_jpeg")]
+    return {"compression": "zstd", "use_dictionary": plain or False, "use_byte_stream_split": maps or False}
+
+
+def _with_metadata(schema: pa.Schema, metadata: Mapping[str, object] | None) -> pa.Schema:
+    extra = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
+    return schema.with_metadata({**(schema.metadata or {}), **extra})
+
+
 def encode(table: pa.Table, metadata: Mapping[str, object] | None = None) -> bytes:
     """Parquet bytes of a table, with `metadata` in the file's key-value metadata."""
-    if metadata:
-        extra = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **extra})
-    maps = ["relevance.list.element"] if "relevance" in table.column_names else []
-    plain = [name for name in table.column_names if name not in ("relevance", "exemplar_jpeg")]
+    schema = _with_metadata(table.schema, metadata)
     sink = io.BytesIO()
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd",
-        use_dictionary=plain or False,
-        use_byte_stream_split=maps or False,  # type: ignore[arg-type]
-        row_group_size=4096,
-    )
+    pq.write_table(table.cast(schema), sink, row_group_size=ROW_GROUP, **_settings(schema))
     return sink.getvalue()
+
+
+class TableWriter:
+    """Writes one Parquet file piece by piece; it appears in the store whole, when the `with` block ends well.
+
+    Parameters
+    ----------
+    store, path
+        Where the file appears.
+    name
+        Table whose schema it has.
+    metadata
+        For the file's key-value metadata.
+    """
+
+    def __init__(self, store: Store, path: str, name: str, metadata: Mapping[str, object] | None = None) -> None:
+        self.store, self.path = store, path
+        self.schema = _with_metadata(SCHEMAS[name], metadata)
+
+    def __enter__(self) -> TableWriter:
+        handle, self._local = tempfile.mkstemp(suffix=".parquet", prefix="fer_batch-")
+        os.close(handle)
+        self._writer = pq.ParquetWriter(self._local, self.schema, **_settings(self.schema))
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows."""
+        if table.num_rows:
+            self._writer.write_table(table.cast(self.schema), row_group_size=ROW_GROUP)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._writer.close()
+        try:
+            if kind is None:
+                self.store.put_file(self.path, self._local)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._local)
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:

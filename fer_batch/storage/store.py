@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,6 +97,24 @@ class Store:
             return
         with self._temporary(target, data) as temporary:
             os.replace(temporary, target)
+
+    def put_file(self, relative: str, local_path: str) -> None:
+        """Move a local file to its place at once; it is gone from `local_path` afterwards."""
+        target = self.path(relative)
+        if not self.local:
+            self.fs.put_file(local_path, target)
+            os.unlink(local_path)
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+        try:
+            shutil.move(local_path, temporary)
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
 
     def put_once(self, relative: str, data: bytes) -> bool:
         """Write a file only if it is not there; False where it was."""

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from fer_batch.models.card import Preprocessing
-from fer_batch.models.preprocess import active, preprocess, probabilities
+from fer_batch.models.heads import active, probabilities
+from fer_batch.models.preprocess import preprocess
 
 
 def test_pixels_are_scaled_then_standardised_per_channel():

@@ -1,0 +1,261 @@
+"""Phase 2 of one sequence: maps to clusters, clusters to letters, letters to stages and the temporal prototype.
+
+Where the rooms meet: `spray` clusters, `regions` makes masks, `evaluate` measures, `prototypes` tells the story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fer_batch import spray
+from fer_batch.evaluate.localisation import relevance_mass
+from fer_batch.models.heads import active
+from fer_batch.pipeline.sequence_data import SequenceData
+from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text
+from fer_batch.prototypes.temporal import temporal_prototype
+from fer_batch.regions import REGIONS_VERSION, region_masks
+from fer_batch.storage.parquet import pack_maps, rows_of, table_of
+from fer_batch.types import Clustering
+
+BATCH = 512  # maps in memory beside those that are clustered
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """What phase 2 needs of the job."""
+
+    targets: tuple[str, ...]
+    head: str
+    threshold: float
+    spray: dict[str, Any]
+    max_frames: int
+    regions: str
+    crop_size: int  # pixels
+    analysis_id: str
+
+
+@dataclass
+class TargetClusters:
+    """Clusters of one target in one sequence, with what is stored of them."""
+
+    clustering: Clustering
+    labels: NDArray[np.int64]  # of each explained active pair of the target
+    sums: NDArray[np.float64]  # (K, h, w)
+    exemplars: list[int] = field(default_factory=list)  # pair of each cluster
+
+
+def analyse(data: SequenceData, options: AnalysisOptions) -> dict[str, pa.Table]:
+    """Tables `detections`, `prototypes`, `stages` and `temporal_prototypes` of one sequence.
+
+    A target that is active but has no defined map keeps its name without a letter.
+    """
+    is_active = active(data.probability, options.head, options.threshold)  # type: ignore[arg-type]
+    n_ok, n_targets = is_active.shape
+    mu = np.full((n_ok, n_targets), np.nan, np.float32)
+    region_share = np.full((n_ok, n_targets), np.nan, np.float32)
+    letters: list[list[str | None]] = [["" if on else None for on in is_active[:, a]] for a in range(n_targets)]
+    prototypes: list[dict[str, Any]] = []
+    for a, target in enumerate(options.targets):
+        pairs = np.flatnonzero(data.pairs[:, 1] == a)
+        if not len(pairs):
+            continue
+        rows = data.pairs[pairs, 0]
+        clustered = is_active[rows, a]
+        found = _cluster(data, pairs[clustered], options)
+        for row, label in zip(rows[clustered], found.labels, strict=True):
+            letters[a][row] = letter(int(label)) if label >= 0 else ""
+        _localise(data, pairs, target, options, mu[:, a], region_share[:, a])
+        prototypes.extend(_prototype_rows(data, target, pairs[clustered], found, options))
+    tables = {
+        "detections": _detections(data, options, is_active, letters, mu, region_share),
+        "prototypes": rows_of("prototypes", prototypes),
+    }
+    if data.sequence["kind"] != "still":
+        tables |= _story(data, options, letters)
+    return tables
+
+
+def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOptions) -> TargetClusters:
+    """SpRAy over evenly spaced frames where there are more than `max_frames`; the others join the nearest cluster."""
+    if not len(pairs):
+        none = np.zeros((0, 1, 1))
+        return TargetClusters(spray.cluster(none, **options.spray), np.zeros(0, np.int64), none)
+    sampled = np.arange(len(pairs))
+    if len(pairs) > options.max_frames:
+        sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))
+    maps = np.concatenate(list(data.maps(pairs[sampled])))
+    clustering = spray.cluster(maps, **options.spray)
+    own = spray.cluster_means(maps, clustering.labels)
+    exemplars = [int(pairs[sampled[i]]) for i in spray.exemplars(maps, clustering.labels)]
+    if len(sampled) == len(pairs):
+        counts = np.bincount(clustering.labels[clustering.labels >= 0], minlength=len(own))
+        return TargetClusters(clustering, clustering.labels, own * counts[:, None, None], exemplars)
+    labels = np.full(len(pairs), -1, np.int64)
+    sums = np.zeros_like(own)
+    centres = _unit_mass(own)
+    start = 0
+    for piece in _pieces(data, pairs):
+        features = _unit_mass(piece)
+        defined = np.isfinite(features).all((1, 2)) & features.any((1, 2))
+        distance = ((features[:, None] - centres[None]) ** 2).sum((2, 3))
+        mine = np.where(defined, distance.argmin(1) if len(own) else -1, -1)
+        labels[start : start + len(piece)] = mine
+        start += len(piece)
+        for k in range(len(own)):
+            sums[k] += piece[mine == k].sum(0)
+    order = {old: new for new, old in enumerate(dict.fromkeys(labels[labels >= 0].tolist()))}
+    old = list(order)
+    return TargetClusters(
+        clustering, np.array([order.get(v, -1) for v in labels.tolist()]), sums[old], [exemplars[k] for k in old]
+    )
+
+
+def _unit_mass(maps: NDArray[np.floating]) -> NDArray[np.float64]:
+    mass = np.abs(maps).sum((1, 2), dtype=np.float64)
+    return maps / np.where(mass > 0, mass, 1.0)[:, None, None]
+
+
+def _pieces(data: SequenceData, pairs: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(pairs), BATCH):
+        yield from data.maps(pairs[start : start + BATCH])
+
+
+def _localise(
+    data: SequenceData,
+    pairs: NDArray[np.int64],
+    target: str,
+    options: AnalysisOptions,
+    mu: NDArray[np.float32],
+    region_share: NDArray[np.float32],
+) -> None:
+    """Fill `mu` and `region_share` of the explained frames; NaN where landmarks or a region are missing."""
+    if options.regions == "none":
+        return
+    size = options.crop_size
+    rows = data.pairs[pairs, 0]
+    known = np.isfinite(data.landmarks[rows]).all((1, 2))
+    pairs, rows = pairs[known], rows[known]
+    start = 0
+    for maps in _pieces(data, pairs):
+        own = rows[start : start + len(maps)]
+        start += len(maps)
+        masks = region_masks(data.landmarks[own], target, (size, size))
+        if masks is None:
+            return
+        if maps.shape[1:] != (size, size):
+            maps = np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps])
+        mu[own] = relevance_mass(maps, masks)
+        region_share[own] = masks.mean((1, 2))
+
+
+def _prototype_rows(
+    data: SequenceData, target: str, pairs: NDArray[np.int64], found: TargetClusters, options: AnalysisOptions
+) -> list[dict[str, Any]]:
+    rows = []
+    for k, total in enumerate(found.sums):
+        members = data.frame_index[data.pairs[pairs[found.labels == k], 0]]
+        values, scale = pack_maps((total / len(members))[None])
+        exemplar = int(data.pairs[found.exemplars[k], 0])
+        clustering = found.clustering
+        rows.append(
+            {
+                "sequence_id": data.sequence["sequence_id"],
+                "target": target,
+                "cluster": letter(k),
+                "n_frames": len(members),
+                "first_frame": int(members.min()),
+                "exemplar_frame": int(data.frame_index[exemplar]),
+                "exemplar_jpeg": data.reader.crop(exemplar),
+                "height": values.shape[1],
+                "width": values.shape[2],
+                "scale": _known(float(scale[0])),
+                "relevance": values[0].ravel(),
+                "n_clusters": len(found.sums),
+                "spectrum": clustering.eigenvalues.tolist(),
+                "rule": clustering.rule,
+                "n_neighbors": clustering.n_neighbors,
+                "eigengap": _known(clustering.eigengap),
+                "silhouette": _known(clustering.silhouette),
+                "analysis_id": options.analysis_id,
+            }
+        )
+    return rows
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _detections(
+    data: SequenceData,
+    options: AnalysisOptions,
+    is_active: NDArray[np.bool_],
+    letters: list[list[str | None]],
+    mu: NDArray[np.float32],
+    region_share: NDArray[np.float32],
+) -> pa.Table:
+    n_ok, n_targets = is_active.shape
+    conservation = np.full((n_ok, n_targets), np.nan, np.float32)
+    conservation[data.pairs[:, 0], data.pairs[:, 1]] = data.conservation
+    by_frame = [letters[a][row] or None for row in range(n_ok) for a in range(n_targets)]
+    measured = np.isfinite(region_share).ravel()
+    return table_of(
+        "detections",
+        {
+            "sequence_id": [data.sequence["sequence_id"]] * (n_ok * n_targets),
+            "frame_index": np.repeat(data.frame_index, n_targets),
+            "target": list(options.targets) * n_ok,
+            "logit": data.logits.ravel(),
+            "probability": data.probability.ravel(),
+            "active": is_active.ravel(),
+            "cluster": by_frame,
+            "mu": mu.ravel(),
+            "region_share": region_share.ravel(),
+            "regions_version": [REGIONS_VERSION if one else None for one in measured],
+            "conservation": conservation.ravel(),
+        },
+    )
+
+
+def _story(data: SequenceData, options: AnalysisOptions, letters: list[list[str | None]]) -> dict[str, pa.Table]:
+    sampled = data.frames["frame_index"].to_numpy()
+    sets = label_sets(len(data.ok), dict(zip(options.targets, letters, strict=True)))
+    stages = find_stages(data.frame_index, sets, sampled)
+    story = temporal_prototype(stages, n_missing_frames=len(sampled) - len(data.ok))
+    sequence_id = data.sequence["sequence_id"]
+    stage_rows = [
+        {
+            "sequence_id": sequence_id,
+            "stage_index": index,
+            "first_frame": stage.first_frame,
+            "last_frame": stage.last_frame,
+            "n_frames": stage.n_frames,
+            "n_missing_frames": stage.n_missing_frames,
+            "labels": [f"{target}_{name}" if name else target for target, name in stage.labels],
+            "text": stage_text(stage.labels),
+        }
+        for index, stage in enumerate(stages)
+    ]
+    story_row = {
+        "sequence_id": sequence_id,
+        "subject_id": data.sequence.get("subject_id"),
+        "emotion": data.sequence.get("emotion"),
+        "text": story.text,
+        "cooccurrence_text": story.cooccurrence_text,
+        "prototype_id": story.prototype_id,
+        "cooccurrence_id": story.cooccurrence_id,
+        "n_frames": story.n_frames,
+        "n_stages": story.n_stages,
+        "n_distinct_stages": story.n_distinct_stages,
+        "reduction": _known(story.reduction),
+        "n_missing_frames": story.n_missing_frames,
+        "analysis_id": options.analysis_id,
+    }
+    return {"stages": rows_of("stages", stage_rows), "temporal_prototypes": rows_of("temporal_prototypes", [story_row])}

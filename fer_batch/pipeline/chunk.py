@@ -1,0 +1,72 @@
+"""What travels between the steps of phase 1: up to 64 frames with their crops, later with their maps.
+
+Ray carries it as one pickled value beside its keys: blocks stay one row each, ragged sizes and chunks without a face
+need no care, and nothing is copied column by column.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames that were decoded together.
+
+    Attributes
+    ----------
+    unit_id, index, last
+        Its place: chunk `index` of a unit, and whether it is the final one.
+    frames
+        One dict per frame with the columns of table `frames`.
+    ok : shape (n,)
+        Rows of `frames` that have a crop, in order.
+    images : shape (n, size, size, 3), uint8
+        The crops of those rows.
+    annotated
+        Targets that the ground truth says are present, for each crop; empty where targets are not chosen so.
+    sequences
+        On the last chunk: one dict per input of the unit with the columns of table `sequences`.
+    fault
+        Set where the store failed; such a unit is not committed.
+    logits, probability : shape (n, A), float32
+    pairs : shape (m, 2), int64
+        Rows of `images` and outputs that were explained.
+    relevance : shape (m, h, w), float32
+    conservation : shape (m,), float32
+    """
+
+    unit_id: str
+    index: int
+    last: bool
+    frames: list[dict[str, Any]]
+    ok: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    annotated: list[list[str]] = field(default_factory=list)
+    sequences: list[dict[str, Any]] = field(default_factory=list)
+    fault: str | None = None
+    logits: NDArray[np.float32] | None = None
+    probability: NDArray[np.float32] | None = None
+    pairs: NDArray[np.int64] | None = None
+    relevance: NDArray[np.float32] | None = None
+    conservation: NDArray[np.float32] | None = None
+
+    def with_maps(self, **arrays: Any) -> Chunk:
+        """The same chunk with what the model found."""
+        return replace(self, **arrays)
+
+    def to_row(self) -> dict[str, Any]:
+        """A Ray Data row."""
+        return {"unit_id": self.unit_id, "payload": pickle.dumps(self, protocol=5)}
+
+    @classmethod
+    def from_batch(cls, batch: dict[str, NDArray[Any]]) -> Chunk:
+        """The chunk of a batch of one row."""
+        return pickle.loads(batch["payload"][0])

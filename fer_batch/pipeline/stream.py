@@ -1,0 +1,141 @@
+"""Phase 1 on Ray Data: units in, stage files and commit markers out.
+
+    unit -> decode_unit (CPU tasks) -> ExplainStage (model actors) -> write_chunk (CPU tasks) -> markers (driver)
+
+Decode uses `flat_map` and the actors ask for no CPU, so that Ray fuses nothing and cannot deadlock on a laptop.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
+from fer_batch.pipeline.engine import quiet_ray_data
+from fer_batch.pipeline.sink import SinkOptions, patiently_put, write_chunk
+from fer_batch.pipeline.units import Unit
+from fer_batch.sources.fetch import StoreFault
+from fer_batch.storage.manifest import COMMITS, dump
+from fer_batch.storage.parquet import Partition
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError
+
+
+class Bookkeeping:
+    """Chunks that have arrived; a unit is committed when all of them are in."""
+
+    def __init__(self, store: Store, partition: Partition, run_id: str, units: Iterable[Unit]) -> None:
+        self.store, self.partition, self.run_id = store, partition, run_id
+        self.units = {unit.unit_id: unit for unit in units}
+        self.seen: dict[str, set[int]] = {}
+        self.final: dict[str, tuple[int, int, list[dict[str, Any]]]] = {}
+        self.faults: list[str] = []
+
+    def add(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """Take one row of `write_chunk`; the rows of table `sequences` if that completed and committed the unit."""
+        if row["problem"]:
+            raise InputError(row["problem"])
+        unit_id = row["unit_id"]
+        if unit_id not in self.units:
+            return None  # a retried task told us again what is committed already
+        self.seen.setdefault(unit_id, set()).add(int(row["index"]))
+        if row["last"]:
+            if row["fault"]:
+                self.faults.append(row["fault"])
+                self.seen.pop(unit_id)
+                return None
+            n_files = int(row["index"]) + bool(row["n_frames"])  # a chunk without frames has no stage file
+            self.final[unit_id] = (int(row["index"]), n_files, pickle.loads(row["sequences"]))
+        if unit_id not in self.final:
+            return None
+        last, n_files, sequences = self.final[unit_id]
+        if self.seen[unit_id] != set(range(last + 1)):
+            return None
+        return self._commit(unit_id, n_files, sequences)
+
+    def _commit(self, unit_id: str, n_files: int, sequences: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        unit = self.units.pop(unit_id)
+        rows = [
+            {**row, "unit_id": unit_id, "run_id": self.run_id, "identity": identity}
+            for row, identity in zip(sequences, unit.identities, strict=True)
+        ]
+        marker = {
+            "unit_id": unit_id,
+            "attempt": unit.attempt,
+            "partition": asdict(self.partition),
+            "n_files": n_files,
+            "sequences": rows,
+            "sources": [
+                {
+                    "sequence_id": ref.sequence_id,
+                    "annotations_uri": ref.annotations_uri,
+                    "labels": list(ref.labels),
+                    "truth_version": ref.sidecar_version,
+                }
+                for ref in unit.members
+            ],
+        }
+        patiently_put(self.store, f"{COMMITS}/{unit_id}.json", dump(marker))
+        return rows
+
+
+def dataset_of(
+    units: Sequence[Unit], decode: DecodeOptions, explain: Any, sink: SinkOptions, n_actors: int, num_gpus: float
+) -> Any:
+    """The lazy Ray Dataset of phase 1 over some units, one block each."""
+    import ray.data
+
+    from fer_batch.pipeline.explain_stage import ExplainStage
+
+    quiet_ray_data()
+    rows = [{"unit_id": unit.unit_id, "unit": pickle.dumps(unit)} for unit in units]
+    return (
+        ray.data.from_items(rows, override_num_blocks=len(rows))
+        .flat_map(decode_unit, fn_kwargs={"options": decode}, num_cpus=1)
+        .map_batches(
+            ExplainStage,
+            fn_constructor_kwargs={"options": explain},
+            batch_size=1,
+            num_cpus=0,
+            num_gpus=num_gpus or None,
+            compute=ray.data.ActorPoolStrategy(size=n_actors),
+        )
+        .map_batches(write_chunk, fn_kwargs={"options": sink}, batch_size=1, num_cpus=0.25)
+    )
+
+
+def explain_units(
+    units: Sequence[Unit],
+    books: Bookkeeping,
+    make_dataset: Callable[[Sequence[Unit]], Any],
+    window: int,
+    progress: Callable[[list[dict[str, Any]]], None],
+) -> None:
+    """Run phase 1 over all units, a window at a time, and commit each as soon as it is whole.
+
+    Raises
+    ------
+    InputError
+        If the model or the method cannot do what the job asks.
+    StoreFault
+        If the store failed for some inputs; they are not committed and the next run takes them up.
+    """
+    for start in range(0, len(units), window):
+        for batch in make_dataset(units[start : start + window]).iter_batches(
+            batch_size=None, prefetch_batches=0, batch_format="numpy"
+        ):
+            for index in range(len(batch["unit_id"])):
+                rows = books.add({key: values[index] for key, values in batch.items()})
+                if rows is not None:
+                    progress(rows)
+    if books.faults:
+        raise StoreFault(
+            f"the store failed for {len(books.faults)} inputs, which will be tried again by the next run: "
+            f"{books.faults[0]}"
+        )
+    if books.units:
+        raise RuntimeError(
+            f"{len(books.units)} units did not come back from phase 1, such as {next(iter(books.units))}"
+        )

@@ -1,0 +1,122 @@
+"""Units of work: a video, an image sequence, or a pack of 64 stills.
+
+Planning imports neither torch nor Ray, so that a run with nothing to do answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fer_batch.config import RunConfig
+from fer_batch.models.card import ResolvedModel
+from fer_batch.storage.manifest import PACK, digest
+from fer_batch.storage.parquet import Partition
+from fer_batch.types import SequenceRef
+
+PACK_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What phase 1 does and commits as one.
+
+    Attributes
+    ----------
+    unit_id
+        Derived from the content of its members and from every option that changes a result.
+    members
+        One input, or up to 64 stills.
+    identities
+        The id that each member has by itself.
+    attempt
+        1, or more after `fer-batch retry`.
+    """
+
+    unit_id: str
+    members: tuple[SequenceRef, ...]
+    identities: tuple[str, ...]
+    attempt: int = 1
+
+
+def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
+    """Every option, beside the model, that changes what phase 1 stores."""
+    explain = config.explain.model_dump(mode="json", exclude={"batch_size"})
+    faces = config.faces.model_dump(mode="json")
+    faces["size"] = config.faces.size or model.preprocessing.size
+    return {
+        "explain": explain,
+        "faces": faces,
+        "sampling": config.source.sampling.model_dump(mode="json"),
+        "threshold": model.threshold,
+    }
+
+
+def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:
+    """Where the rows of a job live: another model or another way to explain is another partition."""
+    return Partition(
+        dataset=config.name,
+        model=f"{model.name}-{model.digest[:8]}",
+        explain=f"{config.explain.method}-{digest(explain_key(config, model), 8)}",
+    )
+
+
+def analysis_key(config: RunConfig) -> str:
+    """`analysis_id`: every option of phase 2 that changes its tables."""
+    return digest({"spray": config.spray.model_dump(mode="json"), "regions": config.regions})
+
+
+def identity(ref: SequenceRef, partition: Partition) -> str:
+    """Id of one input under one model and explanation; moving the source changes nothing."""
+    return digest(
+        [
+            ref.sequence_id,
+            ref.size,
+            ref.version,
+            ref.sidecar_version,
+            ref.subject_id,
+            ref.emotion,
+            ref.skip_reason,
+            partition.dataset,
+            partition.model,
+            partition.explain,
+        ]
+    )
+
+
+def units_to_do(
+    refs: Sequence[SequenceRef],
+    partition: Partition,
+    committed: set[str],
+    pack_members: set[str],
+    attempts: dict[str, int],
+) -> list[Unit]:
+    """Inputs that are not committed, as units in the order of their ids.
+
+    Parameters
+    ----------
+    refs
+        The listing, sorted.
+    committed, pack_members
+        Unit ids with a marker, and identities of the stills in committed packs.
+    attempts
+        Highest attempt of each unit id that a shard already holds (more than none only after a retry).
+    """
+    units, stills = [], []
+    for ref in refs:
+        own = identity(ref, partition)
+        if ref.kind == "still":
+            if own not in pack_members:
+                stills.append((ref, own))
+        elif own not in committed:
+            units.append(Unit(own, (ref,), (own,), attempts.get(own, 0) + 1))
+    for start in range(0, len(stills), PACK_SIZE):
+        members, owns = zip(*stills[start : start + PACK_SIZE], strict=True)
+        pack_id = PACK + digest(owns)
+        units.append(Unit(pack_id, members, owns, attempts.get(pack_id, 0) + 1))
+    return units
+
+
+def count_inputs(units: Iterable[Unit]) -> int:
+    """Inputs in all units together."""
+    return sum(len(unit.members) for unit in units)

@@ -1,0 +1,93 @@
+"""What is finished: commit markers, shard plans and shard markers, all small JSON files.
+
+    _commits/<unit_id>.json   phase 1 finished this unit: status of each input, number of stage files
+    _plans/<shard>.json       which units a shard holds; written once, before its first table file
+    _shards/<shard>.json      the shard's tables are all there, and which analysis made them
+
+A file is believed because its marker exists, and a marker is always written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fer_batch.storage.store import Store
+
+COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", "_shards", "_stage"
+PACK = "pack-"
+
+
+def digest(value: object, length: int = 16) -> str:
+    """Hex digest of a JSON value, the same in every process."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def dump(value: object) -> bytes:
+    """JSON bytes of a marker."""
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def stage_file(unit_id: str, chunk: int) -> str:
+    """Path of a chunk's stage file."""
+    return f"{STAGE}/{unit_id}/{chunk:05d}.parquet"
+
+
+def load_all(store: Store, folder: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Markers by name without suffix; read in parallel, because an object store answers each slowly."""
+    stems = [name.removesuffix(".json") for name in names]
+
+    def load(stem: str) -> dict[str, Any]:
+        return json.loads(store.read_bytes(f"{folder}/{stem}.json"))
+
+    if len(stems) < 4 or store.local:
+        return {stem: load(stem) for stem in stems}
+    with ThreadPoolExecutor(16) as pool:
+        return dict(zip(stems, pool.map(load, stems), strict=True))
+
+
+class Ledger:
+    """The markers of one output, as they were when it was opened.
+
+    Attributes
+    ----------
+    plans, shards
+        Content of `_plans` and `_shards` by shard name.
+    committed
+        Ids of the units with a commit marker.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.plans = load_all(store, PLANS, store.names(PLANS))
+        self.shards = load_all(store, SHARDS, store.names(SHARDS))
+        self.committed = {name.removesuffix(".json") for name in store.names(COMMITS)}
+
+    def planned_units(self) -> dict[str, int]:
+        """Units that a plan holds, and the highest attempt that is planned."""
+        planned: dict[str, int] = {}
+        for plan in self.plans.values():
+            for unit in plan["units"]:
+                planned[unit["unit_id"]] = max(planned.get(unit["unit_id"], 0), unit["attempt"])
+        return planned
+
+    def pack_members(self) -> set[str]:
+        """Identities of the stills in committed packs."""
+        members: set[str] = set()
+        unread = {unit_id for unit_id in self.committed if unit_id.startswith(PACK)}
+        for plan in self.plans.values():
+            for unit in plan["units"]:
+                if unit["unit_id"] in unread:
+                    members.update(unit["members"])
+                    unread.discard(unit["unit_id"])
+        for commit in load_all(self.store, COMMITS, unread).values():
+            members.update(sequence["identity"] for sequence in commit["sequences"])
+        return members
+
+    def commits(self, unit_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Content of commit markers."""
+        return load_all(self.store, COMMITS, sorted(unit_ids))
