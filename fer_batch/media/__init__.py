@@ -1,0 +1,1 @@
+"""From files to aligned face crops: decoding, sampling, landmarks, alignment."""

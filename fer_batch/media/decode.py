@@ -1,0 +1,273 @@
+"""True frames of video files and pictures, decoded in a child process that may crash, hang or be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.media.sampling import Sampling
+from fer_batch.types import MediaError
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a clip, or a still.
+
+    Attributes
+    ----------
+    frame_index
+        0-based in presentation order, before sampling.
+    timestamp_ns
+        From the first frame, as the file's clock says (not index / fps).
+    image : shape (H, W, 3), uint8
+        RGB as displayed: rotated and flipped as the file says, not stretched to the sample aspect ratio.
+    """
+
+    frame_index: int
+    timestamp_ns: int
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of a clip so far.
+
+    Attributes
+    ----------
+    n_declared
+        Frames the container promises to show (edit lists considered), None where it says nothing believable.
+    n_decoded
+        True frames decoded, before sampling; fewer than the clip has where sampling ended early.
+    fps
+        Average rate by the container, None where it states none.
+    reason
+        Set where the clip ended early or was damaged but gave good frames.
+    """
+
+    n_declared: int | None = None
+    n_decoded: int = 0
+    fps: float | None = None
+    reason: str | None = None
+
+
+class Decoder:
+    """Decodes in one long-lived child process; a context manager, for one thread at a time.
+
+    Parameters
+    ----------
+    timeout_s
+        Longest wait for the next sign of progress.
+    memory_bytes
+        Address space of the child; about 0.3 GB of it is code.
+    """
+
+    def __init__(self, timeout_s: float = 60.0, memory_bytes: int = 3 << 30) -> None:
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be positive, got {timeout_s!r}")
+        self.timeout_s = timeout_s
+        self.memory_bytes = memory_bytes
+        self.summary = Summary()
+        self._child: _Child | None = None
+        self._turn: object = None  # identifies the request whose messages the child is sending
+
+    def frames(self, path: str | os.PathLike[str], sampling: Sampling | None = None) -> Iterator[Frame]:
+        """Kept frames of a video file, one at a time; `summary` follows them.
+
+        Parameters
+        ----------
+        path
+            A local file.
+        sampling
+            Which frames; all by default.
+
+        Yields
+        ------
+        Frame
+            In presentation order. Leaving early is allowed and costs the child.
+
+        Raises
+        ------
+        MediaError
+            If no frame can be decoded, or the child crashed or made no progress (frames before that were good).
+        """
+        return self._ask({"do": "video", "path": os.fspath(path), "sampling": asdict(sampling or Sampling())})
+
+    def image(self, path: str | os.PathLike[str]) -> Frame:
+        """Decode a still, or one frame of an image sequence; EXIF orientation applied, alpha dropped, 8 bit.
+
+        Raises
+        ------
+        MediaError
+            If the picture is truncated, damaged or too large.
+        """
+        (frame,) = self._ask({"do": "image", "path": os.fspath(path)})
+        return frame
+
+    def close(self) -> None:
+        """End the child; the next request starts another."""
+        self._turn = None
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, command: dict[str, Any]) -> Iterator[Frame]:
+        if self._turn is not None or (self._child is not None and not self._child.alive()):
+            self.close()  # an earlier clip was left in the middle, or the child died between two
+        turn = self._turn = object()
+        self.summary = Summary()
+        try:
+            self._child = self._child or _Child(self.memory_bytes)
+            self._child.send(command, self.timeout_s)
+            while True:
+                message, image = self._child.receive(self.timeout_s)
+                self.summary = Summary(**{**asdict(self.summary), **_known(message)})
+                if message["kind"] == "error":
+                    self._turn = None
+                    raise MediaError(message["message"])
+                if message["kind"] == "end":
+                    self._turn = None
+                    return
+                if image is not None:
+                    yield Frame(message["frame_index"], message["timestamp_ns"], image)
+                    if self._turn is not turn:
+                        raise RuntimeError(f"{command['path']}: the decoder was given another file in the meantime")
+        except _ChildLost as loss:
+            after = f" (after {self.summary.n_decoded} frames)" if self.summary.n_decoded else ""
+            raise MediaError(f"{loss}{after}") from None
+        finally:
+            if self._turn is turn:  # not finished: left early, timed out or crashed
+                self.close()
+
+
+class _ChildLost(Exception):
+    """The child is of no more use; the message says why."""
+
+
+class _Child:
+    """One decoding process and its pipes."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        arguments = ["--memory-bytes", str(memory_bytes)]
+        if threading.current_thread() is threading.main_thread():
+            # The kernel's parent-death signal follows the starting *thread*, so it is asked for only where that
+            # thread lives as long as the process. Everywhere, the child also ends when its stdin closes.
+            arguments += ["--parent", str(os.getpid())]
+        # -P: the working directory of a job must not shadow a module.
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")])),
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the child; _end closes it
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fer_batch.media.decode_child", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        _widen(self._out)
+        self._poll = select.poll()
+        self._poll.register(self._out, select.POLLIN)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._errors)
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        self._finalizer()
+
+    def send(self, command: dict[str, Any], timeout_s: float) -> None:
+        try:
+            os.write(self._in, json.dumps(command).encode() + b"\n")
+        except BrokenPipeError:
+            raise self._lost() from None
+
+    def receive(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+        """Next message and its picture, if it has one."""
+        deadline = time.monotonic() + timeout_s
+        head = bytearray(4)
+        self._read(head, deadline, timeout_s)
+        text = bytearray(*struct.unpack(">I", head))
+        self._read(text, deadline, timeout_s)
+        message = json.loads(text)
+        if "n_bytes" not in message:
+            return message, None
+        image = np.empty((message["height"], message["width"], 3), np.uint8)
+        self._read(image.data.cast("B"), deadline, timeout_s)
+        return message, image
+
+    def _read(self, into: bytearray | memoryview, deadline: float, timeout_s: float) -> None:
+        view = memoryview(into)
+        while len(view):
+            if not self._poll.poll(max(deadline - time.monotonic(), 0.0) * 1000):
+                raise _ChildLost(f"decoding made no progress for {timeout_s:g} s")
+            n_read = os.readv(self._out, [view])
+            if n_read == 0:
+                raise self._lost()
+            view = view[n_read:]
+
+    def _lost(self) -> _ChildLost:
+        try:
+            code = self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            return _ChildLost("the decoder closed its output")
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        said = f": {lines[-1].strip()[:200]}" if lines else ""
+        if code < 0:
+            return _ChildLost(f"the decoder was ended by {signal.Signals(-code).name}{said}")
+        return _ChildLost(f"the decoder ended with code {code}{said}")
+
+
+def _end(process: subprocess.Popen[bytes], errors: Any) -> None:
+    """Kill and reap; there is nothing in the child that would need a farewell."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, errors):
+        if stream is not None:
+            stream.close()
+
+
+def _widen(pipe: int) -> None:
+    """Ask for a 1 MiB pipe: fewer switches between the two processes for each frame."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up; the default works
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
+def _known(message: dict[str, Any]) -> dict[str, Any]:
+    return {key: message[key] for key in ("n_declared", "n_decoded", "fps", "reason") if key in message}

