@@ -1,0 +1,23 @@
+"""Where on the face an Action Unit shows: landmarks in, masks out (methods 2)."""
+
+from fer_batch.regions.au_regions import (
+    RegionTable,
+    boxes,
+    centres,
+    region_masks,
+    region_outlines,
+    region_table,
+    regions_version,
+)
+from fer_batch.regions.geometry import standard_face
+
+__all__ = [
+    "RegionTable",
+    "boxes",
+    "centres",
+    "region_masks",
+    "region_outlines",
+    "region_table",
+    "regions_version",
+    "standard_face",
+]
