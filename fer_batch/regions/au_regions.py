@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from fer_batch.regions.geometry import checked, inner_corner_distance, interocul
 
 _TABLES = MappingProxyType({"default": "au_regions.json"})
 _SIDES = MappingProxyType({"left": 0, "top": 1, "right": 0, "bottom": 1})  # the axis of each
-_TAKE = MappingProxyType({"mean": np.mean, "min": np.min, "max": np.max})
+_TAKE: MappingProxyType[str, Callable[..., Any]] = MappingProxyType({"mean": np.mean, "min": np.min, "max": np.max})
 
 _ROUNDING = 1e-6  # px; a pixel centre on the edge of a turned box stays inside
 _BLOCK = 128  # frames whose pixel grids are turned at a time

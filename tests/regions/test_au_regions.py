@@ -55,6 +55,9 @@ BOXES = {  # methods 2.4
 }
 
 
+BOX_SIDES = ("left", "top", "right", "bottom")
+
+
 def turn(points, degrees, about):
     angle = np.deg2rad(degrees)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -122,10 +125,11 @@ def test_g18_regions_turn_with_the_face(target):
 def test_masks_are_the_union_of_boxes_pixel_by_pixel(target):
     face = level(S68)
     (mask,) = region_masks(face[None], target, CANVAS)
-    expected = np.zeros(CANVAS, bool)
-    for y in range(CANVAS[0]):
-        for x in range(CANVAS[1]):
-            expected[y, x] = any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in boxes(face[None], target)[0])
+    areas = boxes(face[None], target)[0].tolist()
+    expected = [
+        [any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in areas) for x in range(CANVAS[1])]
+        for y in range(CANVAS[0])
+    ]
     np.testing.assert_array_equal(mask, expected)
 
 
@@ -214,7 +218,7 @@ def test_the_default_version_is_pinned():
         (
             {
                 "name": "x",
-                "boxes": {"AU01": [dict.fromkeys(["left", "top", "right", "bottom"], {"points": [1], "take": "mid"})]},
+                "boxes": {"AU01": [{side: {"points": [1], "take": "mid"} for side in BOX_SIDES}]},
             },
             r"boxes\.AU01\.left: unknown take; did you mean 'min'",
         ),
