@@ -1,0 +1,27 @@
+"""Figures that judge detections, explanations and prototypes: arrays in, numbers out (methods 12)."""
+
+from fer_batch.evaluate.detection import active, classification, f1, set_accuracy
+from fer_batch.evaluate.localisation import (
+    localisation_summary,
+    region_share,
+    relevance_mass,
+    resized,
+    size_weighted_mass,
+)
+from fer_batch.evaluate.summary import boundary_error, comparison, group_statistics, statistics_table
+
+__all__ = [
+    "active",
+    "boundary_error",
+    "classification",
+    "comparison",
+    "f1",
+    "group_statistics",
+    "localisation_summary",
+    "region_share",
+    "relevance_mass",
+    "resized",
+    "set_accuracy",
+    "size_weighted_mass",
+    "statistics_table",
+]

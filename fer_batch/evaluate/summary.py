@@ -1,0 +1,174 @@
+"""Statistics of the prototypes of a data set, in the layout of Finzel et al. 2021, Table 1 (methods TP-8)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+ALL, NO_EMOTION = "all", "None"
+
+
+@dataclass(frozen=True)
+class GroupStatistics:
+    """One column of the table.
+
+    Attributes
+    ----------
+    group
+        Emotion, `None` for sequences without one, `all`.
+    n_sequences
+        Sequences with at least one ok frame.
+    mean_frames, mean_stages
+        Per sequence.
+    n_cooccurrence_prototypes, n_prototypes
+        Different ones in the group, without and with clusters.
+    mean_reduction
+        Mean over sequences of 1 - stages / frames: the published figure.
+    ratio_of_means
+        1 - mean stages / mean frames, which weighs sequences by their length.
+    n_empty
+        Sequences without an ok frame, which count nowhere else.
+    """
+
+    group: str
+    n_sequences: int
+    mean_frames: float
+    n_cooccurrence_prototypes: int
+    n_prototypes: int
+    mean_stages: float
+    mean_reduction: float
+    ratio_of_means: float
+    n_empty: int = 0
+
+
+ROWS = MappingProxyType(
+    {
+        "sequences": "n_sequences",
+        "mean frames": "mean_frames",
+        "prototypes, co-occurrence only": "n_cooccurrence_prototypes",
+        "prototypes, with clustering": "n_prototypes",
+        "mean stages": "mean_stages",
+        "mean reduction": "mean_reduction",
+        "reduction of the means": "ratio_of_means",
+    }
+)
+
+
+def group_statistics(
+    emotions: Sequence[str | None],
+    n_frames: ArrayLike,
+    n_stages: ArrayLike,
+    cooccurrence_ids: Sequence[str],
+    prototype_ids: Sequence[str],
+) -> list[GroupStatistics]:
+    """Statistics of every emotion, of the sequences without one, and of all.
+
+    Parameters
+    ----------
+    emotions
+        Of each sequence; None where it has none.
+    n_frames, n_stages : shape (n,)
+        Ok frames and stages of each sequence.
+    cooccurrence_ids, prototype_ids
+        Equal for equal prototypes.
+
+    Returns
+    -------
+    list of GroupStatistics
+        Emotions by name, then `None` where there is such a sequence, then `all`.
+    """
+    frames, stages = np.asarray(n_frames, np.int64), np.asarray(n_stages, np.int64)
+    lengths = {len(emotions), len(frames), len(stages), len(cooccurrence_ids), len(prototype_ids)}
+    if len(lengths) != 1:
+        raise ValueError(f"expected one entry per sequence in every argument, got lengths {sorted(lengths)}")
+    if (stages > frames).any() or (stages < 0).any():
+        raise ValueError("a sequence cannot have more stages than frames, nor fewer than none")
+    names = np.array([NO_EMOTION if emotion is None else emotion for emotion in emotions], dtype=object)
+    ids = np.array(cooccurrence_ids, dtype=object), np.array(prototype_ids, dtype=object)
+    order = [*sorted(set(names) - {NO_EMOTION}), *([NO_EMOTION] if NO_EMOTION in names else []), ALL]
+    return [
+        _statistics(name, np.ones(len(names), bool) if name == ALL else names == name, frames, stages, *ids)
+        for name in order
+    ]
+
+
+def _statistics(
+    group: str,
+    member: NDArray[np.bool_],
+    frames: NDArray[np.int64],
+    stages: NDArray[np.int64],
+    cooccurrence_ids: NDArray[np.object_],
+    prototype_ids: NDArray[np.object_],
+) -> GroupStatistics:
+    counted = member & (frames > 0)
+    n, t, s = int(counted.sum()), frames[counted], stages[counted]
+    return GroupStatistics(
+        group=group,
+        n_sequences=n,
+        mean_frames=float(t.mean()) if n else math.nan,
+        n_cooccurrence_prototypes=len(set(cooccurrence_ids[counted])),
+        n_prototypes=len(set(prototype_ids[counted])),
+        mean_stages=float(s.mean()) if n else math.nan,
+        mean_reduction=float((1 - s / t).mean()) if n else math.nan,
+        ratio_of_means=float(1 - s.mean() / t.mean()) if n else math.nan,
+        n_empty=int(member.sum()) - n,
+    )
+
+
+def statistics_table(statistics: Sequence[GroupStatistics]) -> dict[str, dict[str, float]]:
+    """The published layout: for every row name, the figure of every group."""
+    return {row: {s.group: getattr(s, field) for s in statistics} for row, field in ROWS.items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two data sets side by side (methods TP-o).
+
+    Attributes
+    ----------
+    frames_ratio, stages_ratio
+        Means of the first over means of the second.
+    reduction, other_reduction
+        Reduction of the means of each.
+    """
+
+    frames_ratio: float
+    stages_ratio: float
+    reduction: float
+    other_reduction: float
+
+
+def comparison(one: GroupStatistics, other: GroupStatistics) -> Comparison:
+    """How much longer the sequences of one data set are, and how much longer their stories."""
+    return Comparison(
+        one.mean_frames / other.mean_frames if other.mean_frames else math.nan,
+        one.mean_stages / other.mean_stages if other.mean_stages else math.nan,
+        one.ratio_of_means,
+        other.ratio_of_means,
+    )
+
+
+def boundary_error(predicted: ArrayLike, truth: ArrayLike) -> tuple[float, float]:
+    """Mean distance in frames between the beginnings of stages and the true ones nearest to them, in both directions.
+
+    Parameters
+    ----------
+    predicted, truth : shape (k,), (m,)
+        First frames of the stages but the first.
+
+    Returns
+    -------
+    missed, invented
+        From the truth to the nearest predicted boundary, and from a predicted one to the truth; NaN where either side
+        has none.
+    """
+    found, true = np.asarray(predicted, np.float64).ravel(), np.asarray(truth, np.float64).ravel()
+    if not len(found) or not len(true):
+        return math.nan, math.nan
+    distance = np.abs(found[:, None] - true[None, :])
+    return float(distance.min(axis=0).mean()), float(distance.min(axis=1).mean())
