@@ -1,0 +1,1 @@
+"""The static report: plain records in, named files out."""
