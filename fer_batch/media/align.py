@@ -1,0 +1,148 @@
+"""From a face box or landmarks to a square crop; every matrix maps source to crop, pixel centres at integers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # of the 68 points; right and left of the person
+
+
+def face_box(landmarks: NDArray[np.floating]) -> Box:
+    """Tight box (left, top, right, bottom) around landmarks of shape (L, 2)."""
+    points = _points(landmarks)
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def eye_angle(landmarks: NDArray[np.floating]) -> float:
+    """Angle in radians of the line from the person's right to left eye centre, clockwise on screen (methods PP-2)."""
+    points = _points(landmarks)
+    if len(points) != 68:
+        raise ValueError(f"aligning by the eyes needs 68 landmarks, got {len(points)}")
+    x, y = points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)
+    return float(np.arctan2(y, x))
+
+
+def crop_matrix(
+    box: Box,
+    size: int,
+    margin: float = 0.2,
+    align: Literal["none", "eyes"] = "none",
+    landmarks: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64]:
+    """Affine matrix of a square crop around a face.
+
+    Parameters
+    ----------
+    box : (left, top, right, bottom)
+        First and last pixel centre in each direction, so that the face is right - left + 1 pixels wide.
+    size
+        Side of the crop in pixels.
+    margin
+        Share of the longer side added on each side; the crop shows (1 + 2 margin) times the longer side.
+    align
+        `eyes` turns the crop about the centre of the face so that the line between the eyes is horizontal.
+    landmarks : shape (68, 2)
+        In source pixels; needed for `eyes`, whose box is measured along the turned axes.
+
+    Returns
+    -------
+    shape (2, 3)
+        The outer edges of the square's outermost pixels meet the crop's outer edges.
+
+    Raises
+    ------
+    ValueError
+        If the box is empty or upside down, an argument is out of range, or `eyes` comes without landmarks.
+    """
+    if align not in ("none", "eyes"):
+        raise ValueError(f"align must be 'none' or 'eyes', got {align!r}")
+    if size < 1 or not margin >= 0:
+        raise ValueError(f"size must be at least 1 and margin at least 0, got {size} and {margin}")
+    angle = 0.0
+    if align == "eyes":
+        if landmarks is None:
+            raise ValueError("align='eyes' needs landmarks; use align='none' where there are none")
+        angle = eye_angle(landmarks)
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.array([[cos, sin], [-sin, cos]])
+    if angle:
+        box = face_box(_points(landmarks) @ rotation.T)  # type: ignore[arg-type]  # checked above
+    left, top, right, bottom = box
+    if not (np.isfinite(box).all() and right >= left and bottom >= top):
+        raise ValueError(f"box must be (left, top, right, bottom) with left <= right and top <= bottom, got {box}")
+    side = max(right - left + 1, bottom - top + 1) * (1 + 2 * margin)
+    scale = size / side
+    centre = np.array([(left + right) / 2, (top + bottom) / 2])  # of the box, in turned coordinates
+    return np.column_stack([scale * rotation, (size - 1) / 2 - scale * centre]).astype(np.float64)
+
+
+def whole_frame_matrix(height: int, width: int, size: int) -> NDArray[np.float64]:
+    """Affine matrix that fits the whole frame into the crop, centred, aspect ratio kept; the rest is border."""
+    if min(height, width, size) < 1:
+        raise ValueError(f"height, width and size must be at least 1, got {height}, {width} and {size}")
+    scale = size / max(height, width)
+    shift = (size - 1) / 2 - scale * (np.array([width, height]) - 1) / 2
+    return np.column_stack([scale * np.eye(2), shift])
+
+
+def crop(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Cut a square out of an image.
+
+    Parameters
+    ----------
+    image : shape (H, W, 3)
+        RGB.
+    matrix : shape (2, 3)
+        Source to crop, as from `crop_matrix`.
+    size
+        Side of the crop.
+
+    Returns
+    -------
+    shape (size, size, 3)
+        Bilinear where the crop is larger than its source. Where it is smaller, each crop pixel is the mean of the
+        area it covers. Outside of the frame it is black: repeating edge pixels would draw streaks that look like
+        texture to a network.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image must be uint8 of shape (H, W, 3), got {image.dtype} {image.shape}")
+    if matrix.shape != (2, 3):
+        raise ValueError(f"matrix must have shape (2, 3), got {matrix.shape}")
+    shrink = 1.0 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    factor = int(np.ceil(shrink - 1e-9))
+    if factor <= 1:
+        return _warp(image, matrix, size)
+    # Draw the crop `factor` times larger, at least at source resolution, and average: exact area means at any angle.
+    finer = matrix * factor
+    finer[:, 2] += (factor - 1) / 2
+    return cv2.resize(_warp(image, finer, size * factor), (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def apply_affine(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Points of shape (L, 2) through a (2, 3) matrix."""
+    return (_points(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (2, 3) matrix that undoes `matrix`."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]]).astype(np.float64)
+
+
+def _warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    return cv2.warpAffine(  # type: ignore[return-value]
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+
+
+def _points(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    checked: NDArray[np.float64] = np.asarray(points, np.float64)
+    if checked.ndim != 2 or checked.shape[1] != 2 or not len(checked):
+        raise ValueError(f"points must have shape (L, 2), got {checked.shape}")
+    return checked

