@@ -20,7 +20,7 @@ from fer_batch.models.heads import active
 from fer_batch.pipeline.sequence_data import SequenceData
 from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text
 from fer_batch.prototypes.temporal import temporal_prototype
-from fer_batch.regions import REGIONS_VERSION, region_masks
+from fer_batch.regions import region_masks, regions_version
 from fer_batch.storage.parquet import pack_maps, rows_of, table_of
 from fer_batch.types import Clustering
 
@@ -218,7 +218,7 @@ def _detections(
             "cluster": by_frame,
             "mu": mu.ravel(),
             "region_share": region_share.ravel(),
-            "regions_version": [REGIONS_VERSION if one else None for one in measured],
+            "regions_version": [regions_version() if one else None for one in measured],
             "conservation": conservation.ravel(),
         },
     )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.models.card import ResolvedModel
+
 CHUNK_FRAMES = 64
 
 
@@ -70,3 +72,15 @@ class Chunk:
     def from_batch(cls, batch: dict[str, NDArray[Any]]) -> Chunk:
         """The chunk of a batch of one row."""
         return pickle.loads(batch["payload"][0])
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """What `ExplainStage` needs of the job."""
+
+    model: ResolvedModel
+    method: str
+    options: dict[str, Any]
+    targets: str | tuple[str, ...]
+    batch_size: int
+    n_threads: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,25 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from fer_batch import explain
-from fer_batch.models.card import ResolvedModel
 from fer_batch.models.checkpoint import load
 from fer_batch.models.heads import active, probabilities
 from fer_batch.models.preprocess import preprocess
-from fer_batch.pipeline.chunk import Chunk
+from fer_batch.pipeline.chunk import Chunk, ExplainOptions
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
-
-
-@dataclass(frozen=True)
-class ExplainOptions:
-    """What `ExplainStage` needs of the job."""
-
-    model: ResolvedModel
-    method: str
-    options: dict[str, Any]
-    targets: str | tuple[str, ...]
-    batch_size: int
-    n_threads: int
 
 
 def select_pairs(

@@ -101,8 +101,13 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
 
 
 def _commits(store: Store, plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Commits of the shard's units, with the inputs that the plan takes of them."""
     markers = load_all(store, COMMITS, [unit["unit_id"] for unit in plan["units"]])
-    return [markers[unit["unit_id"]] for unit in plan["units"]]
+    commits = []
+    for unit in plan["units"]:
+        commit, members = markers[unit["unit_id"]], set(unit["members"])
+        commits.append({**commit, "sequences": [row for row in commit["sequences"] if row["identity"] in members]})
+    return commits
 
 
 def _shard_sequences(
@@ -160,6 +165,20 @@ def _publish_annotations(store: Store, plan: dict[str, Any], options: ShardOptio
                 writer.write(table.select(SCHEMAS["annotations"].names))
 
 
+def compute_with(scheduler: str, n_workers: int) -> Callable[[list[Any]], list[Any]]:
+    """How Dask computes a list of delayed tasks: on the running Ray cluster, or on threads of this process."""
+    import dask
+
+    def compute(tasks: list[Any]) -> list[Any]:
+        if scheduler == "threads":
+            return list(dask.compute(*tasks, scheduler="threads", num_workers=n_workers))
+        from ray.util.dask import ray_dask_get
+
+        return list(dask.compute(*tasks, scheduler=ray_dask_get, ray_remote_args={"max_retries": 2}))
+
+    return compute
+
+
 def publish_shards(
     plans: Sequence[dict[str, Any]],
     options: ShardOptions,
@@ -174,13 +193,7 @@ def publish_shards(
     """
     import dask
 
-    def compute(tasks: list[Any]) -> list[Any]:
-        if scheduler == "threads":
-            return list(dask.compute(*tasks, scheduler="threads", num_workers=n_workers))
-        from ray.util.dask import ray_dask_get
-
-        return list(dask.compute(*tasks, scheduler=ray_dask_get, ray_remote_args={"max_retries": 2}))
-
+    compute = compute_with(scheduler, n_workers)
     task = dask.delayed(shard_task, pure=False)
     counts: dict[str, int] = {}
 
@@ -241,6 +254,3 @@ def _crashing(
             if _worker_died(error):
                 crashing.append(sequence_id)
     return tuple(crashing)
-
-
-__all__ = ["ShardOptions", "publish_shards", "shard_task"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fer_batch.storage.manifest import COMMITS, PLANS, STAGE, Ledger, digest, dump
+from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, TableWriter
 from fer_batch.storage.store import Store
 
@@ -28,31 +28,42 @@ SHARD_TABLES = (
 )
 
 
-def plan_shards(ledger: Ledger, partition: Partition, unit_ids: Iterable[str], size: int) -> list[str]:
-    """Write plans for committed units that no plan holds yet; names of the new shards.
+def unplanned(ledger: Ledger, partition: Partition, listed: set[str]) -> list[dict[str, Any]]:
+    """Commits of this partition that no plan holds yet, in the order of their inputs.
+
+    Parameters
+    ----------
+    listed
+        Identities of the inputs of the present listing; an input that changed after it was committed is left out.
+    """
+    mine = asdict(partition)
+    found = []
+    for commit in ledger.commits(ledger.committed - ledger.planned_units()).values():
+        current = [row for row in commit["sequences"] if row["identity"] in listed]
+        if commit["partition"] == mine and current:
+            found.append({**commit, "sequences": current})
+    return sorted(found, key=lambda commit: commit["sequences"][0]["sequence_id"])
+
+
+def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str, Any]], size: int) -> list[str]:
+    """Write plans for commits of `unplanned`; names of the new shards.
 
     Parameters
     ----------
     ledger
         Its plans are extended.
-    unit_ids
-        Committed units of this partition that the present listing has.
     size
         Units of a shard.
     """
-    planned = ledger.planned_units()
-    commits = ledger.commits(set(unit_ids) & ledger.committed)
-    fresh = [commit for commit in commits.values() if commit["attempt"] > planned.get(commit["unit_id"], 0)]
-    fresh.sort(key=lambda commit: commit["sequences"][0]["sequence_id"])
     key = digest(asdict(partition), 8)
     number = len(ledger.plans)  # numbers rise over all partitions, so that they tell which plan is newer
     owner = _owners(ledger, partition, SHARD_TABLES[0])
     annotation_owner = _owners(ledger, partition, "annotations")
     names = []
-    for start in range(0, len(fresh), size):
+    for start in range(0, len(commits), size):
         name = f"{key}-{number:05d}"
         number += 1
-        chosen = fresh[start : start + size]
+        chosen = commits[start : start + size]
         sequences = [row["sequence_id"] for commit in chosen for row in commit["sequences"]]
         truth = {source["sequence_id"]: _truth_version(source) for commit in chosen for source in commit["sources"]}
         annotated = {
@@ -66,7 +77,6 @@ def plan_shards(ledger: Ledger, partition: Partition, unit_ids: Iterable[str], s
             "units": [
                 {
                     "unit_id": commit["unit_id"],
-                    "attempt": commit["attempt"],
                     "members": [row["identity"] for row in commit["sequences"]],
                 }
                 for commit in chosen
@@ -141,21 +151,7 @@ def _filter_file(store: Store, partition: Partition, table: str, shard: str, gon
 def sweep_stage(ledger: Ledger) -> None:
     """Remove the stage files of units whose shard is published (a killed run may have left them)."""
     staged = set(ledger.store.names(STAGE))
-    for name, plan in ledger.plans.items():
-        if name in ledger.shards:
-            for unit in plan["units"]:
-                if unit["unit_id"] in staged and _published(ledger, unit):
-                    ledger.store.delete(f"{STAGE}/{unit['unit_id']}")
-
-
-def _published(ledger: Ledger, unit: dict[str, Any]) -> bool:
-    """Whether the newest attempt of a unit is the one that is published."""
-    if unit["unit_id"] not in ledger.committed:
-        return False  # a retry is under way
-    commit = ledger.commits([unit["unit_id"]])[unit["unit_id"]]
-    return commit["attempt"] == unit["attempt"]
-
-
-def commit_path(unit_id: str) -> str:
-    """Path of a unit's commit marker."""
-    return f"{COMMITS}/{unit_id}.json"
+    for name in ledger.shards:
+        for unit in ledger.plans[name]["units"]:
+            if unit["unit_id"] in staged:
+                ledger.store.delete(f"{STAGE}/{unit['unit_id']}")

@@ -63,7 +63,6 @@ class Bookkeeping:
         ]
         marker = {
             "unit_id": unit_id,
-            "attempt": unit.attempt,
             "partition": asdict(self.partition),
             "n_files": n_files,
             "sequences": rows,

@@ -29,14 +29,11 @@ class Unit:
         One input, or up to 64 stills.
     identities
         The id that each member has by itself.
-    attempt
-        1, or more after `fer-batch retry`.
     """
 
     unit_id: str
     members: tuple[SequenceRef, ...]
     identities: tuple[str, ...]
-    attempt: int = 1
 
 
 def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
@@ -89,7 +86,6 @@ def units_to_do(
     partition: Partition,
     committed: set[str],
     pack_members: set[str],
-    attempts: dict[str, int],
 ) -> list[Unit]:
     """Inputs that are not committed, as units in the order of their ids.
 
@@ -99,8 +95,6 @@ def units_to_do(
         The listing, sorted.
     committed, pack_members
         Unit ids with a marker, and identities of the stills in committed packs.
-    attempts
-        Highest attempt of each unit id that a shard already holds (more than none only after a retry).
     """
     units, stills = [], []
     for ref in refs:
@@ -109,11 +103,10 @@ def units_to_do(
             if own not in pack_members:
                 stills.append((ref, own))
         elif own not in committed:
-            units.append(Unit(own, (ref,), (own,), attempts.get(own, 0) + 1))
+            units.append(Unit(own, (ref,), (own,)))
     for start in range(0, len(stills), PACK_SIZE):
         members, owns = zip(*stills[start : start + PACK_SIZE], strict=True)
-        pack_id = PACK + digest(owns)
-        units.append(Unit(pack_id, members, owns, attempts.get(pack_id, 0) + 1))
+        units.append(Unit(PACK + digest(owns), members, owns))
     return units
 
 

@@ -67,13 +67,9 @@ class Ledger:
         self.shards = load_all(store, SHARDS, store.names(SHARDS))
         self.committed = {name.removesuffix(".json") for name in store.names(COMMITS)}
 
-    def planned_units(self) -> dict[str, int]:
-        """Units that a plan holds, and the highest attempt that is planned."""
-        planned: dict[str, int] = {}
-        for plan in self.plans.values():
-            for unit in plan["units"]:
-                planned[unit["unit_id"]] = max(planned.get(unit["unit_id"], 0), unit["attempt"])
-        return planned
+    def planned_units(self) -> set[str]:
+        """Units that a plan holds."""
+        return {unit["unit_id"] for plan in self.plans.values() for unit in plan["units"]}
 
     def pack_members(self) -> set[str]:
         """Identities of the stills in committed packs."""

@@ -1,0 +1,39 @@
+# `make demo` and `make test` set everything up by themselves; `make setup` only sets up.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint schemas demo-model clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "fer_batch needs Python 3.11; name it with PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[dev,landmarks]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/fer-batch demo --output demo
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+schemas: $(STAMP)
+	$(BIN)/fer-batch schemas --write schemas
+
+demo-model: $(STAMP)
+	$(BIN)/python -m fer_batch.training.demo_model
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

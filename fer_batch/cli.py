@@ -1,0 +1,282 @@
+"""The commands. Exit code 0: all done; 1: an error in what was asked, in one line; 3: finished with failed inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fer_batch import __version__
+from fer_batch.types import InputError
+
+EXAMPLES = {
+    "demo": "fer-batch demo --output demo",
+    "run": "fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
+    "status": "fer-batch status out",
+    "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
+    "report": "fer-batch report out",
+    "evaluate": "fer-batch evaluate demo/out",
+    "inspect": "fer-batch inspect my_videos",
+    "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --output out",
+    "schemas": "fer-batch schemas --engine spark",
+}
+
+
+class Command(click.Command):
+    """A command whose help ends with an example."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example as it would be typed."""
+        with formatter.section("Example"):
+            formatter.write_text(EXAMPLES[self.name or ""])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fer-batch")
+def cli() -> None:
+    """Explain facial-expression and Action-Unit networks over whole collections of face media.
+
+    Start with `fer-batch demo`, then `fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT`.
+    """
+
+
+@cli.command(cls=Command)
+@click.option("--output", default="demo", show_default=True, help="Folder for the clips and the results.")
+@click.option("--clips", default=12, show_default=True, type=click.IntRange(1), help="Number of posed clips.")
+@click.option("--seed", default=0, show_default=True, help="Seed of faces and expressions.")
+def demo(output: str, clips: int, seed: int) -> None:
+    """Make a small collection of posed face clips and run the main job on it."""
+    from fer_batch.pipeline.demo import run_demo
+
+    sys.exit(run_demo(output, clips, seed))
+
+
+@cli.command(cls=Command)
+@click.argument("job")
+@click.option("--output", help="Folder or URL of the results; overrides the job's.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a dotted key of the job.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Run a job: explain what is new, tell the stories, write tables and report."""
+    from fer_batch.config import read_job
+    from fer_batch.pipeline.run import run as run_job
+
+    config = read_job(job, overrides, output)
+    outcome = run_job(config, dry_run=dry_run)
+    if as_json:
+        failures = [{"sequence_id": name, "reason": reason} for name, reason in outcome.failures]
+        click.echo(json.dumps({**outcome.counts(), "failures": failures, "report": outcome.report}))
+    elif not dry_run:
+        click.echo(summary(outcome, config.output))
+    sys.exit(outcome.exit_code)
+
+
+def summary(outcome: Any, output: str) -> str:
+    """What a run ended with, and where to look."""
+    lines = [f"found {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}"]
+    shown = outcome.failures[:20]
+    lines += [f"  failed {name}: {reason}" for name, reason in shown]
+    if len(outcome.failures) > len(shown):
+        lines.append(f"  ... and {len(outcome.failures) - len(shown)} more: fer-batch query {output} failed")
+    if outcome.report:
+        lines.append(f"report  {outcome.report}")
+    lines.append(f"query   fer-batch query {output} stories")
+    return "\n".join(lines)
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(out: str, as_json: bool) -> None:
+    """What an output holds, what failed and why, and what is still to come."""
+    from fer_batch.pipeline.status import status as read_status
+    from fer_batch.pipeline.status import status_text
+    from fer_batch.storage.store import Store
+
+    found = read_status(Store(out))
+    click.echo(json.dumps(found, indent=1) if as_json else status_text(found))
+    sys.exit(3 if any(part["failed"] for part in found["partitions"]) else 0)
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.argument("sql", required=False)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def query(out: str, sql: str | None, form: str) -> None:
+    """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
+
+    SQL may also be the name of a query: stories, localisation, active, clusters, failed, frames, runs.
+    """
+    from fer_batch.pipeline.query import QUERIES, answer, connect, resolve_query
+    from fer_batch.storage.store import Store
+
+    connection = connect(Store(out))
+    if sql is not None:
+        _print_relation(answer(connection, resolve_query(sql)), form)
+        return
+    names = ", ".join(f"{name} ({query.about})" for name, query in QUERIES.items())
+    if sys.stdin.isatty():
+        import readline  # noqa: F401  (gives input() history and editing)
+
+        click.echo(
+            f"Tables: {', '.join(_views(connection))}\nQueries: {names}\nEnd a statement with ';', leave with ^D."
+        )
+    for statement in _statements():
+        try:
+            _print_relation(answer(connection, resolve_query(statement)), form)
+        except InputError as error:
+            click.echo(f"error: {error}", err=True)
+
+
+def _views(connection: Any) -> list[str]:
+    rows = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall()
+    return [name for (name,) in rows]
+
+
+def _statements() -> Any:
+    """Statements typed or piped in: up to a ';', or a line that names a query."""
+    from fer_batch.pipeline.query import QUERIES
+
+    pending: list[str] = []
+    while True:
+        try:
+            line = input(("sql> " if not pending else "...> ") if sys.stdin.isatty() else "")
+        except EOFError:
+            break
+        if not pending and line.strip().rstrip(";") in QUERIES:
+            yield line.strip().rstrip(";")
+        elif line.strip() or pending:
+            pending.append(line)
+            if line.rstrip().endswith(";"):
+                yield "\n".join(pending)
+                pending = []
+    if any(line.strip() for line in pending):
+        yield "\n".join(pending)
+
+
+def _print_relation(relation: Any, form: str) -> None:
+    if relation is None:
+        return
+    if form == "table":
+        width = 200 if not sys.stdout.isatty() else None
+        relation.show(max_rows=200, **({"max_width": width} if width else {}))
+        return
+    table = relation.to_arrow_table()
+    if form == "json":
+        click.echo(json.dumps(table.to_pylist(), default=str))
+        return
+    import csv
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(table.column_names)
+    writer.writerows(row.values() for row in table.to_pylist())
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+def report(out: str) -> None:
+    """Draw the report pages again from the tables."""
+    from fer_batch.pipeline.report import write_report
+    from fer_batch.pipeline.status import status as read_status
+    from fer_batch.storage.store import Store
+
+    store = Store(out)
+    if not read_status(store)["partitions"]:
+        raise InputError(f"{out!r} has no published tables yet; run the job first")
+    for part in read_status(store)["partitions"]:
+        click.echo(write_report(store, part["dataset"], part["model"], part["explain"]))
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(out: str, as_json: bool) -> None:
+    """Compare detections with annotations, and relevance with regions; writes table `evaluation`."""
+    from fer_batch.pipeline.evaluate import evaluate_output, evaluation_text
+    from fer_batch.storage.store import Store
+
+    results = evaluate_output(Store(out))
+    if as_json:
+        click.echo(json.dumps([{**result.key, "rows": result.rows} for result in results]))
+    else:
+        click.echo("\n\n".join(evaluation_text(result) for result in results))
+
+
+@cli.command(cls=Command)
+@click.argument("uri")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(uri: str, as_json: bool) -> None:
+    """Say what a folder of media, a manifest, a checkpoint or an output is, without running anything."""
+    from fer_batch.pipeline.inspect import inspect_text, inspect_uri
+
+    found = inspect_uri(uri)
+    click.echo(json.dumps(found, indent=1) if as_json else inspect_text(found))
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+def retry(out: str) -> None:
+    """Forget the failed inputs of an output, so that the next run tries them again."""
+    from fer_batch.pipeline.retry import forget_failed
+    from fer_batch.storage.store import Store
+
+    n_units = forget_failed(Store(out))
+    click.echo(f"{n_units} units with failed inputs will be tried again by the next run of their job")
+
+
+@cli.command(cls=Command)
+@click.option("--engine", default="duckdb", show_default=True, help="duckdb, spark or trino.")
+@click.option("--write", "folder", type=click.Path(file_okay=False), help="Write one file a table into this folder.")
+def schemas(engine: str, folder: str | None) -> None:
+    """Print the tables as SQL."""
+    from fer_batch.storage.ddl import render_all
+
+    rendered = render_all(engine)
+    if folder is None:
+        click.echo("\n".join(rendered.values()))
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, text in rendered.items():
+        (Path(folder) / name).write_text(text, "utf-8")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point: turns what went wrong into one line and an exit code."""
+    try:
+        cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except click.Abort:
+        click.echo("\nstopped; run the same command again to go on where it was", err=True)
+        return 130
+    except KeyboardInterrupt:
+        click.echo("\nstopped; run the same command again to go on where it was", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+    except Exception as error:
+        if os.environ.get("FER_BATCH_TRACEBACK"):
+            raise
+        cause = getattr(error, "cause", None) or error
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        click.echo(f"error: {type(cause).__name__}: {text[:500]}", err=True)
+        click.echo(
+            "What was finished is kept; run the same command again. FER_BATCH_TRACEBACK=1 shows where.", err=True
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What a person sees while it works: bars on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+LINE_SECONDS = 15.0
+
+
+def say(text: str) -> None:
+    """One line for the person, beside a running bar without breaking it."""
+    tqdm.write(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A function that is told how many more are done."""
+    if sys.stderr.isatty():
+        with tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
+            yield lambda n: bar.update(n) and None
+        return
+    started = last = time.monotonic()
+    done = 0
+    say(f"{what}: {total} {unit}s")
+
+    def advance(n: int) -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if now - last >= LINE_SECONDS or done == total:
+            last = now
+            say(f"{what}: {done} of {total} {unit}s, {now - started:.0f} s")
+
+    yield advance

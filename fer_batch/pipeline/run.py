@@ -1,0 +1,396 @@
+"""The whole job: list, explain what is new, tell the stories, draw the report. Safe to kill and to run again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fer_batch import __version__
+from fer_batch.config import RunConfig
+from fer_batch.media.landmarks import check_detector
+from fer_batch.models.card import ResolvedModel, resolve
+from fer_batch.pipeline.analysis import AnalysisOptions
+from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.shards import drop_replaced, plan_shards, sweep_stage, unplanned
+from fer_batch.pipeline.units import Unit, analysis_key, count_inputs, explain_key, identity, partition_of, units_to_do
+from fer_batch.sources import manifest as _manifest  # noqa: F401  (registers its format)
+from fer_batch.sources.listing import list_source
+from fer_batch.storage.manifest import Ledger, digest, dump
+from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.store import Store
+from fer_batch.storage.tables import SCHEMA_VERSION
+from fer_batch.types import InputError, SequenceRef
+
+PUBLISHED = "_published"
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "ray",
+    "dask",
+    "zennit",
+    "av",
+    "numpy",
+    "pyarrow",
+    "scikit-learn",
+    "opencv-python-headless",
+)
+
+
+@dataclass
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    found, done, failed, skipped
+        Inputs of the listing by their status: found = done + failed + skipped.
+    already_done
+        Inputs that an earlier run had finished, of any status.
+    failures
+        `(sequence_id, reason)` of failed inputs.
+    report
+        Path of the report page, where one was written.
+    """
+
+    found: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    already_done: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    partition: Partition | None = None
+    report: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is done, 3 where inputs failed."""
+        return 3 if self.failed else 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts as table `runs` has them."""
+        names = ("found", "done", "failed", "skipped", "already_done")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    model: ResolvedModel
+    partition: Partition
+    refs: list[SequenceRef]
+    units: list[Unit]
+    listed: set[str]
+    ledger: Ledger
+
+    @property
+    def to_do(self) -> int:
+        """Inputs that phase 1 has yet to do."""
+        return count_inputs(self.units)
+
+
+def make_plan(config: RunConfig, store: Store) -> Plan:
+    """List the source and subtract what is committed.
+
+    Raises
+    ------
+    InputError
+        If source, model or detector are not what the job says.
+    """
+    model = resolve(config.model)
+    partition = partition_of(config, model)
+    refs = list_source(config.source.format, config.source.uri, config.source.pattern)
+    _check_faces(config, refs)
+    sampling = config.source.sampling
+    if refs[0].kind == "image_sequence" and (sampling.fps or sampling.start_s or sampling.stop_s):
+        raise InputError("source.sampling: numbered images have no clock; use stride or max_frames")
+    ledger = Ledger(store)
+    units = units_to_do(refs, partition, ledger.committed, ledger.pack_members())
+    return Plan(model, partition, refs, units, {identity(ref, partition) for ref in refs}, ledger)
+
+
+def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
+    detector = config.faces.detector
+    if detector in ("none", "dataset"):
+        return
+    if any(not ref.landmarks and not ref.landmarks_uri and not ref.skip_reason for ref in refs):
+        check_detector(detector)
+
+
+def run(config: RunConfig, dry_run: bool = False) -> Outcome:
+    """Run a job to its end.
+
+    Raises
+    ------
+    InputError
+        If the job cannot be done as asked; nothing was lost and nothing needs cleaning up.
+    """
+    store = Store(config.output)
+    plan = make_plan(config, store)
+    if dry_run:
+        _say_plan(config, plan)
+        return Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
+    store.check_writable()
+    analysis_id = analysis_key(config)
+    sweep_stage(plan.ledger)
+    stale = _stale_shards(plan.ledger, plan.partition, analysis_id)
+    waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
+    outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
+    published = f"{PUBLISHED}/{digest(asdict(plan.partition))}.json"
+    if not (plan.units or stale or waiting) and _is_current(store, published, plan):
+        _count(outcome, store, plan)
+        outcome.report = json.loads(store.read_bytes(published)).get("report")
+        say(f"nothing to do: {outcome.found} of {outcome.found} inputs are done already in {config.output}")
+        return outcome
+    _check_relevance(config, stale, plan.ledger)
+    run_id = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
+    record = _RunRecord(store, plan, config, run_id)
+    record.write(None)
+    _announce(config, plan, outcome)
+    with _engine(config, plan) as n_cpus:
+        if "explain" in config.phases and plan.units:
+            _explain(config, store, plan, run_id, n_cpus)
+        if "prototypes" in config.phases:
+            _prototypes(config, store, plan, analysis_id, n_cpus)
+    _count(outcome, store, plan)
+    if "report" in config.phases and "prototypes" in config.phases:
+        from fer_batch.pipeline.report import write_report
+
+        record.write(outcome.counts())
+        outcome.report = write_report(store, plan.partition.dataset, plan.partition.model, plan.partition.explain)
+    record.write(outcome.counts())
+    if "prototypes" in config.phases:
+        store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))
+    return outcome
+
+
+def _say_plan(config: RunConfig, plan: Plan) -> None:
+    kinds, where = ", ".join(sorted({ref.kind for ref in plan.refs})), plan.partition
+    say(f"{len(plan.refs)} inputs ({kinds}) in {config.source.uri}: {plan.to_do} to do, in {len(plan.units)} units")
+    say(f"output {config.output}: dataset={where.dataset} model={where.model} explain={where.explain}")
+
+
+def _announce(config: RunConfig, plan: Plan, outcome: Outcome) -> None:
+    earlier = f", {outcome.already_done} done earlier" if outcome.already_done else ""
+    say(f"{config.name}: {outcome.found} inputs, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
+    if plan.model.demo:
+        say(
+            f"DEMO MODEL: {plan.model.card.notes if plan.model.card else 'its output on real faces is a demonstration'}"
+        )
+
+
+def _stale_shards(ledger: Ledger, partition: Partition, analysis_id: str) -> list[str]:
+    """Shards of the partition that are planned and not published under this analysis."""
+    return [
+        name
+        for name, plan in sorted(ledger.plans.items())
+        if plan["partition"] == asdict(partition) and ledger.shards.get(name, {}).get("analysis_id") != analysis_id
+    ]
+
+
+def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> None:
+    if config.keep_relevance != "all" and any(name in ledger.shards for name in stale):
+        raise InputError(
+            f"spray or regions changed, but keep_relevance: {config.keep_relevance} kept too few maps of "
+            f"{config.output!r} for a new analysis; restore the options or choose another output"
+        )
+
+
+def _shard_state(ledger: Ledger, partition: Partition) -> str:
+    mine = {
+        name: shard["analysis_id"] for name, shard in ledger.shards.items() if shard["partition"] == asdict(partition)
+    }
+    return digest(mine)
+
+
+def _is_current(store: Store, published: str, plan: Plan) -> bool:
+    return store.exists(published) and json.loads(store.read_bytes(published))["shards"] == _shard_state(
+        plan.ledger, plan.partition
+    )
+
+
+class _engine:
+    """Ray where a phase needs it; a context manager that gives the number of CPUs."""
+
+    def __init__(self, config: RunConfig, plan: Plan) -> None:
+        self.config = config
+        explain = "explain" in config.phases and bool(plan.units)
+        self.needed = explain or config.resources.scheduler == "ray"
+        self.context: Any = None
+
+    def __enter__(self) -> int:
+        resources = self.config.resources
+        n_cpus = resources.num_cpus or os.cpu_count() or 1
+        if self.needed:
+            from fer_batch.pipeline.engine import ray_engine
+
+            self.context = ray_engine(n_cpus, resources.object_store_mb)
+            ray = self.context.__enter__()
+            n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return n_cpus
+
+    def __exit__(self, *exc: Any) -> None:
+        if self.context is not None:
+            self.context.__exit__(*exc)
+
+
+def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: int) -> None:
+    import ray
+
+    from fer_batch.media.sampling import Sampling
+    from fer_batch.pipeline.chunk import ExplainOptions
+    from fer_batch.pipeline.decode_stage import DecodeOptions
+    from fer_batch.pipeline.sink import SinkOptions
+    from fer_batch.pipeline.stream import Bookkeeping, dataset_of, explain_units
+
+    resources, faces = config.resources, config.faces
+    decode = DecodeOptions(
+        sampling=Sampling(**config.source.sampling.model_dump()),
+        detector=faces.detector,
+        every=faces.every,
+        align=faces.align,
+        margin=faces.margin,
+        min_size=faces.min_size,
+        size=faces.size or plan.model.preprocessing.size,
+        annotated=config.explain.targets == "annotated",
+        timeout_s=resources.decode_timeout_s,
+        memory_bytes=resources.decode_memory_mb << 20,
+    )
+    explain = ExplainOptions(
+        model=plan.model,
+        method=config.explain.method,
+        options=dict(config.explain.options),
+        targets=config.explain.targets,
+        batch_size=config.explain.batch_size,
+        n_threads=n_cpus,
+    )
+    sink = SinkOptions(store.uri, faces.store == "jpeg", _metadata(plan, config))
+    num_gpus = resources.num_gpus
+    available = ray.cluster_resources().get("GPU", 0)
+    if num_gpus is None:
+        num_gpus = 1.0 if available else 0.0
+    elif num_gpus > available and not os.environ.get("RAY_ADDRESS"):
+        raise InputError(f"resources.num_gpus is {num_gpus:g}, but this machine offers Ray {available:g} GPUs")
+    books = Bookkeeping(store, plan.partition, run_id, plan.units)
+    with progress("explain", plan.to_do, "input") as advance:
+        explain_units(
+            plan.units,
+            books,
+            lambda window: dataset_of(window, decode, explain, sink, resources.actors, num_gpus),
+            resources.window,
+            lambda rows: advance(len(rows)),
+        )
+
+
+def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n_cpus: int) -> None:
+    from fer_batch.pipeline.collection import publish_collection
+    from fer_batch.pipeline.per_sequence import ShardOptions, compute_with, publish_shards
+
+    ledger = Ledger(store)
+    pending = _stale_shards(ledger, plan.partition, analysis_id)
+    commits = unplanned(ledger, plan.partition, plan.listed)
+    pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)
+    plans = [ledger.plans[name] for name in pending]
+    spray = config.spray.model_dump(exclude={"max_frames"})
+    options = ShardOptions(
+        output=store.uri,
+        partition=plan.partition,
+        analysis=AnalysisOptions(
+            targets=plan.model.targets,
+            head=plan.model.head,
+            threshold=plan.model.threshold,
+            spray=spray,
+            max_frames=config.spray.max_frames,
+            regions=config.regions,
+            crop_size=config.faces.size or plan.model.preprocessing.size,
+            analysis_id=analysis_id,
+        ),
+        keep_relevance=config.keep_relevance,
+        metadata=_metadata(plan, config),
+    )
+    drop_replaced(store, plan.partition, plans)
+    with progress("prototypes", sum(len(p["sequences"]) for p in plans), "input") as advance:
+        publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
+    shards = sorted(
+        name for name, shard in Ledger(store).shards.items() if shard["partition"] == asdict(plan.partition)
+    )
+    publish_collection(
+        store,
+        plan.partition,
+        shards,
+        config.explain.method,
+        analysis_id,
+        options.metadata,
+        compute_with(config.resources.scheduler, n_cpus),
+    )
+
+
+def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:
+    return {
+        "fer_batch_version": __version__,
+        "schema_version": str(SCHEMA_VERSION),
+        "model_digest": plan.model.digest,
+        "decoder": f"PyAV {importlib.metadata.version('av')}",
+        "seed": str(config.spray.seed),
+        "explain_key": explain_key(config, plan.model),
+    }
+
+
+def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
+    """Status of every input of the listing, from the published table."""
+    partition = plan.partition
+    table = read(
+        store,
+        "sequences",
+        dataset=partition.dataset,
+        model=partition.model,
+        explain=partition.explain,
+        columns=["sequence_id", "status", "reason"],
+    )
+    listed = {ref.sequence_id for ref in plan.refs}
+    outcome.done = outcome.failed = outcome.skipped = 0
+    outcome.failures = []
+    for row in table.sort_by("sequence_id").to_pylist():
+        if row["sequence_id"] in listed:
+            setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
+            if row["status"] == "failed":
+                outcome.failures.append((row["sequence_id"], row["reason"] or "no reason was recorded"))
+
+
+class _RunRecord:
+    """The row of table `runs`; without an end while the run goes on, and for ever if it was killed."""
+
+    def __init__(self, store: Store, plan: Plan, config: RunConfig, run_id: str) -> None:
+        self.store, self.plan, self.config, self.run_id = store, plan, config, run_id
+        self.started = dt.datetime.now(dt.UTC)
+
+    def write(self, counts: dict[str, int] | None) -> None:
+        """Write or replace it."""
+        row = {
+            "run_id": self.run_id,
+            "started_at": self.started,
+            "finished_at": dt.datetime.now(dt.UTC) if counts else None,
+            "config": self.config.model_dump_json(),
+            "versions": json.dumps(_versions()),
+            "model_digest": self.plan.model.digest,
+            "weights_license": self.plan.model.licence or None,
+            "counts": json.dumps(counts) if counts else None,
+        }
+        path = f"{self.plan.partition.folder('runs')}/{self.run_id}.parquet"
+        self.store.put(path, encode(rows_of("runs", [row])))
+
+
+def _versions() -> dict[str, str]:
+    versions = {"fer_batch": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,87 @@
+"""What an output holds and what is still to come, from its markers and small tables."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from fer_batch.storage.manifest import STAGE, Ledger
+from fer_batch.storage.parquet import read
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError
+
+SHOWN_FAILURES = 20
+
+
+def status(store: Store) -> dict[str, Any]:
+    """Partitions with their inputs by status, failures with reasons, unpublished work, and runs.
+
+    Raises
+    ------
+    InputError
+        If there is no output.
+    """
+    if not store.exists("tables") and not store.exists("_commits"):
+        raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '_commits'")
+    ledger = Ledger(store)
+    keys = ["dataset", "model", "explain"]
+    sequences = read(store, "sequences", columns=["sequence_id", "status", "reason", "n_frames", *keys]).to_pylist()
+    runs = read(store, "runs", columns=["run_id", "started_at", "finished_at", "counts", *keys]).to_pylist()
+    partitions = sorted({tuple(row[key] for key in keys) for row in sequences + runs})
+    found = []
+    for partition in partitions:
+        own = [row for row in sequences if tuple(row[key] for key in keys) == partition]
+        counts = Counter(row["status"] for row in own)
+        last = max(
+            (row for row in runs if tuple(row[key] for key in keys) == partition),
+            key=lambda row: row["started_at"],
+            default=None,
+        )
+        found.append(
+            {
+                **dict(zip(keys, partition, strict=True)),
+                "done": counts["done"],
+                "failed": counts["failed"],
+                "skipped": counts["skipped"],
+                "n_frames": sum(row["n_frames"] or 0 for row in own),
+                "failures": {row["sequence_id"]: row["reason"] for row in own if row["status"] == "failed"},
+                "last_run": last
+                and {
+                    "run_id": last["run_id"],
+                    "started_at": last["started_at"].isoformat(timespec="seconds"),
+                    "finished_at": last["finished_at"] and last["finished_at"].isoformat(timespec="seconds"),
+                    "counts": last["counts"] and json.loads(last["counts"]),
+                },
+            }
+        )
+    return {
+        "output": store.uri,
+        "partitions": found,
+        "units_committed_not_published": len(ledger.committed - ledger.planned_units())
+        + sum(len(plan["units"]) for name, plan in ledger.plans.items() if name not in ledger.shards),
+        "units_begun": len(set(store.names(STAGE)) - ledger.committed),
+    }
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [found["output"]]
+    for part in found["partitions"]:
+        lines.append(f"  dataset={part['dataset']} model={part['model']} explain={part['explain']}")
+        lines.append(
+            f"    {part['done']} done, {part['failed']} failed, {part['skipped']} skipped; {part['n_frames']} frames"
+        )
+        failures = sorted(part["failures"].items())
+        lines += [f"    failed {name}: {reason}" for name, reason in failures[:SHOWN_FAILURES]]
+        if len(failures) > SHOWN_FAILURES:
+            lines.append(f"    ... and {len(failures) - SHOWN_FAILURES} more (fer-batch query OUT failed)")
+        run = part["last_run"]
+        if run:
+            end = f"finished {run['finished_at']}" if run["finished_at"] else "did not finish, or still goes on"
+            lines.append(f"    last run {run['run_id']} started {run['started_at']}, {end}")
+    if found["units_committed_not_published"]:
+        lines.append(f"  {found['units_committed_not_published']} units are explained and wait for their tables")
+    if found["units_begun"]:
+        lines.append(f"  {found['units_begun']} units were begun and not finished; run the job again")
+    return "\n".join(lines)

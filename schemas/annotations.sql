@@ -1,0 +1,9 @@
+-- One ground-truth label of one frame.
+CREATE TABLE annotations (
+    "sequence_id" VARCHAR NOT NULL,
+    "frame_index" BIGINT NOT NULL,
+    "target" VARCHAR NOT NULL,
+    "intensity" FLOAT,
+    "occurrence" BOOLEAN,  -- NULL where the annotation does not say
+    "dataset" VARCHAR  -- partition
+);

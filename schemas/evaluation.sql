@@ -1,0 +1,17 @@
+-- One figure.
+CREATE TABLE evaluation (
+    "target" VARCHAR NOT NULL,
+    "metric" VARCHAR,
+    "value" DOUBLE,
+    "n" BIGINT,
+    "baseline" DOUBLE,
+    "group" VARCHAR,  -- class or emotion
+    "layer" VARCHAR,
+    "split" VARCHAR,
+    "fold" INTEGER,
+    "trained_on" VARCHAR,
+    "regions_version" VARCHAR,
+    "dataset" VARCHAR,  -- partition
+    "model" VARCHAR,  -- partition
+    "explain" VARCHAR  -- partition
+);

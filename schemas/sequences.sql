@@ -1,0 +1,19 @@
+-- One input: a video, an image sequence or a still.
+CREATE TABLE sequences (
+    "sequence_id" VARCHAR NOT NULL,  -- path relative to the source root
+    "subject_id" VARCHAR,
+    "uri" VARCHAR,
+    "kind" VARCHAR,  -- video, image_sequence, still
+    "emotion" VARCHAR,
+    "fps" DOUBLE,
+    "n_declared" BIGINT,  -- frames the container claims
+    "n_decoded" BIGINT,  -- frames that were decoded before sampling
+    "n_frames" BIGINT,  -- frames that have rows, after sampling
+    "status" VARCHAR NOT NULL,  -- done, failed, skipped
+    "reason" VARCHAR,
+    "unit_id" VARCHAR,
+    "run_id" VARCHAR NOT NULL,
+    "dataset" VARCHAR,  -- partition
+    "model" VARCHAR,  -- partition
+    "explain" VARCHAR  -- partition
+);
