@@ -59,6 +59,15 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class Searcher(Protocol):
+    """A detector with a second, slower search for small faces; `FaceFinder` rations it."""
+
+    def look_closer(self, image: NDArray[np.uint8]) -> list[Face]:
+        """Faces in the image, largest first."""
+        ...
+
+
 DETECTORS: Registry[Callable[[], Detector]] = Registry("face detector")
 
 
@@ -109,8 +118,8 @@ def dlib_detector(work_side: int = 640, min_score: float = 0.15) -> DlibDetector
     Parameters
     ----------
     work_side
-        Longer side in pixels of the picture that is searched. Faces of about 80 px and more are found there; a larger
-        value finds smaller faces at a cost that grows with its square.
+        Longer side in pixels of the picture that is searched; faces of about 80 px and more are found there. The cost
+        grows with its square. `look_closer` searches at twice this side.
     min_score
         Lower scores are mostly not faces.
 
@@ -138,8 +147,15 @@ class DlibDetector:
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces in an RGB image, largest first."""
-        # Twice is what dlib's own upsampling does; beyond it only the cost grows.
-        scale = min(self.work_side / max(image.shape[:2]), 2.0)
+        return self._search(image, self.work_side)
+
+    def look_closer(self, image: NDArray[np.uint8]) -> list[Face]:
+        """Like a call, for faces half as large."""
+        return self._search(image, 2 * self.work_side)
+
+    def _search(self, image: NDArray[np.uint8], side: int) -> list[Face]:
+        # Twice the source is what dlib's own upsampling does; beyond it only the cost grows.
+        scale = min(side / max(image.shape[:2]), 2.0)
         small = image if scale == 1.0 else _resized(image, scale)
         rectangles, scores, _ = self._detector.run(np.ascontiguousarray(small), 0, self.min_score)
         faces = []
@@ -163,7 +179,8 @@ class FaceFinder:
     Every `every` frames the detector looks at the whole frame. In between, the box keeps the place and size relative to
     the landmarks that it had when it was detected, and the predictor runs in it. The detector is asked at once where
     that fails: the shape jumps, or the picture in the box changes (a cut, an occlusion). While there is no face, it is
-    asked for every frame. The whole costs less, and finds less: a face that enters beside a larger one is seen late.
+    asked for every frame, but for a closer look (`Searcher`) only each `every` frames. This costs less and finds less:
+    a face that enters beside a larger one, and a small one that enters an empty picture, are seen up to `every` late.
 
     Parameters
     ----------
@@ -186,11 +203,12 @@ class FaceFinder:
         self.detector = detector
         self.every = every
         self._carried: _Carried | None = None
-        self._age = 0
+        self._age = 0  # frames since the last detection
+        self._rested = every  # frames since the last closer look
 
     def find(self, image: NDArray[np.uint8]) -> tuple[Face | None, Literal["detected", "tracked"]]:
         """The face of the next frame, or None, and how it was looked for."""
-        self._age += 1
+        self._age, self._rested = self._age + 1, self._rested + 1
         if self._carried is not None and self._age < self.every:
             face = self._track(image, self._carried)
             if face is not None:
@@ -199,6 +217,9 @@ class FaceFinder:
 
     def _detect(self, image: NDArray[np.uint8]) -> Face | None:
         faces = self.detector(image)
+        due = self._carried is not None or self._rested >= self.every
+        if not faces and due and isinstance(self.detector, Searcher):
+            faces, self._rested = self.detector.look_closer(image), 0
         face = max(faces, key=lambda face: _area(face.box)) if faces else None
         self._age, self._carried = 0, None
         if face is not None and face.landmarks is not None and isinstance(self.detector, Predictor):

@@ -178,6 +178,34 @@ def test_a_detector_without_a_predictor_is_asked_for_every_frame():
     assert [finder.find(image) for _ in range(3)] == [(faces[1], "detected")] * 3
 
 
+def test_the_closer_look_is_rationed_where_there_is_no_face():
+    class Blind:
+        n_looked = 0
+
+        def __call__(self, image):
+            return []
+
+        def look_closer(self, image):
+            self.n_looked += 1
+            return []
+
+    detector = Blind()
+    finder = FaceFinder(detector, every=5)
+    assert all(finder.find(np.zeros((40, 40, 3), np.uint8)) == (None, "detected") for _ in range(11))
+    assert detector.n_looked == 3  # frames 0, 5, 10
+
+
+def test_a_small_face_is_found_at_the_first_frame_and_kept(shared_data, decoder, dlib_detector):
+    (frame,) = decoder.frames(shared_data / "videos" / "intel_asl_book.mkv", Sampling(max_frames=1))
+    wide = np.zeros((960, 1280, 3), np.uint8)
+    wide[240:720, 320:960] = frame.image  # the face takes some 7 % of the picture's width
+    assert dlib_detector(wide) == []
+    finder = FaceFinder(dlib_detector, every=3)
+    found = [finder.find(wide) for _ in range(7)]
+    assert [how for _, how in found] == ["detected", "tracked", "tracked"] * 2 + ["detected"]
+    assert all(face is not None for face, _ in found)
+
+
 def test_missing_extra_is_named_with_the_alternatives(monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(landmarks.importlib.util, "find_spec", lambda name: None if name == "dlib" else find_spec(name))
