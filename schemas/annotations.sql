@@ -2,7 +2,7 @@
 CREATE TABLE annotations (
     "sequence_id" VARCHAR NOT NULL,
     "frame_index" BIGINT NOT NULL,
-    "target" VARCHAR NOT NULL,
+    "target" VARCHAR,
     "intensity" FLOAT,
     "occurrence" BOOLEAN,  -- NULL where the annotation does not say
     "dataset" VARCHAR  -- partition

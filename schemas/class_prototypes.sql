@@ -1,6 +1,6 @@
 -- One cluster of a class over a whole dataset.
 CREATE TABLE class_prototypes (
-    "target" VARCHAR NOT NULL,
+    "target" VARCHAR,
     "cluster" VARCHAR,
     "n_frames" BIGINT,
     "exemplars" VARCHAR[],  -- sequence_id#frame_index, nearest to the mean map first

@@ -2,7 +2,7 @@
 CREATE TABLE detections (
     "sequence_id" VARCHAR NOT NULL,
     "frame_index" BIGINT NOT NULL,
-    "target" VARCHAR NOT NULL,
+    "target" VARCHAR,
     "logit" FLOAT,
     "probability" FLOAT,
     "active" BOOLEAN,

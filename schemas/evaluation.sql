@@ -1,6 +1,6 @@
 -- One figure.
 CREATE TABLE evaluation (
-    "target" VARCHAR NOT NULL,
+    "target" VARCHAR,
     "metric" VARCHAR,
     "value" DOUBLE,
     "n" BIGINT,

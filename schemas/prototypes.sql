@@ -1,7 +1,7 @@
 -- One cluster of one target of one sequence.
 CREATE TABLE prototypes (
     "sequence_id" VARCHAR NOT NULL,
-    "target" VARCHAR NOT NULL,
+    "target" VARCHAR,
     "cluster" VARCHAR,
     "n_frames" BIGINT,
     "first_frame" BIGINT,

@@ -2,7 +2,7 @@
 CREATE TABLE relevance (
     "sequence_id" VARCHAR NOT NULL,
     "frame_index" BIGINT NOT NULL,
-    "target" VARCHAR NOT NULL,
+    "target" VARCHAR,
     "height" INTEGER,
     "width" INTEGER,
     "scale" FLOAT,  -- max |R|

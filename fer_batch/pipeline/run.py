@@ -338,6 +338,7 @@ def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:
         "model_digest": plan.model.digest,
         "decoder": f"PyAV {importlib.metadata.version('av')}",
         "seed": str(config.spray.seed),
+        "head": plan.model.head,
         "explain_key": explain_key(config, plan.model),
     }
 

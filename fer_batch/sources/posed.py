@@ -8,7 +8,7 @@ video files with CSV files of per-frame annotations and landmarks beside them.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -184,6 +184,7 @@ def write_clips(
     fps: float = 25.0,
     first_identity: int = 0,
     suffix: str = ".mp4",
+    progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
     """Write posed clips with their ground truth.
 
@@ -209,6 +210,8 @@ def write_clips(
         Subjects count up from here; the demo model was trained on identities from 1000 on.
     suffix
         Container, as FFmpeg names it.
+    progress
+        Told of each clip that is written.
 
     Returns
     -------
@@ -238,6 +241,8 @@ def write_clips(
         )
         rows.append([path.relative_to(root).as_posix(), subject_id(plan.subject), plan.emotion])
         paths.append(path)
+        if progress is not None:
+            progress(1)
     _write_csv(root / "sequences.csv", ["path", "subject_id", "emotion"], rows)
     return paths
 

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
 _MAP = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
-_REQUIRED = {"sequence_id", "frame_index", "target", "status", "run_id", "stage_index"}
+_REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index"}
 
 
 def _schema(about: str, *columns: tuple[str, pa.DataType, str] | tuple[str, pa.DataType]) -> pa.Schema:

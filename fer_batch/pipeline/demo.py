@@ -1,0 +1,74 @@
+"""The demo: posed clips of faces nobody trained on, the main job over them, and what it found."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from fer_batch.config import build
+from fer_batch.pipeline.evaluate import evaluate_output, evaluation_text
+from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.query import QUERIES, connect
+from fer_batch.pipeline.run import run
+from fer_batch.sources.posed import write_clips
+from fer_batch.storage.store import Store, has_scheme
+from fer_batch.types import InputError
+
+MARK = "clips.json"  # says which clips the folder holds, so that a second demo makes them only if they differ
+
+
+def run_demo(output: str, n_clips: int, seed: int) -> int:
+    """Make clips in `output/clips`, run the job into `output/out`, print what was found; the exit code."""
+    if has_scheme(output):
+        raise InputError(f"the demo makes local files; {output!r} is a URL. Run jobs/clips.yaml to write to a store")
+    root = Path(output)
+    started = time.monotonic()
+    _make_clips(root, n_clips, seed)
+    config = build(
+        {
+            "name": "posed",
+            "source": {"format": "videos", "uri": str(root / "clips")},
+            "output": str(root / "out"),
+            "model": {"checkpoint": "demo"},
+            "faces": {"detector": "dataset"},
+        },
+        "demo",
+    )
+    outcome = run(config)
+    store = Store(config.output)
+    click.echo(f"\nfound {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}")
+    click.echo("\nWhat each clip shows, as the network tells it (temporal prototypes):\n")
+    rows = connect(store).execute("SELECT sequence_id, text FROM temporal_prototypes ORDER BY ALL").fetchall()
+    for sequence_id, text in rows:
+        click.echo(f"  {sequence_id}\n      {text}")
+    click.echo("\nAgainst the exact annotations of the posed clips:\n")
+    for result in evaluate_output(store):
+        click.echo("  " + evaluation_text(result).replace("\n", "\n  "))
+    click.echo("\nLook at it:")
+    click.echo(f"  report    {outcome.report}")
+    for name in ("stories", "localisation"):
+        click.echo(f"  {QUERIES[name].about}: fer-batch query {config.output} {name}")
+    click.echo(f'  any SQL   fer-batch query {config.output} "SELECT ..."')
+    click.echo("  your own  fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT")
+    say(f"demo took {time.monotonic() - started:.0f} s")
+    return outcome.exit_code
+
+
+def _make_clips(root: Path, n_clips: int, seed: int) -> None:
+    clips, wanted = root / "clips", {"n_clips": n_clips, "seed": seed}
+    mark = root / MARK
+    if mark.exists() and json.loads(mark.read_text()) == wanted:
+        return
+    if clips.exists():
+        for path in sorted(clips.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+    try:
+        clips.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to output {str(root)!r}: {error.strerror}") from error
+    with progress("posed clips", n_clips, "clip") as advance:
+        write_clips(clips, n_clips=n_clips, seed=seed, progress=advance)
+    mark.write_text(json.dumps(wanted))
