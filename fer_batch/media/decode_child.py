@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -45,6 +45,9 @@ MAX_PIXELS = 64_000_000
 ALIVE_EVERY_S = 1.0
 # What Pillow may open: neither formats that call other programs (EPS) nor vector graphics.
 IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # JPEG opens MPO too
+# Cut anywhere by recorders and broadcasters, and without a frame count: what cannot be decoded before the first key
+# frame is no damage. In an indexed file it is, and leaving it out would shift every frame's index.
+STREAM_FORMATS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
 # These mark each frame that they concealed, so an error in their log alone may be harmless (a lost reference that no
 # picture uses); with all others the log is the only sign of damage there is.
 MARKING_CODECS = frozenset(
@@ -59,8 +62,8 @@ class Unreadable(Exception):
 class Channel:
     """The sending end."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self.sent_at = time.monotonic()
 
     def send(self, kind: str, pixels: NDArray[np.uint8] | None = None, **fields: Any) -> None:
@@ -70,11 +73,15 @@ class Channel:
             pixels = np.ascontiguousarray(pixels)
             message |= {"height": pixels.shape[0], "width": pixels.shape[1], "n_bytes": pixels.nbytes}
         head = json.dumps(message).encode()
-        self._stream.write(struct.pack(">I", len(head)) + head)
+        self._write(struct.pack(">I", len(head)) + head)
         if pixels is not None:
-            self._stream.write(pixels.data.cast("B"))
-        self._stream.flush()
+            self._write(pixels.data.cast("B"))
         self.sent_at = time.monotonic()
+
+    def _write(self, content: bytes | memoryview) -> None:
+        rest = memoryview(content)
+        while len(rest):
+            rest = rest[os.write(self._descriptor, rest) :]
 
 
 # ---------------------------------------------------------------------------------------------------------- video
@@ -126,6 +133,8 @@ class Clip:
         self.damage: str | None = None
         self._path = path
         self._n_discarded = 0
+        self._n_skipped = 0
+        self._joining_pts: list[int] = []
         # Local: only this thread; a decoder with one thread logs from the thread that calls it.
         self._capture = av.logging.Capture(True)
 
@@ -147,6 +156,7 @@ class Clip:
             raise Unreadable("it has no video stream")
         stream.thread_count = 1  # a worker owns one core, and threads report damage late
         self._stream = stream
+        self._joining = self._container.format.name in STREAM_FORMATS  # until the first key frame
         self.time_base = stream.time_base or Fraction(1, SECOND_NS)
         rate = stream.average_rate or stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < 1000 else None
@@ -172,14 +182,21 @@ class Clip:
             return f"ended after {self.n_decoded} frames{declared}: {self.damage}"
         if complete and self.n_decoded < (self.n_declared or 0):
             return f"ended after {self.n_decoded} frames{declared}: the file holds no more"
+        if self._n_skipped:
+            return f"it starts inside a stream: {self._n_skipped} frames before the first key frame cannot be decoded"
         return None
 
     def true_frames(self) -> Iterator[av.VideoFrame]:
         """Frames in presentation order up to the first sign of damage, which `damage` then names."""
         codec = self._stream.codec_context
         held: deque[av.VideoFrame] = deque()
-        suspicion = 0  # frames that are still held back since the decoder complained
+        suspicion, suspected = 0, ""  # frames that are still held back since the decoder complained, and of what
         for frame, complaint in self._decoded():
+            if self._joining:
+                if frame is None or complaint or frame.is_corrupt or not frame.key_frame or frame.pts is None:
+                    continue
+                self._joining = False
+                self._n_skipped = sum(pts < frame.pts for pts in self._joining_pts)
             if complaint:
                 if codec.name not in MARKING_CODECS:
                     self.damage = complaint
@@ -199,6 +216,8 @@ class Clip:
                 yield held.popleft()
         if self.damage is None:
             yield from held
+            if self._joining and self._joining_pts:
+                self.damage = "it starts inside a stream and has no sound key frame"
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame | None, str | None]]:
         """Each decoded frame, with what the decoder complained of since the one before.
@@ -211,6 +230,9 @@ class Clip:
             try:
                 frames = self._stream.codec_context.decode(packet)
             except av.error.FFmpegError as error:
+                if self._joining:
+                    yield None, _plain(error)
+                    continue
                 self.damage = self._said(n_logs) or _plain(error)
                 return
             complaint = self._said(n_logs)
@@ -237,10 +259,11 @@ class Clip:
                 self.damage = self._said(n_logs) or _plain(error)
                 return
             complaint = self._said(n_logs)
-            if complaint and self._logs[n_logs][1] == self._container.format.name:
+            if complaint and not self._joining and self._logs[n_logs][1] == self._container.format.name:
                 self.damage = complaint
                 return
-            if complaint or (packet is not None and packet.is_corrupt):  # of this packet (its parser), not of a gap
+            # What else is said here is the parser's, of this packet and not of a gap.
+            if not self._joining and (complaint or (packet is not None and packet.is_corrupt)):
                 self.damage = complaint or "a packet is incomplete"
                 if before is not None:
                     yield before
@@ -249,6 +272,8 @@ class Clip:
                 continue  # PyAV's mark of the end, or a frame dropped by the recorder; to the decoder it means flush
             if before is not None:
                 self._n_discarded += before.is_discard
+                if self._joining and before.pts is not None:
+                    self._joining_pts.append(before.pts)
                 yield before
             if packet is None:
                 yield None
@@ -382,13 +407,14 @@ def main() -> None:
     parser.add_argument("--parent", type=int, default=0, help="end with this process (Linux)")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends this process by closing stdin
-    resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is in force, or the system knows none (macOS)
+        resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if options.parent and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != options.parent:  # it died before the line above
             os._exit(0)
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    out = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not break the framing
     commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
