@@ -1,0 +1,181 @@
+"""Real runs of the real command: posed clips and stills, a reference output, and tables to compare."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import yaml
+
+from fer_batch.sources.posed import write_clips, write_stills
+from fer_batch.storage.parquet import read
+from fer_batch.storage.store import Store
+
+SORT = ("sequence_id", "frame_index", "target", "stage_index", "cluster")
+COMPARED = (
+    "sequences",
+    "frames",
+    "annotations",
+    "detections",
+    "relevance",
+    "prototypes",
+    "stages",
+    "temporal_prototypes",
+    "heatmaps",
+    "class_prototypes",
+)
+
+
+def rows(output: Path | str, table: str) -> pa.Table:
+    """A table as rows in a fixed order, without what says who wrote it when."""
+    found = read(Store(str(output)), table)
+    found = found.drop_columns([name for name in ("run_id",) if name in found.column_names])
+    keys = [(name, "ascending") for name in (*SORT, "group") if name in found.column_names]
+    return found.sort_by(keys).combine_chunks()
+
+
+def assert_same_tables(one: Path | str, other: Path | str) -> None:
+    """Every table equal, row for row; `uri` may differ, because a source may move."""
+    for table in COMPARED:
+        left, right = rows(one, table), rows(other, table)
+        if "uri" in left.column_names:
+            left, right = left.drop_columns(["uri"]), right.drop_columns(["uri"])
+        assert left.num_rows == right.num_rows, f"{table}: {left.num_rows} rows and {right.num_rows}"
+        for name in left.column_names:
+            assert left[name].equals(right[name]), f"{table}.{name} differs"
+
+
+@dataclass
+class Job:
+    """A job file in a folder of its own, and runs of it."""
+
+    path: Path
+    output: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of a run."""
+        return [sys.executable, "-m", "fer_batch.cli", "run", str(self.path), "--output", self.output, *arguments]
+
+    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run to the end."""
+        return subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "FER_BATCH_TRACEBACK": "1", **self.environment},
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run in the background."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **self.environment},
+        )
+
+    def done(self, *arguments: str, code: int = 0) -> dict:
+        """Run to the end, check the exit code, give the outcome."""
+        finished = self.run("--json", *arguments)
+        assert finished.returncode == code, finished.stderr[-3000:]
+        return json.loads(finished.stdout.strip().splitlines()[-1])
+
+
+def until(condition, seconds: float = 120.0, step: float = 0.01):
+    """Wait for a condition to give something; fail the test if it does not."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(step)
+    pytest.fail(f"nothing happened in {seconds} s")
+
+
+@pytest.fixture
+def make_job(tmp_path):
+    """A function that writes a job file and gives its `Job`."""
+
+    def make(source: Path | str, output: Path | str | None = None, environment=None, **sections) -> Job:
+        values = {
+            "name": "posed",
+            "source": {"format": "videos", "uri": str(source)},
+            "model": {"checkpoint": "demo"},
+            "faces": {"detector": "dataset"},
+            "resources": {"num_cpus": 2, "object_store_mb": 256},
+        }
+        for key, value in sections.items():
+            values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return Job(path, str(output or tmp_path / "out"), environment or {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def posed_clips(tmp_path_factory) -> Path:
+    """Six short posed clips of two people, with ground truth."""
+    folder = tmp_path_factory.mktemp("posed") / "clips"
+    write_clips(folder, n_clips=6, seed=3, n_frames=(18, 24), size=192)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def posed_stills(tmp_path_factory) -> Path:
+    """200 posed stills with a manifest."""
+    folder = tmp_path_factory.mktemp("posed") / "stills"
+    write_stills(folder, n=200, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference(posed_clips, tmp_path_factory) -> Path:
+    """Output of a run over the posed clips that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    job = {
+        "name": "posed",
+        "source": {"format": "videos", "uri": str(posed_clips)},
+        "output": str(folder / "out"),
+        "model": {"checkpoint": "demo"},
+        "faces": {"detector": "dataset"},
+        "resources": {"num_cpus": 2, "object_store_mb": 256},
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    outcome = Job(path, str(folder / "out")).done()
+    assert outcome["done"] == 6
+    return folder / "out"
+
+
+@pytest.fixture
+def copied(reference, tmp_path) -> Path:
+    """A copy of the reference output that a test may change."""
+    return Path(shutil.copytree(reference, tmp_path / "copied"))
+
+
+@pytest.fixture
+def helpers():
+    """Functions that tests share."""
+
+    class Helpers:
+        """A namespace."""
+
+        rows = staticmethod(rows)
+        assert_same_tables = staticmethod(assert_same_tables)
+        until = staticmethod(until)
+        count = staticmethod(lambda table, column, value: pc.sum(pc.equal(table[column], value)).as_py() or 0)
+
+    return Helpers

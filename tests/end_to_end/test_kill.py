@@ -1,0 +1,78 @@
+"""Kill anything anywhere, run again: the same tables as if nothing had happened."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def markers(output, folder):
+    path = Path(output) / folder
+    return list(path.glob("*.json")) if path.is_dir() else []
+
+
+def worker_of(driver, title):
+    """A Ray worker process of a driver whose title names a task or actor, while it works."""
+    try:
+        children = psutil.Process(driver.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return None
+    for child in children:
+        try:
+            command = " ".join(child.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if command.startswith("ray::") and title in command and "IDLE" not in command:
+            return child
+    return None
+
+
+def test_driver_killed_in_phase_1(posed_clips, reference, make_job, helpers):
+    job = make_job(posed_clips)
+    driver = job.start("--set", "resources.window=1")
+    helpers.until(lambda: len(markers(job.output, "_commits")) >= 1 or driver.poll() is not None)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    n_before = len(markers(job.output, "_commits"))
+    assert 1 <= n_before < 6
+    assert not list(Path(job.output).glob("tables/detections/**/*.parquet"))
+    outcome = job.done()
+    assert outcome["already_done"] == n_before
+    helpers.assert_same_tables(reference, job.output)
+
+
+def test_driver_killed_in_phase_2(posed_clips, reference, make_job, helpers):
+    job = make_job(posed_clips)
+    driver = job.start("--set", "resources.shard_units=1")
+    helpers.until(lambda: markers(job.output, "_shards") or driver.poll() is not None)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    n_before = len(markers(job.output, "_shards"))
+    assert 1 <= n_before < 6
+    outcome = job.done()
+    assert outcome["already_done"] == 6
+    assert len(markers(job.output, "_shards")) == 6, "the planned shards are finished as they were planned"
+    helpers.assert_same_tables(reference, job.output)
+
+
+@pytest.mark.parametrize(
+    ("title", "folder", "settings"),
+    [("ExplainStage", "_commits", ["resources.window=2"]), ("shard_task", "_plans", ["resources.shard_units=2"])],
+    ids=["model actor", "Dask task"],
+)
+def test_worker_killed(title, folder, settings, posed_clips, reference, make_job, helpers):
+    job = make_job(posed_clips)
+    driver = job.start(*(part for setting in settings for part in ("--set", setting)))
+    helpers.until(lambda: markers(job.output, folder) or driver.poll() is not None)
+    victim = helpers.until(lambda: worker_of(driver, title) or driver.poll() is not None)
+    assert isinstance(victim, psutil.Process), driver.communicate()[0][-3000:]
+    os.kill(victim.pid, signal.SIGKILL)
+    printed, _ = driver.communicate(timeout=300)
+    if driver.returncode != 0:  # Ray may give up; what counts is that the next run ends well
+        job.done()
+    helpers.assert_same_tables(reference, job.output)
+    assert not victim.is_running(), printed

@@ -1,0 +1,69 @@
+"""The main job on real faces and on damaged files, where the media are at hand."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("dlib") is None or importlib.util.find_spec("face_recognition_models") is None,
+        reason="needs the extra fer_batch[landmarks]",
+    ),
+]
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run_clips(source, output, *settings):
+    """`jobs/clips.yaml` on a folder; outcome and exit code."""
+    command = [sys.executable, "-m", "fer_batch.cli", "run", str(REPOSITORY / "jobs" / "clips.yaml")]
+    command += ["--output", str(output), "--set", f"source.uri={source}", "--json"]
+    for setting in settings:
+        command += ["--set", setting]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ})
+    return finished
+
+
+@pytest.mark.timeout(900)
+def test_every_real_clip_is_a_row(shared_data, tmp_path, helpers):
+    finished = run_clips(shared_data / "videos", tmp_path / "out", "source.sampling.fps=1")
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    sequences = helpers.rows(tmp_path / "out", "sequences")
+    videos = sorted(path.name for path in (shared_data / "videos").iterdir())
+    assert sequences["sequence_id"].to_pylist() == videos
+    assert set(sequences["status"].to_pylist()) == {"done"}
+    frames = helpers.rows(tmp_path / "out", "frames").to_pylist()
+    faceless = {row["status"] for row in frames if row["sequence_id"] == "pyfeat_no_face.mp4"}
+    assert faceless == {"no_face"}
+    story = helpers.rows(tmp_path / "out", "temporal_prototypes").to_pylist()
+    empty = next(row for row in story if row["sequence_id"] == "pyfeat_no_face.mp4")
+    assert (empty["text"], empty["n_frames"], empty["reduction"]) == ("", 0, None)
+    assert empty["n_missing_frames"] > 0
+    with_face = {row["sequence_id"] for row in frames if row["status"] == "ok"}
+    assert len(with_face) >= 15
+
+
+@pytest.mark.timeout(900)
+def test_damaged_files_are_rows_with_a_sentence(shared_data, tmp_path, helpers):
+    finished = run_clips(shared_data / "nasty", tmp_path / "out", "source.sampling.fps=4")
+    assert finished.returncode == 3, finished.stderr[-3000:]
+    outcome = json.loads(finished.stdout.strip().splitlines()[-1])
+    assert outcome["found"] == outcome["done"] + outcome["failed"] + outcome["skipped"]
+    rows = {row["sequence_id"]: row for row in helpers.rows(tmp_path / "out", "sequences").to_pylist()}
+    suffixes = (".mp4", ".mov", ".mkv", ".webm")
+    videos = {path.name for path in (shared_data / "nasty").iterdir() if path.suffix in suffixes}
+    assert len(videos) == 14
+    assert videos <= set(rows)
+    for row in rows.values():
+        if row["status"] == "failed":
+            assert row["reason"]
+            assert "\n" not in row["reason"]
+    assert rows["decord_corrupted.mp4"]["status"] == "done"
+    assert "ended after" in rows["decord_corrupted.mp4"]["reason"]
+    assert rows["mp4parse_zero_empty_stsc.mp4"]["status"] == "failed"
+    assert rows["decord_video_90.mov"]["status"] == "done"

@@ -1,0 +1,63 @@
+"""The whole job from `s3://` to `s3://`, on moto's server."""
+
+import os
+import subprocess
+import sys
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
+    yield boto3.client("s3")
+    for key, value in before.items():
+        if value is None:
+            del os.environ[key]
+        else:
+            os.environ[key] = value
+    server.stop()
+
+
+def test_from_s3_to_s3(s3, posed_clips, reference, make_job, helpers):
+    s3.create_bucket(Bucket="faces")
+    s3.create_bucket(Bucket="results")
+    for path in sorted(posed_clips.rglob("*")):
+        if path.is_file():
+            s3.upload_file(str(path), "faces", f"clips/{path.relative_to(posed_clips).as_posix()}")
+    job = make_job("s3://faces/clips", output="s3://results/night/out")
+    outcome = job.done()
+    assert (outcome["found"], outcome["done"]) == (6, 6)
+    for table in ("temporal_prototypes", "stages", "detections", "annotations"):
+        ours = helpers.rows("s3://results/night/out", table)
+        assert ours.equals(helpers.rows(reference, table)), table
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="results")["Contents"]]
+    assert not [key for key in keys if "/_stage/" in key], "stage files go when their shard is published"
+    assert "night/out/report/index.html" in [key.replace("//", "/") for key in keys] or any(
+        key.startswith("night/out/report/") for key in keys
+    )
+    assert "nothing to do: 6 of 6" in job.run().stderr
+    command = [sys.executable, "-m", "fer_batch.cli", "query", "s3://results/night/out", "--format", "csv"]
+    sql = "SELECT count(*) AS n FROM temporal_prototypes"
+    printed = subprocess.run([*command, sql], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["n", "6"]
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(s3, posed_clips, make_job):
+    finished = make_job(posed_clips, output="s3://nowhere/out").run()
+    assert finished.returncode == 1
+    assert "cannot write to output 's3://nowhere/out'" in finished.stderr
