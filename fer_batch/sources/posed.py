@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fer_batch.facs import CODEBOOKS, EXPRESSIONS, au_name
 from fer_batch.sources.posed_face import POSED_AUS, Pose, identity, render_frame
@@ -175,6 +176,7 @@ def subject_id(number: int) -> str:
     return f"P{number + 1:03d}"
 
 
+@threadpool_limits.wrap(limits=1)  # the many small systems gain nothing from threads and lose much
 def write_clips(
     root: Path | str,
     n_clips: int = 12,
@@ -288,6 +290,7 @@ def _encode(path: Path, plan: ClipPlan, size: int, fps: float) -> list[NDArray[n
     return landmarks
 
 
+@threadpool_limits.wrap(limits=1)  # the many small systems gain nothing from threads and lose much
 def write_stills(
     root: Path | str, n: int = 200, seed: int = 0, size: int = 320, first_identity: int = 0, suffix: str = ".jpg"
 ) -> list[Path]:
