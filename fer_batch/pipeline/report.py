@@ -276,6 +276,7 @@ class _Collected:
                 for text, n in _commonest(texts, COMMONEST)
             ),
             n_distinct_prototypes=len(texts),
+            n_stories=sum(texts.values()),
             galleries=tuple(self._galleries(palette)),
             stills=tuple(
                 StillGroup(name, n, tuple(self.stills.get(name, ()))) for name, n in _commonest(self.classes, None)
@@ -287,11 +288,8 @@ class _Collected:
 
     def _galleries(self, palette: Palette) -> Iterator[tuple[str, Picture]]:
         for name, texts in self.groups:
-            items = [
-                self.examples[name, text]
-                for text, _ in _commonest(texts, GALLERY_ROWS)
-                if (name, text) in self.examples
-            ]
+            keys = [(name, text) for text, _ in _commonest(texts, GALLERY_ROWS)]
+            items = [self.examples[key] for key in keys if key in self.examples]
             total = sum(texts.values())
             # One sequence by itself is on its own page already.
             if not items or total < 2:
@@ -299,11 +297,7 @@ class _Collected:
             alt = f"The {len(items)} commonest temporal prototypes of {name}: " + "; ".join(
                 f"{item.n_sequences} sequences with {len(item.panels)} stages" for item in items
             )
-            caption = (
-                f"One row per temporal prototype with one sequence as its example. {_PROJECTION} Letters are given per "
-                "sequence: the same letter may stand for another place in another sequence."
-            )
-            yield name, Picture(save(prototype_gallery(items, total, palette)), alt, caption)
+            yield name, Picture(save(prototype_gallery(items, total, palette)), alt)
 
 
 _PROJECTION = (
@@ -321,8 +315,8 @@ class _Prototypes:
     @classmethod
     def read(cls, reader: Reader) -> _Prototypes:
         columns = (
-            "target", "cluster", "n_frames", "first_frame", "exemplar_frame", "exemplar_jpeg", "height", "width", "scale",
-            "relevance", "n_clusters", "spectrum", "rule", "n_neighbors", "eigengap", "silhouette",
+            "target", "cluster", "n_frames", "first_frame", "exemplar_frame", "exemplar_jpeg", "height", "width",
+            "scale", "relevance", "n_clusters", "spectrum", "rule", "n_neighbors", "eigengap", "silhouette",
         )  # fmt: skip
         rows = reader("prototypes", columns).to_pylist()
         return cls(sorted(rows, key=lambda row: (row["target"], len(row["cluster"] or ""), row["cluster"] or "")))
@@ -383,10 +377,8 @@ def _story(
         return SequenceStory(**plain)
     frames = _Frames.read(reader, row["fps"])
     prototypes = _Prototypes.read(reader)
-    stages = reader(
-        "stages", ("stage_index", "first_frame", "last_frame", "n_frames", "n_missing_frames", "labels", "text")
-    )
-    stages = stages.sort_by("stage_index").to_pylist() if stages.num_rows else []
+    columns = ("stage_index", "first_frame", "last_frame", "n_frames", "n_missing_frames", "labels", "text")
+    stages = sorted(reader("stages", columns).to_pylist(), key=lambda stage: stage["stage_index"])
     panels = tuple(_panel(stage, frames, prototypes, collected.crop_size) for stage in stages)
     collected.example(plain["text"], plain["emotion"], panels)
     data = _timeline(reader, frames, stages, threshold)
@@ -398,18 +390,18 @@ def _story(
     return SequenceStory(
         **plain,
         facts=tuple(facts),
-        thumbnail=Picture(png(thumbnail_strip(panels, palette, limit=6)), "", "") if panels else None,
+        thumbnail=Picture(png(thumbnail_strip(panels, palette, side=72, limit=5)), "", "") if panels else None,
         strip=Picture(
             save(stage_strip(panels, palette)),
             f"{len(panels)} stages: " + "; ".join(stage["text"] for stage in stages),
-            f"One panel per stage, read like text. {_PROJECTION} A pale face: no target is active. Below each panel its "
-            "frames, first to last, and how long it lasts.",
+            f"One panel per stage, read like text. {_PROJECTION} A pale face: no target is active. Below each panel "
+            "its frames, first to last, and how long it lasts.",
         ),
         timeline=Picture(
             save(timeline(data, palette)),
             f"Timeline of {len(data.frames)} frames with one row for each target that is ever active",
-            "One row for each target that is ever active, one colour and letter for each cluster of its maps. Dashed lines "
-            "are the bounds of stages. Below, the probability that the network gives to each target in each frame.",
+            "One row for each target that is ever active, one colour and letter for each cluster of its maps. Dashed "
+            "lines are the bounds of stages. Below, the probability of each target in each frame.",
         ),
         spectra=tuple(_spectra(prototypes, palette)),
         stages=tuple(
@@ -568,15 +560,13 @@ def _spectra(prototypes: _Prototypes, palette: Palette) -> Iterator[Picture]:
             rule=rows[0]["rule"] or "",
             n_neighbors=rows[0]["n_neighbors"],
         )
-        number = facs.au_id(target)
-        meaning = f" ({facs.AU_NAMES[number]})" if number in facs.AU_NAMES else ""
+        name = facs.AU_NAMES.get(facs.au_id(target) or 0)
+        meaning = f" ({name})" if name else ""
         noun = "cluster" if len(rows) == 1 else "clusters"
         yield Picture(
             save(cluster_figure(decision, palette)),
             f"{target}: eigenvalues and the mean relevance maps of {len(rows)} {noun}",
-            f"{target}{meaning}. Left: eigenvalues of the graph of its maps. Right, above: mean relevance of each cluster "
-            "from blue (against) over white (none) to red (for), each map scaled to its own maximum. Below: its Top-25 "
-            "projection over the frame nearest to the mean.",
+            f"{target}{meaning}",
         )
 
 
@@ -636,12 +626,8 @@ def _still(reader: Reader, row: Mapping[str, Any], palette: Palette, collected: 
 
 def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
     """Figures over the whole dataset, one table, targets down and metrics across."""
-    rows = _read(
-        store,
-        "evaluation",
-        partition,
-        ["target", "metric", "value", "n", "baseline", "group", "layer", "split", "fold"],
-    ).to_pylist()
+    columns = ["target", "metric", "value", "n", "baseline", "group", "layer", "split", "fold"]
+    rows = _read(store, "evaluation", partition, columns).to_pylist()
     plain = [
         row
         for row in rows
@@ -654,7 +640,7 @@ def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
         "Evaluation",
         ("Metric", "Target", "Value", "Chance level", "n"),
         tuple((row["metric"], row["target"], row["value"], row["baseline"], row["n"]) for row in shown[:500]),
-        "Figures by group, layer or fold are in table evaluation. Undefined frames are left out; n counts the defined ones.",
+        "Figures by group, layer or fold are in table evaluation. n counts the frames that are defined.",
     )
 
 
@@ -735,15 +721,15 @@ def _minute(moment: Any) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
+_HEADS = {"multilabel": "one sigmoid per target", "softmax": "one class of many"}
+
+
 def _model_facts(run: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     scores = {target: value for target, value in (card.get("f1") or {}).items() if value is not None}
     facts = [
         ("Network", card.get("architecture") or card.get("factory")),
         ("Targets", ", ".join(card.get("targets") or ())),
-        (
-            "Output",
-            {"multilabel": "one sigmoid per target", "softmax": "one class of many"}.get(card.get("head") or ""),
-        ),
+        ("Output", _HEADS.get(card.get("head") or "")),
         ("Trained on", ", ".join(card.get("trained_on") or ())),
         ("F1 per target", ", ".join(f"{target} {value:.2f}" for target, value in scores.items())),
         ("Notes", card.get("notes")),

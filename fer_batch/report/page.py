@@ -170,6 +170,15 @@ class DataTable:
     rows: tuple[tuple[object, ...], ...]
     caption: str = ""
 
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Columns that hold numbers and nothing else, which stand right-aligned."""
+        return frozenset(
+            i
+            for i in range(len(self.columns))
+            if all(isinstance(row[i], int | float) for row in self.rows if row[i] is not None)
+        )
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -210,8 +219,8 @@ class IndexContents:
 
     Attributes
     ----------
-    prototypes, n_distinct_prototypes
-        The commonest, and how many there are.
+    prototypes, n_distinct_prototypes, n_stories
+        The commonest, how many there are, and in how many sequences.
     galleries
         (heading, picture) of small multiples.
     stills
@@ -224,6 +233,7 @@ class IndexContents:
 
     prototypes: tuple[PrototypeCount, ...] = ()
     n_distinct_prototypes: int = 0
+    n_stories: int = 0
     galleries: tuple[tuple[str, Picture], ...] = ()
     stills: tuple[StillGroup, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -309,14 +319,13 @@ class Report:
                     stages_table=_stages_table(story.stages),
                 ),
             )
-        stages = story.text.split(" -> ")
         self._rows.append(
             _Row(
                 sequence_id=story.sequence_id,
                 subject_id=story.subject_id,
                 emotion=story.emotion,
-                text=" -> ".join(stages[:INDEX_STAGES]),
-                n_hidden=max(0, len(stages) - INDEX_STAGES),
+                text=_beginning(story.text),
+                n_hidden=_n_hidden(story.text),
                 n_frames=story.n_frames,
                 n_missing_frames=story.n_missing_frames,
                 n_stages=story.n_stages,
@@ -350,6 +359,7 @@ class Report:
             "n_without_pages": sum(not row.link for row in self._rows),
             "prototypes": contents.prototypes,
             "n_distinct_prototypes": contents.n_distinct_prototypes,
+            "n_stories": contents.n_stories,
             "tables": contents.tables,
             "n_problems": contents.n_problems,
         }
@@ -448,7 +458,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(arrows=_arrows, percent=_percent, cell=_cell)
+    environment.filters.update(beginning=_beginning, n_hidden=_n_hidden, arrows=_arrows, percent=_percent, cell=_cell)
     return environment
 
 
@@ -462,6 +472,8 @@ def _source(text: str) -> str:
 
 def _arrows(text: str) -> Markup:
     """A temporal prototype with printed arrows, broken over lines between stages only."""
+    if not text:
+        return Markup("–")
     stages = []
     for stage in str(visible(text)).split(" -> "):
         kind = "stage none" if stage == "(NONE)" else "stage"
@@ -469,6 +481,15 @@ def _arrows(text: str) -> Markup:
         kind += " long" if len(stage) > 40 else ""
         stages.append(Markup('<span class="{}">{}</span>').format(kind, stage))
     return Markup(' <span class="to">→</span> ').join(stages)
+
+
+def _beginning(text: str) -> str:
+    """The first stages of a story, as many as a table row shows."""
+    return " -> ".join(text.split(" -> ")[:INDEX_STAGES])
+
+
+def _n_hidden(text: str) -> int:
+    return max(0, text.count(" -> ") + 1 - INDEX_STAGES)
 
 
 def _percent(value: float | None) -> str:

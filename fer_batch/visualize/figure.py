@@ -48,5 +48,5 @@ def save(figure: Figure, file_format: Literal["png", "svg", "pdf"] = "png", dpi:
 def png(image: NDArray[np.uint8]) -> bytes:
     """An (H, W) or (H, W, 3) image as PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -102,6 +102,7 @@ def contents(name: str) -> IndexContents:
     return IndexContents(
         prototypes=(PrototypeCount(f"({name}_A) -> (NONE)", 3, ((name, 3),)),),
         n_distinct_prototypes=2,
+        n_stories=4,
         galleries=((name, picture),),
         stills=(
             StillGroup(name, 9, (Still(name, picture, name, name),)),
