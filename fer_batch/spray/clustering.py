@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from types import MappingProxyType
@@ -179,10 +180,15 @@ def exemplars(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[
 
 def _content_order(rows: NDArray[np.floating]) -> NDArray[np.int64]:
     """An order that depends on what the maps show and not on when: ties are then broken the same in any frame order."""
-    direction = np.random.default_rng(0).standard_normal(rows.shape[1])
-    position: NDArray[np.float64] = np.einsum("nd,d->n", rows, direction)
+    position: NDArray[np.float64] = np.einsum("nd,d->n", rows, _direction(rows.shape[1]))
     unit = 1e-6 * float(np.median(np.abs(position))) or 1.0  # rounding must not tell equal maps apart
     return np.argsort(np.rint(position / unit), kind="stable")
+
+
+@functools.lru_cache(maxsize=4)
+def _direction(size: int) -> NDArray[np.float64]:
+    """A fixed direction in which no two different maps agree."""
+    return np.random.default_rng(0).standard_normal(size)
 
 
 def _equal_groups(index: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:

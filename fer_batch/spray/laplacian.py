@@ -9,6 +9,7 @@ from scipy.sparse import csgraph
 from scipy.sparse import linalg as sparse_linalg
 
 DENSE_LIMIT = 2000  # nodes of one connected component up to which LAPACK is used
+LANCZOS_RESTARTS = 300  # after which a component is taken for a long chain and factorised instead
 
 
 def normalised_laplacian(affinity: ArrayLike | sparse.csr_array) -> sparse.csr_array:
@@ -81,7 +82,7 @@ def _smallest(laplacian: sparse.csr_array, count: int, seed: int) -> tuple[NDArr
     try:  # I - L has the wanted end on top, where Lanczos needs no factorisation
         reverse = sparse.eye_array(n) - laplacian
         values, vectors = sparse_linalg.eigsh(
-            reverse, k=count, which="LA", v0=start, ncv=subspace, tol=1e-8, maxiter=300
+            reverse, k=count, which="LA", v0=start, ncv=subspace, tol=1e-8, maxiter=LANCZOS_RESTARTS
         )
         values = 1.0 - values
     except sparse_linalg.ArpackNoConvergence:

@@ -68,6 +68,7 @@ def test_a_region_and_the_rest_share_the_mass(relevance, region):
     np.testing.assert_array_equal(np.isnan(relevance_mass(relevance, region)), undefined)
 
 
+@pytest.mark.filterwarnings("error")
 def test_undefined_frames_leave_the_others_alone():
     relevance = np.stack([R, np.full_like(R, np.nan), np.zeros_like(R), R, R])
     relevance[3, 0, 0] = np.inf
