@@ -1,0 +1,9 @@
+"""Why a network said so: relevance maps for chosen (image, output) pairs.
+
+`method(name, **options)` gives an `Explainer`; `METHODS` has the names.
+"""
+
+from fer_batch.explain import gradient, lrp  # noqa: F401  (they register their methods)
+from fer_batch.explain.explainer import METHODS, Explainer, method
+
+__all__ = ["METHODS", "Explainer", "method"]

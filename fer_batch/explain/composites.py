@@ -1,0 +1,138 @@
+"""Which rule goes where: the named composites of methods 7.3, and the same as zennit composites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from torch import fx, nn
+from zennit.composites import NameMapComposite
+from zennit.core import Composite, Hook
+from zennit.rules import Norm, Pass
+
+from fer_batch.explain.canonizers import ACTIVATIONS, Add, Mean, module_of
+from fer_batch.explain.rules import AlphaBeta, Bias, Box, Epsilon, Flat, Gamma, Rule, stabilise
+from fer_batch.registry import Registry
+from fer_batch.types import InputError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Rules by the place of a layer.
+
+    Attributes
+    ----------
+    dense, conv
+        Rules of linear layers and of convolutions.
+    first
+        Rule of the layers that the image reaches before any other linear layer.
+    directly
+        Whether `first` holds only for a layer that the image feeds with nothing in between, not even padding
+        (iNNvestigate's reading).
+    """
+
+    dense: Rule
+    conv: Rule
+    first: Rule
+    directly: bool = False
+
+    def rule(self, module: nn.Module, steps_from_image: int | None) -> Rule:
+        """Rule of one layer; `steps_from_image` counts the operations in between, None behind another layer."""
+        if steps_from_image is not None and (steps_from_image == 0 or not self.directly):
+            return self.first
+        return self.dense if isinstance(module, nn.Linear) else self.conv
+
+
+COMPOSITES: Registry[Callable[..., Preset]] = Registry("composite")
+
+
+def _known_bias(bias: str) -> Bias:
+    if bias not in get_args(Bias):
+        raise InputError(f"explain.options.bias {bias!r}: expected positive (textbook) or all (as iNNvestigate)")
+    return bias  # type: ignore[return-value]
+
+
+def _not_negative(name: str, value: float) -> float:
+    if not value >= 0:
+        raise InputError(f"explain.options.{name} must not be negative, got {value}")
+    return float(value)
+
+
+@COMPOSITES.register("z")
+def z() -> Preset:
+    """LRP-Z everywhere."""
+    return Preset(Epsilon(), Epsilon(), Epsilon())
+
+
+@COMPOSITES.register("epsilon")
+def epsilon(epsilon: float = 1e-7) -> Preset:
+    """LRP-epsilon everywhere."""
+    rule = Epsilon(_not_negative("epsilon", epsilon))
+    return Preset(rule, rule, rule)
+
+
+@COMPOSITES.register("preset_a_flat")
+def preset_a_flat(epsilon: float = 0.1, bias: str = "positive") -> Preset:
+    """Epsilon in dense layers, alpha1-beta0 in convolutions, flat first (Kohlbrenner et al. 2020: LRP-CMP alpha1)."""
+    known = _known_bias(bias)
+    return Preset(Epsilon(_not_negative("epsilon", epsilon)), AlphaBeta(1.0, 0.0, known), Flat(), known == "all")
+
+
+@COMPOSITES.register("preset_b_flat")
+def preset_b_flat(epsilon: float = 0.1, bias: str = "positive") -> Preset:
+    """Epsilon in dense layers, alpha2-beta1 in convolutions, flat first (Kohlbrenner et al. 2020: LRP-CMP alpha2)."""
+    known = _known_bias(bias)
+    return Preset(Epsilon(_not_negative("epsilon", epsilon)), AlphaBeta(2.0, 1.0, known), Flat(), known == "all")
+
+
+@COMPOSITES.register("epsilon_gamma_box")
+def epsilon_gamma_box(
+    epsilon: float = 1e-6, gamma: float = 0.25, low: Sequence[float] = (0.0,), high: Sequence[float] = (1.0,)
+) -> Preset:
+    """Epsilon in dense layers, gamma in convolutions, z-box first (Montavon et al. 2019).
+
+    `low` and `high` are the least and greatest value an input channel can take, after mean and std.
+    """
+    box = Box(tuple(map(float, low)), tuple(map(float, high)))
+    if len(box.low) != len(box.high) or any(a >= b for a, b in zip(box.low, box.high, strict=True)):
+        raise InputError(f"explain.options.low must lie below explain.options.high, got {low} and {high}")
+    return Preset(Epsilon(_not_negative("epsilon", epsilon)), Gamma(_not_negative("gamma", gamma)), box)
+
+
+def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule]:
+    """Rule of every convolution and linear layer on the way from the logits to the image."""
+    steps: dict[fx.Node, int | None] = {}
+    found: dict[fx.Node, Rule] = {}
+    for node in network.graph.nodes:
+        if node.op == "placeholder":
+            steps[node] = 0
+        elif "relevant" in node.meta:
+            before = [steps[source] for source in node.meta["relevant"]]
+            reached = [n for n in before if n is not None]
+            nearest = min(reached) if len(reached) == len(before) else None
+            module = module_of(network, node)
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                found[node] = preset.rule(module, nearest)
+                steps[node] = None
+            else:
+                steps[node] = None if nearest is None else nearest + 1
+    return found
+
+
+def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:
+    """The preset as a zennit composite for a canonical network: the slow and independent way to the same maps."""
+    hooks: list[tuple[tuple[str, ...], Hook]] = [
+        ((str(node.target),), rule.zennit()) for node, rule in rules(network, preset).items()
+    ]
+    for node in network.graph.nodes:
+        module = module_of(network, node)
+        if "relevant" not in node.meta or module is None:
+            continue
+        if isinstance(module, Add):
+            hooks.append(((f"{node.target}.sum",), Norm(stabilizer=stabilise)))
+        elif isinstance(module, Mean | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+            hooks.append(((str(node.target),), Norm(stabilizer=stabilise)))
+        elif isinstance(module, (*ACTIVATIONS, nn.BatchNorm1d, nn.BatchNorm2d)):
+            hooks.append(((str(node.target),), Pass()))
+    return NameMapComposite(name_map=hooks)

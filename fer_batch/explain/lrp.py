@@ -1,0 +1,142 @@
+"""Layer-wise relevance propagation (methods 7.3): the named composites for any network that has a canonical form."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from fer_batch.explain.canonizers import canonize
+from fer_batch.explain.composites import COMPOSITES, Preset, zennit_composite
+from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.propagate import Propagator
+from fer_batch.types import InputError, Relevance
+
+Engine = Literal["fast", "zennit"]
+Pass = tuple[slice, torch.Tensor, torch.Tensor]
+
+
+class LRP:
+    """Relevance of pixels for logits under one preset.
+
+    The map starts from the logit itself (methods X-0), so it sums to the logit where the rules conserve.
+
+    Parameters
+    ----------
+    preset
+        Which rule goes where.
+    engine
+        `fast` shares one forward pass among all outputs of a frame; `zennit` runs zennit's own hooks once per output,
+        slowly, to check the other.
+    memory_mib
+        About how much memory the passes may take beside the network and the maps.
+    """
+
+    def __init__(self, preset: Preset, engine: str = "fast", memory_mib: float = 512.0) -> None:
+        if engine not in get_args(Engine):
+            raise InputError(f"explain.options.engine {engine!r}: expected fast or zennit")
+        if not memory_mib > 0:
+            raise InputError(f"explain.options.memory_mib must be positive, got {memory_mib}")
+        self.preset, self.engine, self.memory_bytes = preset, engine, int(memory_mib * 2**20)
+        self._networks: weakref.WeakKeyDictionary[nn.Module, tuple[object, Propagator]] = weakref.WeakKeyDictionary()
+
+    def __call__(
+        self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
+    ) -> Relevance:
+        """See `Explainer`; maps have the size of the images."""
+        x = prepared_images(model, images)
+        propagator = self._propagator(model, tuple(x.shape[1:]))
+        rows = checked_pairs(pairs, len(x), propagator.n_outputs)
+        maps = np.empty((len(rows), *x.shape[2:]), _numpy_dtype(x))
+        scores: NDArray[np.floating] = np.empty(len(rows), _numpy_dtype(x))
+        for where, r, score in self._passes(propagator, x, rows):
+            maps[where], scores[where] = r.sum(1).cpu().numpy(), score.cpu().numpy()
+        return relevance(maps, scores, conserves=True)
+
+    def per_channel(self, model: nn.Module, images: Images, pairs: ArrayLike) -> NDArray[np.floating]:
+        """Maps [M, C, H, W] before the channels are summed, in the model's own precision."""
+        x = prepared_images(model, images)
+        propagator = self._propagator(model, tuple(x.shape[1:]))
+        rows = checked_pairs(pairs, len(x), propagator.n_outputs)
+        maps = np.empty((len(rows), *x.shape[1:]), _numpy_dtype(x))
+        for where, r, _ in self._passes(propagator, x, rows):
+            maps[where] = r.cpu().numpy()
+        return maps
+
+    def _propagator(self, model: nn.Module, shape: tuple[int, ...]) -> Propagator:
+        """The canonical network of a model as it stands; made again where weights, device or image shape changed."""
+        tensors = [*model.parameters(), *model.buffers()]
+        state = (shape, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors))
+        cached = self._networks.get(model)
+        if cached is None or cached[0] != state:
+            cached = (state, Propagator(canonize(model, shape), self.preset))
+            self._networks[model] = cached
+        return cached[1]
+
+    def _passes(self, propagator: Propagator, images: torch.Tensor, rows: NDArray[np.int64]) -> Iterator[Pass]:
+        """Relevance [m, C, H, W] and logits [m] of the pairs, in pieces that fit into the memory."""
+        # half of the memory for what a chunk of frames leaves behind, half for the relevance on its way
+        share, word = self.memory_bytes // 2, images.element_size()
+        frames_at_once = max(1, share // (propagator.values_per_frame * word))
+        pairs_at_once = max(1, share // (propagator.values_per_pair * word))
+        used, first = np.unique(rows[:, 0], return_index=True)
+        bounds = np.append(first, len(rows))
+        for start in range(0, len(used), frames_at_once):
+            chunk = used[start : start + frames_at_once]
+            begin, end = bounds[start], bounds[start + len(chunk)]
+            frame = torch.from_numpy(np.searchsorted(chunk, rows[begin:end, 0]))
+            output = torch.from_numpy(rows[begin:end, 1])
+            x = images[torch.from_numpy(chunk).to(images.device)]
+            if self.engine == "zennit":
+                r, score = _zennit(propagator, self.preset, x, frame, output)
+                yield slice(begin, end), r, score
+                continue
+            state = propagator.forward(x)
+            for low in range(0, end - begin, pairs_at_once):
+                part = slice(low, min(low + pairs_at_once, end - begin))
+                score = state.logits[frame[part].to(x.device), output[part].to(x.device)]
+                where = slice(begin + part.start, begin + part.stop)
+                yield where, propagator.backward(state, frame[part], output[part]), score
+
+
+def _numpy_dtype(x: torch.Tensor) -> type:
+    return np.float64 if x.dtype == torch.float64 else np.float32
+
+
+def _zennit(
+    propagator: Propagator, preset: Preset, images: torch.Tensor, frame: torch.Tensor, output: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The plain way: for every output a forward and a backward pass through zennit's hooks."""
+    result = images.new_empty((len(frame), *images.shape[1:]))
+    score = images.new_empty(len(frame))
+    with zennit_composite(propagator.network, preset).context(propagator.network) as network:
+        for target in output.unique().tolist():
+            mine = (output == target).nonzero()[:, 0]
+            x = images[frame[mine].to(images.device)].clone().requires_grad_()
+            with torch.enable_grad():
+                logits = network(x)[:, target]
+                (r,) = torch.autograd.grad(logits, x, logits.detach())
+            result[mine], score[mine] = r, logits.detach()
+    return result, score
+
+
+def _register(name: str) -> None:
+    composite = COMPOSITES[name]
+
+    def factory(engine: str = "fast", memory_mib: float = 512.0, **options: object) -> Explainer:
+        return LRP(composite(**options), engine, memory_mib)
+
+    own = inspect.signature(factory).parameters
+    options = inspect.signature(composite).parameters.values()
+    factory.__signature__ = inspect.Signature([*options, own["engine"], own["memory_mib"]])  # type: ignore[attr-defined]
+    METHODS.register(name)(factory)
+
+
+for _name in COMPOSITES:
+    _register(_name)
