@@ -100,7 +100,6 @@ def status(out: str, as_json: bool) -> None:
 
     found = read_status(Store(out))
     click.echo(json.dumps(found, indent=1) if as_json else status_text(found))
-    sys.exit(3 if any(part["failed"] for part in found["partitions"]) else 0)
 
 
 @cli.command(cls=Command)

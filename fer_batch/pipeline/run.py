@@ -163,7 +163,9 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         from fer_batch.pipeline.report import write_report
 
         record.write(outcome.counts())
-        outcome.report = write_report(store, plan.partition.dataset, plan.partition.model, plan.partition.explain)
+        where = plan.partition
+        with progress("report", outcome.found, "input") as advance:
+            outcome.report = write_report(store, where.dataset, where.model, where.explain, advance)
     record.write(outcome.counts())
     if "prototypes" in config.phases:
         store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))
