@@ -249,16 +249,17 @@ class _Collected:
             (name, text): n for name, texts in groups for text, n in _commonest(texts, GALLERY_ROWS) if len(texts)
         }
         self.examples: dict[tuple[str, str], CommonPrototype] = {}
-        self.problems: list[Problem] = []
+        self.problems: dict[str, list[Problem]] = {}
         self.n_problems = 0
         self.classes: Counter[str] = Counter()
         self.stills: dict[str, list[Still]] = {}
 
     def problem(self, row: Mapping[str, Any]) -> None:
-        """A failed or skipped input; failed ones are shown first, so skipped ones give way."""
+        """A failed or skipped input; of each kind no more are kept than a page can show."""
         self.n_problems += 1
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(row["sequence_id"], row["status"], row["reason"]))
+        same = self.problems.setdefault(row["status"], [])
+        if len(same) < MAX_PROBLEMS:
+            same.append(Problem(row["sequence_id"], row["status"], row["reason"]))
 
     def example(self, text: str, emotion: str | None, panels: tuple[StagePanel, ...]) -> None:
         """The first sequence with a wanted story stands for it."""
@@ -281,7 +282,7 @@ class _Collected:
             stills=tuple(
                 StillGroup(name, n, tuple(self.stills.get(name, ()))) for name, n in _commonest(self.classes, None)
             ),
-            problems=tuple(sorted(self.problems, key=lambda problem: (problem.status, problem.sequence_id))),
+            problems=tuple(problem for status in sorted(self.problems) for problem in self.problems[status]),
             n_problems=self.n_problems,
             tables=tuple(_evaluation(store, partition)),
         )

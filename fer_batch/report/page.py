@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 PAGE_ROWS = 500  # sequences of one index page
 INDEX_STAGES = 12  # stages of a story that its row in the index writes out
 MAX_PROBLEMS = 2000
-_PIXELS_PER_CSS_PIXEL = 1.5
+_PIXELS_PER_CSS_PIXEL = 1.25  # figures are drawn for print; on a screen their small text may be larger
 _INVISIBLE, _HARMLESS = ("Cc", "Cf", "Cs"), "\n\u200d"  # the joiner makes one emoji of several
 
 

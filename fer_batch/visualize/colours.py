@@ -13,27 +13,27 @@ from fer_batch.facs import au_id
 
 Label = tuple[str, str]
 
-# Rows are families of one hue: cluster A, B, C. The first families start from Okabe & Ito's colours, so that TP's toy
-# sequence has its own: AU01 blue, AU02_A orange, AU02_B yellow, AU04 green. The rest was found by minimising
-# sum exp(-d / 2.5) over all pairs, d the CIEDE2000 difference as seen with full colour vision, deuteranopia, protanopia
-# (times 1.5) and tritanopia (times 2.2; Machado et al. 2009), early families and first clusters weighing more.
+# Rows are families, columns clusters A, B, C. The first families start from Okabe & Ito's colours, so that TP's toy
+# sequence has its own: AU01 blue, AU02_A orange, AU02_B yellow, AU04 green. The others were found by raising the
+# smallest CIEDE2000 difference between any two, as seen with full colour vision and, weighing less, with deuteranopia,
+# protanopia and tritanopia (Machado et al. 2009); none is so light that it would vanish on a greyed face.
 _FAMILIES = (
-    ("#0072b2", "#56b4e9", "#0039a8"),
-    ("#e69f00", "#f0e442", "#884b00"),
-    ("#009e73", "#00ffee", "#33452f"),
-    ("#d55e00", "#f0c262", "#870001"),
-    ("#cc79a7", "#ffe1f2", "#653243"),
-    ("#09c29e", "#b3fadb", "#49724c"),
-    ("#338c81", "#accfc3", "#004b44"),
-    ("#8881cc", "#c9d1ff", "#6301fd"),
-    ("#b81969", "#ff3f82", "#770270"),
-    ("#8fba77", "#d0f990", "#5d6431"),
-    ("#af9849", "#edeebc", "#5a533c"),
-    ("#4aa8b8", "#9ac4d1", "#375f60"),
-    ("#5f628c", "#9ebadb", "#4a3b50"),
-    ("#827642", "#e0d3b9", "#414311"),
-    ("#a5804b", "#e9c9a2", "#5e4725"),
-    ("#885de2", "#748efe", "#1c00d7"),
+    ("#0072b2", "#56b4e9", "#6104b3"),
+    ("#e69f00", "#f0e442", "#875101"),
+    ("#009e73", "#42cec5", "#586a4e"),
+    ("#d55e00", "#dfc452", "#9e4934"),
+    ("#cc79a7", "#e9959f", "#78485b"),
+    ("#09c29e", "#00e9a6", "#558061"),
+    ("#338c81", "#a2c3b6", "#1b4d47"),
+    ("#8881cc", "#dbc9ff", "#0906fe"),
+    ("#b81969", "#f68eff", "#583e82"),
+    ("#8fba77", "#c2d381", "#176e31"),
+    ("#af9849", "#c9bd90", "#415140"),
+    ("#4aa8b8", "#b0d7e3", "#4d6d74"),
+    ("#5f628c", "#9abada", "#811460"),
+    ("#827642", "#c3d2be", "#564300"),
+    ("#a5804b", "#fec5a9", "#623b28"),
+    ("#885de2", "#748efe", "#0053d7"),
 )
 # Families of Action Units that are often annotated together differ; where two meet all the same, `Palette` moves one.
 _PREFERRED = {

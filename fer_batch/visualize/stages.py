@@ -103,7 +103,10 @@ def thumbnail_strip(
     gap = np.full((side, 4, 3), 255, dtype=np.uint8)
     pieces: list[NDArray[np.uint8]] = []
     for panel in panels[:limit]:
-        pieces += [panel_image(panel, palette, side), gap]
+        picture = panel_image(panel, palette, side)
+        # A frame, without which the line face of a rest would float on the page.
+        picture[[0, -1]] = picture[:, [0, -1]] = 215
+        pieces += [picture, gap]
     if len(panels) > limit:
         dots = np.full((side, 20, 3), 255, dtype=np.uint8)
         for x in (3, 9, 15):

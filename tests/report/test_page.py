@@ -292,7 +292,7 @@ def test_a_sequence_page_has_its_figures_numbers_and_sql():
     page = Page(found[f"sequences/{slug('S005/001')}.html"])
     assert len(page.of("img")) == 3
     assert all(image["alt"] for image in page.of("img"))
-    assert {(i["width"], i["height"]) for i in page.of("img")} == {("20", "10")}
+    assert {(i["width"], i["height"]) for i in page.of("img")} == {("24", "12")}
     assert "SELECT * FROM stages WHERE sequence_id = 'S005/001'" in page.words
     assert "caption of S005/001" in page.words
     assert "nan" not in page.words.lower().split()
