@@ -110,7 +110,7 @@ class Decoder:
         MediaError
             If no frame can be decoded, or the child crashed or made no progress (frames before that were good).
         """
-        return self._ask({"do": "video", "path": os.fspath(path), "sampling": asdict(sampling or Sampling())})
+        return self._ask({"do": "video", "path": _absolute(path), "sampling": asdict(sampling or Sampling())})
 
     def image(self, path: str | os.PathLike[str]) -> Frame:
         """Decode a still, or one frame of an image sequence; EXIF orientation applied, alpha dropped, 8 bit.
@@ -120,7 +120,7 @@ class Decoder:
         MediaError
             If the picture is truncated, damaged or too large.
         """
-        (frame,) = self._ask({"do": "image", "path": os.fspath(path)})
+        (frame,) = self._ask({"do": "image", "path": _absolute(path)})
         return frame
 
     def close(self) -> None:
@@ -267,6 +267,11 @@ def _widen(pipe: int) -> None:
 
         with contextlib.suppress(OSError):  # the user's share of pipe memory is used up; the default works
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """The child keeps the working directory it was started in."""
+    return os.path.abspath(os.fsdecode(path))
 
 
 def _known(message: dict[str, Any]) -> dict[str, Any]:

