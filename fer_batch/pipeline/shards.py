@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, TableWriter
 from fer_batch.storage.store import Store
+from fer_batch.types import InputError
 
 SHARD_TABLES = (
     "sequences",
@@ -65,7 +66,12 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
         number += 1
         chosen = commits[start : start + size]
         sequences = [row["sequence_id"] for commit in chosen for row in commit["sequences"]]
-        truth = {source["sequence_id"]: _truth_version(source) for commit in chosen for source in commit["sources"]}
+        truth = {
+            source["sequence_id"]: _truth_version(source)
+            for commit in chosen
+            for source in commit["sources"]
+            if source["sequence_id"] in sequences
+        }
         annotated = {
             sequence: version
             for sequence, version in truth.items()
@@ -86,7 +92,10 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
             "replaces": _replaced(sequences, owner),
             "replaces_annotations": _replaced(annotated, annotation_owner),
         }
-        ledger.store.put_once(f"{PLANS}/{name}.json", dump(plan))
+        if not ledger.store.put_once(f"{PLANS}/{name}.json", dump(plan)):
+            raise InputError(
+                f"another run is planning shards in {ledger.store.uri!r} at this moment; let it end, then run again"
+            )
         ledger.plans[name] = plan
         owner.update(dict.fromkeys(sequences, (name, "")))
         annotation_owner.update({sequence: (name, version) for sequence, version in annotated.items()})
