@@ -92,15 +92,15 @@ class Channel:
 
 def send_video(channel: Channel, path: str, sampling: Sampling) -> None:
     """Messages `open`, `frame` for each kept frame, `end`."""
-    sampler, clip, start_pts = sampling.sampler(), Clip(path), None
+    sampler, clip = sampling.sampler(), Clip(path)
     with clip:
         channel.send("open", n_declared=clip.n_declared, fps=clip.fps)
         timestamp_ns, complete = 0, True
         for frame_index, frame in clip.true_frames():
             clip.n_decoded += 1
             if frame.pts is not None:
-                start_pts = frame.pts if start_pts is None else start_pts
-                timestamp_ns = round((frame.pts - start_pts) * clip.time_base * SECOND_NS)
+                clip.start_pts = frame.pts if clip.start_pts is None else clip.start_pts
+                timestamp_ns = round((frame.pts - clip.start_pts) * clip.time_base * SECOND_NS)
             elif frame_index > 0:  # a raw stream has no clock
                 timestamp_ns += round(SECOND_NS / (clip.fps or 25.0))
             if sampler.keeps(timestamp_ns):
@@ -128,12 +128,15 @@ class Clip:
         Average rate the container states, None where it states none between 0 and 1000 (exclusive).
     n_decoded
         True frames so far; kept by the caller.
+    start_pts
+        Timestamp of frame 0, None until it is known.
     damage
         What ended the clip early, None where nothing did.
     """
 
     def __init__(self, path: str) -> None:
         self.n_decoded = 0
+        self.start_pts: int | None = None
         self.damage: str | None = None
         self._path = path
         self._n_discarded = 0
@@ -221,8 +224,11 @@ class Clip:
     def _frames_before_damage(self) -> Iterator[av.VideoFrame]:
         """Frames up to the first sign of damage, which `damage` then names."""
         codec = self._stream.codec_context
+        # A damaged picture comes out at most this many frames after the decoder complained of it, and those that are
+        # shown before it but built on it come out in between.
+        window = codec.reorder_depth + 2
         held: deque[av.VideoFrame] = deque()
-        suspicion, suspected = 0, ""  # frames that are still held back since the decoder complained, and of what
+        suspicion, suspected = 0, ""  # frames that are still held back since the last complaint, and what it was
         for frame, complaint in self._decoded():
             if self._joining:
                 if frame is None or complaint or frame.is_corrupt or not frame.key_frame or frame.pts is None:
@@ -233,19 +239,16 @@ class Clip:
                 if codec.name not in MARKING_CODECS:
                     self.damage = complaint
                     return
-                # The damaged picture comes out at most this many frames later.
-                suspicion, suspected = codec.reorder_depth + 2, complaint
+                suspicion, suspected = window, complaint
             if frame is None:
                 continue
             if frame.is_corrupt:
                 self.damage = suspected if suspicion else "a frame is damaged"
                 return
             held.append(frame)
-            if suspicion:
-                suspicion -= 1
-                continue
-            while held:
+            while held and (not suspicion or len(held) > window):
                 yield held.popleft()
+            suspicion = max(suspicion - 1, 0)
         if self.damage is None:
             yield from held
             if self._joining and self._joining_pts:
@@ -302,6 +305,8 @@ class Clip:
                 return
             if packet is not None and packet.size == 0:
                 continue  # PyAV's mark of the end, or a frame dropped by the recorder; to the decoder it means flush
+            if packet is not None and self._independent and n_read == 0:
+                self.start_pts = packet.pts  # the first frame itself may be damaged
             if packet is not None and self._independent and self._container.format.name == "avi":
                 self._out_of_step |= not self._in_step(n_read, packet)
             if before is not None:
