@@ -115,11 +115,13 @@ def common_patterns(
     relation: str = "equal",
     none_strict: bool = True,
     maximal_only: bool = False,
+    max_patterns: int = 20_000,
 ) -> list[Pattern]:
     """All sub-sequences of at most `max_length` stages that at least `min_support` stories have.
 
     Prefixes grow stage by stage, each carrying where it ends in the stories that have it (PrefixSpan; Pei et al. 2004);
-    a prefix that is too rare is not grown, since nothing longer can be more frequent.
+    a prefix that is too rare is not grown, since nothing longer can be more frequent. Long stories have more gapped
+    sub-sequences than can be listed, so patterns grow length by length and stop before `max_patterns`.
 
     Parameters
     ----------
@@ -132,6 +134,8 @@ def common_patterns(
         that occur.
     maximal_only
         Leave out patterns that are part of a longer one.
+    max_patterns
+        Where patterns of one more stage would exceed it, none of that length is listed.
 
     Returns
     -------
@@ -144,33 +148,40 @@ def common_patterns(
         raise types.InputError(f"min_support and max_length must be at least 1, got {min_support} and {max_length}")
     within = _relation(relation, none_strict)
     alphabet = list(dict.fromkeys(stage for story in stories for stage in story))
-    # where[stage][story]: positions of the story that this stage matches, rising
-    where: dict[LabelSet, dict[int, list[int]]] = {stage: {} for stage in alphabet}
     matching = {stage: [part for part in alphabet if within(part, stage)] for stage in alphabet}
-    for number, story in enumerate(stories):
-        for position, stage in enumerate(story):
-            for part in matching[stage]:
-                where[part].setdefault(number, []).append(position)
+    candidates = [[matching[stage] for stage in story] for story in stories]
+
+    def next_stages(ends: dict[int, list[int]]) -> dict[LabelSet, dict[int, list[int]]]:
+        """Every stage that can follow, with where it then ends in each story."""
+        following: dict[LabelSet, dict[int, list[int]]] = {}
+        for number, at in ends.items():
+            story = candidates[number]
+            if kind == "contiguous":
+                for position in at:
+                    for part in story[position + 1] if position + 1 < len(story) else ():
+                        following.setdefault(part, {}).setdefault(number, []).append(position + 1)
+            else:
+                for position in range(at[0] + 1, len(story)):
+                    for part in story[position]:  # the earliest end leaves most to grow into
+                        following.setdefault(part, {}).setdefault(number, [position])
+        return following
 
     found: dict[Story, int] = {}
-
-    def grow(prefix: Story, ends: dict[int, list[int]]) -> None:
-        for stage in alphabet:
-            grown = {}
-            for number in where[stage].keys() & ends.keys() if prefix else where[stage].keys():
-                positions = where[stage][number]
-                if prefix and kind == "contiguous":
-                    positions = sorted({end + 1 for end in ends[number]} & set(positions))
-                elif prefix:  # the earliest end leaves most to grow into
-                    positions = [p for p in positions if p > ends[number][0]]
-                if positions:
-                    grown[number] = positions
-            if len(grown) >= min_support:
-                found[(*prefix, stage)] = len(grown)
-                if len(prefix) + 1 < max_length:
-                    grow((*prefix, stage), grown)
-
-    grow((), {})
+    before_all = {
+        number: [-1] if kind == "gapped" else list(range(-1, len(story))) for number, story in enumerate(stories)
+    }
+    level: dict[Story, dict[int, list[int]]] = {(): before_all}
+    for length in range(1, max_length + 1):
+        grown: dict[Story, dict[int, list[int]]] = {}
+        for prefix, ends in level.items():
+            for stage, ended in next_stages(ends).items():
+                if len(ended) >= min_support:
+                    grown[(*prefix, stage)] = ended
+            if length > 1 and len(found) + len(grown) > max_patterns:
+                grown = {}
+                break
+        found.update((story, len(ended)) for story, ended in grown.items())
+        level = grown
     covered = _covered(found, kind, relation, none_strict)
     patterns = [Pattern(story, kind, support, story not in covered) for story, support in found.items()]
     patterns.sort(key=lambda pattern: (-pattern.support, len(pattern.story), pattern.text))
@@ -228,6 +239,7 @@ def mine(
     max_length: int = 6,
     relation: str = "equal",
     none_strict: bool = True,
+    max_patterns: int = 20_000,
 ) -> list[GroupPattern]:
     """Frequent patterns of all stories and of each group, with how typical they are of it.
 
@@ -237,6 +249,8 @@ def mine(
         Label sets, and the group of each story; None where it has none, which counts among all only.
     min_support
         Stories of a group that must have a pattern.
+    kinds, max_length, relation, none_strict, max_patterns
+        See `common_patterns`.
 
     Notes
     -----
@@ -250,14 +264,15 @@ def mine(
     rows: list[tuple[str, Pattern, float, float]] = []
     for kind in kinds:
         frequent = functools.partial(
-            common_patterns, kind=kind, max_length=max_length, relation=relation, none_strict=none_strict
+            common_patterns, kind=kind, relation=relation, none_strict=none_strict, max_patterns=max_patterns
         )
-        patterns = frequent(stories, min_support)
+        patterns = frequent(stories, min_support, max_length=max_length)
+        longest = max((len(pattern.story) for pattern in patterns), default=1)
         overall = {pattern.story: pattern.support for pattern in patterns}
         rows += [(ALL, pattern, math.nan, math.nan) for pattern in patterns]
         for group, size in sorted(sizes.items(), key=lambda item: str(item[0])):
             members = [story for story, name in zip(stories, groups, strict=True) if name == group]
-            for pattern in frequent(members, min_support):
+            for pattern in frequent(members, min_support, max_length=longest):
                 everywhere = overall[pattern.story]
                 lift = (pattern.support / size) / (everywhere / len(stories))
                 p_value = float(stats.hypergeom.sf(pattern.support - 1, len(stories), everywhere, size))

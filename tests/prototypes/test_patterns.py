@@ -58,6 +58,18 @@ def test_support_counts_stories_not_occurrences():
     assert supports([parse("(a) -> (b) -> (a) -> (b)")], 1)["(a) -> (b)"] == 1
 
 
+def test_long_stories_end_at_a_length_that_can_be_listed():
+    stories = [tuple((("a", letter),) for letter in map(str, range(60)))] * 2
+    found = common_patterns(stories, 2, kind="gapped", max_patterns=2000)
+    assert {len(p.story) for p in found} == {1, 2}  # of three stages there are 34,220
+    assert len(found) == 60 + 60 * 59 // 2
+    assert [p for p in found if p.maximal] == [p for p in found if len(p.story) == 2]
+    assert len(common_patterns(stories, 2, kind="gapped", max_patterns=5)) == 60  # single stages always
+    rows = mine([*stories, stories[0][:20], stories[0][:20]], ["long", "long", "short", "short"], max_patterns=2000)
+    short = [row for row in rows if row.group == "short" and row.pattern.kind == "gapped"]
+    assert {len(row.pattern.story) for row in short} == {1, 2}
+
+
 def test_patterns_of_included_stages():
     stories = [parse("(a) -> (b)"), parse("(a, c) -> (b)"), parse("(NONE) -> (b)")]
     assert supports(stories, 2, relation="subset") == {"(a)": 2, "(b)": 3, "(a) -> (b)": 2}
