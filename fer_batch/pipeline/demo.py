@@ -6,8 +6,6 @@ import json
 import time
 from pathlib import Path
 
-import click
-
 from fer_batch.config import build
 from fer_batch.pipeline.evaluate import evaluate_output, evaluation_text
 from fer_batch.pipeline.progress import progress, say
@@ -39,20 +37,20 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     )
     outcome = run(config)
     store = Store(config.output)
-    click.echo(f"\nfound {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}")
-    click.echo("\nWhat each clip shows, as the network tells it (temporal prototypes):\n")
+    print(f"\nfound {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}")
+    print("\nWhat each clip shows, as the network tells it (temporal prototypes):\n")
     rows = connect(store).execute("SELECT sequence_id, text FROM temporal_prototypes ORDER BY ALL").fetchall()
     for sequence_id, text in rows:
-        click.echo(f"  {sequence_id}\n      {text}")
-    click.echo("\nAgainst the exact annotations of the posed clips:\n")
+        print(f"  {sequence_id}\n      {text}")
+    print("\nAgainst the exact annotations of the posed clips:\n")
     for result in evaluate_output(store):
-        click.echo("  " + evaluation_text(result).replace("\n", "\n  "))
-    click.echo("\nLook at it:")
-    click.echo(f"  report    {outcome.report}")
+        print("  " + evaluation_text(result).replace("\n", "\n  "))
+    print("\nLook at it:")
+    print(f"  report    {outcome.report}")
     for name in ("stories", "localisation"):
-        click.echo(f"  {QUERIES[name].about}: fer-batch query {config.output} {name}")
-    click.echo(f'  any SQL   fer-batch query {config.output} "SELECT ..."')
-    click.echo("  your own  fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT")
+        print(f"  {QUERIES[name].about}: fer-batch query {config.output} {name}")
+    print(f'  any SQL   fer-batch query {config.output} "SELECT ..."')
+    print("  your own  fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT")
     say(f"demo took {time.monotonic() - started:.0f} s")
     return outcome.exit_code
 
