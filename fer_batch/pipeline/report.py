@@ -150,7 +150,7 @@ def _files(
 ) -> Iterator[tuple[str, bytes]]:
     run = _latest_run(store, partition)
     known = dict(card) if card is not None else _card(run)
-    collected = _Collected(_overview(store, partition), _crop_size(run, known))
+    collected = _Collected(_overview(store, partition), _Annotations(store, partition), _crop_size(run, known))
     palette = Palette(known.get("targets") or _targets(store, partition))
     threshold = _threshold(run, known)
     report = Report(_summary(partition, run, known))
@@ -237,11 +237,33 @@ def _overview(store: Store, partition: Partition) -> _Overview:
     return overview
 
 
+class _Annotations:
+    """Ground truth of the dataset; its files are not cut like those of a partition, so it is read once."""
+
+    def __init__(self, store: Store, partition: Partition) -> None:
+        # Occurrence, or an intensity where only that is given (methods: 0 is absent).
+        occurs = pads.field("occurrence") | (pads.field("occurrence").is_null() & (pads.field("intensity") > 0))
+        table = read(
+            store,
+            "annotations",
+            dataset=partition.dataset,
+            columns=["sequence_id", "frame_index", "target"],
+            filters=occurs,
+        )
+        self._rows = table if table.num_rows <= WHOLE_TABLE_ROWS else table.slice(0, 0)
+
+    def of(self, sequence_id: str) -> dict[str, NDArray[np.int64]]:
+        """Frames in which each target occurs."""
+        rows = self._rows.filter(pc.equal(self._rows["sequence_id"], sequence_id))
+        frames, names = rows["frame_index"].to_numpy(), np.asarray(rows["target"].to_pylist(), dtype=object)
+        return {name: frames[names == name] for name in dict.fromkeys(names)}
+
+
 class _Collected:
     """What the index needs of the sequences that have passed."""
 
-    def __init__(self, overview: _Overview, crop_size: int | None) -> None:
-        self.overview, self.crop_size = overview, crop_size
+    def __init__(self, overview: _Overview, annotations: _Annotations, crop_size: int | None) -> None:
+        self.overview, self.annotations, self.crop_size = overview, annotations, crop_size
         groups = [("All sequences", overview.texts)]
         groups += [(name, overview.by_group[name]) for name in sorted(overview.by_group)][: GALLERIES - 1]
         self.groups = groups
@@ -382,7 +404,7 @@ def _story(
     stages = sorted(reader("stages", columns).to_pylist(), key=lambda stage: stage["stage_index"])
     panels = tuple(_panel(stage, frames, prototypes, collected.crop_size) for stage in stages)
     collected.example(plain["text"], plain["emotion"], panels)
-    data = _timeline(reader, frames, stages, threshold)
+    data = _timeline(reader, frames, stages, threshold, collected.annotations.of(sequence_id))
     facts = [("Kind", row["kind"].replace("_", " "))]
     if frames.fps:
         facts.append(("Frame rate", f"{frames.fps:.4g} Hz"))
@@ -401,8 +423,8 @@ def _story(
         timeline=Picture(
             save(timeline(data, palette)),
             f"Timeline of {len(data.frames)} frames with one row for each target that is ever active",
-            "One row for each target that is ever active, one colour and letter for each cluster of its maps. Dashed "
-            "lines are the bounds of stages. Below, the probability of each target in each frame.",
+            "One row for each target that is ever active or annotated, one colour and letter for each cluster of its "
+            "maps. Dashed lines are the bounds of stages. Below, the probability of each target in each frame.",
         ),
         spectra=tuple(_spectra(prototypes, palette)),
         stages=tuple(
@@ -511,7 +533,11 @@ def _face(
 
 
 def _timeline(
-    reader: Reader, frames: _Frames, stages: Sequence[Mapping[str, Any]], threshold: float | None
+    reader: Reader,
+    frames: _Frames,
+    stages: Sequence[Mapping[str, Any]],
+    threshold: float | None,
+    truth: Mapping[str, NDArray[np.int64]],
 ) -> Timeline:
     table = reader("detections", ("frame_index", "target", "probability", "active", "cluster"))
     targets = sorted(set(table["target"].to_pylist()), key=lambda name: (facs.au_id(name) or 1000, name))
@@ -537,6 +563,9 @@ def _timeline(
         probability=probability if np.isfinite(probability).any() else None,
         threshold=threshold,
         fps=frames.fps,
+        annotated=np.stack([np.isin(frames.index, truth.get(name, ())) for name in targets])
+        if truth and targets
+        else None,
     )
 
 

@@ -62,7 +62,7 @@ def resize_face(face: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def faded(face: NDArray[np.uint8], strength: float = 0.55) -> NDArray[np.uint8]:
+def faded(face: NDArray[np.uint8], strength: float = 0.48) -> NDArray[np.uint8]:
     """The face in light grey, so that colour on it means relevance only.
 
     Parameters
@@ -144,7 +144,7 @@ def _shadow(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
     if not shown.any():
         return np.zeros(shown.shape)
     blurred = Image.fromarray(shown.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(max(shown.shape) / 75))
-    return 0.5 * np.minimum(1.0, 1.6 * np.asarray(blurred, dtype=np.float64) / 255)
+    return 0.32 * np.minimum(1.0, 1.6 * np.asarray(blurred, dtype=np.float64) / 255)
 
 
 def _projection_on(

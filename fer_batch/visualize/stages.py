@@ -207,10 +207,11 @@ def _draw_panel(
         top + 0.035,
         str(number + 1),
         fontsize=grid.text,
-        color=SOFT_INK,
+        color=INK,
         ha="left",
         va="top",
         weight="bold",
+        bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "alpha": 0.65, "linewidth": 0},
     )
 
 

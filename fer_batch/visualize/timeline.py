@@ -41,6 +41,8 @@ class Timeline:
         From which probability on a target is active; None where that is not how it was decided.
     fps : Hz
         Of `frames`' numbering, where known.
+    annotated : shape (A, T), bool
+        Where ground truth says that the target occurs; None where there is no ground truth.
     """
 
     frames: NDArray[np.int64]
@@ -51,6 +53,7 @@ class Timeline:
     probability: NDArray[np.floating] | None = None
     threshold: float | None = None
     fps: float | None = None
+    annotated: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         n, a = len(self.frames), len(self.targets)
@@ -61,12 +64,14 @@ class Timeline:
             )
         if n > 1 and not (np.diff(self.frames) > 0).all():
             raise ValueError("frames must ascend")
-        if self.probability is not None and self.probability.shape != (a, n):
-            raise ValueError(f"probability must be {(a, n)}, got {self.probability.shape}")
+        for name in ("probability", "annotated"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (a, n):
+                raise ValueError(f"{name} must be {(a, n)}, got {values.shape}")
 
 
 def timeline(data: Timeline, palette: Palette | None = None, *, probability: bool = True) -> Figure:
-    """Frames on x, one row per target that is ever active, cells in the colour of their cluster.
+    """Frames on x, one row per target that is ever active or annotated, cells in the colour of their cluster.
 
     Parameters
     ----------
@@ -83,7 +88,12 @@ def timeline(data: Timeline, palette: Palette | None = None, *, probability: boo
         Axes `rows`, and `probability` below where drawn.
     """
     palette = palette or Palette(data.targets)
-    rows = [i for i, row in enumerate(data.clusters) if any(letter is not None for letter in row)]
+    truth = data.annotated
+    rows = [
+        i
+        for i, row in enumerate(data.clusters)
+        if any(letter is not None for letter in row) or (truth is not None and truth[i].any())
+    ]
     curves = rows if probability and data.probability is not None else []
     n = len(data.frames)
     width = float(np.clip(2.2 + 0.24 * n, 7.0, 10.9))
@@ -119,6 +129,8 @@ def runs(letters: Sequence[str | None]) -> Iterator[tuple[int, int, str]]:
 def _draw_rows(axes: Axes, data: Timeline, rows: Sequence[int], palette: Palette, cell: float) -> None:
     """Bars of runs; `cell` is the width of one frame in inches."""
     n = len(data.frames)
+    # Where there is ground truth, its line needs room inside the row, or it would seem to belong to the next one.
+    height = 0.8 if data.annotated is None else 0.7
     axes.set(xlim=(0, max(n, 1)), ylim=(max(len(rows), 1), 0))
     for y in range(max(len(rows), 1)):
         axes.axhspan(y, y + 1, facecolor=PALE if y % 2 == 0 else "white", edgecolor="none", zorder=0)
@@ -135,7 +147,7 @@ def _draw_rows(axes: Axes, data: Timeline, rows: Sequence[int], palette: Palette
             edge = 0.5 if cell * min(length for _, length in spans) > 0.03 else 0.0
             axes.broken_barh(
                 spans,
-                (y + 0.1, 0.8),
+                (y + 0.1, height),
                 facecolor=style.fill,
                 edgecolor=style.edge if edge else "none",
                 linewidth=edge,
@@ -146,7 +158,7 @@ def _draw_rows(axes: Axes, data: Timeline, rows: Sequence[int], palette: Palette
             if length * cell > 0.13 * max(len(letter), 1):
                 axes.text(
                     start + length / 2,
-                    y + 0.52,
+                    y + 0.12 + height / 2,
                     letter or UNLETTERED,
                     ha="center",
                     va="center",
@@ -155,6 +167,10 @@ def _draw_rows(axes: Axes, data: Timeline, rows: Sequence[int], palette: Palette
                     weight="bold",
                     zorder=4,
                 )
+    if data.annotated is not None:
+        for y, index in enumerate(rows):
+            spans = [(start, length) for start, length, _ in runs(["" if on else None for on in data.annotated[index]])]
+            axes.broken_barh(spans, (y + 0.86, 0.09), facecolor=INK, linewidth=0, zorder=4, gid="annotated")
     _hatch_missing(axes, data)
     _mark_stages(axes, data, cell)
     axes.set_yticks(np.arange(len(rows)) + 0.5)
@@ -282,7 +298,8 @@ def _label_frames(axes: Axes, data: Timeline) -> None:
     steps = np.unique(np.diff(frames))
     sampled = f" (every {steps[0]}th frame was analysed)" if len(steps) == 1 and steps[0] > 1 else ""
     hatched = "; hatched: no usable face" if not data.ok.all() else ""
-    axes.set_xlabel(f"frame{sampled}{hatched}", fontsize=SMALL, color=SOFT_INK)
+    annotated = "; black line: annotated" if data.annotated is not None else ""
+    axes.set_xlabel(f"frame{sampled}{annotated}{hatched}", fontsize=SMALL, color=SOFT_INK)
 
 
 def _shortened(text: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_batch.pipeline.report import partitions, write_report
+from fer_batch.pipeline.report import _Annotations, partitions, write_report
 from fer_batch.report.page import slug
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
@@ -148,6 +148,14 @@ def store(tmp_path) -> Store:
         {"target": "AU01", "metric": "mu", "group": "x"},
     ]
     store.put(f"{HERE.folder('evaluation')}/e.parquet", encode(rows_of("evaluation", figures)))
+    truth = [
+        {"sequence_id": "S1/toy.mp4", "frame_index": 4, "target": "AU04", "occurrence": True},
+        {"sequence_id": "S1/toy.mp4", "frame_index": 5, "target": "AU04", "occurrence": False, "intensity": 3.0},
+        {"sequence_id": "S1/toy.mp4", "frame_index": 6, "target": "AU04", "intensity": 2.0},
+        {"sequence_id": "S1/toy.mp4", "frame_index": 7, "target": "AU04", "intensity": 0.0},
+        {"sequence_id": NASTY, "frame_index": 1, "target": "AU04", "occurrence": True},
+    ]
+    store.put(f"{HERE.folder('annotations')}/a-00000.parquet", encode(rows_of("annotations", truth)))
     config = {"model": {"checkpoint": "demo", "threshold": 0.5}, "faces": {"size": 32}}
     counts = {"found": 8, "done": 6, "failed": 1, "skipped": 1, "already_done": 0}
     began = dt.datetime(2026, 11, 20, 20, tzinfo=dt.UTC)
@@ -219,6 +227,12 @@ def test_several_partitions_have_a_report_each_and_a_list(store):
         assert store.exists(f"report/{link}")
     assert "CC-BY &lt;4&gt;" in pages(store)["index.html"]
     assert "DEMO MODEL" not in pages(store)["index.html"]
+
+
+def test_ground_truth_is_what_occurs_or_has_an_intensity(store):
+    annotations = _Annotations(store, HERE)
+    assert {name: frames.tolist() for name, frames in annotations.of("S1/toy.mp4").items()} == {"AU04": [4, 6]}
+    assert annotations.of("another.mp4") == {}
 
 
 def test_nothing_to_report_is_said_in_one_sentence(store, tmp_path):

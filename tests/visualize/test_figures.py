@@ -157,6 +157,18 @@ def test_missing_frames_are_hatched_and_named():
     assert "no usable face" in figure.axes[1].get_xlabel()
 
 
+def test_ground_truth_is_a_line_under_its_row_even_where_the_network_sees_nothing():
+    truth = np.zeros((4, 18), bool)
+    truth[0, 2:5] = truth[3, 9] = True
+    figure = timeline(toy_timeline(annotated=truth))
+    rows = figure.axes[0]
+    assert [label.get_text() for label in rows.get_yticklabels()] == ["AU01", "AU02", "AU04", "AU12"]
+    lines = [path.get_extents() for c in rows.collections if c.get_gid() == "annotated" for path in c.get_paths()]
+    assert [(box.x0, box.x1, int(box.y0)) for box in lines] == [(2, 5, 0), (9, 10, 3)]
+    assert "annotated" in figure.axes[1].get_xlabel()
+    assert "annotated" not in timeline(toy_timeline()).axes[1].get_xlabel()
+
+
 def test_sampled_frames_keep_their_own_numbers():
     starts = tuple(5 * first for first, _ in TOY_SPANS)
     figure = timeline(toy_timeline(frames=np.arange(0, 90, 5), stage_starts=starts, fps=None), probability=False)
