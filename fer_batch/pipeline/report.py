@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +120,7 @@ def write_report(
             if entry.path not in written:
                 store.delete(f"{folder}/{entry.path}")
     reports = [
-        (p.dataset, p.model, p.explain, f"{p.dataset}/{p.model}/{p.explain}/index.html")
+        (p.dataset, p.model, p.explain, quote(f"{p.dataset}/{p.model}/{p.explain}/index.html"))
         for p in partitions(store)
         if store.exists(f"{_folder(p)}/index.html")
     ]
