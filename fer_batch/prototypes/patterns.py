@@ -148,7 +148,10 @@ def common_patterns(
         raise types.InputError(f"min_support and max_length must be at least 1, got {min_support} and {max_length}")
     within = _relation(relation, none_strict)
     alphabet = list(dict.fromkeys(stage for story in stories for stage in story))
-    matching = {stage: [part for part in alphabet if within(part, stage)] for stage in alphabet}
+    matching = {
+        stage: [stage] if relation == "equal" else [part for part in alphabet if within(part, stage)]
+        for stage in alphabet
+    }
     candidates = [[matching[stage] for stage in story] for story in stories]
 
     def next_stages(ends: dict[int, list[int]]) -> dict[LabelSet, dict[int, list[int]]]:
@@ -167,10 +170,8 @@ def common_patterns(
         return following
 
     found: dict[Story, int] = {}
-    before_all = {
-        number: [-1] if kind == "gapped" else list(range(-1, len(story))) for number, story in enumerate(stories)
-    }
-    level: dict[Story, dict[int, list[int]]] = {(): before_all}
+    starts = {number: [-1] if kind == "gapped" else [*range(-1, len(story))] for number, story in enumerate(stories)}
+    level: dict[Story, dict[int, list[int]]] = {(): starts}
     for length in range(1, max_length + 1):
         grown: dict[Story, dict[int, list[int]]] = {}
         for prefix, ends in level.items():
