@@ -15,14 +15,14 @@ relevance itself travels. (Montavon et al. 2019, section 10.2.2, has the gradien
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
-from torch.nn.grad import conv2d_input
 
 from fer_batch.explain.canonizers import (
     ACTIVATIONS,
@@ -38,14 +38,24 @@ from fer_batch.explain.canonizers import (
 from fer_batch.explain.composites import Preset, rules
 from fer_batch.explain.rules import Box, Branch, Flat, Rule, carrier, stabilise
 
-Factor = torch.Tensor | None
+
+class _Rows(NamedTuple):
+    """Which frame each pair belongs to.
+
+    `each` is the number of pairs of every frame where all frames have as many, in order; then nothing is gathered.
+    """
+
+    frame: torch.Tensor
+    each: int | None
 
 
-def _times(c: torch.Tensor, factor: Factor, frame: torch.Tensor | None) -> torch.Tensor:
+def _times(c: torch.Tensor, factor: torch.Tensor, rows: _Rows) -> torch.Tensor:
     """Multiplier per pair times a factor per frame."""
-    if factor is None:
-        return c
-    return c * (factor if frame is None else factor.index_select(0, frame))
+    if rows.each == 1:
+        return c * factor
+    if rows.each:
+        return (c.unflatten(0, (-1, rows.each)) * factor.unsqueeze(1)).flatten(0, 1)
+    return c * factor.index_select(0, rows.frame)
 
 
 class _Linear:
@@ -61,18 +71,34 @@ class _Linear:
             elif padding == "valid":
                 padding = (0, 0)
             self.geometry: tuple[Any, ...] = (module.stride, padding, module.dilation, module.groups)
+            # measured on CPUs: channels last is up to 3x faster on wide maps and half as fast on the narrowest
+            wide = module.weight.device.type == "cpu" and math.prod(in_shape[1:]) > 36
+            self.format = torch.channels_last if wide else torch.contiguous_format
+
+    def parameters(self, module: nn.Conv2d | nn.Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Weight, laid out for speed, and bias."""
+        return self.layout(module.weight.detach()), None if module.bias is None else module.bias.detach()
+
+    def layout(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The memory format this layer is fastest in."""
+        return tensor.contiguous(memory_format=self.format) if self.conv else tensor
 
     def __call__(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         if self.conv:
-            return functional.conv2d(x, weight, bias, *self.geometry)
+            return functional.conv2d(self.layout(x), weight, bias, *self.geometry)
         return functional.linear(x, weight, bias)
 
-    def transposed(self, g: torch.Tensor, weight: torch.Tensor, channels: int | None = None) -> torch.Tensor:
+    def transposed(self, g: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """The layer's adjoint: from outputs [M, ...] to inputs [M, ...]."""
         if not self.conv:
             return g @ weight
-        shape = (len(g), channels or self.in_shape[0], *self.in_shape[1:])
-        return conv2d_input(shape, weight, g, *self.geometry)
+        stride, padding, dilation, groups = self.geometry
+        reached = [
+            (n - 1) * s - 2 * p + d * (k - 1) + 1
+            for n, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True)
+        ]
+        rest = [n - r for n, r in zip(self.in_shape[1:], reached, strict=True)]
+        return functional.conv_transpose2d(self.layout(g), weight, None, stride, padding, rest, groups, dilation)
 
 
 class _Op:
@@ -94,7 +120,7 @@ class _Op:
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         raise NotImplementedError
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         """Multipliers of the inputs from those of the output."""
         raise NotImplementedError
 
@@ -104,7 +130,7 @@ class _LayerOp(_Op):
 
     def __init__(self, layer: _Linear, module: Any, rule: Any, signed: bool, activation: nn.Module | None) -> None:
         self.layer, self.signed, self.activation, self.epsilon = layer, signed, activation, rule.epsilon
-        self.weight, self.bias = module.weight.detach(), None if module.bias is None else module.bias.detach()
+        self.weight, self.bias = layer.parameters(module)
         rectified = isinstance(activation, nn.ReLU)
         self.branches = [b for b in rule.branches(self.weight, self.bias) if not (rectified and b.where < 0)]
 
@@ -130,12 +156,12 @@ class _LayerOp(_Op):
         split = self.signed and any(branch.negative is not None for branch in self.branches)
         return a, (factors, (x > 0).to(x.dtype) if split else None)
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         factors, above = saved
         positive: torch.Tensor | None = None
         negative: torch.Tensor | None = None
         for branch, factor in zip(self.branches, factors, strict=True):
-            g = _times(c, factor, frame)
+            g = _times(c, factor, rows)
             up = self.layer.transposed(g, branch.positive)
             positive = up if positive is None else positive + up
             if above is not None:
@@ -145,33 +171,59 @@ class _LayerOp(_Op):
         assert positive is not None
         if negative is None:
             return [positive]
-        return [negative + _times(positive - negative, above, frame)]
+        return [negative + _times(positive - negative, above, rows)]
 
 
 class _FlatOp(_Op):
-    """A first layer whose relevance is spread evenly; its backward step takes multipliers and returns relevance."""
+    """A first layer whose relevance is spread evenly; its backward step takes multipliers and returns relevance.
 
-    def __init__(self, layer: _Linear, module: Any, activation: nn.Module | None) -> None:
-        self.layer, self.activation = layer, activation
-        self.weight, self.bias = module.weight.detach(), None if module.bias is None else module.bias.detach()
+    All channels get the same share, so one stands for all, and a max pooling behind it need not be undone per channel:
+    what each winner has goes straight to its pixel.
+    """
+
+    def __init__(self, layer: _Linear, module: Any, activation: nn.Module | None, pool: nn.MaxPool2d | None) -> None:
+        self.layer, self.activation, self.pool = layer, activation, pool
+        self.weight, self.bias = layer.parameters(module)
         self.ones = torch.ones_like(self.weight)
         one_image = torch.ones((1, *layer.in_shape), dtype=self.weight.dtype, device=self.weight.device)
         self.per_input = 1.0 / layer(one_image, self.ones)
-        # without groups all channels get the same share, so that one stands for all
         self.single = layer.conv and layer.geometry[3] == 1
         self.one = self.ones[:1, :1].contiguous()
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         y = self.layer(inputs[0], self.weight, self.bias)
         a = y if self.activation is None else self.activation(y)
-        return a, self.carrier(a) * self.per_input
+        if self.pool is None:
+            return a, (self.carrier(a) * self.per_input, None)
+        best, winner = _max_pool(a, self.pool)
+        per_winner = self.per_input[0, 0].flatten()[winner]
+        return best, (self.carrier(best) * per_winner, _pixels_first(winner))
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
-        share = _times(c, saved, frame)
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
+        factor, winner = saved
+        share = _times(c, factor, rows)
         if not self.single:
             return [self.layer.transposed(share, self.ones)]
-        even = self.layer.transposed(share.sum(1, keepdim=True), self.one, channels=1)
-        return [even.expand(-1, self.layer.in_shape[0], -1, -1)]
+        if winner is None:
+            share = share.sum(1, keepdim=True)
+        else:
+            height, width = self.per_input.shape[2:]
+            pixels = share.new_zeros(len(share), height * width)
+            winner = winner if rows.each == 1 else winner.index_select(0, rows.frame)
+            share = pixels.scatter_add_(1, winner, _pixels_first(share)).view(-1, 1, height, width)
+        return [self.layer.transposed(share, self.one).expand(-1, self.layer.in_shape[0], -1, -1)]
+
+
+def _pixels_first(x: torch.Tensor) -> torch.Tensor:
+    """[N, C, H, W] as [N, H * W * C]: a view where the channels are last in memory."""
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def _max_pool(x: torch.Tensor, pool: nn.MaxPool2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Maxima and, per channel, the index of the pixel that won."""
+    return functional.max_pool2d(  # type: ignore[return-value]
+        x, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True
+    )
 
 
 class _BoxOp(_Op):
@@ -179,7 +231,7 @@ class _BoxOp(_Op):
 
     def __init__(self, layer: _Linear, module: Any, rule: Box, activation: nn.Module | None) -> None:
         self.layer, self.rule, self.activation = layer, rule, activation
-        self.weight, self.bias = module.weight.detach(), None if module.bias is None else module.bias.detach()
+        self.weight, self.bias = layer.parameters(module)
         self.above, self.below = self.weight.clamp(min=0), self.weight.clamp(max=0)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
@@ -195,11 +247,11 @@ class _BoxOp(_Op):
         z = y - self.layer(low.expand_as(x), self.above, self.bias) - self.layer(high.expand_as(x), self.below)
         return a, (self.carrier(a) / stabilise(z), x)
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         factor, x = saved
-        g = _times(c, factor, frame)
+        g = _times(c, factor, rows)
         low, high = self.rule.bounds(x)
-        relevance = _times(self.layer.transposed(g, self.weight), x, frame)
+        relevance = _times(self.layer.transposed(g, self.weight), x, rows)
         relevance = relevance - low * self.layer.transposed(g, self.above)
         return [relevance - high * self.layer.transposed(g, self.below)]
 
@@ -215,8 +267,8 @@ class _SumOp(_Op):
         a = y if self.activation is None else self.activation(y)
         return a, self.carrier(a) / stabilise(y)
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
-        c = _times(c, saved, frame)
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
+        c = _times(c, saved, rows)
         return [c if c.shape[1:] == shape else c.sum_to_size(len(c), *shape) for shape in self.shapes]
 
 
@@ -230,8 +282,8 @@ class _PassOp(_Op):
         y = self.function(inputs[0])
         return y, self.carrier(y) / carrier(inputs[0])
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
-        return [_times(c, saved, frame)]
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
+        return [_times(c, saved, rows)]
 
 
 class _GateOp(_Op):
@@ -243,8 +295,8 @@ class _GateOp(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0] * inputs[1], inputs[1 - self.signal]
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
-        return [_times(c, saved, frame)]
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
+        return [_times(c, saved, rows)]
 
 
 class _AverageOp(_Op):
@@ -258,8 +310,8 @@ class _AverageOp(_Op):
         y = self.module(inputs[0])
         return y, self.carrier(y) / stabilise(y)
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
-        c = _times(c, saved, frame)
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
+        c = _times(c, saved, rows)
         if self.everything:
             return [(c / (self.in_shape[1] * self.in_shape[2])).expand(-1, *self.in_shape)]
         with torch.inference_mode(False), torch.enable_grad():
@@ -279,12 +331,10 @@ class _MaxOp(_Op):
         if isinstance(m, nn.AdaptiveMaxPool2d):
             return functional.adaptive_max_pool2d(x, m.output_size, return_indices=True)  # type: ignore[call-overload]
         assert isinstance(m, nn.MaxPool2d)
-        return functional.max_pool2d(  # type: ignore[return-value]
-            x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True
-        )
+        return _max_pool(x, m)
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
-        winner = saved if frame is None else saved.index_select(0, frame)
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
+        winner = saved if rows.each == 1 else saved.index_select(0, rows.frame)
         flat = c.new_zeros(*c.shape[:2], self.in_shape[1] * self.in_shape[2])
         flat.scatter_add_(2, winner.flatten(2), c.flatten(2))
         return [flat.view(len(c), *self.in_shape)]
@@ -299,7 +349,7 @@ class _ReshapeOp(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0].reshape(-1, *self.out_shape), None
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         return [c.reshape(-1, *self.in_shape)]
 
 
@@ -313,7 +363,7 @@ class _PermuteOp(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0].permute(self.order), None
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         return [c.permute(self.back)]
 
 
@@ -326,7 +376,7 @@ class _PadOp(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return functional.pad(inputs[0], self.amounts), None
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         return [functional.pad(c, [-amount for amount in self.amounts])]
 
 
@@ -339,7 +389,7 @@ class _ConcatenateOp(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return torch.cat(inputs, self.dim), None
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         return list(c.split(self.sizes, self.dim))
 
 
@@ -349,7 +399,7 @@ class _Nothing(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0], None
 
-    def backward(self, c: torch.Tensor, saved: Any, frame: torch.Tensor | None) -> list[torch.Tensor]:
+    def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         return [c]
 
 
@@ -392,6 +442,7 @@ class Propagator:
         self.assigned = rules(network, preset)
         self.pixels = self._before_first_layer()
         self.ops: dict[fx.Node, _Op] = {}
+        self.never_per_pair: set[fx.Node] = set()
         non_negative: set[fx.Node] = set()
         for node in self.nodes:
             if "relevant" in node.meta:
@@ -402,9 +453,9 @@ class Propagator:
             elif isinstance(module_of(network, node), NON_NEGATIVE):
                 non_negative.add(node)
         self._mark_carriers()
-        sizes = [_numel(node) for node in self.nodes if node.meta.get("shape")]
-        self.values_per_frame = 2 * sum(sizes)
-        self.values_per_pair = 5 * max(sizes)
+        sizes = {node: _numel(node) for node in self.nodes if node.meta.get("shape")}
+        self.values_per_frame = 2 * sum(sizes.values())
+        self.values_per_pair = 5 * max(size for node, size in sizes.items() if node not in self.never_per_pair)
 
     def _before_first_layer(self) -> set[fx.Node]:
         """Nodes whose values are still pixels, so to speak: relevance travels there, not multipliers."""
@@ -442,7 +493,7 @@ class Propagator:
             rule: Rule = self.assigned[node]
             layer, activation = _Linear(module, in_shape), self._draw_in_activation(node)
             if isinstance(rule, Flat):
-                return _FlatOp(layer, module, activation)
+                return _FlatOp(layer, module, activation, self._draw_in_pool(node, layer))
             if isinstance(rule, Box):
                 return _BoxOp(layer, module, rule, activation)
             return _LayerOp(layer, module, rule, sources[0] not in non_negative, activation)
@@ -472,14 +523,29 @@ class Propagator:
 
     def _draw_in_activation(self, node: fx.Node) -> nn.Module | None:
         """The activation that alone reads this node; its own node is left with nothing to do."""
-        if len(node.users) != 1:
-            return None
-        (user,) = node.users
-        module = module_of(self.network, user)
-        if "relevant" not in user.meta or not isinstance(module, ACTIVATIONS):
+        user = self._only_user(node)
+        module = None if user is None else module_of(self.network, user)
+        if user is None or not isinstance(module, ACTIVATIONS):
             return None
         self.ops[user] = _Nothing()
         return module
+
+    def _draw_in_pool(self, node: fx.Node, layer: _Linear) -> nn.MaxPool2d | None:
+        """The max pooling that alone reads a flat convolution, or the activation drawn into it."""
+        user, between = self._only_user(node), {node}
+        while user is not None and isinstance(self.ops.get(user), _Nothing):
+            between.add(user)
+            user = self._only_user(user)
+        module = None if user is None else module_of(self.network, user)
+        if user is None or not isinstance(module, nn.MaxPool2d) or not layer.conv or layer.geometry[3] != 1:
+            return None
+        self.never_per_pair |= between
+        self.ops[user] = _Nothing()
+        return module
+
+    def _only_user(self, node: fx.Node) -> fx.Node | None:
+        user = next(iter(node.users), None)
+        return user if len(node.users) == 1 and user is not None and "relevant" in user.meta else None
 
     @torch.inference_mode()
     def forward(self, images: torch.Tensor) -> State:
@@ -524,8 +590,8 @@ class Propagator:
             Starts from the logit, so that it sums to the logit where the rules conserve.
         """
         device = state.logits.device
-        every = len(frame) == len(state.logits) and bool((frame.diff() == 1).all())
-        row = None if every else frame.to(device)
+        counts = frame.bincount(minlength=len(state.logits))
+        rows = _Rows(frame.to(device), int(counts[0]) if bool((counts == counts[0]).all()) else None)
         start = torch.zeros((len(frame), state.logits.shape[1]), dtype=state.logits.dtype, device=device)
         start.scatter_(1, output[:, None].to(device), 1.0)
         multiplier: dict[fx.Node, torch.Tensor] = {self.logits: start}
@@ -533,12 +599,12 @@ class Propagator:
             if node not in self.ops or node not in multiplier:
                 continue
             c = multiplier.pop(node)
-            for source, passed in self._step(node, c, state, row):
+            for source, passed in self._step(node, c, state, rows):
                 multiplier[source] = multiplier[source] + passed if source in multiplier else passed
         return multiplier[self.image]
 
     def _step(
-        self, node: fx.Node, c: torch.Tensor, state: State, row: torch.Tensor | None
+        self, node: fx.Node, c: torch.Tensor, state: State, rows: _Rows
     ) -> Iterator[tuple[fx.Node, torch.Tensor]]:
         op, sources = self.ops[node], node.meta["relevant"]
         if node in self.pixels:
@@ -546,12 +612,12 @@ class Propagator:
                 yield sources[0], c
                 return
             if not isinstance(op, _STRUCTURE):
-                c = _times(c, 1 / stabilise(state.values[node]), row)
+                c = _times(c, 1 / stabilise(state.values[node]), rows)
         made_relevance = isinstance(op, _FlatOp | _BoxOp)
         keeps_kind = isinstance(op, _STRUCTURE) and node in self.pixels
-        for source, passed in zip(sources, op.backward(c, state.saved[node], row), strict=True):
+        for source, passed in zip(sources, op.backward(c, state.saved[node], rows), strict=True):
             if source in self.pixels and not made_relevance and not keeps_kind:
-                passed = _times(passed, state.values[source], row)
+                passed = _times(passed, state.values[source], rows)
             yield source, passed
 
 
