@@ -103,8 +103,7 @@ class Clustering:
     Attributes
     ----------
     labels : shape (n,), int64
-        Cluster of each map, numbered 0.. by first occurrence; -1 where the map is undefined (not finite, or all zero
-        while others are not).
+        Cluster of each map, numbered 0.. by first occurrence; -1 where the map is undefined (not finite, or all zero).
     eigenvalues : shape (e,), ascending
         Spectrum of the normalised Laplacian over the defined maps (at most 32 values are kept).
     rule, n_neighbors
