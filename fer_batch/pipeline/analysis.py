@@ -104,8 +104,7 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     for piece in _pieces(data, pairs):
         features = _unit_mass(piece)
         defined = np.isfinite(features).all((1, 2)) & features.any((1, 2))
-        distance = ((features[:, None] - centres[None]) ** 2).sum((2, 3))
-        mine = np.where(defined, distance.argmin(1) if len(own) else -1, -1)
+        mine = np.where(defined, _nearest(features, centres) if len(own) else -1, -1)
         labels[start : start + len(piece)] = mine
         start += len(piece)
         for k in range(len(own)):
@@ -120,6 +119,12 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
 def _unit_mass(maps: NDArray[np.floating]) -> NDArray[np.float64]:
     mass = np.abs(maps).sum((1, 2), dtype=np.float64)
     return maps / np.where(mass > 0, mass, 1.0)[:, None, None]
+
+
+def _nearest(features: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Centre with the least squared distance, without an array of all differences; the first of equals."""
+    flat, middles = features.reshape(len(features), -1), centres.reshape(len(centres), -1)
+    return ((middles**2).sum(1) - 2 * np.nan_to_num(flat) @ middles.T).argmin(1)
 
 
 def _pieces(data: SequenceData, pairs: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:

@@ -14,43 +14,45 @@ from numpy.typing import NDArray
 
 from fer_batch import spray
 from fer_batch.prototypes.stages import letter
+from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of, unpack_maps
 from fer_batch.storage.store import Store
 
-CLASS_MAPS = 2000  # of one class that are clustered; more are sampled evenly
+CLASS_MAPS = 2000  # of one class that are clustered; more are sampled
 CLASS_SIDE = 28  # pixels they are averaged down to for clustering
 N_EXEMPLARS = 5
+WAVE = 64  # shards at a time
 
 
-def shard_maps(output: str, partition: Partition, shard: str, n_samples: int) -> dict[str, dict[str, Any]]:
-    """Sums of the normalised maps of one shard, and evenly spaced samples of its stills, for each target."""
+def shard_maps(output: str, partition: Partition, shard: str) -> dict[str, dict[str, Any]]:
+    """Sums of the normalised maps of one shard, and samples of its stills by name, for each target."""
     store = Store(output)
-    stills = set()
     with store.fs.open(store.path(f"{partition.folder('sequences')}/{shard}.parquet"), "rb") as handle:
         kinds = pq.read_table(handle, columns=["sequence_id", "kind"])
-        stills.update(kinds.filter(pc.equal(kinds["kind"], "still"))["sequence_id"].to_pylist())
+    stills = set(kinds.filter(pc.equal(kinds["kind"], "still"))["sequence_id"].to_pylist())
     found: dict[str, dict[str, Any]] = {}
     with store.fs.open(store.path(f"{partition.folder('relevance')}/{shard}.parquet"), "rb") as handle:
-        file = pq.ParquetFile(handle)
-        totals = pq.ParquetFile(handle).read(columns=["target"])["target"].value_counts().to_pylist()
-        steps = {t["values"]: max(1, -(-t["counts"] // max(1, n_samples))) for t in totals}
-        for batch in file.iter_batches(batch_size=256):
+        for batch in pq.ParquetFile(handle).iter_batches(batch_size=256):
             rows = pa.Table.from_batches([batch])
             scale = rows["scale"].fill_null(0).to_numpy()
             for index, values in enumerate(unpack_maps(rows)):
                 if not scale[index] > 0:
                     continue
                 target = rows["target"][index].as_py()
-                own = found.setdefault(target, {"n": 0, "sum": np.zeros(values.shape), "maps": [], "names": []})
+                own = found.setdefault(target, {"n": 0, "sum": np.zeros(values.shape), "maps": {}})
                 own["sum"] += values / scale[index]
-                sequence_id = rows["sequence_id"][index].as_py()
-                if sequence_id in stills and own["n"] % steps[target] == 0:
-                    own["maps"].append(values)
-                    own["names"].append(f"{sequence_id}#{rows['frame_index'][index].as_py()}")
                 own["n"] += 1
-    for own in found.values():
-        own["maps"] = [_small(values) for values in own["maps"]]
+                sequence_id = rows["sequence_id"][index].as_py()
+                if sequence_id in stills:
+                    own["maps"][f"{sequence_id}#{rows['frame_index'][index].as_py()}"] = _small(values)
+                    if len(own["maps"]) > 2 * CLASS_MAPS:
+                        own["maps"] = _sample(own["maps"])
     return found
+
+
+def _sample(maps: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """At most `CLASS_MAPS` of them, chosen by their names alone: the same whatever was published together."""
+    return {name: maps[name] for name in sorted(maps, key=digest)[:CLASS_MAPS]}
 
 
 def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,19 +72,22 @@ def publish_collection(
     """Write tables `heatmaps` and `class_prototypes` of a partition."""
     import dask
 
-    n_samples = -(-CLASS_MAPS // max(1, len(shards)))
     task = dask.delayed(shard_maps, pure=False)
-    parts = compute([task(store.uri, partition, shard, n_samples) for shard in shards])
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(shards), WAVE):  # what is in memory does not grow with the collection
+        for part in compute([task(store.uri, partition, shard) for shard in shards[start : start + WAVE]]):
+            for target, new in part.items():
+                own = found.setdefault(target, {"n": 0, "sum": np.zeros(new["sum"].shape), "maps": {}})
+                own["n"] += new["n"]
+                own["sum"] += new["sum"]
+                own["maps"] = _sample(own["maps"] | new["maps"])
     heatmaps, classes = [], []
-    for target in sorted({name for part in parts for name in part}):
-        own = [part[target] for part in parts if target in part]
-        n = sum(part["n"] for part in own)
-        mean, scale = pack_maps((sum(part["sum"] for part in own) / n)[None])
-        heatmaps.append({"group": target, "method": method, "n": n, **_map_columns(mean[0], float(scale[0]))})
-        maps = [values for part in own for values in part["maps"]]
-        if maps:
-            names = [name for part in own for name in part["names"]]
-            classes.extend(_class_rows(target, np.stack(maps), names, analysis_id))
+    for target, own in sorted(found.items()):
+        mean, scale = pack_maps((own["sum"] / own["n"])[None])
+        heatmaps.append({"group": target, "method": method, "n": own["n"], **_map_columns(mean[0], float(scale[0]))})
+        names = sorted(own["maps"])
+        if names:
+            classes.extend(_class_rows(target, np.stack([own["maps"][name] for name in names]), names, analysis_id))
     for name, rows in (("heatmaps", heatmaps), ("class_prototypes", classes)):
         store.put(f"{partition.folder(name)}/collection.parquet", encode(rows_of(name, rows), metadata))
 

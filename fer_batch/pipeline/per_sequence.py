@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -14,10 +15,10 @@ import pyarrow as pa
 from fer_batch.pipeline.analysis import AnalysisOptions, analyse
 from fer_batch.pipeline.sequence_data import SequenceData, published_shard, staged_unit
 from fer_batch.pipeline.shards import SHARD_TABLES
-from fer_batch.sources.fetch import read_bytes
+from fer_batch.sources.fetch import StoreFault, read_bytes
 from fer_batch.sources.sidecar import read_annotations, still_annotations
 from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, dump, load_all
-from fer_batch.storage.parquet import Partition, TableWriter, decode, rows_of
+from fer_batch.storage.parquet import Partition, TableWriter, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 from fer_batch.types import MediaError
@@ -56,6 +57,10 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
     store, shard = Store(options.output), plan["shard"]
     # The first publication reads stage files; a new analysis of a published shard reads its tables.
     again = store.exists(f"{SHARDS}/{shard}.json")
+    published = json.loads(store.read_bytes(f"{SHARDS}/{shard}.json")) if again else {}
+    if published.get("analysis_id") == options.analysis.analysis_id:
+        _delete_stage(store, plan)  # its worker died after the marker
+        return dict(published["counts"])
     names = [name for name in SHARD_TABLES if not (again and name in ("frames", "relevance"))]
     counts: dict[str, int] = {}
     with ExitStack() as stack:
@@ -72,6 +77,8 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
             elif data is not None:
                 try:
                     tables = analyse(data, options.analysis)
+                except StoreFault:
+                    raise
                 except Exception as error:  # one odd sequence must not stop the others; its row says what happened
                     log.exception("analysis of %s", row["sequence_id"])
                     row.update(status="failed", reason=f"analysis: {type(error).__name__}: {error}")
@@ -92,12 +99,17 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
         "analysis_id": options.analysis.analysis_id,
         "units": [unit["unit_id"] for unit in plan["units"]],
         "counts": counts,
+        "keep_relevance": published.get("keep_relevance", options.keep_relevance),
     }
     store.put(f"{SHARDS}/{shard}.json", dump(marker))
     if not again:
-        for unit in plan["units"]:
-            store.delete(f"{STAGE}/{unit['unit_id']}")
+        _delete_stage(store, plan)
     return counts
+
+
+def _delete_stage(store: Store, plan: dict[str, Any]) -> None:
+    for unit in plan["units"]:
+        store.delete(f"{STAGE}/{unit['unit_id']}")
 
 
 def _commits(store: Store, plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -117,15 +129,12 @@ def _shard_sequences(
     targets = options.analysis.targets
     if again:
         shard, partition = plan["shard"], options.partition
-        found = {d.sequence["sequence_id"]: d for d in published_shard(store, partition, shard, targets)}
-        rows = decode(store.read_bytes(f"{partition.folder('sequences')}/{shard}.parquet")).to_pylist()
-        for row in rows:
-            yield row, found.get(row["sequence_id"])
+        for row, data in published_shard(store, partition, shard, targets):
+            yield row, data
         return
     for commit in _commits(store, plan):
-        staged = {data.sequence["sequence_id"]: data for data in staged_unit(store, commit, len(targets))}
-        for row in commit["sequences"]:
-            yield dict(row), staged.get(row["sequence_id"])
+        for row, staged in staged_unit(store, commit, len(targets)):
+            yield dict(row), staged
 
 
 def _kept_relevance(data: SequenceData, prototypes: pa.Table, options: ShardOptions) -> Iterator[pa.Table]:

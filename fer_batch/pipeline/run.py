@@ -14,11 +14,13 @@ from typing import Any
 from fer_batch import __version__
 from fer_batch.config import RunConfig
 from fer_batch.media.landmarks import check_detector
+from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis import AnalysisOptions
 from fer_batch.pipeline.progress import progress, say
-from fer_batch.pipeline.shards import drop_replaced, plan_shards, sweep_stage, unplanned
+from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
 from fer_batch.pipeline.units import Unit, analysis_key, count_inputs, explain_key, identity, partition_of, units_to_do
+from fer_batch.prototypes.stages import label_set
 from fer_batch.sources import manifest as _manifest  # noqa: F401  (registers its format)
 from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import Ledger, digest, dump
@@ -87,6 +89,7 @@ class Plan:
     refs: list[SequenceRef]
     units: list[Unit]
     listed: set[str]
+    back: dict[str, set[str]]  # inputs that are again what a newer plan replaced, by unit
     ledger: Ledger
 
     @property
@@ -108,11 +111,20 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     refs = list_source(config.source.format, config.source.uri, config.source.pattern)
     _check_faces(config, refs)
     sampling = config.source.sampling
+    try:
+        Sampling(**sampling.model_dump())
+        label_set((target, "") for target in model.targets)  # their names must be readable in a story
+    except ValueError as error:
+        raise InputError(f"job {config.name!r}: {error}") from None
     if refs[0].kind == "image_sequence" and (sampling.fps or sampling.start_s or sampling.stop_s):
         raise InputError("source.sampling: numbered images have no clock; use stride or max_frames")
     ledger = Ledger(store)
-    units = units_to_do(refs, partition, ledger.committed, ledger.pack_members())
-    return Plan(model, partition, refs, units, {identity(ref, partition) for ref in refs}, ledger)
+    old = superseded(ledger, partition)
+    gone = set().union(*old.values())  # an input that is as it was before a change is new
+    units = units_to_do(refs, partition, ledger.committed - gone, ledger.pack_members() - gone)
+    listed = {identity(ref, partition) for ref in refs}
+    back = {unit_id: members & listed for unit_id, members in old.items() if members & listed}
+    return Plan(model, partition, refs, units, listed, back, ledger)
 
 
 def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
@@ -139,6 +151,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     store.check_writable()
     analysis_id = analysis_key(config)
     sweep_stage(plan.ledger)
+    store.sweep_temporary("tables")
     stale = _stale_shards(plan.ledger, plan.partition, analysis_id)
     waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
     outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
@@ -155,6 +168,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     _announce(config, plan, outcome)
     with _engine(config, plan) as n_cpus:
         if "explain" in config.phases and plan.units:
+            plan.ledger.withdraw(plan.back)
             _explain(config, store, plan, run_id, n_cpus)
         if "prototypes" in config.phases:
             _prototypes(config, store, plan, analysis_id, n_cpus)
@@ -197,11 +211,13 @@ def _stale_shards(ledger: Ledger, partition: Partition, analysis_id: str) -> lis
 
 
 def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> None:
-    if config.keep_relevance != "all" and any(name in ledger.shards for name in stale):
-        raise InputError(
-            f"spray or regions changed, but keep_relevance: {config.keep_relevance} kept too few maps of "
-            f"{config.output!r} for a new analysis; restore the options or choose another output"
-        )
+    for name in stale:
+        kept = ledger.shards.get(name, {}).get("keep_relevance", "all")  # as it was when the shard was published
+        if kept != "all":
+            raise InputError(
+                f"spray or regions changed, but keep_relevance: {kept} kept too few maps of {config.output!r} for a "
+                "new analysis; restore the options or choose another output"
+            )
 
 
 def _shard_state(ledger: Ledger, partition: Partition) -> str:
@@ -223,7 +239,7 @@ class _engine:
     def __init__(self, config: RunConfig, plan: Plan) -> None:
         self.config = config
         explain = "explain" in config.phases and bool(plan.units)
-        self.needed = explain or config.resources.scheduler == "ray"
+        self.needed = explain or ("prototypes" in config.phases and config.resources.scheduler == "ray")
         self.context: Any = None
 
     def __enter__(self) -> int:
@@ -245,7 +261,6 @@ class _engine:
 def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: int) -> None:
     import ray
 
-    from fer_batch.media.sampling import Sampling
     from fer_batch.pipeline.chunk import ExplainOptions
     from fer_batch.pipeline.decode_stage import DecodeOptions
     from fer_batch.pipeline.sink import SinkOptions
@@ -298,7 +313,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
     pending = _stale_shards(ledger, plan.partition, analysis_id)
     commits = unplanned(ledger, plan.partition, plan.listed)
     pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)
-    plans = [ledger.plans[name] for name in pending]
+    plans = without_replaced(ledger, [ledger.plans[name] for name in pending])
     spray = config.spray.model_dump(exclude={"max_frames"})
     options = ShardOptions(
         output=store.uri,
@@ -346,7 +361,7 @@ def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:
 
 
 def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
-    """Status of every input of the listing, from the published table."""
+    """Status of every input of the listing, from the published table and from commits that wait for their tables."""
     partition = plan.partition
     table = read(
         store,
@@ -356,14 +371,22 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
         explain=partition.explain,
         columns=["sequence_id", "status", "reason"],
     )
-    listed = {ref.sequence_id for ref in plan.refs}
+    rows = {row["sequence_id"]: row for row in table.to_pylist()}
+    ledger = Ledger(store)
+    published = {unit_id for shard in ledger.shards.values() for unit_id in shard["units"]}
+    for commit in ledger.commits(ledger.committed - published).values():
+        rows.update({row["sequence_id"]: row for row in commit["sequences"] if row["identity"] in plan.listed})
     outcome.done = outcome.failed = outcome.skipped = 0
     outcome.failures = []
-    for row in table.sort_by("sequence_id").to_pylist():
-        if row["sequence_id"] in listed:
-            setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
-            if row["status"] == "failed":
-                outcome.failures.append((row["sequence_id"], row["reason"] or "no reason was recorded"))
+    for sequence_id in sorted({ref.sequence_id for ref in plan.refs} & set(rows)):
+        row = rows[sequence_id]
+        setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
+        if row["status"] == "failed":
+            outcome.failures.append((sequence_id, row.get("reason") or "no reason was recorded"))
+    known = outcome.done + outcome.failed + outcome.skipped
+    if known < outcome.found:
+        say(f"{outcome.found - known} inputs wait for a run whose phases include explain")
+        outcome.found = known
 
 
 class _RunRecord:

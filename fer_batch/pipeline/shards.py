@@ -66,16 +66,17 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
         number += 1
         chosen = commits[start : start + size]
         sequences = [row["sequence_id"] for commit in chosen for row in commit["sequences"]]
+        current = set(sequences)
         truth = {
             source["sequence_id"]: _truth_version(source)
             for commit in chosen
             for source in commit["sources"]
-            if source["sequence_id"] in sequences
+            if source["sequence_id"] in current
         }
         annotated = {
             sequence: version
             for sequence, version in truth.items()
-            if version and annotation_owner.get(sequence, ("", ""))[1] != version
+            if version and not _has_truth(ledger, partition, annotation_owner.get(sequence), version)
         }
         plan = {
             "shard": name,
@@ -83,7 +84,7 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
             "units": [
                 {
                     "unit_id": commit["unit_id"],
-                    "members": [row["identity"] for row in commit["sequences"]],
+                    "members": {row["identity"]: row["sequence_id"] for row in commit["sequences"]},
                 }
                 for commit in chosen
             ],
@@ -110,10 +111,21 @@ def _truth_version(source: dict[str, Any]) -> str:
     return digest([source["labels"], source["truth_version"]])
 
 
+def _has_truth(ledger: Ledger, partition: Partition, owner: tuple[str, str] | None, version: str) -> bool:
+    """Whether another shard publishes this ground truth; that of another model may never have been finished."""
+    if owner is None or owner[1] != version:
+        return False
+    return owner[0] in ledger.shards or ledger.plans[owner[0]]["partition"] == asdict(partition)
+
+
+def _by_age(ledger: Ledger) -> list[str]:
+    return sorted(ledger.plans, key=lambda name: int(name.rpartition("-")[2]))
+
+
 def _owners(ledger: Ledger, partition: Partition, table: str) -> dict[str, tuple[str, str]]:
     """The shard that holds the rows of each sequence now, and for annotations their version."""
     owners: dict[str, tuple[str, str]] = {}
-    for name in sorted(ledger.plans, key=lambda name: name.rpartition("-")[2]):
+    for name in _by_age(ledger):
         plan = ledger.plans[name]
         if table == "annotations":
             if plan["partition"]["dataset"] == partition.dataset:
@@ -129,6 +141,40 @@ def _replaced(sequences: Iterable[str], owners: dict[str, tuple[str, str]]) -> d
         if sequence in owners:
             replaced.setdefault(owners[sequence][0], []).append(sequence)
     return replaced
+
+
+def superseded(ledger: Ledger, partition: Partition) -> dict[str, set[str]]:
+    """Planned inputs whose rows a newer plan replaced: identities by unit.
+
+    Such an input is not done: where it comes back as it was then, it is new.
+    """
+    owners = _owners(ledger, partition, SHARD_TABLES[0])
+    old: dict[str, set[str]] = {}
+    for name, plan in ledger.plans.items():
+        for unit in plan["units"] if plan["partition"] == asdict(partition) else ():
+            gone = {identity for identity, sequence in unit["members"].items() if owners[sequence][0] != name}
+            if gone:
+                old[unit["unit_id"]] = gone
+    return old
+
+
+def without_replaced(ledger: Ledger, plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These plans less what newer plans replace: an old plan may be published after a newer one was made."""
+    gone: dict[str, set[str]] = {}
+    unowned: dict[str, set[str]] = {}
+    for plan in ledger.plans.values():
+        for key, found in (("replaces", gone), ("replaces_annotations", unowned)):
+            for shard, sequences in plan[key].items():
+                found.setdefault(shard, set()).update(sequences)
+    left = []
+    for plan in plans:
+        old = gone.get(plan["shard"], set())
+        units = [
+            {**unit, "members": {k: v for k, v in unit["members"].items() if v not in old}} for unit in plan["units"]
+        ]
+        truth = {k: v for k, v in plan["annotations"].items() if k not in unowned.get(plan["shard"], set())}
+        left.append({**plan, "units": units, "annotations": truth})
+    return left
 
 
 def drop_replaced(store: Store, partition: Partition, plans: Sequence[dict[str, Any]]) -> None:

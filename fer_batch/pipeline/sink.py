@@ -40,7 +40,7 @@ def patiently_put(store: Store, path: str, data: bytes) -> None:
     for attempt in range(ATTEMPTS):
         try:
             return store.put(path, data)
-        except OSError:
+        except Exception:  # stores fail in classes of their own
             if attempt == ATTEMPTS - 1:
                 raise
             time.sleep(0.5 * 2**attempt)

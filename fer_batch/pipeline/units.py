@@ -45,7 +45,7 @@ def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
         "explain": explain,
         "faces": faces,
         "sampling": config.source.sampling.model_dump(mode="json"),
-        "threshold": model.threshold,
+        "threshold": model.threshold if model.head == "multilabel" else None,  # a softmax head has none
     }
 
 
@@ -68,6 +68,7 @@ def identity(ref: SequenceRef, partition: Partition) -> str:
     return digest(
         [
             ref.sequence_id,
+            ref.kind,
             ref.size,
             ref.version,
             ref.sidecar_version,

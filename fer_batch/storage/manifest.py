@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -58,14 +58,18 @@ class Ledger:
     plans, shards
         Content of `_plans` and `_shards` by shard name.
     committed
-        Ids of the units with a commit marker.
+        Ids of the units with a commit marker. One that no plan holds and whose stage files are gone does not count: it
+        was withdrawn by a process that was killed before it removed the marker.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.plans = load_all(store, PLANS, store.names(PLANS))
         self.shards = load_all(store, SHARDS, store.names(SHARDS))
-        self.committed = {name.removesuffix(".json") for name in store.names(COMMITS)}
+        found = {name.removesuffix(".json") for name in store.names(COMMITS)}
+        unstaged = found - self.planned_units() - set(store.names(STAGE))
+        gone = {unit_id for unit_id, commit in self.commits(unstaged).items() if commit["n_files"]}
+        self.committed = found - gone
 
     def planned_units(self) -> set[str]:
         """Units that a plan holds."""
@@ -83,6 +87,37 @@ class Ledger:
         for commit in load_all(self.store, COMMITS, unread).values():
             members.update(sequence["identity"] for sequence in commit["sequences"])
         return members
+
+    def withdraw(self, units: Mapping[str, set[str] | None]) -> None:
+        """Let plans and markers forget units, or some of the inputs of a pack, so that they are new again.
+
+        Parameters
+        ----------
+        units
+            Unit ids with the identities of their inputs to forget; None forgets all.
+        """
+        # The plan lets go before the marker does: killed in between, the unit has neither plan nor stage files.
+        emptied = {unit_id for unit_id, members in units.items() if members is None}
+        for name, plan in self.plans.items():
+            kept, truth = [], dict(plan["annotations"])
+            for unit in plan["units"]:
+                gone = units.get(unit["unit_id"], set())
+                inputs = {} if gone is None else {k: v for k, v in unit["members"].items() if k not in gone}
+                if inputs:
+                    kept.append({**unit, "members": inputs})
+                else:
+                    emptied.add(unit["unit_id"])
+                if name not in self.shards:  # what was never published is published by whoever takes the input up
+                    for identity, sequence in unit["members"].items():
+                        if identity not in inputs:
+                            truth.pop(sequence, None)
+            if kept != plan["units"]:
+                self.plans[name] = {**plan, "units": kept, "annotations": truth}
+                self.store.put(f"{PLANS}/{name}.json", dump(self.plans[name]))
+        for unit_id in emptied & self.committed:
+            self.store.delete(f"{STAGE}/{unit_id}")
+            self.store.delete(f"{COMMITS}/{unit_id}.json")
+        self.committed -= emptied
 
     def commits(self, unit_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Content of commit markers."""

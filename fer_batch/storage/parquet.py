@@ -6,17 +6,17 @@ as small as float16 and readable by every engine.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import tempfile
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 
 MANTISSA_BITS = 10
 ROW_GROUP = 1024  # rows; 50 MB of 112x112 maps
+ROW_GROUP_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,31 @@ def pack_maps(maps: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[
     values : shape (M, h, w)
         Maps divided by their scale, 10 mantissa bits; relative L2 error about 2e-4.
     scale : shape (M,)
-        max|R|, 0 for an all-zero map, NaN for a map that is not finite (its values are stored as they are).
+        max|R|, 0 for an all-zero map, NaN for a map that is not finite (its values are all NaN).
     """
     maps = np.asarray(maps, np.float32)
     scale = np.abs(maps).max(axis=(1, 2), initial=0.0)
-    divisor = np.where(np.isfinite(scale) & (scale > 0), scale, np.float32(1))
-    values = maps / divisor[:, None, None]
+    known = np.isfinite(scale)
+    divisor = np.where(known & (scale > 0), scale, np.float32(1))
+    values = np.where(known[:, None, None], maps, np.float32(0)) / divisor[:, None, None]
     drop = 23 - MANTISSA_BITS
     bits = values.view(np.uint32)
     bits = (bits + np.uint32((1 << (drop - 1)) - 1) + ((bits >> drop) & 1)) & np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)
-    rounded = np.where(np.isfinite(values), bits.view(np.float32), values)
-    return rounded.astype(np.float32), np.where(np.isfinite(scale), scale, np.nan).astype(np.float32)
+    rounded = np.where(known[:, None, None], bits.view(np.float32), np.float32(np.nan))
+    return rounded.astype(np.float32), np.where(known, scale, np.nan).astype(np.float32)
 
 
 def unpack_maps(rows: pa.Table) -> list[NDArray[np.float32]]:
-    """Maps of table rows with columns `height, width, scale, relevance`, in logit units."""
+    """Maps of table rows with columns `height, width, scale, relevance`, in logit units; NaN where undefined."""
     heights, widths = rows["height"].to_pylist(), rows["width"].to_pylist()
     scales = rows["scale"].to_pylist()
     maps = []
     for index, (height, width, scale) in enumerate(zip(heights, widths, scales, strict=True)):
-        flat = np.asarray(rows["relevance"][index].values, np.float32)
-        maps.append(flat.reshape(height, width) * np.float32(np.nan if scale is None else scale))
+        values = rows["relevance"][index].values
+        if scale is None or values is None:
+            maps.append(np.full((height, width), np.nan, np.float32))
+            continue
+        maps.append(np.asarray(values, np.float32).reshape(height, width) * np.float32(scale))
     return maps
 
 
@@ -83,6 +88,27 @@ def nullable(values: object) -> pa.Array | object:
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         return pa.array(values, mask=np.isnan(values))
     return values
+
+
+def without_nan(table: pa.Table) -> pa.Table:
+    """The table with NULL in the place of every NaN, in numbers and in lists of numbers: one NaN spoils SQL's avg."""
+    for index, field in enumerate(table.schema):
+        column = table.column(index)
+        if pa.types.is_floating(field.type):
+            if pc.any(pc.is_nan(column)).as_py():
+                table = table.set_column(index, field, pc.if_else(pc.is_nan(column), None, column).cast(field.type))
+        elif _is_numbers(field.type) and pc.any(pc.is_nan(pc.list_flatten(column))).as_py():
+            chunks = [pa.array(_null_for_nan(chunk.to_pylist()), field.type) for chunk in column.chunks]
+            table = table.set_column(index, field, pa.chunked_array(chunks, field.type))
+    return table
+
+
+def _is_numbers(dtype: pa.DataType) -> bool:
+    return pa.types.is_list(dtype) and pa.types.is_floating(dtype.value_type)
+
+
+def _null_for_nan(rows: list[list[float | None] | None]) -> list[list[float | None] | None]:
+    return [None if row is None else [value if value == value else None for value in row] for row in rows]
 
 
 def table_of(name: str, columns: Mapping[str, object]) -> pa.Table:
@@ -131,7 +157,7 @@ def encode(table: pa.Table, metadata: Mapping[str, object] | None = None) -> byt
     """Parquet bytes of a table, with `metadata` in the file's key-value metadata."""
     schema = _with_metadata(table.schema, metadata)
     sink = io.BytesIO()
-    pq.write_table(table.cast(schema), sink, row_group_size=ROW_GROUP, **_settings(schema))
+    pq.write_table(without_nan(table).cast(schema), sink, row_group_size=ROW_GROUP, **_settings(schema))
     return sink.getvalue()
 
 
@@ -153,24 +179,38 @@ class TableWriter:
         self.schema = _with_metadata(SCHEMAS[name], metadata)
 
     def __enter__(self) -> TableWriter:
-        handle, self._local = tempfile.mkstemp(suffix=".parquet", prefix="fer_batch-")
-        os.close(handle)
-        self._writer = pq.ParquetWriter(self._local, self.schema, **_settings(self.schema))
+        with ExitStack() as stack:
+            path = stack.enter_context(self.store.staged(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(path, self.schema, **_settings(self.schema)))
+            self._pending: list[pa.Table] = []
+            self._n_rows = self._n_bytes = 0
+            self._stack = stack.pop_all()
         return self
 
     def write(self, table: pa.Table) -> None:
-        """Append rows."""
-        if table.num_rows:
-            self._writer.write_table(table.cast(self.schema), row_group_size=ROW_GROUP)
+        """Append rows; they are gathered into row groups, because rows may come one by one."""
+        if not table.num_rows:
+            return
+        self._pending.append(without_nan(table).cast(self.schema))
+        self._n_rows += table.num_rows
+        self._n_bytes += table.nbytes
+        if self._n_rows >= ROW_GROUP or self._n_bytes >= ROW_GROUP_BYTES:
+            self._flush()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._writer.close()
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.concat_tables(self._pending).combine_chunks(), row_group_size=ROW_GROUP)
+            self._pending, self._n_rows, self._n_bytes = [], 0, 0
+
+    def __exit__(self, *error: Any) -> None:
         try:
-            if kind is None:
-                self.store.put_file(self.path, self._local)
+            if error[0] is None:
+                self._flush()
+        except BaseException:
+            error = sys.exc_info()
+            raise
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._local)
+            self._stack.__exit__(*error)
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-import shutil
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Store:
     """
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri if has_scheme(uri) else os.path.abspath(uri)
+        self.uri = uri if has_scheme(uri) else os.path.abspath(os.path.expanduser(uri))
         try:
             # Listings must be true at every call: a rerun looks for what another process just wrote.
             self.fs, self.root = url_to_fs(self.uri, use_listings_cache=False)
@@ -98,23 +99,45 @@ class Store:
         with self._temporary(target, data) as temporary:
             os.replace(temporary, target)
 
-    def put_file(self, relative: str, local_path: str) -> None:
-        """Move a local file to its place at once; it is gone from `local_path` afterwards."""
-        target = self.path(relative)
-        if not self.local:
-            self.fs.put_file(local_path, target)
-            os.unlink(local_path)
-            return
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+    @contextlib.contextmanager
+    def staged(self, relative: str) -> Iterator[str]:
+        """Local path to write a large file to; it appears whole in the store when the block ends well.
+
+        Locally it lies beside its place, where there is room for it and a rename is enough.
+        """
+        if self.local:
+            target = self.path(relative)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+        else:
+            temporary = os.path.join(tempfile.gettempdir(), f"fer_batch-{uuid.uuid4().hex}.tmp")
         try:
-            shutil.move(local_path, temporary)
-            with open(temporary, "rb") as handle:
-                os.fsync(handle.fileno())
-            os.replace(temporary, target)
+            yield temporary
+            self.put_file(relative, temporary)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+    def put_file(self, relative: str, local_path: str) -> None:
+        """Move a file of `staged` to its place at once."""
+        target = self.path(relative)
+        if not self.local:
+            self.fs.put_file(local_path, target)
+            return
+        with open(local_path, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(local_path, target)
+
+    def sweep_temporary(self, folder: str, older_than_s: float = 86400.0) -> None:
+        """Remove what killed writers left below a local folder; young files may belong to a run that goes on."""
+        if not self.local:
+            return
+        for parent, _, names in os.walk(self.path(folder)):
+            for name in names:
+                path = os.path.join(parent, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if name.endswith(".tmp") and time.time() - os.stat(path).st_mtime > older_than_s:
+                        os.unlink(path)
 
     def put_once(self, relative: str, data: bytes) -> bool:
         """Write a file only if it is not there; False where it was."""
@@ -162,17 +185,30 @@ class Store:
         return sorted(name for name in names if name and not name.endswith(".tmp"))
 
     def walk(self, folder: str = "") -> Iterator[Entry]:
-        """Every file below a folder, sorted by path."""
+        """Every file below a folder, sorted by path; links to folders are followed, dangling links are left out."""
         base = self.path(folder)
+        if self.local:
+            yield from sorted(_walk_local(base), key=lambda entry: entry.path)
+            return
         try:
             found = self.fs.find(base, detail=True)
         except FileNotFoundError:
             return
         for path in sorted(found):
-            if path.endswith(".tmp"):
-                continue
-            info = found[path]
-            yield Entry(posixpath.relpath(path, base), int(info["size"] or 0), _version(info, path, self.local))
+            if not path.endswith(".tmp"):
+                yield Entry(posixpath.relpath(path, base), int(found[path]["size"] or 0), _version(found[path]))
+
+    def files(self, folder: str = "") -> dict[str, Entry]:
+        """Files directly in a folder, by name; none where it does not exist."""
+        base = self.path(folder)
+        if self.local:
+            return {entry.path: entry for entry in _walk_local(base, deep=False)}
+        try:
+            found = self.fs.ls(base, detail=True)
+        except FileNotFoundError:
+            return {}
+        names = ((posixpath.basename(info["name"]), info) for info in found if info["type"] == "file")
+        return {name: Entry(name, int(info["size"] or 0), _version(info)) for name, info in names}
 
     def delete(self, relative: str) -> None:
         """Remove a file or folder; nothing happens where it is not there."""
@@ -180,10 +216,37 @@ class Store:
             self.fs.rm(self.path(relative), recursive=True)
 
 
-def _version(info: dict, path: str, local: bool) -> str:
-    if local:
-        return str(os.stat(path, follow_symlinks=True).st_mtime_ns)
-    for key in ("ETag", "etag", "md5Hash", "generation", "content_settings"):
+def _walk_local(base: str, deep: bool = True) -> Iterator[Entry]:
+    if os.path.isfile(base):
+        yield _local_entry(base, ".")
+        return
+    seen, pending = set(), [base]
+    while pending:
+        folder = pending.pop()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            here = os.stat(folder)
+            if (here.st_dev, here.st_ino) in seen:
+                continue  # a link back to where we were
+            seen.add((here.st_dev, here.st_ino))
+            with os.scandir(folder) as found:
+                for item in found:
+                    if item.is_dir():
+                        if deep:
+                            pending.append(item.path)
+                    elif not item.name.endswith(".tmp"):
+                        # It may vanish while we look, as a dangling link has.
+                        with contextlib.suppress(FileNotFoundError):
+                            yield _local_entry(item.path, os.path.relpath(item.path, base))
+
+
+def _local_entry(path: str, relative: str) -> Entry:
+    found = os.stat(path)
+    return Entry(relative, found.st_size, str(found.st_mtime_ns))
+
+
+def _version(info: dict) -> str:
+    for key in ("ETag", "etag", "md5Hash", "generation"):
         if info.get(key):
             return str(info[key]).strip('"')
-    return str(info.get("LastModified") or info.get("mtime") or info.get("last_modified") or "")
+    times = ("LastModified", "last_modified", "mtime", "created")
+    return str(next((info[key] for key in times if info.get(key)), ""))
