@@ -22,6 +22,8 @@ from fer_batch.models.card import ModelSpec
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
+CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +50,7 @@ class SourceConfig(_Section):
     @field_validator("pattern", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return (value,) if isinstance(value, str) else () if value is None else value
 
     @field_validator("uri", mode="before")
     @classmethod
@@ -77,6 +79,11 @@ class ExplainConfig(_Section):
     targets: Literal["active", "annotated", "all"] | tuple[str, ...] = "active"
     options: dict[str, Any] = {}
     batch_size: PositiveInt = 32  # frames
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) and value not in CHOICES else value
 
 
 class SprayConfig(_Section):
@@ -124,6 +131,11 @@ class RunConfig(_Section):
     keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"
     phases: tuple[Literal["explain", "prototypes", "report"], ...] = ("explain", "prototypes", "report")
     resources: ResourcesConfig = ResourcesConfig()
+
+    @field_validator("phases", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("name")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -60,7 +61,7 @@ class SequenceRef:
     annotations_uri: str | None = None
     landmarks_uri: str | None = None
     labels: tuple[tuple[str, float], ...] = ()
-    landmarks: tuple[float, ...] = ()
+    landmarks: Sequence[float] = ()
     sidecar_version: str = ""
     skip_reason: str | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fer_batch import __version__
-from fer_batch.config import RunConfig
+from fer_batch.config import CHOICES, RunConfig
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
@@ -21,6 +21,7 @@ from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
 from fer_batch.pipeline.units import Unit, analysis_key, count_inputs, explain_key, identity, partition_of, units_to_do
 from fer_batch.prototypes.stages import label_set
+from fer_batch.registry import nearest
 from fer_batch.sources import manifest as _manifest  # noqa: F401  (registers its format)
 from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import Ledger, digest, dump
@@ -116,6 +117,10 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         label_set((target, "") for target in model.targets)  # their names must be readable in a story
     except ValueError as error:
         raise InputError(f"job {config.name!r}: {error}") from None
+    for target in config.explain.targets if not isinstance(config.explain.targets, str) else ():
+        if target not in model.targets:
+            known = nearest(target, (*model.targets, *CHOICES))
+            raise InputError(f"explain.targets: the model has no output {target!r}; {known}")
     if refs[0].kind == "image_sequence" and (sampling.fps or sampling.start_s or sampling.stop_s):
         raise InputError("source.sampling: numbered images have no clock; use stride or max_frames")
     ledger = Ledger(store)
@@ -173,7 +178,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         if "prototypes" in config.phases:
             _prototypes(config, store, plan, analysis_id, n_cpus)
     _count(outcome, store, plan)
-    if "report" in config.phases and "prototypes" in config.phases:
+    if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
         from fer_batch.pipeline.report import write_report
 
         record.write(outcome.counts())
@@ -220,11 +225,13 @@ def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> Non
             )
 
 
+def _shards_of(ledger: Ledger, partition: Partition) -> dict[str, dict[str, Any]]:
+    """Published shards of the partition."""
+    return {name: shard for name, shard in ledger.shards.items() if shard["partition"] == asdict(partition)}
+
+
 def _shard_state(ledger: Ledger, partition: Partition) -> str:
-    mine = {
-        name: shard["analysis_id"] for name, shard in ledger.shards.items() if shard["partition"] == asdict(partition)
-    }
-    return digest(mine)
+    return digest({name: shard["analysis_id"] for name, shard in _shards_of(ledger, partition).items()})
 
 
 def _is_current(store: Store, published: str, plan: Plan) -> bool:
@@ -334,9 +341,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
     drop_replaced(store, plan.partition, plans)
     with progress("prototypes", sum(len(p["sequences"]) for p in plans), "input") as advance:
         publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
-    shards = sorted(
-        name for name, shard in Ledger(store).shards.items() if shard["partition"] == asdict(plan.partition)
-    )
+    shards = sorted(_shards_of(Ledger(store), plan.partition))
     publish_collection(
         store,
         plan.partition,

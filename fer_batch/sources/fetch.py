@@ -31,6 +31,8 @@ def _patiently(action: Callable[[], T], uri: str) -> T:
                 error
             )
         except PermissionError as error:
+            if not _concerns_file(error, uri):
+                raise StoreFault(f"reading {uri} was refused: {error}") from error
             raise MediaError("the file may not be read: permission denied") from error
         except IsADirectoryError as error:
             raise MediaError("expected a file, found a folder") from error
@@ -39,6 +41,14 @@ def _patiently(action: Callable[[], T], uri: str) -> T:
                 raise StoreFault(f"reading {uri} failed {ATTEMPTS} times: {error}") from error
             time.sleep(0.5 * 2**attempt)
     raise AssertionError("unreachable")
+
+
+def _concerns_file(error: PermissionError, uri: str) -> bool:
+    """Whether a refusal is about this file; a store also refuses with credentials that ran out in the night."""
+    if not has_scheme(uri):
+        return True
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in ("AccessDenied", "InvalidObjectState")
 
 
 def read_bytes(uri: str) -> bytes:
@@ -53,6 +63,9 @@ def read_bytes(uri: str) -> bytes:
     """
 
     def action() -> bytes:
+        if not has_scheme(uri):
+            with open(uri, "rb") as handle:
+                return handle.read()
         fs, path = url_to_fs(uri)
         return fs.cat_file(path)
 

@@ -13,9 +13,10 @@ import io
 import itertools
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from fer_batch.registry import Registry
+from fer_batch.registry import Registry, nearest
 from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError, SequenceRef
 
@@ -44,7 +45,16 @@ def list_source(format: str, uri: str, pattern: Sequence[str] = ()) -> list[Sequ
     InputError
         If the source does not exist, holds nothing of that format, or names one input twice.
     """
+    if format not in FORMATS:
+        raise InputError(f"unknown source format {format!r}; {nearest(format, FORMATS)}")
     found = sorted(FORMATS[format](uri, tuple(pattern)), key=lambda ref: ref.sequence_id)
+    if not found:
+        raise InputError(f"source {uri!r} names no input; expected at least one")
+    for ref in found:
+        try:
+            ref.sequence_id.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"source {uri!r}: the name {ref.sequence_id!a} is not valid UTF-8; rename it") from None
     for one, other in itertools.pairwise(found):
         if one.sequence_id == other.sequence_id:
             raise InputError(f"source {uri!r} names the input {one.sequence_id!r} twice; every input is named once")
@@ -57,15 +67,17 @@ def _entries(store: Store, uri: str) -> dict[str, Entry]:
     entries = {entry.path: entry for entry in store.walk()}
     if list(entries) == ["."]:
         raise InputError(f"source.uri {uri!r} is a file; expected a folder of media")
-    return entries
+    # An output of ours below the source holds pictures of faces that are no inputs.
+    outputs = {path.split("_commits/")[0] for path in entries if re.search(r"(^|/)_commits/[^/]+\.json$", path)}
+    return {path: entry for path, entry in entries.items() if not any(path.startswith(out) for out in outputs)}
 
 
 def _select(entries: Iterable[str], pattern: Sequence[str], suffixes: Sequence[str], uri: str, what: str) -> list[str]:
     paths = list(entries)
     if pattern:
         # fnmatch's `*` crosses folders already; `**/` is what people write to say so
-        globs = [glob.replace("**/", "") if glob.startswith("**/") else glob for glob in pattern]
-        chosen = [path for path in paths if any(fnmatch.fnmatchcase(path, glob) for glob in globs)]
+        globs = [glob.removeprefix("**/") for glob in pattern]
+        chosen = [path for path in paths if any(_matches(path, glob, suffixes) for glob in globs)]
     else:
         chosen = [path for path in paths if path.lower().endswith(tuple(suffixes))]
     if not chosen:
@@ -75,6 +87,12 @@ def _select(entries: Iterable[str], pattern: Sequence[str], suffixes: Sequence[s
     return chosen
 
 
+def _matches(path: str, glob: str, suffixes: Sequence[str]) -> bool:
+    """Whether a glob takes a file; other than the usual types only where the glob says which (`*.dat`)."""
+    named = re.fullmatch(r"\.\w+", posixpath.splitext(glob)[1])
+    return fnmatch.fnmatchcase(path, glob) and (named is not None or path.lower().endswith(tuple(suffixes)))
+
+
 def _skip_reason(path: str) -> str | None:
     return "macOS resource fork, not media" if posixpath.basename(path).startswith("._") else None
 
@@ -82,12 +100,15 @@ def _skip_reason(path: str) -> str | None:
 def _people(store: Store, entries: dict[str, Entry]) -> dict[str, dict[str, str]]:
     if SEQUENCES not in entries:
         return {}
-    rows = csv.DictReader(io.StringIO(store.read_bytes(SEQUENCES).decode("utf-8-sig")))
+    try:
+        rows = csv.DictReader(io.StringIO(store.read_bytes(SEQUENCES).decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{store.url(SEQUENCES)} is not UTF-8: {error}") from None
     if "path" not in (rows.fieldnames or ()):
         raise InputError(
             f"{store.url(SEQUENCES)}: expected the columns path, subject_id, emotion; got {rows.fieldnames}"
         )
-    return {row["path"]: row for row in rows}
+    return {posixpath.normpath(row["path"].strip()): row for row in rows if row["path"]}
 
 
 @FORMATS.register("videos")
@@ -138,9 +159,10 @@ def list_images(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
 
 
 def frame_number(path: str) -> int | None:
-    """The last number in a file name (`S005_001_00000011.png` is 11), None without one."""
+    """The last number in a file name (`S005_001_00000011.png` is 11), None without one that fits 64 bits."""
     numbers = re.findall(r"\d+", posixpath.splitext(posixpath.basename(path))[0])
-    return int(numbers[-1]) if numbers else None
+    number = int(numbers[-1]) if numbers else None
+    return None if number is not None and number >= 2**63 else number  # a hash is no frame number
 
 
 @FORMATS.register("image_sequences")
@@ -155,10 +177,12 @@ def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceR
             folders.setdefault(posixpath.dirname(path) or ".", []).append(path)
     for folder, paths in folders.items():
         numbers = [frame_number(path) for path in paths]
-        if None in numbers or len(set(numbers)) != len(numbers):
+        times = Counter(numbers)
+        odd = next((p for p, n in zip(paths, numbers, strict=True) if n is None or times[n] > 1), None)
+        if odd is not None:
             raise InputError(
                 f"{store.url(folder)}: the frames of an image sequence need distinct numbers in their names, "
-                f"got such as {posixpath.basename(paths[0])!r}"
+                f"got such as {posixpath.basename(odd)!r}"
             )
         ordered = [path for _, path in sorted(zip(numbers, paths, strict=True))]  # type: ignore[type-var]
         listing = "".join(f"{path}:{entries[path].size}:{entries[path].version}\n" for path in ordered)

@@ -14,8 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from fer_batch.facs import au_id, au_name
 from fer_batch.types import MediaError
 
+REQUIRED = {"frame_index", "target"}
+# As people, pandas and pandas with gaps write occurrence.
+TRUE, FALSE = ["1", "true", "True", "TRUE", "1.0"], ["0", "false", "False", "FALSE", "0.0"]
 LANDMARK_COLUMNS = [f"x{i}" for i in range(68)] + [f"y{i}" for i in range(68)]
 _ANNOTATION_TYPES = {
     "frame_index": pa.int64(),
@@ -45,14 +49,15 @@ class LandmarkTrack:
 
 
 def _read(data: bytes, where: str, expected: list[str], types: dict[str, pa.DataType]) -> pa.Table:
-    # "1"/"0" and "true"/"false" are both common spellings of occurrence
-    options = pacsv.ConvertOptions(
-        column_types=types, include_columns=expected, true_values=["1", "true"], false_values=["0", "false"]
-    )
+    options = pacsv.ConvertOptions(column_types=types, include_columns=expected, true_values=TRUE, false_values=FALSE)
     try:
-        return pacsv.read_csv(pa.BufferReader(data), convert_options=options)
+        table = pacsv.read_csv(pa.BufferReader(data), convert_options=options)
     except (pa.ArrowInvalid, KeyError, pa.ArrowKeyError) as error:
         raise MediaError(f"{where}: expected the columns {', '.join(expected[:4])} ...: {error}") from error
+    for name in REQUIRED & set(expected):
+        if table[name].null_count:
+            raise MediaError(f"{where}: {table[name].null_count} rows have no {name}")
+    return table
 
 
 def read_landmarks(data: bytes, where: str) -> LandmarkTrack:
@@ -78,7 +83,16 @@ def read_annotations(data: bytes, where: str) -> pa.Table:
     MediaError
         If columns are missing or of another type; `where` names the file.
     """
-    return _read(data, where, list(_ANNOTATION_TYPES), _ANNOTATION_TYPES)
+    table = _read(data, where, list(_ANNOTATION_TYPES), _ANNOTATION_TYPES)
+    names = table["target"].combine_chunks().dictionary_encode()
+    spelled = pa.array([_spelled(name) for name in names.dictionary.to_pylist()], pa.string())
+    return table.set_column(table.schema.get_field_index("target"), "target", spelled.take(names.indices))
+
+
+def _spelled(target: str) -> str:
+    """`AU01` for `AU1`: the name that models and tables use."""
+    number = au_id(target)
+    return target if number is None else au_name(number)
 
 
 def still_annotations(labels: tuple[tuple[str, float], ...]) -> pa.Table:

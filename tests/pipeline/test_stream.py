@@ -43,7 +43,7 @@ def test_a_unit_is_committed_when_every_chunk_is_in_whatever_their_order(tmp_pat
     assert Ledger(store).committed == set()
     committed = books.add(row("a", 1))
     assert [r["sequence_id"] for r in committed] == ["a.mp4"]
-    assert Ledger(store).committed == {"a"}
+    assert store.names("_commits") == ["a.json"]
     assert set(books.units) == {"b"}
 
 
