@@ -115,6 +115,7 @@ def make_job(tmp_path):
             "model": {"checkpoint": "demo"},
             "faces": {"detector": "dataset"},
             "resources": {"num_cpus": 2, "object_store_mb": 256},
+            "phases": ["explain", "prototypes"],  # the reference run and the run on S3 draw a report
         }
         for key, value in sections.items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
