@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +19,17 @@ SYMMETRIES = ("mean", "max")
 # rounding leaves between equal maps of different scale, and far below what two frames of a video differ by.
 RESOLUTION = 1e-6
 
-_BLOCK_BYTES = 64 * 2**20
+Spread = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]
+
+_BLOCK_BYTES = 32 * 2**20
+_PIECE_PAIRS = 16  # pairs of blocks that are one piece of work: some seconds
+_SPARSE = 0.02  # share of a block beyond which sorting out candidates costs more than taking all
+_NONE = np.iinfo(np.int64).max
+
+
+def in_turn(function: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterable[Any]:
+    """Compute `function(shared, piece)` for one piece after the other."""
+    return (function(shared, piece) for piece in pieces)
 
 
 def default_neighbours(n: int) -> int:
@@ -27,7 +40,9 @@ def default_neighbours(n: int) -> int:
     return max(0, min(max(3, round(math.log(n))), n - 1)) if n else 0
 
 
-def nearest_neighbours(features: NDArray[np.floating], n_neighbors: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nearest_neighbours(
+    features: NDArray[np.floating], n_neighbors: int, *, spread: Spread = in_turn
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The nearest other rows of every row, by Euclidean distance; among equals the lower index.
 
     Parameters
@@ -35,6 +50,8 @@ def nearest_neighbours(features: NDArray[np.floating], n_neighbors: int) -> tupl
     features : shape (n, d)
     n_neighbors
         1 to n - 1.
+    spread
+        How pieces of the work are computed, `spread(function, features, pieces)`; the result does not depend on it.
 
     Returns
     -------
@@ -45,35 +62,114 @@ def nearest_neighbours(features: NDArray[np.floating], n_neighbors: int) -> tupl
 
     Notes
     -----
-    Distances come from blocks of the Gram matrix of the centred features in float64, so memory beyond the features is
-    bounded (about 200 MB) for any n.
+    Exact: every pair of rows is compared once, in blocks of products of the centred features in float64. Memory beyond
+    the features is bounded (about 400 MB for each piece at work) for any n.
     """
     n, d = features.shape
+    _check_count(n_neighbors, n)
+    length = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
+    rows = max(1, min(n, _BLOCK_BYTES // 8 // max(d, 1), math.isqrt(_BLOCK_BYTES // 8)))
+    keys = np.full((n, n_neighbors), _NONE)
+    starts = range(0, n, rows)
+    # Blocks with themselves first: whatever is farther than the neighbours in its own block need not be sorted.
+    for pairs in ([(i, i) for i in starts], [(i, j) for i in starts for j in starts if i < j]):
+        task = _Pairs(n_neighbors, _step(length), features.mean(axis=0, dtype=np.float64), rows, keys[:, -1])
+        pieces = [pairs[start : start + _PIECE_PAIRS] for start in range(0, len(pairs), _PIECE_PAIRS)]
+        for found in spread(task, features, pieces):
+            keys = np.sort(np.concatenate([keys, found], axis=1), axis=1)[:, :n_neighbors]
+    return keys % n, keys // n
+
+
+def nearest_by_distance(
+    distance: NDArray[np.float64], length: NDArray[np.float64], n_neighbors: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same from all distances, shape (n, n), and the lengths of the feature vectors, shape (n,)."""
+    n = len(distance)
+    _check_count(n_neighbors, n)
+    keys = np.rint(distance / _step(length)).astype(np.int64)
+    keys *= n
+    keys += np.arange(n)
+    np.fill_diagonal(keys, _NONE)
+    if 4 * n_neighbors < n:
+        keys = np.partition(keys, n_neighbors - 1, axis=1)[:, :n_neighbors]
+    keys = np.sort(keys, axis=1)[:, :n_neighbors]
+    return keys % n, keys // n
+
+
+def _check_count(n_neighbors: int, n: int) -> None:
     if not 1 <= n_neighbors < n:
         raise ValueError(f"expected 1 <= n_neighbors < {n} rows, got {n_neighbors}")
-    centre = features.mean(axis=0, dtype=np.float64)
-    length = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
-    step = RESOLUTION * float(np.median(length)) or 1.0
-    numbers = _BLOCK_BYTES // 8
-    rows = max(1, min(n, numbers // max(d, 1), math.isqrt(numbers)))
-    blocks = [slice(start, min(n, start + rows)) for start in range(0, n, rows)]
-    keys = np.empty((n, n_neighbors), dtype=np.int64)
-    for here in blocks:
-        left = features[here] - centre
-        best = np.empty((len(left), 0), dtype=np.int64)
-        for there in blocks:
-            right = left if there == here else features[there] - centre
-            square = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2.0 * (left @ right.T)
-            steps = np.rint(np.sqrt(np.maximum(square, 0.0)) / step).astype(np.int64)
-            # Distance and index in one integer: any selection by it is exact, and ties fall to the lower index.
-            key = steps * n + np.arange(there.start, there.stop)
-            if there == here:
-                np.fill_diagonal(key, np.iinfo(np.int64).max)
-            best = np.concatenate([best, key], axis=1)
-            if best.shape[1] > n_neighbors:
-                best = np.partition(best, n_neighbors - 1, axis=1)[:, :n_neighbors]
-        keys[here] = np.sort(best, axis=1)
-    return keys % n, keys // n
+
+
+def _step(length: NDArray[np.float64]) -> float:
+    return RESOLUTION * float(np.median(length)) or 1.0
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Nearest neighbours as far as some pairs of blocks tell: distance and index in one integer.
+
+    Any selection by it is exact, ties fall to the lower index, and the least of several pieces are the least of all.
+    """
+
+    n_neighbors: int
+    step: float
+    centre: NDArray[np.float64]
+    rows: int
+    known: NDArray[np.int64]  # shape (n,), of each row the last neighbour so far
+
+    def __call__(self, features: NDArray[np.floating], pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        n = len(features)
+        best = np.full((n, self.n_neighbors), _NONE)
+        for here, there in pairs:
+            left, right = self._block(features, here), self._block(features, there)
+            # |a|^2 and |b|^2 as two more columns: the product is the squared distance, without passes over it.
+            square = np.column_stack([left, (left**2).sum(1), np.ones(len(left))]) @ (
+                np.column_stack([-2.0 * right, np.ones(len(right)), (right**2).sum(1)]).T
+            )
+            if here == there:
+                np.fill_diagonal(square, np.inf)
+            self._offer(best, here, square, there)
+            if here != there:
+                self._offer(best, there, square.T, here)
+        return best
+
+    def _block(self, features: NDArray[np.floating], start: int) -> NDArray[np.float64]:
+        return features[start : start + self.rows] - self.centre
+
+    def _offer(self, keys: NDArray[np.int64], start: int, square: NDArray[np.float64], other: int) -> None:
+        """Take in what is nearer than the last: squared distances of the rows from `start` on to those from `other`."""
+        n, k = keys.shape
+        best = keys[start : start + self.rows]
+        last = np.minimum(best[:, -1], self.known[start : start + self.rows])
+        limit = np.where(last == _NONE, np.inf, ((last // n + 1) * self.step) ** 2)
+        near = square <= limit[:, None]
+        if np.count_nonzero(near) > _SPARSE * near.size:
+            offered = np.concatenate([best, self._keys(square, np.arange(other, other + square.shape[1]), n)], axis=1)
+            best[:] = np.sort(np.partition(offered, k - 1, axis=1)[:, :k], axis=1)
+            return
+        row, column = _places(near)
+        found, first, count = np.unique(row, return_index=True, return_counts=True)
+        offered = np.full((len(found), k + int(count.max(initial=0))), _NONE)
+        offered[:, :k] = best[found]
+        slot = np.arange(len(row)) - np.repeat(first, count) + k
+        offered[np.repeat(np.arange(len(found)), count), slot] = self._keys(square[row, column], other + column, n)
+        best[found] = np.sort(np.partition(offered, k - 1, axis=1)[:, :k], axis=1)
+
+    def _keys(self, square: NDArray[np.float64], index: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+        other = np.isfinite(square)  # infinite from a row to itself
+        steps = np.rint(np.sqrt(np.maximum(np.where(other, square, 0.0), 0.0)) / self.step)
+        return np.where(other, steps.astype(np.int64) * n + index, _NONE)
+
+
+def _places(near: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of every True, by rows; reads the memory in the order in which it lies."""
+    if near.flags.c_contiguous:
+        row, column = np.divmod(np.flatnonzero(near), near.shape[1])
+        return row, column
+    column, row = np.divmod(np.flatnonzero(near.T), near.shape[0])
+    order = np.argsort(row, kind="stable")
+    return row[order], column[order]
 
 
 def neighbour_graph(index: NDArray[np.int64], symmetry: str = "mean") -> sparse.csr_array:

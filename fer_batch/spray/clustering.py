@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.cluster import hierarchy
 from scipy.sparse import csgraph
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import silhouette_score
+from scipy.spatial import distance as spatial
 
 from fer_batch import registry, types
-from fer_batch.spray.affinity import default_neighbours, nearest_neighbours, neighbour_graph
-from fer_batch.spray.embedding import embedding, shared_rows
-from fer_batch.spray.features import features
+from fer_batch.spray.affinity import (
+    Spread,
+    default_neighbours,
+    in_turn,
+    nearest_by_distance,
+    nearest_neighbours,
+    neighbour_graph,
+)
+from fer_batch.spray.embedding import embedding, group_means
+from fer_batch.spray.features import direction, features
+from fer_batch.spray.gram import gram, squared_distances
+from fer_batch.spray.k_means import k_means
 from fer_batch.spray.laplacian import spectrum
+from fer_batch.spray.silhouette import silhouette
 
 KEPT_EIGENVALUES = 32
 LONG_SEQUENCE = 2000  # maps beyond which features are float32 and the silhouette is that of a sample
@@ -60,6 +68,7 @@ def cluster(
     downsize: int | None = None,
     max_clusters: int = 20,
     seed: int = 0,
+    spread: Spread = in_turn,
 ) -> types.Clustering:
     """Spectral relevance analysis of the maps of one target.
 
@@ -78,7 +87,9 @@ def cluster(
     max_clusters
         Upper bound; a graph in more parts has its parts joined by average linkage of their mean features.
     seed
-        Of k-means and ARPACK.
+        Of k-means, ARPACK and the sample that the silhouette of more than `LONG_SEQUENCE` maps is computed on.
+    spread
+        How the pieces of a long neighbour search are computed, see `nearest_neighbours`.
 
     Returns
     -------
@@ -103,35 +114,32 @@ def cluster(
         raise types.InputError(f"tau must not be negative, got {tau}")
     if max_clusters < 1 or (n_neighbors is not None and n_neighbors < 1):
         raise types.InputError(f"max_clusters and n_neighbors must be 1 or more, got {max_clusters} and {n_neighbors}")
-    dtype = np.float32 if len(maps) > LONG_SEQUENCE else np.float64
-    rows, defined = features(maps, normalise=normalise, downsize=downsize, dtype=dtype)
+    prepare = _short if len(maps) <= LONG_SEQUENCE else functools.partial(_long, seed=seed, spread=spread)
+    alike = prepare(maps, normalise, downsize, n_neighbors)
     labels = np.full(len(maps), -1, dtype=np.int64)
-    n = len(rows)
-    k = min(default_neighbours(n) if n_neighbors is None else n_neighbors, max(n - 1, 0))
+    n, k = len(alike.order), alike.index.shape[1]
     if n < 2:
-        labels[defined] = 0
+        labels[alike.defined] = 0
         return types.Clustering(labels, np.zeros(n), rule, k)
 
-    order = _content_order(rows)
-    rows = rows[order]
-    index, steps = nearest_neighbours(rows, k)
     eigenvalues, vectors, components = spectrum(
-        neighbour_graph(index, symmetry), max(KEPT_EIGENVALUES, max_clusters + 1), seed=seed
+        neighbour_graph(alike.index, symmetry), max(KEPT_EIGENVALUES, max_clusters + 1), seed=seed
     )
     n_clusters = RULES[rule](eigenvalues, tau, min(max_clusters, n - 1))
     n_components = int(components.max()) + 1
     if n_components > n_clusters:  # only where the bound was met: every rule finds all zeros
         n_clusters = max_clusters
-        assigned = _joined(rows, components, n_clusters)
+        assigned = _joined(alike.part_distances(components), components, n_clusters)
     elif n_components == n_clusters:
         assigned = components
-    else:
-        points = shared_rows(embedding(vectors, n_clusters), _equal_groups(index, steps))
-        assigned = _k_means(points, n_clusters, seed)
+    else:  # maps at distance zero are one point, so that they cannot fall into different clusters
+        equal = _equal_groups(alike.index, alike.steps)
+        points, weights = group_means(embedding(vectors, n_clusters), equal)
+        assigned = k_means(points, n_clusters, weights=weights, seed=seed)[equal]
 
     in_frames = np.empty(n, dtype=np.int64)
-    in_frames[order] = assigned
-    labels[defined] = _by_first_occurrence(in_frames)
+    in_frames[alike.order] = assigned
+    labels[alike.defined] = _by_first_occurrence(in_frames)
     following = eigenvalues[n_clusters] if n_clusters < len(eigenvalues) else np.nan
     return types.Clustering(
         labels=labels,
@@ -139,7 +147,7 @@ def cluster(
         rule=rule,
         n_neighbors=k,
         eigengap=float(following - eigenvalues[n_clusters - 1]) if n_clusters > 1 else float("nan"),
-        silhouette=_silhouette(rows, assigned, seed),
+        silhouette=silhouette(alike.sample_distances, assigned[alike.sample]),
     )
 
 
@@ -178,17 +186,77 @@ def exemplars(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[
     return chosen
 
 
-def _content_order(rows: NDArray[np.floating]) -> NDArray[np.int64]:
-    """An order that depends on what the maps show and not on when: ties are then broken the same in any frame order."""
-    position: NDArray[np.float64] = np.einsum("nd,d->n", rows, _direction(rows.shape[1]))
-    unit = 1e-6 * float(np.median(np.abs(position))) or 1.0  # rounding must not tell equal maps apart
-    return np.argsort(np.rint(position / unit), kind="stable")
+@dataclass(frozen=True)
+class _Alike:
+    """The defined maps in an order that depends on what they show and not on when: ties then break the same always.
+
+    `order` leads from there to the defined maps in frame order; all else follows the order.
+    """
+
+    defined: NDArray[np.bool_]
+    order: NDArray[np.int64]
+    index: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    sample: NDArray[np.int64] | slice
+    sample_distances: NDArray[np.floating]
+    part_distances: Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
-@functools.lru_cache(maxsize=4)
-def _direction(size: int) -> NDArray[np.float64]:
-    """A fixed direction in which no two different maps agree."""
-    return np.random.default_rng(0).standard_normal(size)
+def _short(maps: NDArray[np.floating], normalise: str, downsize: int | None, n_neighbors: int | None) -> _Alike:
+    """From all inner products."""
+    found = gram(maps, normalise=normalise, downsize=downsize)
+    order = _content_order(found.position)
+    products = found.products[order[:, None], order]
+    square = squared_distances(products)
+    distance = np.sqrt(square)
+    k = _n_neighbors(len(order), n_neighbors)
+    none = np.empty((len(order), 0), np.int64)
+    index, steps = nearest_by_distance(distance, np.sqrt(products.diagonal()), k) if k else (none, none)
+
+    def part_distances(parts: NDArray[np.int64]) -> NDArray[np.float64]:
+        member = (parts == np.arange(parts.max() + 1)[:, None]).astype(np.float64)
+        member /= member.sum(axis=1, keepdims=True)
+        return np.sqrt(squared_distances(member @ products @ member.T))
+
+    return _Alike(found.defined, order, index, steps, slice(None), distance, part_distances)
+
+
+def _long(
+    maps: NDArray[np.floating],
+    normalise: str,
+    downsize: int | None,
+    n_neighbors: int | None,
+    *,
+    seed: int,
+    spread: Spread,
+) -> _Alike:
+    """From feature vectors in float32, block by block."""
+    rows, defined = features(maps, normalise=normalise, downsize=downsize, dtype=np.float32)
+    order = _content_order(np.einsum("nd,d->n", rows, direction(rows.shape[1])))
+    rows = rows[order]
+    n = len(rows)
+    k = _n_neighbors(n, n_neighbors)
+    none = np.empty((n, 0), np.int64)
+    index, steps = nearest_neighbours(rows, k, spread=spread) if k else (none, none)
+    sample = np.arange(n)
+    if n > LONG_SEQUENCE:
+        sample = np.sort(np.random.default_rng(seed).choice(n, LONG_SEQUENCE, replace=False))
+    sampled = rows[sample].astype(np.float64)
+
+    def part_distances(parts: NDArray[np.int64]) -> NDArray[np.float64]:
+        return spatial.squareform(spatial.pdist(cluster_means(rows[:, None, :], parts)[:, 0]))
+
+    return _Alike(defined, order, index, steps, sample, np.sqrt(squared_distances(sampled @ sampled.T)), part_distances)
+
+
+def _n_neighbors(n: int, wanted: int | None) -> int:
+    return min(default_neighbours(n) if wanted is None else wanted, max(n - 1, 0))
+
+
+def _content_order(position: NDArray[np.float64]) -> NDArray[np.int64]:
+    """By position, where rounding does not tell equal maps apart."""
+    unit = 1e-6 * float(np.median(np.abs(position))) if len(position) else 0.0
+    return np.argsort(np.rint(position / (unit or 1.0)), kind="stable")
 
 
 def _equal_groups(index: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -199,28 +267,11 @@ def _equal_groups(index: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray
     return csgraph.connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def _joined(rows: NDArray[np.floating], components: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
-    centres = cluster_means(rows[:, None, :], components)[:, 0]
-    tree = hierarchy.linkage(centres, method="average")
+def _joined(distance: NDArray[np.float64], components: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
+    tree = hierarchy.linkage(spatial.squareform(distance, checks=False), method="average")
     return hierarchy.fcluster(tree, n_clusters, criterion="maxclust").astype(np.int64)[components] - 1
-
-
-def _k_means(points: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.int64]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters is allowed
-        return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(points).astype(np.int64)
 
 
 def _by_first_occurrence(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
-
-
-def _silhouette(rows: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> float:
-    if len(rows) > LONG_SEQUENCE:
-        chosen = np.random.default_rng(seed).choice(len(rows), LONG_SEQUENCE, replace=False)
-        rows, labels = rows[chosen], labels[chosen]
-    n_clusters = len(np.unique(labels))
-    if not 2 <= n_clusters < len(rows):
-        return float("nan")
-    return float(silhouette_score(rows, labels))

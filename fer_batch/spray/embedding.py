@@ -26,9 +26,11 @@ def embedding(vectors: NDArray[np.float64], n_clusters: int) -> NDArray[np.float
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
 
 
-def shared_rows(points: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Points of one group replaced by their mean, so that equal maps cannot fall into different clusters."""
-    n_groups = int(group.max(initial=-1)) + 1
-    total = np.zeros((n_groups, points.shape[1]))
+def group_means(
+    points: NDArray[np.float64], group: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean point of every group 0.., shape (G, d), and how many points it has, shape (G,)."""
+    count = np.bincount(group).astype(np.float64)
+    total = np.zeros((len(count), points.shape[1]))
     np.add.at(total, group, points)
-    return (total / np.bincount(group, minlength=n_groups)[:, None])[group]
+    return total / count[:, None], count

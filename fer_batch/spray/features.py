@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from fer_batch import registry, types
 NORMALISATIONS = ("l1", "signed", "absolute")
 
 _BLOCK = 256  # maps turned to float64 at a time, so that a long sequence does not double its memory
-_NEGLIGIBLE = 1e-12  # a signed sum below this share of sum|R| is rounding, and has no direction to divide by
+NEGLIGIBLE = 1e-12  # a signed sum below this share of sum|R| is rounding, and has no direction to divide by
 
 
 def averaged(maps: NDArray[np.floating], side: int) -> NDArray[np.float64]:
@@ -67,10 +69,7 @@ def features(
     defined : shape (n,)
         False where a map is not finite or its divisor is zero.
     """
-    if maps.ndim != 3:
-        raise ValueError(f"expected maps (n, h, w), got shape {maps.shape}")
-    if normalise not in NORMALISATIONS:
-        raise types.InputError(f"unknown normalisation {normalise!r}; {registry.nearest(normalise, NORMALISATIONS)}")
+    check(maps, normalise)
     defined = np.zeros(len(maps), dtype=bool)
     found: NDArray[np.floating] = np.empty((0, 0), dtype)
     n_found = 0
@@ -87,6 +86,20 @@ def features(
     return found[:n_found], defined
 
 
+def check(maps: NDArray[np.floating], normalise: str) -> None:
+    """Refuse what are not maps (n, h, w), and a normalisation that does not exist."""
+    if maps.ndim != 3:
+        raise ValueError(f"expected maps (n, h, w), got shape {maps.shape}")
+    if normalise not in NORMALISATIONS:
+        raise types.InputError(f"unknown normalisation {normalise!r}; {registry.nearest(normalise, NORMALISATIONS)}")
+
+
+@functools.lru_cache(maxsize=4)
+def direction(size: int) -> NDArray[np.float64]:
+    """A fixed random direction, on which no two different maps have the same position."""
+    return np.random.default_rng(0).standard_normal(size)
+
+
 def _normalised(rows: NDArray[np.float64], normalise: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     peak = np.abs(rows).max(axis=1, initial=0.0)  # NaN and infinity carry through
     defined = np.isfinite(peak) & (peak > 0)
@@ -95,6 +108,6 @@ def _normalised(rows: NDArray[np.float64], normalise: str) -> tuple[NDArray[np.f
         rows = np.abs(rows)
     mass = np.abs(rows).sum(axis=1)
     total = rows.sum(axis=1) if normalise == "signed" else mass
-    usable = np.abs(total) > _NEGLIGIBLE * mass
+    usable = np.abs(total) > NEGLIGIBLE * mass
     defined[np.flatnonzero(defined)[~usable]] = False
     return rows[usable] / total[usable, None], defined
