@@ -76,7 +76,11 @@ def _random_pose(rng: np.random.Generator) -> Pose:
 
 
 def training_samples(
-    n: int, seed: int = 0, n_identities: int = 400, size: int = 112, progress: Iterable[int] | None = None
+    n: int,
+    seed: int = 0,
+    n_identities: int = 400,
+    size: int = 112,
+    progress: Iterable[int] | None = None,
 ) -> Samples:
     """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands."""
     images = np.empty((n, size, size, 3), np.uint8)

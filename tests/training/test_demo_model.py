@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from fer_batch.facs import EXPRESSIONS
 from fer_batch.models import checkpoint
+from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import ModelSpec, resolve, shipped_path
 from fer_batch.sources.posed import TARGETS, write_stills
 from fer_batch.sources.posed_face import POSED_AUS
 from fer_batch.training import demo_model
+from fer_batch.training.losses import positive_weights, weighted_bce
 from fer_batch.training.posed_data import (
     TRAIN_IDENTITIES,
     random_intensities,
@@ -36,6 +39,21 @@ def test_stability_counts_right_frames_changes_and_flickers():
     assert found.changes == 3
     assert found.changes_expected == 2
     assert found.flickers == 1  # the second target, present for one frame
+
+
+def test_the_prior_shift_undoes_what_the_weight_of_positives_did():
+    # one feature that says nothing: weighted BCE with w = N-/N+ settles at even odds, the share of positives is 1/5
+    labels = torch.tensor([[1.0], [0.0], [0.0], [0.0], [0.0]])
+    weight = positive_weights(labels)
+    model = ResNet18(1, 0.125).eval()
+    torch.nn.init.zeros_(model.fc.weight)
+    with torch.no_grad():
+        model.fc.bias.zero_()
+    loss = weighted_bce(model(torch.zeros(5, 3, 32, 32)), labels, weight)
+    loss.backward()
+    assert model.fc.bias.grad.abs().max() < 1e-7  # the optimum of the weighted loss
+    demo_model.without_prior_shift(model, weight)
+    assert torch.sigmoid(model(torch.zeros(1, 3, 32, 32))).item() == pytest.approx(1 / 5)
 
 
 def test_training_faces_cover_every_unit_and_expression_and_never_26_with_27():
