@@ -23,16 +23,12 @@ from fer_batch.storage.parquet import (
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 
+SIZES = np.array([1e-6, 1, 3, 40, 1e7], np.float32)
+
 
 @pytest.fixture
-def maps(rng=None):
-    return np.random.default_rng(0).standard_normal((5, 28, 28)).astype(np.float32) * [
-        [[1e-6]],
-        [[1]],
-        [[3]],
-        [[40]],
-        [[1e7]],
-    ]
+def maps():
+    return np.random.default_rng(0).standard_normal((5, 28, 28)).astype(np.float32) * SIZES[:, None, None]
 
 
 def map_rows(maps):
@@ -162,13 +158,16 @@ def test_a_writer_without_rows_writes_an_empty_table(tmp_path):
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path):
     store = Store(str(tmp_path))
-    with pytest.raises(RuntimeError, match="analysis"), TableWriter(store, "t/a.parquet", "stages") as writer:
-        writer.write(rows_of("stages", [{"sequence_id": "s", "stage_index": 0}]))
-        raise RuntimeError("analysis")
-    with pytest.raises(ValueError, match="non-nullable|null"), TableWriter(store, "t/b.parquet", "stages") as writer:
-        writer.write(
-            pa.Table.from_pylist(
-                [{"stage_index": 0}], schema=pa.schema([pa.field(f.name, f.type) for f in SCHEMAS["stages"]])
-            )
-        )
+    nullable = pa.schema([pa.field(field.name, field.type) for field in SCHEMAS["stages"]])
+
+    def write(*tables):
+        with TableWriter(store, "t/a.parquet", "stages") as writer:
+            for table in tables:
+                writer.write(table)
+            raise RuntimeError("analysis")
+
+    with pytest.raises(RuntimeError, match="analysis"):
+        write(rows_of("stages", [{"sequence_id": "s", "stage_index": 0}]))
+    with pytest.raises(ValueError, match="null"):
+        write(pa.Table.from_pylist([{"stage_index": 0}], schema=nullable))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

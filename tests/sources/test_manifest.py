@@ -1,0 +1,117 @@
+"""A manifest names stills and videos, anywhere, with what is known of them."""
+
+import uuid
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fer_batch.sources import manifest
+from fer_batch.sources.listing import list_source
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    return Store(str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+
+
+def listed(store, text, name="manifest.csv", pattern=()):
+    store.put(name, text.encode())
+    return list_source("manifest", store.url(name), pattern)
+
+
+def test_stills_and_videos_with_labels(store):
+    store.put("a/1.jpg", b"xy")
+    still, video = listed(
+        store, "path,subject_id,emotion,AU1,AU12,skip\na/1.jpg,007,happiness,2,,\nv.mp4,008,,5,1,consent withdrawn\n"
+    )
+    assert (still.sequence_id, still.kind, still.size, still.subject_id) == ("a/1.jpg", "still", 2, "007")
+    assert still.labels == (("happiness", 1.0), ("AU01", 2.0))
+    assert (video.kind, video.size, video.version, video.skip_reason) == ("video", -1, "missing", "consent withdrawn")
+    assert video.labels == (), "a number for a whole clip says nothing of its frames"
+
+
+def test_landmarks_are_taken_where_they_are_whole(store):
+    values = np.arange(136.0)
+    header = ",".join(("path", *manifest.POINTS))
+    rows = ["1.jpg," + ",".join(map(str, values)), "2.jpg,," + ",".join(map(str, values[1:]))]
+    one, other = listed(store, "\n".join([header, *rows]))
+    np.testing.assert_array_equal(np.asarray(one.landmarks), values)
+    assert not other.landmarks
+
+
+def test_ground_truth_is_part_of_the_version_and_only_that(store):
+    def version(text):
+        return listed(store, text)[0].sidecar_version
+
+    base = version("path,AU01\n1.jpg,2\n")
+    assert version("path,AU01,note\n1.jpg,2,hello\n") == base
+    assert version("path,AU01\n1.jpg,3\n") != base
+
+
+def test_inputs_elsewhere(tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "1.jpg").write_bytes(b"xyz")
+    remote = Store(f"memory://{uuid.uuid4().hex}")
+    remote.put("2.jpg", b"abcd")
+    store = Store(str(tmp_path / "lists"))
+    refs = listed(store, f"path\n../media/1.jpg\n{tmp_path}/media/1.jpg\n{remote.url('2.jpg')}\n")
+    assert sorted(ref.size for ref in refs) == [3, 3, 4]
+    assert {ref.sequence_id for ref in refs} == {
+        "../media/1.jpg",
+        f"{tmp_path}/media/1.jpg".lstrip("/"),
+        remote.url("2.jpg").split("://")[1].lstrip("/"),
+    }
+    for ref in refs:
+        assert "missing" not in ref.version
+        assert ".." not in ref.uri
+
+
+def test_every_folder_is_listed_once(tmp_path, monkeypatch):
+    calls = []
+    files = Store.files
+    monkeypatch.setattr(Store, "files", lambda self, folder="": calls.append(self.uri) or files(self, folder))
+    rows = [f"{tmp_path}/{index % 3}/{index}.jpg" for index in range(60)]
+    assert len(listed(Store(str(tmp_path)), "\n".join(["path", *rows]))) == 60
+    assert len(calls) == 3
+
+
+def test_numbers_as_names_in_parquet(tmp_path):
+    table = pa.table({"path": ["1.jpg", "2.jpg"], "emotion": [0, 3], "subject_id": [0, 12], "AU06": [None, 4.0]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    one, other = list_source("manifest", str(tmp_path / "m.parquet"))
+    assert (one.emotion, one.subject_id, one.labels) == ("0", "0", (("0", 1.0),))
+    assert (other.emotion, other.labels) == ("3", (("3", 1.0), ("AU06", 4.0)))
+
+
+def test_patterns_narrow(store):
+    refs = listed(store, "path\na/1.jpg\nb/2.jpg\n", pattern=("a/*",))
+    assert [ref.sequence_id for ref in refs] == ["a/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file\n1.jpg\n", "needs a column 'path'"),
+        ("path,AU01\n1.jpg,strong\n", "column 'AU01' must hold numbers"),
+        ("path,emotion\n1.jpg,a\n,b\n", "row 2 has no path"),
+        ("path\n1.jpg\n./1.jpg\n", "names the input '1.jpg' twice"),
+        ("path\n", "names no input"),
+        ("", "no readable CSV"),
+    ],
+)
+def test_what_is_wrong_is_said(store, text, message):
+    with pytest.raises(InputError, match=message):
+        listed(store, text)
+
+
+def test_a_missing_manifest_is_said(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        list_source("manifest", str(tmp_path / "none.csv"))
+    (tmp_path / "x.parquet").write_bytes(b"no")
+    with pytest.raises(InputError, match="no readable CSV or Parquet"):
+        list_source("manifest", str(tmp_path / "x.parquet"))
