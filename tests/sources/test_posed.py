@@ -228,3 +228,11 @@ def test_stills_come_with_a_manifest(tmp_path):
 def test_a_size_that_the_codec_cannot_take_is_refused(tmp_path):
     with pytest.raises(ValueError, match="even frame size"):
         posed.write_clips(tmp_path, n_clips=1, size=161)
+
+
+def test_the_contact_sheets_show_every_unit_and_expression():
+    from fer_batch.sources import posed_sheet
+
+    assert posed_sheet.au_sheet().shape == (8 * 132, 8 * 132, 3)
+    assert posed_sheet.expression_sheet().shape == (6 * 160, 6 * 160, 3)
+    assert posed_sheet.main([]) == 1
