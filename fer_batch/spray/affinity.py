@@ -172,7 +172,9 @@ def _places(near: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int6
     return row[order], column[order]
 
 
-def neighbour_graph(index: NDArray[np.int64], symmetry: str = "mean") -> sparse.csr_array:
+def neighbour_graph(
+    index: NDArray[np.int64], symmetry: str = "mean", *, dense: bool = False
+) -> sparse.csr_array | NDArray[np.float64]:
     """The symmetric affinity of a nearest-neighbour list.
 
     Parameters
@@ -181,6 +183,8 @@ def neighbour_graph(index: NDArray[np.int64], symmetry: str = "mean") -> sparse.
         Neighbours of every node, itself not among them.
     symmetry
         `mean` is (A + A') / 2, so a one-sided link weighs 1/2; `max` links where either side does.
+    dense
+        As an array.
 
     Returns
     -------
@@ -189,5 +193,9 @@ def neighbour_graph(index: NDArray[np.int64], symmetry: str = "mean") -> sparse.
     if symmetry not in SYMMETRIES:
         raise types.InputError(f"unknown symmetry {symmetry!r}; {registry.nearest(symmetry, SYMMETRIES)}")
     n, k = index.shape
+    if dense:
+        array = np.zeros((n, n))
+        np.put_along_axis(array, index, 1.0, axis=1)
+        return np.maximum(array, array.T) if symmetry == "max" else (array + array.T) * 0.5
     links = sparse.csr_array((np.ones(n * k), index.ravel(), np.arange(0, n * k + 1, max(k, 1))[: n + 1]), shape=(n, n))
     return links.maximum(links.T).tocsr() if symmetry == "max" else ((links + links.T) * 0.5).tocsr()

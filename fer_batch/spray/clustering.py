@@ -32,6 +32,7 @@ from fer_batch.spray.silhouette import silhouette
 
 KEPT_EIGENVALUES = 32
 LONG_SEQUENCE = 2000  # maps beyond which features are float32 and the silhouette is that of a sample
+DENSE_GRAPH = 500  # maps up to which the graph is a dense array: sparse ones have the dearer bookkeeping
 
 _DIGITS = 9  # gaps that agree to so many decimals are equal; the smallest number of clusters wins
 
@@ -123,7 +124,9 @@ def cluster(
         return types.Clustering(labels, np.zeros(n), rule, k)
 
     eigenvalues, vectors, components = spectrum(
-        neighbour_graph(alike.index, symmetry), max(KEPT_EIGENVALUES, max_clusters + 1), seed=seed
+        neighbour_graph(alike.index, symmetry, dense=n <= DENSE_GRAPH),
+        max(KEPT_EIGENVALUES, max_clusters + 1),
+        seed=seed,
     )
     n_clusters = RULES[rule](eigenvalues, tau, min(max_clusters, n - 1))
     n_components = int(components.max()) + 1

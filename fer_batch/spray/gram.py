@@ -50,41 +50,46 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
     if downsize is not None:
         maps = averaged(maps, downsize)
     rows = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
-    peak = np.maximum(rows.max(axis=1, initial=-np.inf), -rows.min(axis=1, initial=np.inf)).astype(np.float64)
-    defined = np.isfinite(peak) & (peak > 0)
-    if not defined.all():
-        rows, peak = rows[defined], peak[defined]
     n, size = rows.shape
+    # Squares of very large or small float64 numbers are not finite, so such maps are divided by their peak first.
+    peak = _peak(rows)[:, None] if rows.dtype.itemsize > 4 else None
     width = max(_NARROWEST, _BLOCK_BYTES // 8 // max(n, 1))
     block = np.empty((n, min(width, size)))
     magnitude = np.empty_like(block)
-    ones, fixed = np.ones(block.shape[1]), direction(size)
+    ones, fixed = np.ones(width), direction(size)
     products, mass, total, position = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n)
-    for start in range(0, size, width):
-        part = rows[:, start : start + width]
-        here, sizes = block[:, : part.shape[1]], magnitude[:, : part.shape[1]]
-        if part.dtype.itemsize > 4:  # first by the peak: squares of very large or small maps stay finite
-            np.divide(part, peak[:, None], out=here)
+    with np.errstate(invalid="ignore"):  # what is not finite stays in its own row and column
+        for start in range(0, size, width):
+            part = rows[:, start : start + width]
+            values, sizes = block[:, : part.shape[1]], magnitude[:, : part.shape[1]]
+            if peak is None:
+                np.copyto(values, part)
+            else:
+                np.divide(part, peak, out=values)
+            np.abs(values, out=sizes)
+            mass += sizes @ ones[: part.shape[1]]
+            if normalise == "absolute":
+                values = sizes
+            elif normalise == "signed":
+                total += values @ ones[: part.shape[1]]
+            position += values @ fixed[start : start + width]
+            products += values @ values.T
+        defined = np.isfinite(mass) & (mass > 0)
+        if normalise == "signed":
+            defined &= np.abs(total) > NEGLIGIBLE * mass
         else:
-            np.copyto(here, part)
-        np.abs(here, out=sizes)
-        mass += sizes @ ones[: part.shape[1]]
-        if normalise == "absolute":
-            here = sizes
-        elif normalise == "signed":
-            total += here @ ones[: part.shape[1]]
-        position += here @ fixed[start : start + width]
-        products += here @ here.T
-    if normalise == "signed":
-        usable = np.abs(total) > NEGLIGIBLE * mass
-        if not usable.all():
-            defined[np.flatnonzero(defined)[~usable]] = False
-            products, position, total = products[usable][:, usable], position[usable], total[usable]
-    else:
-        total = mass
+            total = mass
+    if not defined.all():
+        products, position, total = products[defined][:, defined], position[defined], total[defined]
     products /= total[:, None]
     products /= total
     return Gram(products, position / total, defined)
+
+
+def _peak(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """max|R| of every map; 1 where the map is zero, NaN where it is not finite."""
+    peak = np.maximum(rows.max(axis=1, initial=-np.inf), -rows.min(axis=1, initial=np.inf)).astype(np.float64)
+    return np.where(peak == 0, 1.0, np.where(np.isfinite(peak), peak, np.nan))
 
 
 def squared_distances(products: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from scipy.sparse import csgraph
 from scipy.sparse import linalg as sparse_linalg
 
 DENSE_LIMIT = 2000  # nodes of one connected component up to which LAPACK is used
+WHOLE_LIMIT = 200  # nodes up to which all eigenvectors are quicker than the wanted ones
 LANCZOS_RESTARTS = 300  # after which a component is taken for a long chain and factorised instead
 
 
@@ -21,11 +22,23 @@ def normalised_laplacian(affinity: ArrayLike | sparse.csr_array) -> sparse.csr_a
         Symmetric, not negative. The row of a node without links is 0, also in I, so that it counts as a component.
     """
     weights = sparse.csr_array(affinity, dtype=np.float64)
-    degree = np.asarray(weights.sum(axis=1)).ravel()
-    root = np.divide(1.0, np.sqrt(degree), out=np.zeros_like(degree), where=degree > 0)
+    root, linked = _roots(np.asarray(weights.sum(axis=1)).ravel())
     scale = sparse.diags_array(root)
-    linked = sparse.diags_array((degree > 0).astype(np.float64))
-    return (linked - scale @ weights @ scale).tocsr()
+    return (sparse.diags_array(linked) - scale @ weights @ scale).tocsr()
+
+
+def _dense_laplacian(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    root, linked = _roots(weights.sum(axis=1))
+    laplacian = weights * -root
+    laplacian *= root[:, None]
+    laplacian[np.diag_indices_from(laplacian)] += linked
+    return laplacian
+
+
+def _roots(degree: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """1 / sqrt(degree), and the diagonal of I; both 0 for a node without links."""
+    linked = degree > 0
+    return np.divide(1.0, np.sqrt(degree), out=np.zeros_like(degree), where=linked), linked.astype(np.float64)
 
 
 def spectrum(
@@ -39,6 +52,7 @@ def spectrum(
     Parameters
     ----------
     affinity : shape (n, n)
+        An array of up to `DENSE_LIMIT` nodes stays dense, which for a few hundred is far quicker.
     n_values
         How many pairs, smallest first; all n where there are fewer.
     seed
@@ -52,31 +66,61 @@ def spectrum(
     components : shape (n,)
         Connected component of every node.
     """
-    weights = sparse.csr_array(affinity, dtype=np.float64)
-    n = weights.shape[0]
+    laplacian: sparse.csr_array | NDArray[np.float64]
+    if isinstance(affinity, np.ndarray) and len(affinity) <= DENSE_LIMIT:
+        weights = affinity.astype(np.float64)
+        components, laplacian = _dense_components(weights), _dense_laplacian(weights)
+    else:
+        sparse_weights = sparse.csr_array(affinity, dtype=np.float64)
+        components = csgraph.connected_components(sparse_weights, directed=False)[1].astype(np.int64)
+        laplacian = normalised_laplacian(sparse_weights)
+    n, n_components = len(components), int(components.max(initial=-1)) + 1
     if n == 0:
-        return np.empty(0), np.empty((0, 0)), np.empty(0, np.int64)
-    n_components, components = csgraph.connected_components(weights, directed=False)
-    laplacian = normalised_laplacian(weights)
-    found: list[tuple[float, int, int, NDArray[np.float64]]] = []
+        return np.empty(0), np.empty((0, 0)), components
     order = np.argsort(components, kind="stable")
     members_of = np.split(order, np.cumsum(np.bincount(components, minlength=n_components))[:-1])
+    found: list[tuple[float, int, int]] = []
+    vectors_of: dict[int, NDArray[np.float64]] = {}
     for component, members in enumerate(members_of):
-        block = laplacian[members][:, members]
+        block = laplacian if len(members) == n else laplacian[members][:, members]
         values, vectors = _smallest(block, min(n_values, len(members)), seed)
         values[0] = 0.0  # known exactly: a connected graph has one zero
-        found.extend((float(values[i]), component, i, vectors[:, i]) for i in range(len(values)))
-        found = sorted(found, key=lambda pair: pair[:3])[:n_values]
-    vectors = np.zeros((n, len(found)))
-    for column, (_, component, _, vector) in enumerate(found):
-        vectors[members_of[component], column] = vector * np.sign(vector[np.argmax(np.abs(vector).round(9))])
-    return np.maximum([pair[0] for pair in found], 0.0), vectors, components.astype(np.int64)
+        vectors_of[component] = vectors
+        found.extend((value, component, i) for i, value in enumerate(values.tolist()))
+        found = sorted(found)[:n_values]
+        if len(vectors_of) > 2 * n_values:  # of thousands of components, those that are not among the smallest can go
+            vectors_of = {kept: vectors_of[kept] for kept in {pair[1] for pair in found}}
+    chosen = np.zeros((n, len(found)))
+    for column, (_, component, i) in enumerate(found):
+        chosen[members_of[component], column] = vectors_of[component][:, i]
+    largest = np.abs(chosen).round(9).argmax(axis=0)
+    chosen *= np.sign(chosen[largest, np.arange(len(found))])
+    return np.maximum([pair[0] for pair in found], 0.0), chosen, components
 
 
-def _smallest(laplacian: sparse.csr_array, count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _dense_components(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Connected components, numbered by their first node: every node takes the least number among its neighbours."""
+    nodes = np.arange(len(weights))
+    linked = weights > 0
+    linked[nodes, nodes] = True
+    label, before = nodes, nodes - 1
+    while (label != before).any():
+        before = label
+        label = np.where(linked, label, len(nodes)).min(axis=1, initial=len(nodes))
+        label = label[label]  # a node's number is itself a node of the component, which may know a lower one
+    return np.unique(label, return_inverse=True)[1].astype(np.int64)
+
+
+def _smallest(
+    laplacian: sparse.csr_array | NDArray[np.float64], count: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n = laplacian.shape[0]
     if n <= max(DENSE_LIMIT, count + 1):
-        return linalg.eigh(laplacian.toarray(), subset_by_index=(0, count - 1))
+        dense = laplacian if isinstance(laplacian, np.ndarray) else laplacian.toarray()
+        if n > WHOLE_LIMIT:
+            return linalg.eigh(dense, subset_by_index=(0, count - 1))
+        values, vectors = np.linalg.eigh(dense)
+        return values[:count], vectors[:, :count]
     start = np.random.default_rng(seed).standard_normal(n)
     subspace = min(n - 1, max(4 * count, 80))
     try:  # I - L has the wanted end on top, where Lanczos needs no factorisation
