@@ -40,10 +40,10 @@ def test_duckdb(reference, expected):
         found = duckdb.sql(
             f"SELECT count(*), min(dataset) FROM read_parquet('{reference}/tables/{table}/**/*.parquet')"
         )
-        assert found.fetchone() == (count, "posed")
+        assert found.fetchall() == [(count, "posed")]
     total = "sum(list_sum(list_transform(relevance, lambda v: abs(v::DOUBLE))))"
     sql = f"SELECT {total} FROM '{reference}/tables/relevance/**/*.parquet'"
-    assert duckdb.sql(sql).fetchone()[0] == pytest.approx(mass, rel=1e-6)
+    assert duckdb.sql(sql).fetchall()[0][0] == pytest.approx(mass, rel=1e-6)
 
 
 def test_polars(reference, expected):
