@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch import spray
-from fer_batch.evaluate.localisation import relevance_mass
+from fer_batch.evaluate.localisation import region_share, relevance_mass
 from fer_batch.models.heads import active
 from fer_batch.pipeline.sequence_data import SequenceData
 from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text
@@ -59,7 +59,7 @@ def analyse(data: SequenceData, options: AnalysisOptions) -> dict[str, pa.Table]
     is_active = active(data.probability, options.head, options.threshold)  # type: ignore[arg-type]
     n_ok, n_targets = is_active.shape
     mu = np.full((n_ok, n_targets), np.nan, np.float32)
-    region_share = np.full((n_ok, n_targets), np.nan, np.float32)
+    share = np.full((n_ok, n_targets), np.nan, np.float32)
     letters: list[list[str | None]] = [["" if on else None for on in is_active[:, a]] for a in range(n_targets)]
     prototypes: list[dict[str, Any]] = []
     for a, target in enumerate(options.targets):
@@ -71,10 +71,10 @@ def analyse(data: SequenceData, options: AnalysisOptions) -> dict[str, pa.Table]
         found = _cluster(data, pairs[clustered], options)
         for row, label in zip(rows[clustered], found.labels, strict=True):
             letters[a][row] = letter(int(label)) if label >= 0 else ""
-        _localise(data, pairs, target, options, mu[:, a], region_share[:, a])
+        _localise(data, pairs, target, options, mu[:, a], share[:, a])
         prototypes.extend(_prototype_rows(data, target, pairs[clustered], found, options))
     tables = {
-        "detections": _detections(data, options, is_active, letters, mu, region_share),
+        "detections": _detections(data, options, is_active, letters, mu, share),
         "prototypes": rows_of("prototypes", prototypes),
     }
     if data.sequence["kind"] != "still":
@@ -138,9 +138,9 @@ def _localise(
     target: str,
     options: AnalysisOptions,
     mu: NDArray[np.float32],
-    region_share: NDArray[np.float32],
+    share: NDArray[np.float32],
 ) -> None:
-    """Fill `mu` and `region_share` of the explained frames; NaN where landmarks or a region are missing."""
+    """Fill `mu` and `share` of the explained frames; NaN where landmarks or a region are missing."""
     if options.regions == "none":
         return
     size = options.crop_size
@@ -151,13 +151,13 @@ def _localise(
     for maps in _pieces(data, pairs):
         own = rows[start : start + len(maps)]
         start += len(maps)
-        masks = region_masks(data.landmarks[own], target, (size, size))
+        masks = region_masks(data.landmarks[own], target, (size, size), options.regions)
         if masks is None:
             return
         if maps.shape[1:] != (size, size):
             maps = np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps])
         mu[own] = relevance_mass(maps, masks)
-        region_share[own] = masks.mean((1, 2))
+        share[own] = region_share(masks)
 
 
 def _prototype_rows(
@@ -204,13 +204,14 @@ def _detections(
     is_active: NDArray[np.bool_],
     letters: list[list[str | None]],
     mu: NDArray[np.float32],
-    region_share: NDArray[np.float32],
+    share: NDArray[np.float32],
 ) -> pa.Table:
     n_ok, n_targets = is_active.shape
     conservation = np.full((n_ok, n_targets), np.nan, np.float32)
     conservation[data.pairs[:, 0], data.pairs[:, 1]] = data.conservation
     by_frame = [letters[a][row] or None for row in range(n_ok) for a in range(n_targets)]
-    measured = np.isfinite(region_share).ravel()
+    measured = np.isfinite(share).ravel()
+    version = None if options.regions == "none" else regions_version(options.regions)
     return table_of(
         "detections",
         {
@@ -222,8 +223,8 @@ def _detections(
             "active": is_active.ravel(),
             "cluster": by_frame,
             "mu": mu.ravel(),
-            "region_share": region_share.ravel(),
-            "regions_version": [regions_version() if one else None for one in measured],
+            "region_share": share.ravel(),
+            "regions_version": [version if one else None for one in measured],
             "conservation": conservation.ravel(),
         },
     )

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class DecodeOptions:
     sampling: Sampling
     detector: str
     every: int
-    align: str
+    align: Literal["none", "eyes"]
     margin: float
     min_size: int
     size: int
@@ -94,7 +94,7 @@ def _chunk(unit: Unit, index: int, items: list[Any], size: int) -> Chunk:
 
 def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, Any]]) -> Iterator[Any]:
     """Frames of one input; appends its row of table `sequences` at the end."""
-    row = {
+    row: dict[str, Any] = {
         "sequence_id": ref.sequence_id,
         "subject_id": ref.subject_id,
         "uri": ref.uri,
@@ -209,7 +209,7 @@ class _Faces:
         row = _frame_row(frame.frame_index, frame.timestamp_ns, source_frame, "ok", None)
         points = truth.points.get(frame.frame_index)
         if o.detector == "none":
-            matrix = whole_frame_matrix(*image.shape[:2], o.size)
+            matrix = whole_frame_matrix(image.shape[0], image.shape[1], o.size)
             row["face_box"] = [0.0, 0.0, float(image.shape[1] - 1), float(image.shape[0] - 1)]
         else:
             box = None if points is None else face_box(points)
@@ -233,7 +233,7 @@ class _Faces:
                     status="face_too_small", reason=f"face of {side:.0f} px, at least {o.min_size} px are needed"
                 )
                 return row, None, []
-            align = o.align if points is not None else "none"
+            align: Literal["none", "eyes"] = o.align if points is not None else "none"
             matrix = crop_matrix(box, o.size, margin=o.margin, align=align, landmarks=points)
         row["crop_matrix"] = matrix.ravel().tolist()
         if points is not None:

@@ -113,7 +113,7 @@ def _detections(connection: duckdb.DuckDBPyConnection, store: Store, result: Eva
     active = np.asarray(found["active"], bool).reshape(shape)
     truth = _floats(found["truth"]).reshape(shape)
     mu, share = _floats(found["mu"]).reshape(shape), _floats(found["region_share"]).reshape(shape)
-    annotated = ~np.isnan(truth).all(1)
+    annotated = np.asarray(~np.isnan(truth).all(1))
     result.n_annotated = int(annotated.sum())
     if _head(store, result.partition) == "softmax":
         _classes(connection, result, names, active, truth, annotated)

@@ -22,7 +22,11 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
     """A function that is told how many more are done."""
     if sys.stderr.isatty():
         with tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
-            yield lambda n: bar.update(n) and None
+
+            def count(n: int) -> None:
+                bar.update(n)
+
+            yield count
         return
     started = last = time.monotonic()
     done = 0

@@ -92,7 +92,7 @@ def dataset_of(
     rows = [{"unit_id": unit.unit_id, "unit": pickle.dumps(unit)} for unit in units]
     return (
         ray.data.from_items(rows, override_num_blocks=len(rows))
-        .flat_map(decode_unit, fn_kwargs={"options": decode}, num_cpus=1)
+        .flat_map(decode_unit, fn_kwargs={"options": decode}, num_cpus=1)  # type: ignore[arg-type]
         .map_batches(
             ExplainStage,
             fn_constructor_kwargs={"options": explain},
@@ -101,7 +101,7 @@ def dataset_of(
             num_gpus=num_gpus or None,
             compute=ray.data.ActorPoolStrategy(size=n_actors),
         )
-        .map_batches(write_chunk, fn_kwargs={"options": sink}, batch_size=1, num_cpus=0.25)
+        .map_batches(write_chunk, fn_kwargs={"options": sink}, batch_size=1, num_cpus=0.25)  # type: ignore[arg-type]
     )
 
 
