@@ -3,7 +3,7 @@
 `method(name, **options)` gives an `Explainer`; `METHODS` has the names.
 """
 
-from fer_batch.explain import gradient, lrp  # noqa: F401  (they register their methods)
+from fer_batch.explain import attention, averaged, cam, gradient, guided, lrp  # noqa: F401  (they register their methods)
 from fer_batch.explain.explainer import METHODS, Explainer, method
 
 __all__ = ["METHODS", "Explainer", "method"]

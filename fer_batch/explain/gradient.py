@@ -10,13 +10,39 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
-from fer_batch.types import InputError, Relevance
+from fer_batch.explain.targets import check_outputs, frame_chunks, one_of, positive_int, rank_groups
+from fer_batch.types import Relevance
 
 Reduce = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
+def largest_over_channels(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """`max_c |w_c|`: the saliency map of methods X-1."""
+    return w.abs().amax(1)
+
+
+def sum_over_channels(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """`sum_c w_c`, signed (methods RV-1)."""
+    return w.sum(1)
+
+
+def times_input(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """`sum_c w_c I_c`."""
+    return (w * image).sum(1)
+
+
+CHANNELS: dict[str, Reduce] = {"sum": sum_over_channels, "largest": largest_over_channels}
+
+
+def reduction(channels: str) -> Reduce:
+    """How `explain.options.channels` makes one map of the channels."""
+    return CHANNELS[one_of("channels", channels, tuple(CHANNELS))]
+
+
 class Gradient:
     """A map made of the gradient w = dS/dI and the image I.
+
+    A frame runs forward once, whatever the number of its targets.
 
     Parameters
     ----------
@@ -24,12 +50,14 @@ class Gradient:
         From w [m, C, H, W] and I [m, C, H, W] to maps [m, H, W].
     batch_size
         Images in one pass.
+    prepare
+        Called with the logits of each pass before it goes back; may change what the recorded graph does with gradients.
     """
 
-    def __init__(self, reduce: Reduce, batch_size: int = 32) -> None:
-        if batch_size < 1:
-            raise InputError(f"explain.options.batch_size must be positive, got {batch_size}")
-        self.reduce, self.batch_size = reduce, batch_size
+    def __init__(
+        self, reduce: Reduce, batch_size: int = 32, prepare: Callable[[torch.Tensor], None] | None = None
+    ) -> None:
+        self.reduce, self.batch_size, self.prepare = reduce, positive_int("batch_size", batch_size), prepare
 
     def __call__(
         self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
@@ -46,26 +74,31 @@ class Gradient:
 
     def _passes(
         self, model: nn.Module, images: torch.Tensor, rows: NDArray[np.int64]
-    ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        for start in range(0, len(rows), self.batch_size):
-            part = rows[start : start + self.batch_size]
-            frame, output = torch.from_numpy(part).to(images.device).T
-            image = images[frame].requires_grad_()
+    ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor, torch.Tensor, torch.Tensor]]:
+        for where, frames, position in frame_chunks(rows, self.batch_size):
+            image = images[torch.from_numpy(frames).to(images.device)].requires_grad_()
             with torch.enable_grad():
                 logits = model(image)
-                checked_pairs(part, len(images), logits.shape[1])
-                score = logits.gather(1, output[:, None])[:, 0]
-                (w,) = torch.autograd.grad(score.sum(), image)
-            yield slice(start, start + len(part)), w, image.detach(), score.detach()
+            check_outputs(rows[where], len(images), logits.shape[1])
+            if self.prepare is not None:
+                self.prepare(logits)
+            groups = list(rank_groups(position))
+            for k, group in enumerate(groups):
+                frame = torch.from_numpy(position[group]).to(images.device)
+                output = torch.from_numpy(rows[where][group, 1]).to(images.device)
+                start = torch.zeros_like(logits)
+                start[frame, output] = 1.0
+                (w,) = torch.autograd.grad(logits, image, start, retain_graph=k + 1 < len(groups))
+                yield group + where.start, w[frame], image.detach()[frame], logits.detach()[frame, output]
 
 
 @METHODS.register("gradient")
 def gradient(batch_size: int = 32) -> Explainer:
     """Saliency: the largest absolute gradient over the channels (Simonyan et al. 2014; methods X-1)."""
-    return Gradient(lambda w, image: w.abs().amax(1), batch_size)
+    return Gradient(largest_over_channels, batch_size)
 
 
 @METHODS.register("gradient_times_input")
 def gradient_times_input(batch_size: int = 32) -> Explainer:
     """Gradient times image, summed over the channels; equals LRP-Z where every activation is a ReLU."""
-    return Gradient(lambda w, image: (w * image).sum(1), batch_size)
+    return Gradient(times_input, batch_size)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fer_batch import explain
+from fer_batch.explain.composites import COMPOSITES
 from fer_batch.models.backbone import build
 from fer_batch.types import InputError
 
-ALL = sorted(explain.METHODS)
+ALL = sorted({*COMPOSITES, "gradient", "gradient_times_input"})
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,230 @@
+r"""Class activation maps (methods 7.2): feature maps weighted by what a logit owes them.
+
+Notation: A [m, K, h, w] are feature maps, G their gradients :math:`\partial y^c / \partial A` of the logit, Z = h w.
+Maps are as the formulas give them; scaling them to [0, 1] (methods X-5) is left to display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+from torch.nn import functional
+
+from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.guided import guided_backprop
+from fer_batch.explain.layers import Pass, run_from
+from fer_batch.explain.targets import check_outputs, frame_chunks, positive_int, rank_groups
+from fer_batch.types import Relevance
+
+Formula = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def cam_map(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    r"""CAM :math:`\sum_k w_k A_k` (Zhou et al. 2016), for features [m, K, h, w] and classifier weights [m, K].
+
+    Behind global average pooling its mean is the logit without the bias.
+    """
+    return torch.einsum("mk,mkhw->mhw", weights, features)
+
+
+def grad_cam_map(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    r"""Grad-CAM :math:`\mathrm{ReLU}(\sum_k \alpha_k A_k)`, alpha_k the mean of G_k (Selvaraju et al. 2017)."""
+    return cam_map(features, gradients.mean((2, 3))).clamp(min=0)
+
+
+def grad_cam_pp_weights(features: torch.Tensor, gradients: torch.Tensor, released: bool = False) -> torch.Tensor:
+    r"""Weights [m, K] of Grad-CAM++ (Chattopadhay et al. 2018, Eq. 10 and 19).
+
+    .. math:: w_k = \sum_{ij} \alpha_{kij} \mathrm{ReLU}(G_{kij}), \quad
+        \alpha_{kij} = G_{kij}^2 / (2 G_{kij}^2 + G_{kij}^3 \sum_{ab} A_{kab})
+
+    with alpha 0 where the denominator is. The released code has :math:`\sum_{ab} G_{kab}^3 A_{kab}` there instead.
+    """
+    a, g = features.double(), gradients.double()
+    if released:
+        square = g**2
+        denominator = 2 * square + (g**3 * a).sum((2, 3), keepdim=True)
+    else:
+        # both sides over G^2, which would vanish for small gradients
+        square = (g != 0).to(g)
+        denominator = square * (2 + g * a.sum((2, 3), keepdim=True))
+    alpha = torch.where(denominator != 0, square / torch.where(denominator != 0, denominator, 1.0), 0.0)
+    return (alpha * g.clamp(min=0)).sum((2, 3)).to(features)
+
+
+def layer_cam_map(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    r"""LayerCAM :math:`\mathrm{ReLU}(\sum_k \mathrm{ReLU}(G_k) \odot A_k)` (Jiang et al. 2021)."""
+    return (gradients.clamp(min=0) * features).sum(1).clamp(min=0)
+
+
+def upsampled(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Maps [m, h, w] at another size, bilinear, pixel areas aligned."""
+    return functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+class GradientCAM:
+    """A map made of feature maps and their gradients; all targets of a frame share its forward pass.
+
+    Parameters
+    ----------
+    formula
+        From A and G [m, K, h, w] to maps [m, h, w].
+    layer
+        Module by name; None for `layers.default_layer`.
+    upsample
+        Whether maps have the size of the images instead of the layer's.
+    batch_size
+        Images in one pass.
+    """
+
+    def __init__(self, formula: Formula, layer: str | None, upsample: bool, batch_size: int) -> None:
+        self.formula, self.layer, self.upsample = formula, layer, upsample
+        self.batch_size = positive_int("batch_size", batch_size)
+
+    def __call__(
+        self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
+    ) -> Relevance:
+        """See `Explainer`; the method has no conservation law, so that is NaN."""
+        x = prepared_images(model, images)
+        rows = checked_pairs(pairs, len(x))
+        size = (x.shape[2], x.shape[3])
+        maps: list[NDArray[np.floating]] = []
+        scores = np.empty(len(rows), np.float32)
+        for where, frames, position in frame_chunks(rows, self.batch_size):
+            passed = self._run(model, x[torch.from_numpy(frames).to(x.device)])
+            check_outputs(rows[where], len(x), passed.logits.shape[1])
+            outputs = rows[where, 1]
+            scores[where] = passed.logits.detach().float().cpu().numpy()[position, outputs]
+            part: NDArray[np.floating] | None = None
+            for group in rank_groups(position):
+                frame, output = (torch.from_numpy(v[group]).to(x.device) for v in (position, outputs))
+                found = self._maps(passed, frame, output)
+                found = upsampled(found, size) if self.upsample else found
+                if part is None:
+                    part = np.empty((len(position), *found.shape[1:]), np.float32)
+                part[group] = found.float().cpu().numpy()
+            if part is not None:
+                maps.append(part)
+        empty = np.zeros((0, *size), np.float32)
+        return relevance(np.concatenate(maps) if maps else empty, scores, conserves=False)
+
+    def _run(self, model: nn.Module, images: torch.Tensor) -> Pass:
+        return run_from(model, images, self.layer)
+
+    def _maps(self, passed: Pass, frame: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        return self.formula(passed.features[frame], passed.gradients(frame, output)).detach()
+
+
+class CAM(GradientCAM):
+    """CAM of a network that ends with global average pooling and one linear layer."""
+
+    def __init__(self, layer: str | None, upsample: bool, batch_size: int) -> None:
+        super().__init__(cam_map, layer, upsample, batch_size)
+        self._weights: torch.Tensor | None = None
+
+    def _run(self, model: nn.Module, images: torch.Tensor) -> Pass:
+        calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+
+        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            # only vectors: large maps would be kept for nothing
+            if inputs[0].ndim == 2 or inputs[0].shape[2:].numel() == 1:
+                calls.append((module, inputs[0].detach(), output.detach()))
+
+        linear = [m for m in model.modules() if isinstance(m, nn.Linear) or _is_pointwise(m)]
+        handles = [module.register_forward_hook(note) for module in linear]
+        try:
+            passed = run_from(model, images, self.layer)
+        finally:
+            for handle in handles:
+                handle.remove()
+        pooled = passed.features.mean((2, 3))
+        for module, before, after in reversed(calls):
+            before, after = before.flatten(1), after.flatten(1)
+            if before.shape == pooled.shape and after.shape == passed.logits.shape:
+                close = torch.allclose(before, pooled, rtol=1e-3, atol=1e-4 * float(pooled.abs().max()))
+                if close and torch.equal(after, passed.logits):
+                    self._weights = module.weight.detach().flatten(1)  # type: ignore[operator, union-attr]
+                    return passed
+        raise ValueError(
+            "cam needs global average pooling and one linear layer between the feature maps and the logits, which this "
+            "network does not have; take grad_cam"
+        )
+
+    def _maps(self, passed: Pass, frame: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        assert self._weights is not None
+        return cam_map(passed.features[frame], self._weights[output])
+
+
+def _is_pointwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+
+
+class GuidedGradCAM:
+    """Guided backpropagation times Grad-CAM, which is divided by its maximum and upsampled (Selvaraju et al. 2017).
+
+    Parameters
+    ----------
+    layer, batch_size
+        See `GradientCAM`.
+    channels, other_activations
+        See `guided.guided_backprop`.
+    """
+
+    def __init__(self, layer: str | None, channels: str, other_activations: str, batch_size: int) -> None:
+        self.cam = GradientCAM(grad_cam_map, layer, False, batch_size)
+        self.guided = guided_backprop(channels=channels, other_activations=other_activations, batch_size=batch_size)
+
+    def __call__(
+        self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
+    ) -> Relevance:
+        """See `Explainer`; maps have the size of the images."""
+        guided = self.guided(model, images, pairs)
+        if not len(guided.values):
+            return guided
+        coarse = torch.from_numpy(self.cam(model, images, pairs).values)
+        top = coarse.amax((1, 2), keepdim=True)
+        share = upsampled(coarse / torch.where(top > 0, top, 1.0), guided.values.shape[1:])  # type: ignore[arg-type]
+        return relevance(guided.values * share.numpy(), guided.score, conserves=False)
+
+
+@METHODS.register("cam")
+def cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
+    """CAM, signed, for networks with global average pooling and one linear layer (Zhou et al. 2016)."""
+    return CAM(layer, upsample, batch_size)
+
+
+@METHODS.register("grad_cam")
+def grad_cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
+    """Grad-CAM (Selvaraju et al. 2017)."""
+    return GradientCAM(grad_cam_map, layer, upsample, batch_size)
+
+
+@METHODS.register("grad_cam_pp")
+def grad_cam_pp(
+    layer: str | None = None, released: bool = False, upsample: bool = False, batch_size: int = 32
+) -> Explainer:
+    """Grad-CAM++ (Chattopadhay et al. 2018); `released` is the denominator of the authors' code."""
+
+    def formula(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        return cam_map(features, grad_cam_pp_weights(features, gradients, released)).clamp(min=0)
+
+    return GradientCAM(formula, layer, upsample, batch_size)
+
+
+@METHODS.register("layer_cam")
+def layer_cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
+    """LayerCAM (Jiang et al. 2021), which also suits early layers."""
+    return GradientCAM(layer_cam_map, layer, upsample, batch_size)
+
+
+@METHODS.register("guided_grad_cam")
+def guided_grad_cam(
+    layer: str | None = None, channels: str = "sum", other_activations: str = "refuse", batch_size: int = 32
+) -> Explainer:
+    """Guided Grad-CAM (Selvaraju et al. 2017)."""
+    return GuidedGradCAM(layer, channels, other_activations, batch_size)
