@@ -1,0 +1,165 @@
+"""A small world for phase 2 without Ray: staged units with known maps, and the tables they become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fer_batch.pipeline.analysis import AnalysisOptions
+from fer_batch.pipeline.per_sequence import ShardOptions, shard_task
+from fer_batch.pipeline.shards import SHARD_TABLES, drop_replaced, plan_shards, unplanned, without_replaced
+from fer_batch.storage.manifest import COMMITS, Ledger, dump, stage_file
+from fer_batch.storage.parquet import Partition, read
+from fer_batch.storage.stage import stage_bytes
+from fer_batch.storage.store import Store
+
+TARGETS = ("AU01", "AU02", "AU04")
+STORY = (
+    "(NONE) -> (AU02_A) -> (AU01_A, AU02_A, AU04_A) -> (AU01_A, AU02_B, AU04_A) -> (AU01_A, AU02_B) "
+    "-> (AU01_A, AU02_A) -> (AU02_A) -> (NONE)"
+)
+SIDE = 28
+PARTITION = Partition("d", "m-1", "e-1")
+SORT = ("sequence_id", "frame_index", "target", "cluster", "stage_index")
+SPRAY = {"rule": "near_zero_gap", "tau": 0.1}
+
+
+def blob(x, y):
+    """A Gaussian blob, shape (SIDE, SIDE)."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18.0)
+
+
+BLOBS = {"AU01": blob(14, 6), "AU04": blob(14, 12), "left": blob(6, 20), "right": blob(22, 20)}
+
+
+def g22(rng, scale=1):
+    """Activity, shape (18 * scale, 3), and maps by (frame, output) of golden example G-22."""
+    n = 18 * scale
+    frame = np.arange(n) // scale
+    active = np.zeros((n, 3), bool)
+    active[:, 0] = (frame >= 3) & (frame <= 13)
+    active[:, 1] = (frame >= 1) & (frame <= 15)
+    active[:, 2] = (frame >= 3) & (frame <= 8)
+    maps = {}
+    for i, a in np.argwhere(active).tolist():
+        side = "right" if 5 <= frame[i] <= 11 else "left"
+        clean = BLOBS[{0: "AU01", 1: side, 2: "AU04"}[a]]
+        maps[i, a] = (clean + 0.02 * rng.standard_normal((SIDE, SIDE))).astype(np.float32)
+    return active, maps
+
+
+@dataclass
+class World:
+    """An output, and functions that put staged units into it and publish them."""
+
+    store: Store
+    partition: Partition = PARTITION
+    spray: dict = field(default_factory=lambda: dict(SPRAY))
+    analysis_id: str = "analysis"
+    keep_relevance: str = "all"
+    max_frames: int = 1000
+
+    def options(self) -> ShardOptions:
+        """Of the shard tasks."""
+        analysis = AnalysisOptions(
+            TARGETS, "multilabel", 0.5, self.spray, self.max_frames, "default", SIDE, self.analysis_id
+        )
+        return ShardOptions(self.store.uri, self.partition, analysis, self.keep_relevance, {"seed": "0"})
+
+    def stage(
+        self,
+        sequence_id,
+        active,
+        maps,
+        *,
+        identity=None,
+        unit_id=None,
+        missing=(),
+        landmarks=None,
+        kind="video",
+        status="done",
+        annotations="",
+    ):
+        """Write what phase 1 leaves of one input: stage files of up to 8 frames, then the commit."""
+        identity = identity or f"id-{sequence_id}"
+        unit_id = unit_id or identity
+        n, n_files = len(active), 0
+        for start in range(0, n, 8) if status == "done" else ():
+            rows = range(start, min(start + 8, n))
+            frames = [
+                {
+                    "sequence_id": sequence_id,
+                    "frame_index": i,
+                    "status": "no_face" if i in missing else "ok",
+                    "landmarks": None if landmarks is None or i in missing else landmarks,
+                }
+                for i in rows
+            ]
+            ok = [i for i in rows if i not in missing]
+            pairs = np.argwhere(active[ok])
+            chosen = [maps[ok[row], a] for row, a in pairs.tolist()]
+            data = stage_bytes(
+                frames,
+                np.array([i - start for i in ok], np.int64),
+                [b"\xff\xd8" + bytes([i % 256]) for i in ok],
+                np.where(active[ok], 1.0, -1.0).astype(np.float32),
+                np.where(active[ok], 0.75, 0.25).astype(np.float32),
+                pairs,
+                np.stack(chosen) if chosen else np.zeros((0, SIDE, SIDE), np.float32),
+                np.ones(len(pairs), np.float32),
+                {},
+            )
+            self.store.put(stage_file(unit_id, n_files), data)
+            n_files += 1
+        row = {"sequence_id": sequence_id, "identity": identity, "kind": kind, "status": status, "run_id": "r"}
+        row |= {"unit_id": unit_id, "n_frames": n, "reason": "broken" if status == "failed" else None}
+        source = {"sequence_id": sequence_id, "annotations_uri": None, "labels": [], "truth_version": annotations}
+        if annotations:
+            source["labels"] = [["AU01", float(len(annotations))]]
+        commit = {"unit_id": unit_id, "partition": vars(self.partition), "n_files": n_files}
+        commit |= {"sequences": [row], "sources": [source]}
+        self.store.put(f"{COMMITS}/{unit_id}.json", dump(commit))
+        return commit
+
+    def publish(self, listed=None, size=2):
+        """What a run does after phase 1, without Ray and Dask."""
+        ledger = Ledger(self.store)
+        everything = {row["identity"] for c in ledger.commits(ledger.committed).values() for row in c["sequences"]}
+        pending = [
+            name
+            for name, plan in ledger.plans.items()
+            if plan["partition"] == vars(self.partition)
+            and ledger.shards.get(name, {}).get("analysis_id") != self.analysis_id
+        ]
+        commits = unplanned(ledger, self.partition, everything if listed is None else listed)
+        pending += plan_shards(ledger, self.partition, commits, size)
+        plans = without_replaced(ledger, [ledger.plans[name] for name in pending])
+        drop_replaced(self.store, self.partition, plans)
+        return [shard_task(plan, self.options()) for plan in plans]
+
+    def rows(self, table):
+        """Rows of a table of the partition in a fixed order."""
+        where = {"dataset": "d"} if table == "annotations" else vars(self.partition)
+        found = read(self.store, table, **where)
+        keys = [(name, "ascending") for name in SORT if name in found.column_names]
+        return found.sort_by(keys).to_pylist()
+
+    def tables(self):
+        """Every table that phase 2 writes."""
+        return {name: self.rows(name) for name in (*SHARD_TABLES, "annotations")}
+
+
+@pytest.fixture
+def world(tmp_path):
+    """An empty output."""
+    return World(Store(str(tmp_path / "out")))
+
+
+@pytest.fixture
+def golden():
+    """Golden example G-22 and what is expected of it."""
+    return SimpleNamespace(make=g22, story=STORY, targets=TARGETS, world=World)

@@ -1,0 +1,162 @@
+"""From staged maps to stories, the same from stage files and from published tables."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from fer_batch.pipeline import sequence_data
+from fer_batch.pipeline.analysis import analyse
+from fer_batch.pipeline.sequence_data import published_shard, staged_unit
+from fer_batch.storage import parquet
+
+
+def analysed(world, commit):
+    ((_, data),) = staged_unit(world.store, commit, 3)
+    return analyse(data, world.options().analysis)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_g22_gives_the_story_of_g01(world, golden, seed):
+    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(seed))))
+    (story,) = tables["temporal_prototypes"].to_pylist()
+    assert story["text"] == golden.story
+    assert (story["n_stages"], story["n_distinct_stages"], story["n_frames"]) == (8, 6, 18)
+    assert story["reduction"] == pytest.approx(1 - 8 / 18)
+    found = [(row["target"], row["cluster"], row["n_clusters"]) for row in tables["prototypes"].to_pylist()]
+    assert found == [("AU01", "A", 1), ("AU02", "A", 2), ("AU02", "B", 2), ("AU04", "A", 1)]
+
+
+def test_stages_are_the_story_with_frames(world, golden):
+    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0))))
+    stages = tables["stages"].to_pylist()
+    assert " -> ".join(row["text"] for row in stages) == golden.story
+    assert [row["n_frames"] for row in stages] == [1, 2, 2, 4, 3, 2, 2, 2]
+    assert [row["first_frame"] for row in stages] == [0, 1, 3, 5, 9, 12, 14, 16]
+
+
+def test_frames_that_are_missing_are_counted_and_never_invented(world, golden):
+    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0)), missing={0, 6, 7}))
+    (story,) = tables["temporal_prototypes"].to_pylist()
+    assert story["text"] == golden.story.removeprefix("(NONE) -> ")
+    assert (story["n_frames"], story["n_missing_frames"]) == (15, 3)
+    assert {6, 7}.isdisjoint(tables["detections"]["frame_index"].to_pylist())
+    stage = next(row for row in tables["stages"].to_pylist() if row["first_frame"] == 5)
+    assert (stage["n_frames"], stage["n_missing_frames"]) == (2, 2)
+
+
+@pytest.mark.parametrize("max_frames", [24, 1000])
+def test_a_cap_tells_the_same_story_of_a_long_easy_sequence(world, golden, max_frames):
+    world.max_frames = max_frames
+    active, maps = golden.make(np.random.default_rng(1), scale=6)
+    tables = analysed(world, world.stage("a", active, maps))
+    assert tables["temporal_prototypes"]["text"].to_pylist() == [golden.story]
+    detections = tables["detections"].to_pylist()
+    counts = {(row["target"], row["cluster"]): row["n_frames"] for row in tables["prototypes"].to_pylist()}
+    assert counts == {("AU01", "A"): 66, ("AU02", "A"): 48, ("AU02", "B"): 42, ("AU04", "A"): 36}
+    for row in tables["prototypes"].to_pylist():
+        members = [
+            maps[d["frame_index"], golden.targets.index(d["target"])]
+            for d in detections
+            if (d["target"], d["cluster"]) == (row["target"], row["cluster"])
+        ]
+        mean = np.mean(members, axis=0).ravel()
+        np.testing.assert_allclose(np.array(row["relevance"]) * row["scale"], mean, atol=1e-3)
+
+
+def test_an_undefined_map_keeps_the_name_without_a_letter(world, golden):
+    active, maps = golden.make(np.random.default_rng(0))
+    maps[4, 0] = np.full_like(maps[4, 0], np.nan)
+    maps[5, 0] = np.zeros_like(maps[5, 0])
+    tables = analysed(world, world.stage("a", active, maps))
+    cells = {row["frame_index"]: row for row in tables["detections"].to_pylist() if row["target"] == "AU01"}
+    for frame in (4, 5):
+        assert cells[frame]["active"]
+        assert cells[frame]["cluster"] is None
+    assert cells[3]["cluster"] == "A"
+    assert "(AU01, AU02_A, AU04_A)" in tables["temporal_prototypes"]["text"][0].as_py()
+
+
+def test_explained_and_inactive_has_a_map_and_no_cluster(world, golden):
+    active, maps = golden.make(np.random.default_rng(0))
+    commit = world.stage("a", active, maps)
+    ((_, data),) = staged_unit(world.store, commit, 3)
+    probability = data.probability.copy()
+    probability[:, 2] = 0.1  # AU04 was asked for and is not active
+    tables = analyse(dataclasses.replace(data, probability=probability), world.options().analysis)
+    assert "AU04" not in tables["temporal_prototypes"]["text"][0].as_py()
+    assert set(tables["prototypes"]["target"].to_pylist()) == {"AU01", "AU02"}
+
+
+def test_mu_needs_landmarks(world, golden):
+    example = golden.make(np.random.default_rng(0))
+    without = analysed(world, world.stage("a", *example))["detections"].to_pylist()
+    assert {row["mu"] for row in without} == {None}
+    assert {row["regions_version"] for row in without} == {None}
+    angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = np.stack([14 + 9 * np.cos(angle), 14 + 9 * np.sin(angle)], 1).ravel().tolist()
+    measured = analysed(world, world.stage("b", *example, landmarks=points))["detections"].to_pylist()
+    explained = [row for row in measured if row["active"]]
+    assert any(row["mu"] is not None for row in explained)
+    assert all(0 <= row["mu"] <= 1 for row in explained if row["mu"] is not None)
+    assert all(row["mu"] is None for row in measured if not row["active"])
+
+
+def test_no_frame_with_a_face_is_an_empty_story(world, golden):
+    active, maps = golden.make(np.random.default_rng(0))
+    tables = analysed(world, world.stage("a", active, maps, missing=set(range(18))))
+    (story,) = tables["temporal_prototypes"].to_pylist()
+    assert (story["text"], story["n_frames"], story["n_missing_frames"], story["reduction"]) == ("", 0, 18, None)
+    assert tables["detections"].num_rows == 0
+
+
+def test_a_still_has_detections_and_no_story(world, golden):
+    active, maps = golden.make(np.random.default_rng(0))
+    tables = analysed(world, world.stage("a.jpg", active[4:5], {(0, a): maps[4, a] for a in range(3)}, kind="still"))
+    assert set(tables) == {"detections", "prototypes"}
+    assert tables["detections"]["cluster"].to_pylist() == ["A", "A", "A"]
+
+
+@pytest.mark.parametrize("keep_bytes", [1, 1 << 30])
+def test_published_tables_hold_all_that_stage_files_did(world, golden, keep_bytes, monkeypatch):
+    monkeypatch.setattr(sequence_data, "KEEP_BYTES", keep_bytes)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 10)
+    for index, name in enumerate(("a", "b", "it's #1 ü%")):
+        active, maps = golden.make(np.random.default_rng(index))
+        if index == 1:
+            maps[4, 0] = np.full_like(maps[4, 0], np.nan)
+        world.stage(name, active, maps, missing={2, 9} if index == 1 else ())
+    fresh = {}
+    for path in world.store.names("_commits"):
+        commit = json.loads(world.store.read_bytes(f"_commits/{path}"))
+        ((row, data),) = staged_unit(world.store, commit, 3)
+        maps = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
+        fresh[row["sequence_id"]] = (data, maps, analyse(data, world.options().analysis))
+    world.publish(size=16)
+    (shard,) = (name.removesuffix(".json") for name in world.store.names("_shards"))
+    again = {
+        row["sequence_id"]: data for row, data in published_shard(world.store, world.partition, shard, golden.targets)
+    }
+    assert set(again) == set(fresh)
+    for name, (data, maps, tables) in fresh.items():
+        other = again[name]
+        for field in ("ok", "logits", "probability", "pairs", "conservation", "frame_index"):
+            np.testing.assert_array_equal(getattr(other, field), getattr(data, field), err_msg=field)
+        np.testing.assert_array_equal(np.concatenate(list(other.maps(np.arange(len(other.pairs))))), maps)
+        for table, rows in analyse(other, world.options().analysis).items():
+            assert rows.equals(tables[table]), f"{name}: {table}"
+
+
+def test_maps_are_read_in_any_choice(world, golden):
+    active, maps = golden.make(np.random.default_rng(0))
+    commit = world.stage("a", active, maps, missing={3})
+    ((_, data),) = staged_unit(world.store, commit, 3)
+    everything = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
+    chosen = np.array([0, 5, 6, 20, len(data.pairs) - 1])
+    np.testing.assert_array_equal(np.concatenate(list(data.maps(chosen))), everything[chosen])
+    for pair in chosen:
+        row, output = data.pairs[pair]
+        frame = int(data.frame_index[row])
+        np.testing.assert_allclose(everything[pair], maps[frame, output], atol=1e-3)
+        assert data.reader.crop(int(row)) == b"\xff\xd8" + bytes([frame])

@@ -1,0 +1,201 @@
+"""Rows are there once: whatever changed, came back, was killed, or is shared."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from fer_batch.pipeline.retry import forget_failed
+from fer_batch.pipeline.shards import plan_shards, superseded, sweep_stage, unplanned
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger
+from fer_batch.storage.parquet import Partition
+from fer_batch.types import InputError
+
+
+@pytest.fixture
+def small(golden):
+    """Activity and maps of four frames; `n` makes them differ."""
+
+    def make(n=0):
+        active, maps = golden.make(np.random.default_rng(n))
+        frames = [2, 4, 6, 12]
+        return active[frames], {(i, a): maps[f, a] for i, f in enumerate(frames) for a in range(3) if (f, a) in maps}
+
+    return make
+
+
+def sequences(world):
+    return [(row["sequence_id"], row["unit_id"]) for row in world.rows("sequences")]
+
+
+def only_once(world):
+    keys = [(row["sequence_id"], row["frame_index"]) for row in world.rows("frames")]
+    assert len(keys) == len(set(keys)), "no frame twice"
+    ids = [row["sequence_id"] for row in world.rows("sequences")]
+    assert len(ids) == len(set(ids)), "no sequence twice"
+    with_rows = {row["sequence_id"] for row in world.rows("detections")}
+    assert with_rows <= set(ids)
+
+
+def test_plans_hold_units_in_the_order_of_their_inputs(world, small):
+    for name in "cabde":
+        world.stage(name, *small())
+    ledger = Ledger(world.store)
+    commits = unplanned(ledger, world.partition, {f"id-{name}" for name in "abcd"})
+    names = plan_shards(ledger, world.partition, commits, 3)
+    plans = [json.loads(world.store.read_bytes(f"{PLANS}/{name}.json")) for name in names]
+    assert [plan["sequences"] for plan in plans] == [["a", "b", "c"], ["d"]]
+    assert unplanned(Ledger(world.store), world.partition, {"id-a", "id-e"})[0]["unit_id"] == "id-e"
+
+
+def test_two_runs_that_plan_at_once_do_not_publish_twice(world, small):
+    world.stage("a", *small())
+    mine, theirs = Ledger(world.store), Ledger(world.store)
+    plan_shards(theirs, world.partition, unplanned(theirs, world.partition, {"id-a"}), 2)
+    with pytest.raises(InputError, match="another run"):
+        plan_shards(mine, world.partition, unplanned(mine, world.partition, {"id-a"}), 2)
+
+
+def test_a_changed_input_replaces_its_rows_and_no_others(world, small):
+    world.stage("a", *small())
+    world.stage("b", *small())
+    world.publish()
+    before = [row for row in world.rows("relevance") if row["sequence_id"] == "b"]
+    world.stage("a", *small(1), identity="a2")
+    world.publish(listed={"a2", "id-b"})
+    assert sequences(world) == [("a", "a2"), ("b", "id-b")]
+    assert [row for row in world.rows("relevance") if row["sequence_id"] == "b"] == before
+    only_once(world)
+
+
+def test_a_change_between_plan_and_tables_leaves_the_new_rows_alone(world, small):
+    """The old version is planned and its run is killed; the next run publishes both shards, and old rows must not."""
+    for name in "ab":
+        world.stage(name, *small(), annotations="old")
+    ledger = Ledger(world.store)
+    plan_shards(ledger, world.partition, unplanned(ledger, world.partition, {"id-a", "id-b"}), 2)
+    world.stage("a", *small(1), identity="a2", annotations="newer")
+    world.publish(listed={"a2", "id-b"})
+    assert sequences(world) == [("a", "a2"), ("b", "id-b")]
+    only_once(world)
+    assert [(row["sequence_id"], row["intensity"]) for row in world.rows("annotations")] == [("a", 5.0), ("b", 3.0)]
+
+
+def test_an_input_that_is_again_what_it_was_is_new(world, small):
+    world.stage("a", *small())
+    world.publish()
+    world.stage("a", *small(1), identity="a2")
+    world.publish(listed={"a2"})
+    ledger = Ledger(world.store)
+    assert superseded(ledger, world.partition) == {"id-a": {"id-a"}}
+    ledger.withdraw({"id-a": {"id-a"}})
+    assert "id-a" not in Ledger(world.store).committed
+    assert superseded(Ledger(world.store), world.partition) == {}
+    world.stage("a", *small())
+    world.publish(listed={"id-a"})
+    assert sequences(world) == [("a", "id-a")]
+    assert superseded(Ledger(world.store), world.partition) == {"a2": {"a2"}}
+    only_once(world)
+
+
+def test_a_unit_whose_withdrawal_was_killed_is_new(world, small, monkeypatch):
+    world.stage("a", *small())
+    world.publish()
+    ledger = Ledger(world.store)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.store), "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.withdraw({"id-a": None})
+    assert world.store.names(COMMITS) == ["id-a.json"], "the marker is still there"
+    ledger = Ledger(world.store)
+    assert ledger.committed == set()
+    assert unplanned(ledger, world.partition, {"id-a"}) == [], "and is not believed, for its stage files are gone"
+
+
+def test_retry_takes_up_what_failed_in_decoding_and_in_analysis(world, small):
+    world.stage("a", *small())
+    world.stage("b", *small(), status="failed")
+    world.spray = {"rule": "nonsense"}
+    world.publish()
+    status = {row["sequence_id"]: row["status"] for row in world.rows("sequences")}
+    assert status == {"a": "failed", "b": "failed"}
+    assert "nonsense" in world.rows("sequences")[0]["reason"]
+    assert forget_failed(world.store) == 2
+    assert Ledger(world.store).committed == set()
+    world.spray = {}
+    world.stage("a", *small())
+    world.stage("b", *small())
+    world.publish()
+    assert {row["status"] for row in world.rows("sequences")} == {"done"}
+    only_once(world)
+    with pytest.raises(InputError, match="no output"):
+        forget_failed(type(world.store)(world.store.uri + "/nothing"))
+
+
+def test_models_share_annotations_and_keep_their_own_rows(world, small):
+    other = dataclasses.replace(world, partition=Partition("d", "m-2", "e-1"))
+    world.stage("a", *small(), annotations="v1")
+    world.publish()
+    other.stage("a", *small(1), identity="other-a", annotations="v1")
+    other.publish(listed={"other-a"})
+    assert len(world.rows("annotations")) == 1
+    assert sequences(world) == [("a", "id-a")]
+    assert sequences(other) == [("a", "other-a")]
+    other.stage("a", *small(1), identity="other-a2", annotations="v22")
+    other.publish(listed={"other-a2"})
+    assert [row["intensity"] for row in world.rows("annotations")] == [3.0], "the newer ground truth replaces"
+    assert sequences(world) == [("a", "id-a")]
+
+
+def test_annotations_of_a_run_that_was_given_up_are_not_lost(world, small):
+    world.stage("a", *small(), annotations="v1")
+    ledger = Ledger(world.store)
+    plan_shards(ledger, world.partition, unplanned(ledger, world.partition, {"id-a"}), 2)
+    other = dataclasses.replace(world, partition=Partition("d", "m-2", "e-1"))
+    other.stage("a", *small(1), identity="other-a", annotations="v1")
+    other.publish(listed={"other-a"})
+    assert len(world.rows("annotations")) == 1
+    world.publish()
+    assert len(world.rows("annotations")) == 1, "and are there once when it is taken up again"
+
+
+def test_datasets_keep_apart(world, small):
+    world.stage("a", *small(), annotations="v1")
+    world.publish()
+    other = dataclasses.replace(world, partition=Partition("e", "m-1", "e-1"))
+    other.stage("a", *small(), identity="e-a", annotations="v1")
+    other.publish(listed={"e-a"})
+    paths = sorted(entry.path.split("/")[0] for entry in world.store.walk("tables/annotations"))
+    assert paths == ["dataset=d", "dataset=e"]
+    assert sequences(world) == [("a", "id-a")]
+
+
+def test_stage_files_of_published_shards_are_swept_and_no_others(world, small):
+    commit = world.stage("a", *small())
+    world.publish()
+    assert world.store.names(STAGE) == []
+    world.stage("b", *small())
+    world.store.put(f"{STAGE}/{commit['unit_id']}/00000.parquet", b"left by a killed run")
+    sweep_stage(Ledger(world.store))
+    assert world.store.names(STAGE) == ["id-b"]
+
+
+def test_a_pack_loses_only_the_input_that_came_back(world, small):
+    active, maps = small()
+    world.stage("a.jpg", active[:1], {k: v for k, v in maps.items() if k[0] == 0}, kind="still", unit_id="pack-1")
+    path = f"{COMMITS}/pack-1.json"
+    commit = json.loads(world.store.read_bytes(path))
+    skipped = {**commit["sequences"][0], "sequence_id": "b.jpg", "identity": "id-b", "status": "skipped"}
+    commit["sequences"].append(skipped)
+    world.store.put(path, json.dumps(commit).encode())
+    world.publish()
+    ledger = Ledger(world.store)
+    assert ledger.pack_members() == {"id-a.jpg", "id-b"}
+    ledger.withdraw({"pack-1": {"id-b"}})
+    assert Ledger(world.store).pack_members() == {"id-a.jpg"}
+    assert world.store.names(SHARDS) == world.store.names(PLANS)

@@ -1,0 +1,118 @@
+"""The job file is read once; what is wrong in it is one sentence that names the key."""
+
+import pytest
+from pydantic import ValidationError
+
+from fer_batch.config import build, read_job
+from fer_batch.types import InputError
+
+JOB = "name: d\nsource: {uri: in}\noutput: out\nmodel: {checkpoint: demo}\n"
+BASE = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Writes a job file; gives its path."""
+
+    def write(text=JOB):
+        path = tmp_path / "job.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_a_short_job_has_the_documented_defaults(job):
+    config = read_job(job())
+    assert (config.source.format, config.explain.method, config.explain.targets) == (
+        "videos",
+        "preset_a_flat",
+        "active",
+    )
+    assert config.phases == ("explain", "prototypes", "report")
+    assert (config.keep_relevance, config.regions, config.spray.rule) == ("all", "default", "near_zero_gap")
+    with pytest.raises(ValidationError):
+        config.name = "other"
+
+
+def test_overrides_are_typed_and_make_sections(job):
+    config = read_job(
+        job(), ("spray.tau=0.2", "explain.targets=[AU01]", "source.sampling.fps=5", "regions=none"), output="s3://b/out"
+    )
+    assert (config.spray.tau, config.explain.targets, config.source.sampling.fps) == (0.2, ("AU01",), 5.0)
+    assert (config.output, config.regions) == ("s3://b/out", "none")
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"explain": {"targets": "AU01"}}, lambda c: c.explain.targets == ("AU01",)),
+        ({"explain": {"targets": "all"}}, lambda c: c.explain.targets == "all"),
+        ({"phases": "explain"}, lambda c: c.phases == ("explain",)),
+        ({"source": {"uri": "in", "pattern": "*.mp4"}}, lambda c: c.source.pattern == ("*.mp4",)),
+        ({"source": {"uri": "in", "pattern": None}}, lambda c: c.source.pattern == ()),
+    ],
+    ids=str,
+)
+def test_one_is_written_as_people_write_one(section, expected):
+    assert expected(build({**BASE, **section}, "job"))
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"modle": {}}, "unknown key 'modle'; did you mean 'model'?"),
+        ({"spray": {"ruel": "eigengap"}}, "unknown key 'spray.ruel'; did you mean 'rule'?"),
+        ({"source": {"uri": "in", "sampling": {"sride": 2}}}, "'source.sampling.sride'; did you mean 'stride'?"),
+        ({"source": {"uri": ""}}, "source.uri: name the folder"),
+        ({"output": ""}, "output: name the output folder"),
+        ({"output": "in/"}, "the same folder"),
+        ({"name": "a/b"}, "letters, digits"),
+        ({"explain": {"batch_size": 0}}, "explain.batch_size: input should be greater than 0, got 0"),
+        ({"spray": {"tau": float("nan")}}, "spray.tau"),
+        ({"keep_relevance": "some"}, "keep_relevance"),
+        ({"phases": ["explode"]}, "phases"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_one_sentence_with_the_key(section, sentence):
+    with pytest.raises(InputError) as caught:
+        build({**BASE, **section}, "jobs/x.yaml")
+    assert str(caught.value).startswith("jobs/x.yaml: ")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(InputError, match="missing key 'model'"):
+        build({key: value for key, value in BASE.items() if key != "model"}, "job")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- a\n", "must hold keys"),
+        ("", "must hold keys"),
+        (JOB + "kind: train\n", "kind 'train'"),
+    ],
+)
+def test_a_file_that_is_no_job(job, text, message):
+    with pytest.raises(InputError, match=message):
+        read_job(job(text))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_job(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_job(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("name: ä".encode("latin-1"))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_job(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize("override", ["source.uri", "=x", "name.x=1"])
+def test_an_override_that_is_none(job, override):
+    with pytest.raises(InputError, match="--set"):
+        read_job(job(), (override,))
