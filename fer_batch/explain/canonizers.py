@@ -1,6 +1,6 @@
 """A network in the one form that relevance rules are written for.
 
-The forward pass is traced (torch.fx), so that every operation between image and logits is seen, also those that are
+The forward pass is traced, so that every operation between image and logits is seen, also those that are
 not modules: a rule is found for each, or the network is refused. BatchNorm is merged exactly into the layer before it,
 functional activations and poolings become modules, sums become `Add`, products with a gate or a constant become
 `Scale`. The model that is given stays as it is: the canonical form has its own copies.
@@ -18,6 +18,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 from zennit.layer import Sum
+
+from fer_batch.explain.tracing import trace
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.ReLU,
@@ -138,16 +140,9 @@ def canonize(model: nn.Module, image_shape: tuple[int, ...]) -> fx.GraphModule:
     ValueError
         If the model cannot be traced, does not take such images, or has an operation without a rule.
     """
-    try:
-        traced = fx.symbolic_trace(model)
-    except Exception as error:
-        raise ValueError(
-            f"the network {type(model).__name__} cannot be traced ({str(error).splitlines()[0]}); relevance "
-            "propagation needs a forward pass without branches on the data"
-        ) from None
-    parameter = next(model.parameters())
-    example = torch.zeros(2, *image_shape, device=parameter.device, dtype=parameter.dtype)
-    network = _own_modules(traced)
+    like = next(model.parameters(), torch.zeros(()))
+    example = torch.zeros(2, *image_shape, device=like.device, dtype=like.dtype)
+    network = _own_modules(trace(model, example))
     _drop_assertions(network)
     _functions_to_modules(network)
     _drop(network, lambda node, module: isinstance(module, _IDENTITY))
@@ -166,7 +161,8 @@ def canonize(model: nn.Module, image_shape: tuple[int, ...]) -> fx.GraphModule:
     network.recompile()
     _Shapes(network).run(example)
     _find_way(network)
-    _verify_values(network, model, torch.rand_like(example))
+    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0))
+    _verify_values(network, model, noise.to(example))
     return network
 
 
@@ -232,7 +228,8 @@ def _named(*names: str, default: tuple[Any, ...]) -> Callable[[fx.Node], dict[st
 
     def read(node: fx.Node) -> dict[str, Any]:
         values = zip(enumerate(names, start=1), default, strict=True)
-        return {name: _argument(node, position, name, value) for (position, name), value in values}
+        found = {name: _argument(node, position, name, value) for (position, name), value in values}
+        return {name: None if value == [] else value for name, value in found.items()}  # an exported "no stride"
 
     return read
 
@@ -253,6 +250,7 @@ _FUNCTIONS: dict[Any, tuple[type[nn.Module], Callable[[fx.Node], dict[str, Any]]
     **dict.fromkeys((torch.sigmoid, functional.sigmoid, "sigmoid", "sigmoid_"), (nn.Sigmoid, _NONE)),
     **dict.fromkeys((torch.tanh, functional.tanh, "tanh", "tanh_"), (nn.Tanh, _NONE)),
     functional.relu6: (nn.ReLU6, _NONE),
+    functional.hardtanh: (nn.Hardtanh, _named("min_val", "max_val", default=(-1.0, 1.0))),
     functional.hardswish: (nn.Hardswish, _NONE),
     functional.hardsigmoid: (nn.Hardsigmoid, _NONE),
     functional.silu: (nn.SiLU, _NONE),

@@ -125,6 +125,7 @@ SLOW = {
         "timm:resnetv2_50",
         "timm:legacy_xception",
         "timm:repvgg_a0",
+        "timm:tf_efficientnet_b0",
     )
 }
 
@@ -200,6 +201,35 @@ def test_functional_networks_are_seen_whole(name):
     assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
 
 
+class PadsBySize(nn.Module):
+    """Python decides from the size of the image; symbolic tracing cannot follow, export can (timm's `tf_` networks)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, stride=2, bias=False), nn.BatchNorm2d(6)
+        self.squeeze, self.head = nn.Conv2d(6, 6, 1), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        missing = max((-(-x.shape[-1] // 2) - 1) * 2 + 3 - x.shape[-1], 0)
+        if missing > 0:
+            x = functional.pad(x, (missing // 2, missing - missing // 2) * 2)
+        a = functional.silu(self.norm(self.conv(x)), inplace=True)
+        a = a + a * torch.sigmoid(self.squeeze(a.mean((2, 3), keepdim=True)))
+        return self.head(functional.adaptive_avg_pool2d(a, 1).flatten(1))
+
+
+@pytest.mark.parametrize("name", ["preset_a_flat", "z"])
+def test_networks_that_decide_by_size_are_exported(name):
+    torch.manual_seed(0)
+    model = disturb(PadsBySize()).double()
+    x, pairs = torch.rand(3, 3, 16, 16, dtype=torch.float64), [[0, 0], [0, 1], [1, 0], [2, 1]]
+    fast = explain.method(name).per_channel(model, x, pairs)
+    slow = explain.method(name, engine="zennit").per_channel(model, x, pairs)
+    assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
+    found = explain.method("z")(disturb(model, bias=False), x, pairs)
+    np.testing.assert_allclose(found.conservation, 1.0, atol=1e-6)
+
+
 def test_a_gate_takes_no_relevance():
     """A gate of 0.5 halves the signal; relevance passes to the signal whole."""
 
@@ -266,6 +296,14 @@ def test_transformers_are_refused_not_misread():
     model = build("timm:vit_tiny_patch16_224", 2, {"img_size": 32}).eval()
     with pytest.raises(ValueError, match=r"has no relevance rule|cannot be traced|does not take images"):
         explain.method("preset_a_flat")(model, torch.rand(1, 3, 32, 32), [[0, 0]])
+
+
+def test_explaining_draws_no_random_numbers():
+    state = torch.get_rng_state()
+    model = build("resnet18", 2, {"width": 0.05}).eval()
+    torch.set_rng_state(state)
+    explain.method("preset_a_flat")(model, torch.zeros(1, 3, 32, 32), [[0, 0]])
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_new_weights_are_explained_anew():
