@@ -1,6 +1,9 @@
 """Kill phase 2 between any two writes and run it again: the same tables."""
 
+import dataclasses
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ class KilledError(BaseException):
 def dies(monkeypatch):
     """A function that lets the n-th write from now on kill the process instead; None for no more deaths."""
     left = [None]
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # these deaths take no power with them
     for name in WRITES:
         method = getattr(Store, name)
 
@@ -78,12 +82,20 @@ def assert_all_equal(found, expected):
             assert tables[name] == rows, f"killed before write {n}: table {name} differs"
 
 
-def test_killed_anywhere_in_the_first_publication(golden, tmp_path, dies):
-    def make(n):
-        world = golden.world(Store(str(tmp_path / str(n))))
-        fill(world, golden)
-        return world
+def copies(world, **changes):
+    """A function that gives the n-th copy of a world."""
 
+    def make(n):
+        folder = f"{world.store.uri}-{n}"
+        shutil.copytree(world.store.uri, folder)
+        return dataclasses.replace(world, store=Store(folder), **changes)
+
+    return make
+
+
+def test_killed_anywhere_in_the_first_publication(world, golden, dies):
+    fill(world, golden)
+    make = copies(world)
     reference = make("reference")
     reference.publish()
     found = killed_everywhere(make, lambda world: world.publish(), dies)
@@ -91,17 +103,13 @@ def test_killed_anywhere_in_the_first_publication(golden, tmp_path, dies):
     assert_all_equal(found, reference.tables())
 
 
-def test_killed_anywhere_while_a_changed_input_replaces_its_rows(golden, tmp_path, dies):
+def test_killed_anywhere_while_a_changed_input_replaces_its_rows(world, golden, dies):
     listed = {"a2", "id-b'#1", "id-c"}
-
-    def make(n):
-        world = golden.world(Store(str(tmp_path / str(n))))
-        fill(world, golden)
-        world.publish(size=16)
-        active, maps = golden.make(np.random.default_rng(9))
-        world.stage("a", active, maps, identity="a2", annotations="newer")
-        return world
-
+    fill(world, golden)
+    world.publish(size=16)
+    active, maps = golden.make(np.random.default_rng(9))
+    world.stage("a", active, maps, identity="a2", annotations="newer")
+    make = copies(world)
     reference = make("reference")
     reference.publish(listed, size=16)
     assert [row["unit_id"] for row in reference.rows("sequences")] == ["a2", "id-b'#1", "id-c"]
@@ -110,19 +118,13 @@ def test_killed_anywhere_while_a_changed_input_replaces_its_rows(golden, tmp_pat
     assert_all_equal(found, reference.tables())
 
 
-def test_killed_anywhere_in_a_new_analysis(golden, tmp_path, dies):
-    def make(n):
-        world = golden.world(Store(str(tmp_path / str(n))))
-        fill(world, golden)
-        world.publish(size=16)
-        world.analysis_id, world.spray = "another", {"rule": "eigengap", "n_neighbors": 2}
-        return world
-
-    fresh = golden.world(
-        Store(str(tmp_path / "fresh")), analysis_id="another", spray={"rule": "eigengap", "n_neighbors": 2}
-    )
-    fill(fresh, golden)
+def test_killed_anywhere_in_a_new_analysis(world, golden, dies):
+    fill(world, golden)
+    analysis = {"analysis_id": "another", "spray": {"rule": "eigengap", "n_neighbors": 2}}
+    fresh = copies(world, **analysis)("fresh")
     fresh.publish(size=16)
+    world.publish(size=16)
+    make = copies(world, **analysis)
     expected = fresh.tables()
     found = killed_everywhere(make, lambda world: world.publish(size=16), dies)
     for tables in [*found, expected]:  # of the crops only earlier exemplars are kept
