@@ -117,6 +117,8 @@ def prepared_images(model: nn.Module, images: Images) -> torch.Tensor:
         if module.training:
             where = f"module {name!r} of the network" if name else "the network"
             raise ValueError(f"{where} is in training mode; explanations need model.eval()")
+    if isinstance(images, np.ndarray):
+        images = np.require(images, requirements=("C", "W"))  # shared memory is read-only, flipped views have no tensor
     x = torch.as_tensor(images)
     if x.ndim != 4 or not x.dtype.is_floating_point:
         raise ValueError(

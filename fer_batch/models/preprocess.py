@@ -35,6 +35,8 @@ def preprocess(
     ValueError
         If the images are not uint8 RGB.
     """
+    if isinstance(images, np.ndarray):
+        images = np.require(images, requirements=("C", "W"))  # shared memory is read-only, flipped views have no tensor
     tensor = torch.as_tensor(images)
     if tensor.dtype != torch.uint8 or tensor.ndim != 4 or tensor.shape[-1] != 3:
         raise ValueError(f"expected uint8 images (N, H, W, 3), got {tensor.dtype} {tuple(tensor.shape)}")

@@ -29,6 +29,14 @@ def test_crops_of_another_size_are_resized_without_shift():
     np.testing.assert_allclose(x.mean((2, 3)), image.mean((1, 2)) / 255, atol=2e-3)
 
 
+def test_read_only_and_flipped_images_are_taken(recwarn):
+    image = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    image.flags.writeable = False
+    rgb = preprocess(image, Preprocessing(size=4))
+    torch.testing.assert_close(preprocess(image[..., ::-1], Preprocessing(size=4)), rgb.flip(1))
+    assert not recwarn.list
+
+
 def test_gray_is_the_luminance_three_times():
     image = np.array([[[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]]], np.uint8)
     x = preprocess(image, Preprocessing(size=2, color="gray"))
