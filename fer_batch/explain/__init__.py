@@ -3,7 +3,8 @@
 `method(name, **options)` gives an `Explainer`; `METHODS` has the names.
 """
 
-from fer_batch.explain import attention, averaged, cam, gradient, guided, lrp  # noqa: F401  (they register their methods)
+# each registers its methods
+from fer_batch.explain import attention, averaged, cam, gradient, guided, lime, lrp  # noqa: F401
 from fer_batch.explain.explainer import METHODS, Explainer, method
 
 __all__ = ["METHODS", "Explainer", "method"]
