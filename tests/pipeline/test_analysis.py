@@ -134,6 +134,8 @@ def test_published_tables_hold_all_that_stage_files_did(world, golden, keep_byte
         maps = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
         fresh[row["sequence_id"]] = (data, maps, analyse(data, world.options().analysis))
     world.publish(size=16)
+    (undefined,) = [row for row in world.rows("relevance") if row["scale"] is None]
+    assert (undefined["sequence_id"], undefined["frame_index"], undefined["relevance"]) == ("b", 4, None)
     (shard,) = (name.removesuffix(".json") for name in world.store.names("_shards"))
     again = {
         row["sequence_id"]: data for row, data in published_shard(world.store, world.partition, shard, golden.targets)

@@ -193,7 +193,7 @@ def test_a_store_that_fails_makes_no_failed_rows(world, golden, monkeypatch):
 
         def flaky(self, relative, left=left):
             left[0] -= 1
-            if left[0] < 0:
+            if left[0] == -1:
                 raise OSError("the network is down")
             return read(self, relative)
 
