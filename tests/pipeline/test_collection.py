@@ -31,7 +31,18 @@ def write(store, maps, targets, kinds, n_shards, order=None):
     for index, rows in enumerate(np.array_split(order, n_shards)):
         name = f"shard{index:02d}"
         shards.append(name)
-        sequences = [{"sequence_id": f"s{i:03d}", "kind": kinds[i]} for i in rows]
+        sequences = [
+            {
+                "sequence_id": f"s{i:03d}",
+                "uri": "u",
+                "kind": kinds[i],
+                "status": "done",
+                "n_frames": 1,
+                "unit_id": "u",
+                "run_id": "r",
+            }
+            for i in rows
+        ]
         relevance = [
             {
                 "sequence_id": f"s{i:03d}",
