@@ -23,7 +23,7 @@ STORY = (
 )
 SIDE = 28
 PARTITION = Partition("d", "m-1", "e-1")
-SORT = ("sequence_id", "frame_index", "target", "cluster", "stage_index")
+SORT = ("group", "sequence_id", "frame_index", "target", "cluster", "stage_index")
 SPRAY = {"rule": "near_zero_gap", "tau": 0.1}
 
 
