@@ -98,7 +98,7 @@ def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
     """
     if PurePosixPath(uri).suffix == ".safetensors":
         try:
-            return safetensors.torch.load(data)
+            return dict(sorted(safetensors.torch.load(data).items()))  # it has no order of its own, messages need one
         except SafetensorError as error:
             raise InputError(f"{uri} is not a readable safetensors file: {error}") from None
     try:
