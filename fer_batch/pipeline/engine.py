@@ -30,7 +30,7 @@ def ray_engine(num_cpus: int | None, object_store_mb: int) -> Iterator[Any]:
         yield ray
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    with _without_banner():
+    with _without_banner(), _on_loopback():
         if os.environ.get("RAY_ADDRESS"):
             ray.init(**quiet)
         else:
@@ -47,6 +47,19 @@ def ray_engine(num_cpus: int | None, object_store_mb: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let Ray keep 127.0.0.1: it would turn it into the machine's address, and then listen on every interface."""
+    from ray._private import services
+
+    resolve = services.resolve_ip_for_localhost
+    services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = resolve
 
 
 @contextlib.contextmanager

@@ -179,7 +179,7 @@ class Store:
         """Sorted file names directly in a folder; none where it does not exist."""
         try:
             found = self.fs.ls(self.path(folder), detail=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         names = (posixpath.basename(path.rstrip("/")) for path in found)
         return sorted(name for name in names if name and not name.endswith(".tmp"))

@@ -1,8 +1,10 @@
 """The shape of phase 1: nothing fused, chunks counted to the last."""
 
+import ipaddress
 import pickle
 
 import numpy as np
+import psutil
 import pytest
 
 from fer_batch.pipeline.chunk import Chunk
@@ -78,22 +80,39 @@ def test_a_chunk_survives_its_way_through_ray():
     np.testing.assert_array_equal(back.images, images)
 
 
-@pytest.mark.slow
-def test_ray_fuses_nothing():
-    """Fusion would decode inside the model actor, on a laptop and not on a cluster, or the other way round."""
+@pytest.fixture(scope="module")
+def engine():
     from fer_batch.pipeline.engine import ray_engine
+
+    with ray_engine(2, 128) as ray:
+        yield ray
+
+
+@pytest.mark.slow
+def test_nothing_listens_beyond_loopback(engine):
+    """Faces are biometric data; Ray would listen on every interface of the machine."""
+    assert engine.get(engine.remote(lambda: 1).remote()) == 1
+    me = psutil.Process()
+    ours = {me.pid} | {child.pid for child in me.children(recursive=True)}
+    listening = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.pid in ours]
+    addresses = {ipaddress.ip_address(connection.laddr.ip.removeprefix("::ffff:")) for connection in listening}
+    assert addresses
+    assert all(address.is_loopback for address in addresses), addresses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_gpus", [0.0, 1.0])
+def test_ray_fuses_nothing(engine, num_gpus):
+    """Fusion would decode inside the model actor, on a laptop and not on a cluster, or the other way round."""
+    from ray.data._internal.logical.optimizers import get_execution_plan
+
     from fer_batch.pipeline.stream import dataset_of
 
-    with ray_engine(2, 128):
-        from ray.data._internal.logical.optimizers import get_execution_plan
-
-        for num_gpus in (0.0, 1.0):
-            dataset = dataset_of([unit("a")], None, None, None, 1, num_gpus)
-            plan = get_execution_plan(dataset._logical_plan)
-            physical = plan[0] if isinstance(plan, tuple) else plan
-            names = []
-            node = physical.dag
-            while node.input_dependencies:
-                names.append(node.name)
-                node = node.input_dependencies[0]
-            assert names == ["MapBatches(write_chunk)", "MapBatches(ExplainStage)", "FlatMap(decode_unit)"], names
+    dataset = dataset_of([unit("a")], None, None, None, 1, num_gpus)
+    plan = get_execution_plan(dataset._logical_plan)
+    physical = plan[0] if isinstance(plan, tuple) else plan
+    names, node = [], physical.dag
+    while node.input_dependencies:
+        names.append(node.name)
+        node = node.input_dependencies[0]
+    assert names == ["MapBatches(write_chunk)", "MapBatches(ExplainStage)", "FlatMap(decode_unit)"], names
