@@ -106,9 +106,10 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRe
     Raises
     ------
     InputError
-        With DuckDB's own first lines, which name the nearest column or table.
+        With DuckDB's own words, which name the nearest column or table.
     """
     try:
         return connection.sql(sql)
     except duckdb.Error as error:
-        raise InputError(str(error).strip()) from error
+        said = str(error).split("\n\nLINE")[0]  # what follows is the statement with an arrow under it
+        raise InputError(" ".join(said.split())) from error
