@@ -11,6 +11,7 @@ from scipy.sparse import linalg as sparse_linalg
 DENSE_LIMIT = 2000  # nodes of one connected component up to which LAPACK is used
 WHOLE_LIMIT = 200  # nodes up to which all eigenvectors are quicker than the wanted ones
 LANCZOS_RESTARTS = 300  # after which a component is taken for a long chain and factorised instead
+FACTOR_LIMIT = 10**8  # numbers in its factors at most, 800 MB
 
 
 def normalised_laplacian(affinity: ArrayLike | sparse.csr_array) -> sparse.csr_array:
@@ -123,14 +124,25 @@ def _smallest(
         return values[:count], vectors[:, :count]
     start = np.random.default_rng(seed).standard_normal(n)
     subspace = min(n - 1, max(4 * count, 80))
-    try:  # I - L has the wanted end on top, where Lanczos needs no factorisation
-        reverse = sparse.eye_array(n) - laplacian
-        values, vectors = sparse_linalg.eigsh(
-            reverse, k=count, which="LA", v0=start, ncv=subspace, tol=1e-8, maxiter=LANCZOS_RESTARTS
-        )
+    reverse = sparse.eye_array(n) - laplacian  # has the wanted end on top, where Lanczos needs no factorisation
+    lanczos = {"k": count, "which": "LA", "v0": start, "ncv": subspace, "maxiter": LANCZOS_RESTARTS}
+    try:
+        values, vectors = sparse_linalg.eigsh(reverse, tol=1e-8, **lanczos)
         values = 1.0 - values
     except sparse_linalg.ArpackNoConvergence:
-        # A slow drift makes a long chain, whose eigenvalues crowd at zero; its sparse factors are small, so invert.
-        values, vectors = sparse_linalg.eigsh(laplacian, k=count, sigma=-1e-4, which="LM", v0=start, ncv=subspace)
+        if n * _bandwidth(laplacian) <= FACTOR_LIMIT:
+            # A slow drift makes a long chain, whose eigenvalues crowd at zero; its factors are small, so invert.
+            values, vectors = sparse_linalg.eigsh(laplacian, k=count, sigma=-1e-4, which="LM", v0=start, ncv=subspace)
+        else:  # eigenvalues err by the square of what their vectors do
+            values, vectors = sparse_linalg.eigsh(reverse, tol=1e-5, **lanczos)
+            values = 1.0 - values
     order = np.argsort(values)
     return values[order], vectors[:, order]
+
+
+def _bandwidth(laplacian: sparse.csr_array) -> int:
+    """How far from the diagonal links lie in the best order: what a row of the factors can fill up to."""
+    order = csgraph.reverse_cuthill_mckee(laplacian, symmetric_mode=True)
+    place = np.argsort(order)
+    entries = laplacian.tocoo()
+    return int(np.abs(place[entries.row] - place[entries.col]).max(initial=0))

@@ -7,8 +7,9 @@ from scipy.linalg import block_diag
 from fer_batch import types
 from fer_batch.spray import affinity as affinity_module
 from fer_batch.spray import laplacian as laplacian_module
-from fer_batch.spray.affinity import default_neighbours, nearest_neighbours, neighbour_graph
+from fer_batch.spray.affinity import default_neighbours, nearest_by_distance, nearest_neighbours, neighbour_graph
 from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
+from fer_batch.spray.gram import squared_distances
 from fer_batch.spray.laplacian import normalised_laplacian, spectrum
 
 
@@ -175,3 +176,72 @@ def test_large_components_have_the_spectrum_of_the_dense_solver(monkeypatch, kin
         arpack = spectrum(weights, 6, seed=seed)
         np.testing.assert_allclose(arpack[0], dense[0], atol=1e-7)
         np.testing.assert_allclose(np.abs((arpack[1] * dense[1]).sum(0)), 1, atol=1e-5)
+
+
+def test_a_component_that_is_too_wide_to_factorise_is_solved_roughly(monkeypatch):
+    weights = graph(points(*np.arange(300.0)), 2)
+    dense = spectrum(weights, 6)[0]
+    monkeypatch.setattr(laplacian_module, "DENSE_LIMIT", 20)
+    monkeypatch.setattr(laplacian_module, "FACTOR_LIMIT", 300)
+    strict = laplacian_module.sparse_linalg.eigsh
+    tolerances = []
+
+    def eigsh(matrix, **options):
+        tolerances.append(options["tol"])
+        if options["tol"] < 1e-6:
+            raise laplacian_module.sparse_linalg.ArpackNoConvergence("no", np.empty(0), np.empty((300, 0)))
+        return strict(matrix, **options)
+
+    monkeypatch.setattr(laplacian_module.sparse_linalg, "eigsh", eigsh)
+    np.testing.assert_allclose(spectrum(weights, 6)[0], dense, atol=1e-8)
+    assert tolerances == [1e-8, 1e-5]
+
+
+@pytest.mark.parametrize("symmetry", ["mean", "max"])
+def test_dense_graphs_are_the_sparse_ones(symmetry):
+    rng = np.random.default_rng(4)
+    for n, k in [(6, 2), (40, 3), (120, 1), (300, 4)]:
+        index = nearest_neighbours(rng.standard_normal((n, 3)) + 9 * rng.integers(0, 3, (n, 1)), k)[0]
+        sparse, dense = neighbour_graph(index, symmetry), neighbour_graph(index, symmetry, dense=True)
+        np.testing.assert_array_equal(dense, sparse.toarray())
+        one, other = spectrum(sparse, 12), spectrum(dense, 12)
+        np.testing.assert_allclose(one[0], other[0], atol=1e-12)
+        np.testing.assert_array_equal(one[2], other[2])
+
+
+def test_components_of_a_chain_and_of_lonely_nodes():
+    weights = np.diag(np.ones(199), 1)[:, np.random.default_rng(0).permutation(200)]
+    weights = weights + weights.T
+    weights[7] = weights[:, 7] = 0
+    expected = laplacian_module.csgraph.connected_components(weights, directed=False)[1]
+    np.testing.assert_array_equal(spectrum(weights, 3)[2], expected)
+
+
+@pytest.mark.parametrize("kind", ["float", "ties", "equal"])
+def test_neighbours_by_distance_are_those_by_blocks(kind):
+    rng = np.random.default_rng(6)
+    features = {
+        "float": rng.standard_normal((70, 9)),
+        "ties": rng.integers(0, 3, (70, 3)).astype(float),
+        "equal": np.repeat(rng.standard_normal((7, 5)), 10, axis=0),
+    }[kind]
+    distance = np.sqrt(squared_distances(features @ features.T))
+    length = np.linalg.norm(features, axis=1)
+    for k in (1, 5, 40):
+        for one, other in zip(nearest_by_distance(distance, length, k), nearest_neighbours(features, k), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_blocks_in_any_pieces_find_the_same_neighbours(monkeypatch):
+    features = np.random.default_rng(1).standard_normal((900, 4)).astype(np.float32)
+    features[100:130] = features[100]
+    whole = nearest_neighbours(features, 6)
+    monkeypatch.setattr(affinity_module, "_BLOCK_BYTES", 8 * 150**2)
+    monkeypatch.setattr(affinity_module, "_PIECE_PAIRS", 2)
+
+    def backwards(function, shared, pieces):
+        return [function(shared, piece) for piece in pieces[::-1]]
+
+    for spread in (affinity_module.in_turn, backwards):
+        for one, other in zip(whole, nearest_neighbours(features, 6, spread=spread), strict=True):
+            np.testing.assert_array_equal(one, other)

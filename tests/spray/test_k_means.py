@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+from fer_batch.spray import k_means as k_means_module
+from fer_batch.spray.k_means import k_means
+from fer_batch.spray.silhouette import silhouette
+
+
+def groups(n, n_groups, spread, seed):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, n_groups, n)
+    label[:n_groups] = np.arange(n_groups)
+    return np.eye(n_groups)[label] + spread * rng.standard_normal((n, n_groups)), label
+
+
+def inertia(points, labels, weights=None):
+    mass = np.ones(len(points)) if weights is None else weights
+    return sum(
+        (
+            mass[labels == k, None] * (points[labels == k] - np.average(points[labels == k], 0, mass[labels == k])) ** 2
+        ).sum()
+        for k in np.unique(labels)
+    )
+
+
+@pytest.mark.parametrize("n_groups", [2, 5, 20])
+def test_separate_groups_are_found(n_groups):
+    for seed in range(5):
+        points, label = groups(200, n_groups, 0.05, seed)
+        assert adjusted_rand_score(label, k_means(points, n_groups, seed=seed)) == 1
+
+
+def test_it_is_as_good_as_scikit_learns():
+    for seed in range(10):
+        points, _ = groups(150, 6, 0.35, seed)
+        theirs = KMeans(6, n_init=10, random_state=seed).fit(points)
+        assert inertia(points, k_means(points, 6, seed=seed)) < 1.02 * theirs.inertia_
+
+
+def test_a_weight_is_so_many_points():
+    points, _ = groups(60, 4, 0.3, 0)
+    count = np.random.default_rng(1).integers(1, 6, 60)
+    repeated = np.repeat(points, count, axis=0)
+    labels = k_means(points, 4, weights=count)
+    theirs = KMeans(4, n_init=30, random_state=0).fit(repeated).inertia_
+    assert inertia(points, labels, count) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_restarts_one_by_one_find_the_same_groups(monkeypatch):
+    points, label = groups(300, 8, 0.08, 3)
+    monkeypatch.setattr(k_means_module, "_BLOCK_NUMBERS", 1)
+    assert adjusted_rand_score(label, k_means(points, 8)) == 1
+
+
+def test_fewer_distinct_points_than_clusters():
+    points = np.array([[0.0, 0.0]] * 4 + [[1.0, 0.0]] * 3)
+    labels = k_means(points, 5)
+    assert len(set(labels[:4])) == len(set(labels[4:])) == 1
+    assert labels[0] != labels[4]
+    assert k_means(np.ones((3, 2)), 1).tolist() == [0, 0, 0]
+
+
+def test_the_same_seed_gives_the_same_labels():
+    points, _ = groups(100, 5, 0.5, 7)
+    np.testing.assert_array_equal(k_means(points, 5, seed=3), k_means(points, 5, seed=3))
+
+
+def test_silhouettes_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    for n, n_labels in [(5, 2), (30, 4), (40, 39)]:
+        points = rng.standard_normal((n, 3))
+        labels = rng.permutation(np.arange(n) % n_labels)
+        distance = np.linalg.norm(points[:, None] - points, axis=2)
+        assert silhouette(distance, labels) == pytest.approx(silhouette_score(points, labels))
+        assert silhouette(distance, 3 * labels) == pytest.approx(silhouette_score(points, labels))
+
+
+def test_a_silhouette_by_hand():
+    distance = np.abs(np.subtract.outer([0.0, 1.0, 5.0], [0.0, 1.0, 5.0]))
+    # a = 1, 1; b = 5, 4; a cluster of one counts 0
+    assert silhouette(distance, np.array([0, 0, 1])) == pytest.approx((0.8 + 0.75 + 0) / 3)
+    assert np.isnan(silhouette(distance, np.zeros(3, int)))
+    assert np.isnan(silhouette(distance, np.arange(3)))
+    assert silhouette(np.zeros((4, 4)), np.array([0, 0, 1, 1])) == 0
