@@ -10,7 +10,7 @@ from torch import nn
 from fer_batch.explain.cam import upsampled
 from fer_batch.explain.explainer import METHODS, Explainer, Images, prepared_images, relevance
 from fer_batch.explain.layers import run_from
-from fer_batch.explain.targets import check_outputs, frame_chunks, positive_int, target_free_pairs
+from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, target_free_pairs
 from fer_batch.types import Relevance
 
 
@@ -33,7 +33,7 @@ class Attention:
     """
 
     def __init__(self, layer: str | None, upsample: bool, batch_size: int) -> None:
-        self.layer, self.upsample, self.batch_size = layer, upsample, positive_int("batch_size", batch_size)
+        self.layer, self.upsample, self.batch_size = named(layer), upsample, positive_int("batch_size", batch_size)
 
     def __call__(
         self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
@@ -49,9 +49,9 @@ class Attention:
             check_outputs(rows[where], len(x), passed.logits.shape[1], target_free=True)
             found = attention_map(passed.features)
             maps.append((upsampled(found, size) if self.upsample else found).float().cpu().numpy()[position])
-            named = np.flatnonzero(rows[where, 1] >= 0)
+            scored = np.flatnonzero(rows[where, 1] >= 0)
             logits = passed.logits.detach().float().cpu().numpy()
-            scores[named + where.start] = logits[position[named], rows[where][named, 1]]
+            scores[scored + where.start] = logits[position[scored], rows[where][scored, 1]]
         empty = np.zeros((0, *size), np.float32)
         return relevance(np.concatenate(maps) if maps else empty, scores, conserves=False)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.guided import guided_backprop
 from fer_batch.explain.layers import Pass, run_from
-from fer_batch.explain.targets import check_outputs, frame_chunks, positive_int, rank_groups
+from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, rank_groups
 from fer_batch.types import Relevance
 
 Formula = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -83,7 +83,7 @@ class GradientCAM:
     """
 
     def __init__(self, formula: Formula, layer: str | None, upsample: bool, batch_size: int) -> None:
-        self.formula, self.layer, self.upsample = formula, layer, upsample
+        self.formula, self.layer, self.upsample = formula, named(layer), upsample
         self.batch_size = positive_int("batch_size", batch_size)
 
     def __call__(

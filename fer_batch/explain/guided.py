@@ -21,7 +21,7 @@ from torch.autograd.function import BackwardCFunction
 
 from fer_batch.explain.explainer import METHODS, Explainer, Images, prepared_images, relevance
 from fer_batch.explain.gradient import Gradient, reduction
-from fer_batch.explain.targets import check_outputs, frame_chunks, one_of, positive_int, target_free_pairs
+from fer_batch.explain.targets import check_outputs, frame_chunks, named, one_of, positive_int, target_free_pairs
 from fer_batch.registry import nearest
 from fer_batch.types import InputError, Relevance
 
@@ -53,7 +53,8 @@ def _is_relu(node: Any, kind: str) -> bool:
     if kind == "Hardtanh":
         return node._saved_min_val == 0
     if kind in ("Clamp", "ClampMin"):
-        return getattr(node, "_saved_min", None) == 0
+        low = getattr(node, "_saved_min", None)
+        return not isinstance(low, torch.Tensor) and low == 0
     return False
 
 
@@ -109,7 +110,7 @@ class FromLayer:
 
     def __init__(self, rule: str, channels: str, other_activations: str, layer: str | None, batch_size: int) -> None:
         self.rule, self.reduce, self.other_activations = rule, reduction(channels), other_activations
-        self.layer, self.batch_size = layer, positive_int("batch_size", batch_size)
+        self.layer, self.batch_size = named(layer), positive_int("batch_size", batch_size)
 
     def __call__(
         self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
@@ -126,8 +127,9 @@ class FromLayer:
             put_rule(start, self.rule, self.other_activations)
             (w,) = torch.autograd.grad(start, image)
             maps[where] = self.reduce(w, image.detach()).cpu().numpy()[position]
-            named = np.flatnonzero(rows[where, 1] >= 0)
-            scores[named + where.start] = logits.detach().float().cpu().numpy()[position[named], rows[where][named, 1]]
+            scored = np.flatnonzero(rows[where, 1] >= 0)
+            values = logits.detach().float().cpu().numpy()
+            scores[scored + where.start] = values[position[scored], rows[where][scored, 1]]
         return relevance(maps, scores, conserves=False)
 
     def _start(self, model: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

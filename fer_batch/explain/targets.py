@@ -92,3 +92,8 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise InputError(f"explain.options.{name} {value!r}: expected {', '.join(choices[:-1])} or {choices[-1]}")
     return value
+
+
+def named(layer: str | int | None) -> str | None:
+    """The name of a module as a string: YAML reads `layer: 3`, a module of a Sequential, as a number."""
+    return None if layer is None else str(layer)

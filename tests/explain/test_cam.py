@@ -205,7 +205,7 @@ def test_guided_grad_cam_equals_captum():
     assert default_layer(model, (3, 20, 20)) == "3"
     pairs = [(0, 0), (0, 1), (1, 0), (1, 2)]
     found = explain.method("guided_grad_cam")(model, x, pairs).values
-    tops = explain.method("grad_cam")(model, x, pairs).values.max((1, 2))
+    tops = explain.method("grad_cam", layer=3)(model, x, pairs).values.max((1, 2))
     oracle = captum.attr.GuidedGradCam(model, model[3])
     for (i, j), values, top in zip(pairs, found, tops, strict=True):
         expected = oracle.attribute(x[i : i + 1], target=j, interpolate_mode="bilinear")[0].sum(0) / top
