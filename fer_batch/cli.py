@@ -262,7 +262,8 @@ def main(argv: list[str] | None = None) -> int:
         error.show()
         return 1
     except InputError as error:
-        click.echo(f"error: {error}", err=True)
+        # One that was raised in a Ray task carries the task's traceback; its cause is what was said.
+        click.echo(f"error: {getattr(error, 'cause', None) or error}", err=True)
         return 1
     except Exception as error:
         if os.environ.get("FER_BATCH_TRACEBACK"):
