@@ -66,14 +66,18 @@ def default_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     """
     cached = _DEFAULTS.setdefault(model, {})
     if image_shape not in cached:
-        cached[image_shape] = _last_feature_map(model, image_shape)
+        name, certain = _last_feature_map(model, image_shape)
+        if not certain:
+            return name
+        cached[image_shape] = name
     return cached[image_shape]
 
 
 _DEFAULTS: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
 
-def _last_feature_map(model: nn.Module, image_shape: tuple[int, ...]) -> str:
+def _last_feature_map(model: nn.Module, image_shape: tuple[int, ...]) -> tuple[str, bool]:
+    """The name, and whether a gradient proved it: a head that is still all zeros passes none."""
     parameter = next(model.parameters(), None)
     noise = torch.rand(1, *image_shape, generator=torch.Generator().manual_seed(0))
     image = (noise if parameter is None else noise.to(parameter.device, parameter.dtype)).requires_grad_()
@@ -110,7 +114,7 @@ def _last_feature_map(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     reached = [name for (name, _), g in zip(ran, gradients, strict=True) if g is not None]
     if not reached:
         raise ValueError("the logits depend on no layer with feature maps; name one with explain.options.layer")
-    return (used or reached)[-1]
+    return (used or reached)[-1], bool(used)
 
 
 def _reaches_positions(gradient: torch.Tensor, size: tuple[int, int]) -> bool:

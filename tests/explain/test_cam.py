@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 from fer_batch import explain
 from fer_batch.explain.cam import cam_map, grad_cam_map, grad_cam_pp_weights, layer_cam_map
@@ -277,6 +278,16 @@ def test_the_layer_of_many_networks_is_found(architecture):
     assert maps.values.shape == (3, *shape[1:])
     mean = as_grid(kept["o"], (height, width)).mean(1)
     close(explain.method("attention")(model, x, [[0, -1]]).values, mean.numpy())
+
+
+def test_a_head_of_zeros_does_not_settle_the_layer():
+    torch.manual_seed(0)
+    size = {"image_size": 64, "patch_size": 16, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+    model = VisionTransformer(**size, num_classes=3).eval()
+    assert not model.heads.head.weight.any()
+    assert default_layer(model, (3, 64, 64)) == "encoder"
+    model.heads.head.weight.data.normal_()
+    assert default_layer(model, (3, 64, 64)) == "encoder.layers.encoder_layer_1.ln_1"
 
 
 def test_tokens_become_the_grid_they_were_cut_from():
