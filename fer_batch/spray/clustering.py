@@ -31,7 +31,7 @@ from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.silhouette import silhouette
 
 KEPT_EIGENVALUES = 32
-LONG_SEQUENCE = 2000  # maps beyond which features are float32 and the silhouette is that of a sample
+LONG_SEQUENCE = 2000  # maps up to which all distances are held; beyond, the silhouette is that of a sample
 DENSE_GRAPH = 500  # maps up to which the graph is a dense array: sparse ones have the dearer bookkeeping
 
 _DIGITS = 9  # gaps that agree to so many decimals are equal; the smallest number of clusters wins
@@ -102,7 +102,8 @@ def cluster(
     Frame order and the scale of a map have no influence but on the names of the clusters; equal maps share a cluster.
     A cluster needs `n_neighbors` + 1 members to separate fully, so up to four maps are one cluster by default.
 
-    Time grows with n² h w; `downsize` is the lever for long sequences. Memory is about twice that of the maps.
+    Time grows with n² h w; `downsize` is the lever for long sequences. Up to `LONG_SEQUENCE` maps all distances are held,
+    some 200 MB at most; beyond it features in float32, about twice the memory of the maps, and blocks of distances.
 
     References
     ----------

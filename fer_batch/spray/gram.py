@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fer_batch.spray.features import NEGLIGIBLE, averaged, check, direction
 
-_BLOCK_BYTES = 2**20  # what is converted and multiplied at a time; it should stay in the cache of a core
+_BLOCK_BYTES = 2**19  # converted and multiplied at a time: with its magnitudes it stays in the cache of a core
 _NARROWEST = 512  # columns of a block, below which matrix products lose their speed
 
 
