@@ -102,8 +102,8 @@ def cluster(
     Frame order and the scale of a map have no influence but on the names of the clusters; equal maps share a cluster.
     A cluster needs `n_neighbors` + 1 members to separate fully, so up to four maps are one cluster by default.
 
-    Time grows with n² h w; `downsize` is the lever for long sequences. Up to `LONG_SEQUENCE` maps all distances are held,
-    some 200 MB at most; beyond it features in float32, about twice the memory of the maps, and blocks of distances.
+    Time grows with n² h w; `downsize` is the lever for long sequences. Up to `LONG_SEQUENCE` maps all distances are
+    held, some 200 MB at most; beyond it features in float32, twice the memory of the maps, and blocks of distances.
 
     References
     ----------
