@@ -85,7 +85,7 @@ class IntegratedGradients:
         for where, (frame,), _ in frame_chunks(rows, 1):
             way = x[frame] - self.scale.encoded(self.baseline, x)
             w = mean_gradients(model, x[frame] - (1 - along) * way, share, rows[where], self.batch_size)
-            maps[where] = (w * way).sum(1).cpu().numpy()
+            maps[where] = (w * way).sum(1).float().cpu().numpy()
         return relevance(maps, logits_of(model, x, rows, self.batch_size), conserves=False)
 
 
@@ -127,7 +127,7 @@ class SmoothGrad:
             grains = draw.standard_normal((self.samples, *x.shape[1:]), dtype=np.float32)
             points = x[frame] + sigma * torch.from_numpy(grains).to(x)
             w = mean_gradients(model, points, share, rows[where], self.batch_size)
-            maps[where] = self.reduce(w, x[frame]).cpu().numpy()
+            maps[where] = self.reduce(w, x[frame]).float().cpu().numpy()
         return relevance(maps, logits_of(model, x, rows, self.batch_size), conserves=False)
 
 

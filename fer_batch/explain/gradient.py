@@ -68,8 +68,8 @@ class Gradient:
         maps = np.empty((len(rows), *x.shape[2:]), np.float32)
         scores = np.empty(len(rows), np.float32)
         for where, w, image, score in self._passes(model, x, rows):
-            maps[where] = self.reduce(w, image).cpu().numpy()
-            scores[where] = score.cpu().numpy()
+            maps[where] = self.reduce(w, image).float().cpu().numpy()
+            scores[where] = score.float().cpu().numpy()
         return relevance(maps, scores, conserves=False)
 
     def _passes(

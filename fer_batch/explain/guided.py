@@ -21,8 +21,8 @@ from torch.autograd.function import BackwardCFunction
 
 from fer_batch.explain.explainer import METHODS, Explainer, Images, prepared_images, relevance
 from fer_batch.explain.gradient import Gradient, reduction
+from fer_batch.explain.layers import unknown_module
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, one_of, positive_int, target_free_pairs
-from fer_batch.registry import nearest
 from fer_batch.types import InputError, Relevance
 
 Rule = Literal["deconvnet", "guided"]
@@ -126,7 +126,7 @@ class FromLayer:
             check_outputs(rows[where], len(x), logits.shape[1], target_free=True)
             put_rule(start, self.rule, self.other_activations)
             (w,) = torch.autograd.grad(start, image)
-            maps[where] = self.reduce(w, image.detach()).cpu().numpy()[position]
+            maps[where] = self.reduce(w, image.detach()).float().cpu().numpy()[position]
             scored = np.flatnonzero(rows[where, 1] >= 0)
             values = logits.detach().float().cpu().numpy()
             scores[scored + where.start] = values[position[scored], rows[where][scored, 1]]
@@ -135,7 +135,7 @@ class FromLayer:
     def _start(self, model: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         modules = dict(model.named_modules())
         if self.layer is not None and self.layer not in modules:
-            raise ValueError(f"the network has no module {self.layer!r}; {nearest(self.layer, modules)}")
+            raise InputError(f"explain.options.layer: {unknown_module(self.layer, modules)}")
         found: dict[str, Any] = {}
 
         def note(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:

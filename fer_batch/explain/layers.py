@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fer_batch.registry import nearest
+from fer_batch.types import InputError
 
 
 def as_grid(features: torch.Tensor, image_size: tuple[int, int]) -> torch.Tensor | None:
@@ -165,12 +166,14 @@ def run_from(model: nn.Module, images: torch.Tensor, layer: str | None) -> Pass:
 
     Raises
     ------
+    InputError
+        If the layer does not exist.
     ValueError
-        If the layer does not exist, did not run, or returns no feature maps.
+        If it did not run, or returns no feature maps.
     """
     modules = dict(model.named_modules())
     if layer is not None and (layer not in modules or not layer):
-        raise ValueError(f"explain.options.layer: the network has no module {layer!r}; {_near(layer, modules)}")
+        raise InputError(f"explain.options.layer: {unknown_module(layer, modules)}")
     name = default_layer(model, tuple(images.shape[1:])) if layer is None else layer
     found: list[Any] = []
 
@@ -213,10 +216,10 @@ def _no_grad() -> Iterator[None]:
         torch.set_grad_enabled(before)
 
 
-def _near(layer: str, modules: dict[str, nn.Module]) -> str:
-    """The nearest module names, of which a large network has too many to list."""
+def unknown_module(layer: str, modules: dict[str, nn.Module]) -> str:
+    """What to say of a module name that the network does not have; a large network has too many to list all."""
     answer = nearest(layer, (name for name in modules if name))
     hint, _, known = answer.partition("known: ")
     names = known.split(", ")
     top = sorted({name.split(".")[0] for name in names})
-    return f"{hint}at the top it has {', '.join(top)}"
+    return f"the network has no module {layer!r}; {hint}at the top it has {', '.join(top)}"

@@ -59,7 +59,7 @@ class PixelScale:
             If it is not within [0, 1]: the options are not those of the network's preprocessing.
         """
         self.encoded(0.0, image)  # the number of channels
-        picture = image.detach().cpu().numpy().astype(np.float64).transpose(1, 2, 0) * self.std + self.mean
+        picture = image.detach().double().cpu().numpy().transpose(1, 2, 0) * self.std + self.mean
         low, high = float(picture.min()), float(picture.max())
         if low < -0.01 or high > 1.01:
             raise ValueError(

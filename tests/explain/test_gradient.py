@@ -6,12 +6,15 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 from torchvision.models.vgg import make_layers
 
 from fer_batch import explain
 from fer_batch.explain.gradient import Gradient, sum_over_channels
+from fer_batch.explain.targets import frame_chunks, rank_groups
 from fer_batch.models.backbone import build
 from fer_batch.types import InputError
 
@@ -294,6 +297,59 @@ def test_smooth_grad_is_seeded_and_averages_gradients(images):
     close(found.values[2], (total / 6).sum(0).numpy())
     quiet = explain.method("smooth_grad", samples=2, noise=0.0)(model, images, PAIRS).values
     close(quiet, explain.method("gradient")(model, images, PAIRS).values)
+
+
+FAMILY = {
+    "deconvnet": {},
+    "guided_backprop": {},
+    "integrated_gradients": {"steps": 5},
+    "smooth_grad": {"samples": 3},
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_contract(images, name):
+    torch.manual_seed(0)
+    model = build("resnet18", 3, {"width": 0.05}).eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    explainer = explain.method(name, batch_size=2, **FAMILY[name])
+    found = explainer(model, images.numpy(), PAIRS)
+    with torch.no_grad():
+        logits = model(images).numpy()
+    assert found.values.shape == (4, 14, 14) and np.abs(found.values).max((1, 2)).min() > 0
+    np.testing.assert_allclose(found.score, logits[PAIRS[:, 0], PAIRS[:, 1]], rtol=1e-4)
+    assert np.isnan(found.conservation).all()
+    for k, (i, j) in enumerate(PAIRS):
+        alone = explainer(model, images[i : i + 1], [(0, j)]).values[0]
+        np.testing.assert_allclose(alone, found.values[k], atol=1e-5 * np.abs(alone).max())
+    assert explainer(model, images, np.empty((0, 2), int)).values.shape == (0, 14, 14)
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for wrong in ([[0, 3]], [[0, -1]]):
+        with pytest.raises(ValueError, match="the network has outputs 0 to 2"):
+            explainer(model, images, wrong)
+    with pytest.raises(ValueError, match="not finite"):
+        explainer(model, images / 0, PAIRS)
+    with pytest.raises(ValueError, match="training mode"):
+        explainer(build("resnet18", 3, {"width": 0.05}), images, PAIRS)
+    half = explainer(model.to(torch.bfloat16), images, PAIRS).values
+    assert np.corrcoef(half.ravel(), found.values.ravel())[0, 1] > 0.8
+
+
+@settings(deadline=None)
+@given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 4))), st.integers(1, 9))
+def test_frames_and_groups_hold_every_pair_once_and_no_frame_twice(pairs, n_frames):
+    rows = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    seen = []
+    for where, frames, position in frame_chunks(rows, n_frames):
+        assert 1 <= len(frames) <= n_frames
+        np.testing.assert_array_equal(frames[position], rows[where, 0])
+        for group in rank_groups(position):
+            assert len(set(position[group])) == len(group)
+            seen.extend(group + where.start)
+    assert sorted(seen) == list(range(len(rows)))
 
 
 def test_options_are_checked():
