@@ -102,7 +102,13 @@ def _check_count(n_neighbors: int, n: int) -> None:
 
 
 def _step(length: NDArray[np.float64]) -> float:
-    return RESOLUTION * float(np.median(length)) or 1.0
+    return RESOLUTION * median(length) or 1.0
+
+
+def median(values: NDArray[np.floating]) -> float:
+    """Median, 0 of nothing; np.median takes as long as all else that is done with so few numbers."""
+    n = len(values)
+    return float(np.sort(values)[[(n - 1) // 2, n // 2]].sum()) / 2 if n else 0.0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from fer_batch.spray.affinity import (
     Spread,
     default_neighbours,
     in_turn,
+    median,
     nearest_by_distance,
     nearest_neighbours,
     neighbour_graph,
@@ -124,10 +125,10 @@ def cluster(
         labels[alike.defined] = 0
         return types.Clustering(labels, np.zeros(n), rule, k)
 
+    small = n <= DENSE_GRAPH
+    graph = neighbour_graph(alike.index, symmetry, dense=small)
     eigenvalues, vectors, components = spectrum(
-        neighbour_graph(alike.index, symmetry, dense=n <= DENSE_GRAPH),
-        max(KEPT_EIGENVALUES, max_clusters + 1),
-        seed=seed,
+        graph, max(KEPT_EIGENVALUES, max_clusters + 1), seed=seed, with_vectors=not small
     )
     n_clusters = RULES[rule](eigenvalues, tau, min(max_clusters, n - 1))
     n_components = int(components.max()) + 1
@@ -137,6 +138,8 @@ def cluster(
     elif n_components == n_clusters:
         assigned = components
     else:  # maps at distance zero are one point, so that they cannot fall into different clusters
+        if small:  # only now are they needed
+            vectors = spectrum(graph, n_clusters)[1]
         equal = _equal_groups(alike.index, alike.steps)
         points, weights = group_means(embedding(vectors, n_clusters), equal)
         assigned = k_means(points, n_clusters, weights=weights, seed=seed)[equal]
@@ -259,7 +262,7 @@ def _n_neighbors(n: int, wanted: int | None) -> int:
 
 def _content_order(position: NDArray[np.float64]) -> NDArray[np.int64]:
     """By position, where rounding does not tell equal maps apart."""
-    unit = 1e-6 * float(np.median(np.abs(position))) if len(position) else 0.0
+    unit = 1e-6 * median(np.abs(position))
     return np.argsort(np.rint(position / (unit or 1.0)), kind="stable")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fer_batch.spray.features import NEGLIGIBLE, averaged, check, direction
 
-_BLOCK_BYTES = 2**19  # converted and multiplied at a time: with its magnitudes it stays in the cache of a core
+_BLOCK_BYTES = 2**20  # converted and multiplied at a time: it stays in the cache of a core
 _NARROWEST = 512  # columns of a block, below which matrix products lose their speed
 
 
@@ -55,25 +55,23 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
     peak = _peak(rows)[:, None] if rows.dtype.itemsize > 4 else None
     width = max(_NARROWEST, _BLOCK_BYTES // 8 // max(n, 1))
     block = np.empty((n, min(width, size)))
-    magnitude = np.empty_like(block)
     ones, fixed = np.ones(width), direction(size)
     products, mass, total, position = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n)
     with np.errstate(invalid="ignore"):  # what is not finite stays in its own row and column
         for start in range(0, size, width):
             part = rows[:, start : start + width]
-            values, sizes = block[:, : part.shape[1]], magnitude[:, : part.shape[1]]
+            values = block[:, : part.shape[1]]
             if peak is None:
                 np.copyto(values, part)
             else:
                 np.divide(part, peak, out=values)
-            np.abs(values, out=sizes)
-            mass += sizes @ ones[: part.shape[1]]
             if normalise == "absolute":
-                values = sizes
+                np.abs(values, out=values)
             elif normalise == "signed":
                 total += values @ ones[: part.shape[1]]
             position += values @ fixed[start : start + width]
             products += values @ values.T
+            mass += np.abs(values, out=values) @ ones[: part.shape[1]]
         defined = np.isfinite(mass) & (mass > 0)
         if normalise == "signed":
             defined &= np.abs(total) > NEGLIGIBLE * mass

@@ -43,7 +43,7 @@ def _roots(degree: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def spectrum(
-    affinity: ArrayLike | sparse.csr_array, n_values: int, *, seed: int = 0
+    affinity: ArrayLike | sparse.csr_array, n_values: int, *, seed: int = 0, with_vectors: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Smallest eigenvalues and eigenvectors of the normalised Laplacian.
 
@@ -58,12 +58,14 @@ def spectrum(
         How many pairs, smallest first; all n where there are fewer.
     seed
         Of the start vector of ARPACK, used for components beyond `DENSE_LIMIT` nodes.
+    with_vectors
+        False spares the eigenvectors, half of the time for small dense graphs.
 
     Returns
     -------
     values : shape (min(n_values, n),), ascending
     vectors : shape (n, min(n_values, n))
-        Columns of unit length whose largest entry is positive.
+        Columns of unit length whose largest entry is positive; shape (n, 0) without vectors.
     components : shape (n,)
         Connected component of every node.
     """
@@ -84,19 +86,22 @@ def spectrum(
     vectors_of: dict[int, NDArray[np.float64]] = {}
     for component, members in enumerate(members_of):
         block = laplacian if len(members) == n else laplacian[members][:, members]
-        values, vectors = _smallest(block, min(n_values, len(members)), seed)
+        values, vectors = _smallest(block, min(n_values, len(members)), seed, with_vectors)
         values[0] = 0.0  # known exactly: a connected graph has one zero
         vectors_of[component] = vectors
         found.extend((value, component, i) for i, value in enumerate(values.tolist()))
         found = sorted(found)[:n_values]
         if len(vectors_of) > 2 * n_values:  # of thousands of components, those that are not among the smallest can go
             vectors_of = {kept: vectors_of[kept] for kept in {pair[1] for pair in found}}
+    smallest = np.maximum([pair[0] for pair in found], 0.0)
+    if not with_vectors:
+        return smallest, np.empty((n, 0)), components
     chosen = np.zeros((n, len(found)))
     for column, (_, component, i) in enumerate(found):
         chosen[members_of[component], column] = vectors_of[component][:, i]
     largest = np.abs(chosen).round(9).argmax(axis=0)
     chosen *= np.sign(chosen[largest, np.arange(len(found))])
-    return np.maximum([pair[0] for pair in found], 0.0), chosen, components
+    return smallest, chosen, components
 
 
 def _dense_components(weights: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -113,13 +118,15 @@ def _dense_components(weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _smallest(
-    laplacian: sparse.csr_array | NDArray[np.float64], count: int, seed: int
+    laplacian: sparse.csr_array | NDArray[np.float64], count: int, seed: int, with_vectors: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n = laplacian.shape[0]
     if n <= max(DENSE_LIMIT, count + 1):
         dense = laplacian if isinstance(laplacian, np.ndarray) else laplacian.toarray()
         if n > WHOLE_LIMIT:
             return linalg.eigh(dense, subset_by_index=(0, count - 1))
+        if not with_vectors:
+            return np.asarray(np.linalg.eigvalsh(dense)[:count], np.float64), np.empty((n, 0))
         values, vectors = np.linalg.eigh(dense)
         return values[:count], vectors[:, :count]
     start = np.random.default_rng(seed).standard_normal(n)
