@@ -182,8 +182,8 @@ def run_from(model: nn.Module, images: torch.Tensor, layer: str | None) -> Pass:
         if not isinstance(output, torch.Tensor):
             return None
         torch.set_grad_enabled(True)
-        # two copies: the map must stay as it was where the next layer works in place
-        found[-1] = output.detach().clone().requires_grad_()
+        found[-1] = output.detach().requires_grad_()
+        # a copy: the map must stay as it was where the next layer works in place
         return found[-1].clone()
 
     handle = modules[name].register_forward_hook(begin_graph)

@@ -81,7 +81,7 @@ def forward_selection(samples: Array, scores: Array, weights: Array, n_features:
     z, y, _, _ = _centred(samples, scores[:, None], weights)
     smallest = 1e-12 * (z**2).sum(0)
     chosen: list[int] = []
-    # what is left of every segment and of the scores behind the chosen ones: least squares need not be solved again
+    # z becomes what is left of every segment behind the chosen ones: least squares need not be solved again
     for _ in range(min(n_features, z.shape[1])):
         norm = (z**2).sum(0)
         gain = np.divide((z.T @ y)[:, 0] ** 2, norm, out=np.zeros_like(norm), where=norm > smallest)
@@ -90,7 +90,6 @@ def forward_selection(samples: Array, scores: Array, weights: Array, n_features:
         chosen.append(best)
         if norm[best] > smallest[best]:
             q = z[:, best] / np.sqrt(norm[best])
-            y = y - np.outer(q, q @ y)
             z = z - np.outer(q, q @ z)
     return np.array(chosen, np.int64)
 
