@@ -207,6 +207,9 @@ def test_dense_graphs_are_the_sparse_ones(symmetry):
         one, other = spectrum(sparse, 12), spectrum(dense, 12)
         np.testing.assert_allclose(one[0], other[0], atol=1e-12)
         np.testing.assert_array_equal(one[2], other[2])
+        values, none, _ = spectrum(dense, 12, with_vectors=False)
+        np.testing.assert_allclose(values, one[0], atol=1e-12)
+        assert none.shape == (n, 0)
 
 
 def test_components_of_a_chain_and_of_lonely_nodes():
