@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,16 @@ def select_pairs(
     return np.argwhere(chosen.reshape(probability.shape)).astype(np.int64)
 
 
+def method_options(options: ExplainOptions) -> dict[str, Any]:
+    """The job's options of the method, and the model's mean and std where the method asks what black or grey is."""
+    chosen = dict(options.options)
+    parameters = inspect.signature(explain.METHODS[options.method]).parameters
+    for name in ("mean", "std"):
+        if name in parameters:
+            chosen.setdefault(name, getattr(options.model.preprocessing, name))
+    return chosen
+
+
 class ExplainStage:
     """Loads its model once and adds logits, probabilities and maps to chunks.
 
@@ -58,7 +69,7 @@ class ExplainStage:
         torch.set_num_threads(options.n_threads)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.explainer = explain.method(options.method, **options.options)
+            self.explainer = explain.method(options.method, **method_options(options))
             self.model = load(options.model).to(self.device).eval()
             if not isinstance(options.targets, str):
                 for target in options.targets:
