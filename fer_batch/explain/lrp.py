@@ -19,6 +19,7 @@ from fer_batch.explain.propagate import Propagator
 from fer_batch.types import InputError, Relevance
 
 Engine = Literal["fast", "zennit"]
+Backward = Literal["full", "bfloat16"]
 Pass = tuple[slice, torch.Tensor, torch.Tensor]
 
 
@@ -36,14 +37,24 @@ class LRP:
         slowly, to check the other.
     memory_mib
         About how much memory the passes may take beside the network and the maps.
+    backward
+        `full`: in the network's own precision. `bfloat16`: convolutions of the backward pass in bfloat16 (fast engine
+        only); forward pass, denominators, dense layers and the flat or box layer stay as they are. Measured in relative
+        L2 per map over preset A and B, z, epsilon and epsilon-gamma-box on ResNet-18 (two sets of statistics) and
+        MobileNetV3-small, 112x112, 16 pairs each: medians 2e-3 to 2e-2, worst 3e-2; cosine at least 0.9997.
     """
 
-    def __init__(self, preset: Preset, engine: str = "fast", memory_mib: float = 512.0) -> None:
+    def __init__(self, preset: Preset, engine: str = "fast", memory_mib: float = 512.0, backward: str = "full") -> None:
         if engine not in get_args(Engine):
             raise InputError(f"explain.options.engine {engine!r}: expected fast or zennit")
+        if backward not in get_args(Backward):
+            raise InputError(f"explain.options.backward {backward!r}: expected full or bfloat16")
+        if backward != "full" and engine == "zennit":
+            raise InputError("explain.options.backward: bfloat16 needs explain.options.engine: fast")
         if not memory_mib > 0:
             raise InputError(f"explain.options.memory_mib must be positive, got {memory_mib}")
         self.preset, self.engine, self.memory_bytes = preset, engine, int(memory_mib * 2**20)
+        self.precision = torch.bfloat16 if backward == "bfloat16" else None
         self._networks: weakref.WeakKeyDictionary[nn.Module, tuple[object, Propagator]] = weakref.WeakKeyDictionary()
 
     def __call__(
@@ -75,7 +86,7 @@ class LRP:
         state = (shape, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors))
         cached = self._networks.get(model)
         if cached is None or cached[0] != state:
-            cached = (state, Propagator(canonize(model, shape), self.preset))
+            cached = (state, Propagator(canonize(model, shape), self.preset, self.precision))
             self._networks[model] = cached
         return cached[1]
 
@@ -129,12 +140,14 @@ def _zennit(
 def _register(name: str) -> None:
     composite = COMPOSITES[name]
 
-    def factory(engine: str = "fast", memory_mib: float = 512.0, **options: object) -> Explainer:
-        return LRP(composite(**options), engine, memory_mib)
+    def factory(
+        engine: str = "fast", memory_mib: float = 512.0, backward: str = "full", **options: object
+    ) -> Explainer:
+        return LRP(composite(**options), engine, memory_mib, backward)
 
-    own = inspect.signature(factory).parameters
+    *own, _ = inspect.signature(factory).parameters.values()
     options = inspect.signature(composite).parameters.values()
-    factory.__signature__ = inspect.Signature([*options, own["engine"], own["memory_mib"]])  # type: ignore[attr-defined]
+    factory.__signature__ = inspect.Signature([*options, *own])  # type: ignore[attr-defined]
     METHODS.register(name)(factory)
 
 

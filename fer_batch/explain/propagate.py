@@ -58,12 +58,25 @@ def _times(c: torch.Tensor, factor: torch.Tensor, rows: _Rows) -> torch.Tensor:
     return c * factor.index_select(0, rows.frame)
 
 
+def _choose(above: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, rows: _Rows) -> torch.Tensor:
+    """Per pair the one or the other, by what holds for its frame."""
+    if rows.each == 1:
+        return torch.where(above, positive, negative)
+    if rows.each:
+        up, down = (part.unflatten(0, (-1, rows.each)) for part in (positive, negative))
+        return torch.where(above.unsqueeze(1), up, down).flatten(0, 1)
+    return torch.where(above.index_select(0, rows.frame), positive, negative)
+
+
 class _Linear:
     """A convolution or dense layer and the formula of its transpose."""
 
-    def __init__(self, module: nn.Conv2d | nn.Linear, in_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, module: nn.Conv2d | nn.Linear, in_shape: tuple[int, ...], precision: torch.dtype | None = None
+    ) -> None:
         self.conv = isinstance(module, nn.Conv2d)
         self.in_shape = in_shape
+        self.precision = precision if self.conv and precision is not None else module.weight.dtype
         if isinstance(module, nn.Conv2d):
             padding = module.padding
             if padding == "same":
@@ -83,6 +96,11 @@ class _Linear:
         """The memory format this layer is fastest in."""
         return tensor.contiguous(memory_format=self.format) if self.conv else tensor
 
+    def returning(self, weight: torch.Tensor) -> torch.Tensor:
+        """The weight as the transpose takes it."""
+        lower = self.precision != weight.dtype
+        return weight.to(self.precision, memory_format=torch.channels_last) if lower else weight
+
     def __call__(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         if self.conv:
             return functional.conv2d(self.layout(x), weight, bias, *self.geometry)
@@ -90,6 +108,7 @@ class _Linear:
 
     def transposed(self, g: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """The layer's adjoint: from outputs [M, ...] to inputs [M, ...]."""
+        g = g.to(weight.dtype)
         if not self.conv:
             return g @ weight
         stride, padding, dilation, groups = self.geometry
@@ -98,7 +117,8 @@ class _Linear:
             for n, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True)
         ]
         rest = [n - r for n, r in zip(self.in_shape[1:], reached, strict=True)]
-        return functional.conv_transpose2d(self.layout(g), weight, None, stride, padding, rest, groups, dilation)
+        g = g.contiguous(memory_format=torch.channels_last) if g.dtype == torch.bfloat16 else self.layout(g)
+        return functional.conv_transpose2d(g, weight, None, stride, padding, rest, groups, dilation)
 
 
 class _Op:
@@ -133,6 +153,10 @@ class _LayerOp(_Op):
         self.weight, self.bias = layer.parameters(module)
         rectified = isinstance(activation, nn.ReLU)
         self.branches = [b for b in rule.branches(self.weight, self.bias) if not (rectified and b.where < 0)]
+        self.returning = [
+            (layer.returning(b.positive), None if b.negative is None else layer.returning(b.negative))
+            for b in self.branches
+        ]
 
     def _denominator(self, x: torch.Tensor, y: torch.Tensor, branch: Branch) -> torch.Tensor:
         if branch.positive is self.weight:
@@ -152,26 +176,26 @@ class _LayerOp(_Op):
             factor = branch.share * self.carrier(a) / stabilise(self._denominator(x, y, branch), self.epsilon)
             if branch.where:
                 factor = factor * (branch.where * y > 0).to(y.dtype)
-            factors.append(factor)
+            factors.append(factor.to(self.layer.precision))
         split = self.signed and any(branch.negative is not None for branch in self.branches)
-        return a, (factors, (x > 0).to(x.dtype) if split else None)
+        return a, (factors, x > 0 if split else None)
 
     def backward(self, c: torch.Tensor, saved: Any, rows: _Rows) -> list[torch.Tensor]:
         factors, above = saved
         positive: torch.Tensor | None = None
         negative: torch.Tensor | None = None
-        for branch, factor in zip(self.branches, factors, strict=True):
+        for (above_zero, below_zero), factor in zip(self.returning, factors, strict=True):
             g = _times(c, factor, rows)
-            up = self.layer.transposed(g, branch.positive)
+            up = self.layer.transposed(g, above_zero)
             positive = up if positive is None else positive + up
             if above is not None:
-                assert branch.negative is not None
-                down = self.layer.transposed(g, branch.negative)
+                assert below_zero is not None
+                down = self.layer.transposed(g, below_zero)
                 negative = down if negative is None else negative + down
         assert positive is not None
         if negative is None:
             return [positive]
-        return [negative + _times(positive - negative, above, rows)]
+        return [_choose(above, positive, negative, rows)]
 
 
 class _FlatOp(_Op):
@@ -425,6 +449,9 @@ class Propagator:
         As `canonizers.canonize` returns it.
     preset
         Which rule goes where.
+    precision
+        Of the backward step of convolutions and of the factors that frames leave; None: that of the network. Sums of
+        branches keep the network's, because rounding adds up where branches meet.
 
     Attributes
     ----------
@@ -432,8 +459,8 @@ class Propagator:
         About how many numbers a frame leaves behind in the forward pass, and a pair holds at most in the backward pass.
     """
 
-    def __init__(self, network: fx.GraphModule, preset: Preset) -> None:
-        self.network = network
+    def __init__(self, network: fx.GraphModule, preset: Preset, precision: torch.dtype | None = None) -> None:
+        self.network, self.precision = network, precision
         self.nodes = [node for node in network.graph.nodes if node.op != "output"]
         output = next(node for node in network.graph.nodes if node.op == "output")
         self.logits: fx.Node = output.args[0]
@@ -491,7 +518,7 @@ class Propagator:
         in_shape, out_shape = tuple(sources[0].meta["shape"][1:]), tuple(node.meta["shape"][1:])
         if isinstance(module, nn.Conv2d | nn.Linear):
             rule: Rule = self.assigned[node]
-            layer, activation = _Linear(module, in_shape), self._draw_in_activation(node)
+            layer, activation = _Linear(module, in_shape, self.precision), self._draw_in_activation(node)
             if isinstance(rule, Flat):
                 return _FlatOp(layer, module, activation, self._draw_in_pool(node, layer))
             if isinstance(rule, Box):
@@ -558,7 +585,8 @@ class Propagator:
                 values[node] = images
             elif node in self.ops:
                 inputs = [values[source] for source in self._inputs(node)]
-                values[node], state.saved[node] = self.ops[node].forward(*inputs)
+                values[node], saved = self.ops[node].forward(*inputs)
+                state.saved[node] = self._lowered(self.ops[node], saved)
             else:
                 values[node] = _run(self.network, node, values)
             for source in node.all_input_nodes:
@@ -567,6 +595,11 @@ class Propagator:
         state.logits = values[self.logits]
         state.values = {node: values[node] for node in self.pixels}
         return state
+
+    def _lowered(self, op: _Op, saved: Any) -> Any:
+        if self.precision is None or not isinstance(op, _SumOp | _PassOp | _GateOp) or saved.ndim != 4:
+            return saved
+        return saved.to(self.precision)
 
     def _inputs(self, node: fx.Node) -> list[fx.Node]:
         if isinstance(self.ops[node], _GateOp):
@@ -600,7 +633,9 @@ class Propagator:
                 continue
             c = multiplier.pop(node)
             for source, passed in self._step(node, c, state, rows):
-                multiplier[source] = multiplier[source] + passed if source in multiplier else passed
+                multiplier[source] = (
+                    _sum(multiplier[source], passed, self.ops[node]) if source in multiplier else passed
+                )
         return multiplier[self.image]
 
     def _step(
@@ -619,6 +654,13 @@ class Propagator:
             if source in self.pixels and not made_relevance and not keeps_kind:
                 passed = _times(passed, state.values[source], rows)
             yield source, passed
+
+
+def _sum(waiting: torch.Tensor, passed: torch.Tensor, op: _Op) -> torch.Tensor:
+    """What meets at a branching; in the place of what a layer has just made, which nothing else reads."""
+    if isinstance(op, _LayerOp) and passed.dtype == waiting.dtype and passed.shape == waiting.shape:
+        return passed.add_(waiting)
+    return waiting + passed
 
 
 def _numel(node: fx.Node) -> int:

@@ -127,12 +127,14 @@ def test_unknown_methods_and_options_are_answered():
     with pytest.raises(ValueError, match="unknown explanation method 'preset_a_flt'; did you mean 'preset_a_flat'"):
         explain.method("preset_a_flt")
     with pytest.raises(
-        InputError, match=r"explain\.options gamma: preset_a_flat takes epsilon, bias, engine, memory_mib"
+        InputError, match=r"explain\.options gamma: preset_a_flat takes epsilon, bias, engine, memory_mib, backward"
     ):
         explain.method("preset_a_flat", gamma=3)
-    for wrong in ({"bias": "some"}, {"epsilon": -1.0}, {"engine": "slow"}, {"memory_mib": 0}):
+    for wrong in ({"bias": "some"}, {"epsilon": -1.0}, {"engine": "slow"}, {"memory_mib": 0}, {"backward": "half"}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             explain.method("preset_a_flat", **wrong)
+    with pytest.raises(InputError, match=r"bfloat16 needs explain\.options\.engine: fast"):
+        explain.method("preset_a_flat", engine="zennit", backward="bfloat16")
     with pytest.raises(InputError, match="low must lie below"):
         explain.method("epsilon_gamma_box", low=[1.0], high=[0.0])
 
