@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint schemas demo-model clean
+.PHONY: setup demo test lint schemas demo-model bench clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ schemas: $(STAMP)
 
 demo-model: $(STAMP)
 	$(BIN)/python -m fer_batch.training.demo_model
+
+# half an hour on two cores; the machine should do nothing else. BENCH="--quick" is a smoke run of seconds.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -15,6 +15,7 @@ from fer_batch.storage.parquet import Partition
 from fer_batch.types import SequenceRef
 
 PACK_SIZE = 64
+RESOURCES = frozenset({"batch_size", "engine", "memory_mib"})  # explain.options that say how a result is reached
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Unit:
 def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
     """Every option, beside the model, that changes what phase 1 stores."""
     explain = config.explain.model_dump(mode="json", exclude={"batch_size"})
+    explain["options"] = {name: value for name, value in explain["options"].items() if name not in RESOURCES}
     faces = config.faces.model_dump(mode="json")
     faces["size"] = config.faces.size or model.preprocessing.size
     return {

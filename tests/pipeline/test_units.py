@@ -46,6 +46,7 @@ PHASE_1 = [
     {"explain": {"targets": "all"}},
     {"explain": {"targets": ["AU01"]}},
     {"explain": {"options": {"epsilon": 0.1}}},
+    {"explain": {"options": {"backward": "bfloat16"}}},
     {"faces": {"detector": "none"}},
     {"faces": {"every": 2}},
     {"faces": {"align": "eyes"}},
@@ -75,6 +76,7 @@ NEITHER = [
     {"source": {"uri": "moved"}},
     {"source": {"pattern": "*.mp4"}},
     {"explain": {"batch_size": 7}},
+    {"explain": {"options": {"engine": "zennit", "memory_mib": 64, "batch_size": 2}}},
     {"faces": {"size": 112}},  # the model's own
     {"keep_relevance": "exemplars"},
     {"phases": ["explain"]},
