@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 SIDE = 112
 FEWEST, MOST = 18, 130
-ROUND = 20  # sequences
+ROUND = 100  # sequences: some tenths of a second, beside which waking up on a busy machine is short
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
