@@ -350,6 +350,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
         analysis_id,
         options.metadata,
         compute_with(config.resources.scheduler, n_cpus),
+        spray,
     )
 
 
