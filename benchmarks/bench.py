@@ -194,7 +194,6 @@ def lime_case(model: torch.nn.Module, image: torch.Tensor, n_samples: int, batch
                 num_samples=n_samples,
                 batch_size=batch_size,
                 segmentation_fn=slic_segments,
-                progress_bar=False,
             )
 
         ways["lime"] = theirs

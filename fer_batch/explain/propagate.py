@@ -173,7 +173,9 @@ class _LayerOp(_Op):
         a = y if self.activation is None else self.activation(y)
         factors = []
         for branch in self.branches:
-            factor = branch.share * self.carrier(a) / stabilise(self._denominator(x, y, branch), self.epsilon)
+            factor = self.carrier(a) / stabilise(self._denominator(x, y, branch), self.epsilon)
+            if branch.share != 1.0:
+                factor = factor * branch.share
             if branch.where:
                 factor = factor * (branch.where * y > 0).to(y.dtype)
             factors.append(factor.to(self.layer.precision))

@@ -33,12 +33,12 @@ def stabilise(z: torch.Tensor, epsilon: float = 0.0) -> torch.Tensor:
     """Denominator of a rule: z + epsilon * sign(z) with sign(0) = +; without epsilon, only exact zeros are moved."""
     if epsilon:
         return z + epsilon * (1 - 2 * (z < 0).to(z.dtype))
-    return z + TINY * (z == 0).to(z.dtype)
+    return z.masked_fill(z == 0, TINY)
 
 
 def carrier(a: torch.Tensor) -> torch.Tensor:
     """Values that multipliers can be relative to: zeros become so small a number that it never counts as a value."""
-    return a + SPECK * (a == 0).to(a.dtype)
+    return a.masked_fill(a == 0, SPECK)
 
 
 class Branch(NamedTuple):
