@@ -103,7 +103,10 @@ class LRP:
             begin, end = bounds[start], bounds[start + len(chunk)]
             frame = torch.from_numpy(np.searchsorted(chunk, rows[begin:end, 0]))
             output = torch.from_numpy(rows[begin:end, 1])
-            x = images[torch.from_numpy(chunk).to(images.device)]
+            if chunk[-1] - chunk[0] + 1 == len(chunk):
+                x = images[chunk[0] : chunk[-1] + 1]
+            else:
+                x = images[torch.from_numpy(chunk).to(images.device)]
             if self.engine == "zennit":
                 r, score = _zennit(propagator, self.preset, x, frame, output)
                 yield slice(begin, end), r, score

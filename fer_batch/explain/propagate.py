@@ -36,7 +36,7 @@ from fer_batch.explain.canonizers import (
     module_of,
 )
 from fer_batch.explain.composites import Preset, rules
-from fer_batch.explain.rules import Box, Branch, Flat, Rule, carrier, stabilise
+from fer_batch.explain.rules import TINY, Box, Branch, Flat, Rule, carrier, stabilise
 
 
 class _Rows(NamedTuple):
@@ -149,10 +149,12 @@ class _LayerOp(_Op):
     """A linear layer under a branch rule, with the activation behind it drawn in where there is one."""
 
     def __init__(self, layer: _Linear, module: Any, rule: Any, signed: bool, activation: nn.Module | None) -> None:
-        self.layer, self.signed, self.activation, self.epsilon = layer, signed, activation, rule.epsilon
+        self.layer, self.signed, self.epsilon = layer, signed, rule.epsilon
         self.weight, self.bias = layer.parameters(module)
         rectified = isinstance(activation, nn.ReLU)
         self.branches = [b for b in rule.branches(self.weight, self.bias) if not (rectified and b.where < 0)]
+        reads_y = any(b.where or b.positive is self.weight for b in self.branches)
+        self.activate = torch.relu_ if rectified and not reads_y else activation
         self.returning = [
             (layer.returning(b.positive), None if b.negative is None else layer.returning(b.negative))
             for b in self.branches
@@ -170,10 +172,15 @@ class _LayerOp(_Op):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         (x,) = inputs
         y = self.layer(x, self.weight, self.bias)
-        a = y if self.activation is None else self.activation(y)
+        a = y if self.activate is None else self.activate(y)
         factors = []
         for branch in self.branches:
-            factor = self.carrier(a) / stabilise(self._denominator(x, y, branch), self.epsilon)
+            z = self._denominator(x, y, branch)
+            if z is y or self.epsilon:
+                z = stabilise(z, self.epsilon)
+            else:
+                z.masked_fill_(z == 0, TINY)
+            factor = torch.div(self.carrier(a), z, out=z)
             if branch.share != 1.0:
                 factor = factor * branch.share
             if branch.where:

@@ -30,7 +30,10 @@ SPECK = 1e-20  # stands for a zero that must hand relevance on; its square is st
 
 
 def stabilise(z: torch.Tensor, epsilon: float = 0.0) -> torch.Tensor:
-    """Denominator of a rule: z + epsilon * sign(z) with sign(0) = +; without epsilon, only exact zeros are moved."""
+    """Denominator of a rule: z + epsilon * sign(z) with sign(0) = +; without epsilon, only exact zeros are moved.
+
+    The result is a new tensor.
+    """
     if epsilon:
         return z + epsilon * (1 - 2 * (z < 0).to(z.dtype))
     return z.masked_fill(z == 0, TINY)
