@@ -35,7 +35,7 @@ schemas: $(STAMP)
 demo-model: $(STAMP)
 	$(BIN)/python -m fer_batch.training.demo_model
 
-# half an hour on two cores; the machine should do nothing else. BENCH="--quick" is a smoke run of seconds.
+# Many minutes; the machine should do nothing else. BENCH="--quick" is a smoke run of seconds.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
