@@ -114,6 +114,8 @@ SLOW = {
     for name in (
         "torchvision:resnet50",
         "torchvision:vgg16",
+        "torchvision:vgg19",
+        "torchvision:mobilenet_v3_large",
         "torchvision:vgg11_bn",
         "torchvision:alexnet",
         "torchvision:inception_v3",
