@@ -17,7 +17,7 @@ from fer_batch.media.decode import Decoder, Frame
 from fer_batch.media.landmarks import FaceFinder, load_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
-from fer_batch.pipeline.units import Unit
+from fer_batch.pipeline.units import NO_FACE, Unit
 from fer_batch.sources.fetch import StoreFault, local_file, read_bytes
 from fer_batch.sources.listing import frame_number
 from fer_batch.sources.sidecar import read_annotations, read_landmarks, still_annotations
@@ -103,6 +103,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
         "status": "done",
         "n_frames": 0,
     }
+    n_faces = 0
     frames = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind]
     try:
         if ref.skip_reason:
@@ -112,6 +113,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
         else:
             for item in frames(ref, options, row):
                 row["n_frames"] += 1
+                n_faces += item[1] is not None
                 item[0]["sequence_id"] = ref.sequence_id
                 yield item
     except MediaError as error:
@@ -124,6 +126,8 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
     except Exception as error:  # a bug met by one input must not end the night's run; it says so in that input's row
         log.exception("unexpected error in %s", ref.sequence_id)
         row.update(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
+    if row["status"] == "done" and not n_faces and row.get("reason") is None:
+        row["reason"] = NO_FACE
     sequences.append(row)
 
 
@@ -185,10 +189,10 @@ class _Truth:
             self.points[0] = np.asarray(ref.landmarks, np.float32).reshape(68, 2)
         elif ref.landmarks_uri:
             self.points = read_landmarks(read_bytes(ref.landmarks_uri), ref.landmarks_uri).by_frame()
+        table = still_annotations(ref.labels)
+        if ref.annotations_uri:  # read even where targets are not chosen by it: a bad file is told now, not lost later
+            table = read_annotations(read_bytes(ref.annotations_uri), ref.annotations_uri)
         if options.annotated:
-            table = still_annotations(ref.labels)
-            if ref.annotations_uri:
-                table = read_annotations(read_bytes(ref.annotations_uri), ref.annotations_uri)
             for frame, target, present in zip(
                 *(table[name].to_pylist() for name in ("frame_index", "target", "occurrence")), strict=True
             ):

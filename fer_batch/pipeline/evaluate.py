@@ -36,15 +36,15 @@ class Evaluation:
         Row name to group to figure, in the layout of Finzel et al. 2021, Table 1; empty for stills.
     n_annotated
         Ok frames with at least one annotation.
-    unknown_classes
-        Annotated classes that the network has no output for.
+    unknown_targets
+        Annotated targets that the network has no output for.
     """
 
     partition: Partition
     rows: list[dict[str, Any]] = field(default_factory=list)
     stories: dict[str, dict[str, float]] = field(default_factory=dict)
     n_annotated: int = 0
-    unknown_classes: tuple[str, ...] = ()
+    unknown_targets: tuple[str, ...] = ()
 
     @property
     def key(self) -> dict[str, str]:
@@ -100,8 +100,10 @@ def _detections(connection: duckdb.DuckDBPyConnection, store: Store, result: Eva
         f"""
         SELECT d.target, d.active, CAST(a.occurrence AS FLOAT) AS truth, d.mu, d.region_share
         FROM (SELECT * FROM detections WHERE {_PARTITION}) d
-        LEFT JOIN (SELECT * FROM annotations WHERE dataset = $dataset) a
-            USING (sequence_id, frame_index, target)
+        LEFT JOIN (
+            SELECT sequence_id, frame_index, target, bool_or(occurrence) AS occurrence
+            FROM annotations WHERE dataset = $dataset GROUP BY ALL
+        ) a USING (sequence_id, frame_index, target)
         ORDER BY d.sequence_id, d.frame_index, d.target
         """,
         result.key,
@@ -115,8 +117,10 @@ def _detections(connection: duckdb.DuckDBPyConnection, store: Store, result: Eva
     mu, share = _floats(found["mu"]).reshape(shape), _floats(found["region_share"]).reshape(shape)
     annotated = np.asarray(~np.isnan(truth).all(1))
     result.n_annotated = int(annotated.sum())
-    if _head(store, result.partition) == "softmax":
-        _classes(connection, result, names, active, truth, annotated)
+    head = _head(store, result.partition)
+    result.unknown_targets = _unknown_targets(connection, result, names, head)
+    if head == "softmax" and annotated.any():
+        _classes(result, names, active, truth, annotated)
     elif annotated.any():
         _action_units(result, names, active, truth)
     for a, name in enumerate(names):
@@ -140,22 +144,26 @@ def _action_units(result: Evaluation, names: list[str], active: NDArray[np.bool_
     result.add("set_accuracy", share, n)
 
 
+def _unknown_targets(
+    connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str], head: str
+) -> tuple[str, ...]:
+    # a still may have Action Units beside its class; to a network of classes only the class is addressed
+    addressed = "target NOT LIKE 'AU%' AND occurrence" if head == "softmax" else "target LIKE 'AU%'"
+    found = connection.execute(
+        f"SELECT DISTINCT target FROM annotations WHERE dataset = $dataset AND {addressed} "
+        "AND NOT list_contains($names, target) ORDER BY 1",
+        {"dataset": result.partition.dataset, "names": names},
+    ).fetchall()
+    return tuple(name for (name,) in found)
+
+
 def _classes(
-    connection: duckdb.DuckDBPyConnection,
     result: Evaluation,
     names: list[str],
     active: NDArray[np.bool_],
     truth: NDArray[np.float64],
     annotated: NDArray[np.bool_],
 ) -> None:
-    unknown = connection.execute(
-        "SELECT DISTINCT target FROM annotations WHERE dataset = $dataset AND occurrence AND target NOT LIKE 'AU%' "
-        "AND NOT list_contains($names, target) ORDER BY 1",
-        {"dataset": result.partition.dataset, "names": names},
-    ).fetchall()
-    result.unknown_classes = tuple(name for (name,) in unknown)
-    if not annotated.any():
-        return
     true = np.where(annotated, np.nan_to_num(truth).argmax(1), -1)
     found = classification(active.argmax(1), true, len(names))
     result.add("accuracy", found.accuracy, int(annotated.sum()), baseline=1 / len(names))
@@ -224,8 +232,8 @@ def evaluation_text(result: Evaluation) -> str:
         lines.append(f"accuracy {_figure(row['value'])} over {row['n']} frames (chance {_figure(row['baseline'])})")
     if not result.n_annotated:
         lines.append("no frame is annotated, so nothing is said of F1; mu_active is over all active detections")
-    if result.unknown_classes:
-        lines.append(f"annotated classes without an output: {', '.join(result.unknown_classes)}")
+    if result.unknown_targets:
+        lines.append(f"annotated targets without an output: {', '.join(result.unknown_targets)}")
     if result.stories:
         groups = list(next(iter(result.stories.values())))
         lines.append("")

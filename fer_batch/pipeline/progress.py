@@ -20,6 +20,9 @@ def say(text: str) -> None:
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """A function that is told how many more are done."""
+    if not total:
+        yield lambda n: None
+        return
     if sys.stderr.isatty():
         with tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
 

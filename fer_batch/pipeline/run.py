@@ -19,7 +19,16 @@ from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis import AnalysisOptions
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
-from fer_batch.pipeline.units import Unit, analysis_key, count_inputs, explain_key, identity, partition_of, units_to_do
+from fer_batch.pipeline.units import (
+    NO_FACE,
+    Unit,
+    analysis_key,
+    count_inputs,
+    explain_key,
+    identity,
+    partition_of,
+    units_to_do,
+)
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources import manifest as _manifest  # noqa: F401  (registers its format)
@@ -57,6 +66,8 @@ class Outcome:
         Inputs that an earlier run had finished, of any status.
     failures
         `(sequence_id, reason)` of failed inputs.
+    n_faceless
+        Inputs that are done and show no face.
     report
         Path of the report page, where one was written.
     """
@@ -67,6 +78,7 @@ class Outcome:
     skipped: int = 0
     already_done: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    n_faceless: int = 0
     partition: Partition | None = None
     report: str | None = None
 
@@ -152,6 +164,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     plan = make_plan(config, store)
     if dry_run:
         _say_plan(config, plan)
+        _check_method(config, plan)
         return Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
     store.check_writable()
     analysis_id = analysis_key(config)
@@ -161,12 +174,13 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
     outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
     published = f"{PUBLISHED}/{digest(asdict(plan.partition))}.json"
-    if not (plan.units or stale or waiting) and _is_current(store, published, plan):
+    if not (plan.units or stale or waiting) and _is_current(store, published, plan, config):
         _count(outcome, store, plan)
         outcome.report = json.loads(store.read_bytes(published)).get("report")
         say(f"nothing to do: {outcome.found} of {outcome.found} inputs are done already in {config.output}")
         return outcome
     _check_relevance(config, stale, plan.ledger)
+    _check_method(config, plan)
     run_id = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
     record = _RunRecord(store, plan, config, run_id)
     record.write(None)
@@ -178,6 +192,8 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         if "prototypes" in config.phases:
             _prototypes(config, store, plan, analysis_id, n_cpus)
     _count(outcome, store, plan)
+    if outcome.n_faceless:
+        say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
     if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
         from fer_batch.pipeline.report import write_report
 
@@ -186,9 +202,21 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         with progress("report", outcome.found, "input") as advance:
             outcome.report = write_report(store, where.dataset, where.model, where.explain, advance)
     record.write(outcome.counts())
-    if "prototypes" in config.phases:
+    if {"prototypes", "report"} & set(config.phases):
         store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))
     return outcome
+
+
+def _check_method(config: RunConfig, plan: Plan) -> None:
+    """Refuse a wrong method or option before anything starts; PyTorch is only imported where there is work for it."""
+    if not plan.units or "explain" not in config.phases:
+        return
+    from fer_batch import explain
+
+    try:
+        explain.method(config.explain.method, **config.explain.options)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"explain: {error}") from None
 
 
 def _say_plan(config: RunConfig, plan: Plan) -> None:
@@ -234,10 +262,12 @@ def _shard_state(ledger: Ledger, partition: Partition) -> str:
     return digest({name: shard["analysis_id"] for name, shard in _shards_of(ledger, partition).items()})
 
 
-def _is_current(store: Store, published: str, plan: Plan) -> bool:
-    return store.exists(published) and json.loads(store.read_bytes(published))["shards"] == _shard_state(
-        plan.ledger, plan.partition
-    )
+def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> bool:
+    if not store.exists(published):
+        return False
+    stored = json.loads(store.read_bytes(published))
+    drawn = stored["report"] is not None or "report" not in config.phases
+    return drawn and stored["shards"] == _shard_state(plan.ledger, plan.partition)
 
 
 class _engine:
@@ -383,10 +413,11 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     for commit in ledger.commits(ledger.committed - published).values():
         rows.update({row["sequence_id"]: row for row in commit["sequences"] if row["identity"] in plan.listed})
     outcome.done = outcome.failed = outcome.skipped = 0
-    outcome.failures = []
+    outcome.failures, outcome.n_faceless = [], 0
     for sequence_id in sorted({ref.sequence_id for ref in plan.refs} & set(rows)):
         row = rows[sequence_id]
         setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
+        outcome.n_faceless += row["status"] == "done" and row.get("reason") == NO_FACE
         if row["status"] == "failed":
             outcome.failures.append((sequence_id, row.get("reason") or "no reason was recorded"))
     known = outcome.done + outcome.failed + outcome.skipped

@@ -15,6 +15,7 @@ from fer_batch.storage.parquet import Partition
 from fer_batch.types import SequenceRef
 
 PACK_SIZE = 64
+NO_FACE = "no frame shows a face that can be used"  # reason of an input that is done all the same
 RESOURCES = frozenset({"batch_size", "engine", "memory_mib"})  # explain.options that say how a result is reached
 
 

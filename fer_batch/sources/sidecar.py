@@ -81,18 +81,42 @@ def read_annotations(data: bytes, where: str) -> pa.Table:
     Raises
     ------
     MediaError
-        If columns are missing or of another type; `where` names the file.
+        If columns are missing or of another type, an intensity is not in 0 to 5, a frame is negative, or a frame has
+        two rows of one target; `where` names the file.
     """
     table = _read(data, where, list(_ANNOTATION_TYPES), _ANNOTATION_TYPES)
     names = table["target"].combine_chunks().dictionary_encode()
     spelled = pa.array([_spelled(name) for name in names.dictionary.to_pylist()], pa.string())
-    return table.set_column(table.schema.get_field_index("target"), "target", spelled.take(names.indices))
+    table = table.set_column(table.schema.get_field_index("target"), "target", spelled.take(names.indices))
+    _check_annotations(table, where)
+    return table
 
 
 def _spelled(target: str) -> str:
-    """`AU01` for `AU1`: the name that models and tables use."""
-    number = au_id(target)
+    """`AU01` for `AU1`, `au01` and `1`: the name that models and tables use."""
+    name = target.strip()
+    number = au_id(f"AU{name}" if name.isdigit() else name.upper())
     return target if number is None else au_name(number)
+
+
+def _check_annotations(table: pa.Table, where: str) -> None:
+    wrong = table.filter(pc.or_(pc.less(table["intensity"], 0), pc.greater(table["intensity"], 5)))
+    if wrong.num_rows:
+        row = wrong.slice(0, 1).to_pylist()[0]
+        raise MediaError(
+            f"{where}: expected intensities of 0 to 5, got {row['intensity']:g} for {row['target']} "
+            f"in frame {row['frame_index']}"
+        )
+    if (pc.min(table["frame_index"]).as_py() or 0) < 0:
+        raise MediaError(f"{where}: frames are numbered from 0, got {pc.min(table['frame_index']).as_py()}")
+    counts = table.group_by(["frame_index", "target"]).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts["count_all"], 1))
+    if twice.num_rows:
+        row = twice.sort_by("frame_index").slice(0, 1).to_pylist()[0]
+        raise MediaError(
+            f"{where}: frame {row['frame_index']} has {row['count_all']} rows of {row['target']}; expected one "
+            "(make one of several coders first)"
+        )
 
 
 def still_annotations(labels: tuple[tuple[str, float], ...]) -> pa.Table:

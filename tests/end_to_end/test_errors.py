@@ -192,3 +192,30 @@ def test_a_wrong_checkpoint_shape_ends_the_run_in_one_line(posed_clips, make_job
     error = next(line for line in finished.stderr.splitlines() if line.startswith("error:"))
     assert "fc.weight" in error
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("explain.method=gradcam", "did you mean 'grad_cam'"),
+        ("explain.options.epsilom=1", "epsilom"),
+    ],
+)
+def test_a_wrong_method_or_option_is_told_before_anything_starts(job, capsys, tmp_path, setting, words):
+    assert words in said(capsys, "run", job(), "--dry-run", "--set", setting)
+    assert words in said(capsys, "run", job(), "--set", setting)
+    assert not (tmp_path / "out" / "tables").exists()
+
+
+@pytest.mark.slow
+def test_a_bad_annotation_file_fails_its_clip_and_no_other(posed_clips, make_job, tmp_path, helpers):
+    source = tmp_path / "clips"
+    shutil.copytree(posed_clips, source)
+    bad = sorted(source.rglob("*.annotations.csv"))[0]
+    bad.write_text("frame;target;intensity\n0;AU01;2\n")
+    job = make_job(source)
+    outcome = job.done(code=3)
+    assert (outcome["done"], outcome["failed"]) == (5, 1)
+    assert "expected the columns frame_index, target" in outcome["failures"][0]["reason"]
+    job.done("--set", "phases=[report]", code=3)
+    assert list((tmp_path / "out").glob("report/**/index.html")), "a report asked for later is drawn later"

@@ -64,3 +64,23 @@ def test_labels_of_a_still():
     assert table["intensity"].to_pylist() == [None, 0.0, 1.0, 2.0]
     assert set(table["frame_index"].to_pylist()) == {0}
     assert still_annotations(()).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("3,AU04,2,1\n3,AU4,0,0\n", "frame 3 has 2 rows of AU04"),
+        ("0,AU01,9,1\n", "expected intensities of 0 to 5, got 9"),
+        ("0,AU01,-1,0\n", "expected intensities of 0 to 5, got -1"),
+        ("-2,AU01,,1\n", "numbered from 0, got -2"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_with_their_place(rows, words):
+    with pytest.raises(MediaError, match=words) as refused:
+        read_annotations((HEADER + rows).encode(), "clip.annotations.csv")
+    assert "clip.annotations.csv" in str(refused.value)
+
+
+@pytest.mark.parametrize("spelled", ["AU12", "AU012", "au12", "12", " Au12"])
+def test_action_units_as_people_spell_them(spelled):
+    assert read_annotations(f"{HEADER}0,{spelled},,1\n".encode(), "a.csv")["target"].to_pylist() == ["AU12"]
