@@ -22,6 +22,7 @@ from fer_batch import __version__, facs
 from fer_batch.models.card import SHIPPED, card_uri, read_card, shipped_path
 from fer_batch.report.page import (
     MAX_PROBLEMS,
+    NO_FACE,
     ClusterRow,
     DataTable,
     IndexContents,
@@ -45,6 +46,7 @@ from fer_batch.visualize.clusters import (
     ClusterMap,
     CommonPrototype,
     cluster_figure,
+    has_spectrum,
     prototype_gallery,
 )
 from fer_batch.visualize.colours import Label, Palette, label_text
@@ -151,7 +153,8 @@ def _files(
 ) -> Iterator[tuple[str, bytes]]:
     run = _latest_run(store, partition)
     known = dict(card) if card is not None else _card(run)
-    collected = _Collected(_overview(store, partition), _Annotations(store, partition), _crop_size(run, known))
+    crop_size = _crop_size(run, known)
+    collected = _Collected(partition, _overview(store, partition), _Annotations(store, partition), crop_size)
     palette = Palette(known.get("targets") or _targets(store, partition))
     threshold = _threshold(run, known)
     report = Report(_summary(partition, run, known))
@@ -176,7 +179,7 @@ class _Shard:
 
     def __init__(self, store: Store, partition: Partition, file: str) -> None:
         self.store, self.partition, self.file = store, partition, file
-        self._whole: dict[str, pa.Table | None] = {}
+        self._whole: dict[tuple[str, ...], pa.Table] = {}  # by table and columns: stills ask for others than videos
 
     @property
     def sequences(self) -> list[dict[str, Any]]:
@@ -196,16 +199,16 @@ class _Shard:
 
     def _rows(self, table: str, columns: Sequence[str], sequence_id: str) -> pa.Table:
         wanted = pads.field("sequence_id") == sequence_id
-        if table not in self._whole:
+        key = (table, *columns)
+        if key not in self._whole:
             source = self._dataset(table)
             if source is None:
                 return pa.table({name: pa.nulls(0) for name in columns})
             # Videos of hours fill tables that need not be in memory together.
             if source.count_rows() > WHOLE_TABLE_ROWS:
                 return source.to_table(columns=list(columns), filter=wanted)
-            self._whole[table] = source.to_table(columns=["sequence_id", *columns])
-        rows = self._whole[table]
-        assert rows is not None
+            self._whole[key] = source.to_table(columns=["sequence_id", *columns])
+        rows = self._whole[key]
         return rows.filter(pc.equal(rows["sequence_id"], sequence_id)).select(list(columns))
 
 
@@ -229,7 +232,9 @@ class _Overview:
 
 def _overview(store: Store, partition: Partition) -> _Overview:
     overview = _Overview()
-    rows = _read(store, "temporal_prototypes", partition, ["text", "emotion"])
+    rows = _read(store, "temporal_prototypes", partition, ["text", "emotion", "n_frames"])
+    # A sequence without a face has a row and no story.
+    rows = rows.filter(pc.greater(rows["n_frames"], 0))
     for text, emotion in zip(rows["text"].to_pylist(), rows["emotion"].to_pylist(), strict=True):
         overview.texts[text] += 1
         if emotion is not None:
@@ -263,8 +268,10 @@ class _Annotations:
 class _Collected:
     """What the index needs of the sequences that have passed."""
 
-    def __init__(self, overview: _Overview, annotations: _Annotations, crop_size: int | None) -> None:
-        self.overview, self.annotations, self.crop_size = overview, annotations, crop_size
+    def __init__(
+        self, partition: Partition, overview: _Overview, annotations: _Annotations, crop_size: int | None
+    ) -> None:
+        self.partition, self.overview, self.annotations, self.crop_size = partition, overview, annotations, crop_size
         groups = [("All sequences", overview.texts)]
         groups += [(name, overview.by_group[name]) for name in sorted(overview.by_group)][: GALLERIES - 1]
         self.groups = groups
@@ -276,6 +283,8 @@ class _Collected:
         self.n_problems = 0
         self.classes: Counter[str] = Counter()
         self.stills: dict[str, list[Still]] = {}
+        self.faceless: list[Still] = []
+        self.n_faceless = 0
 
     def problem(self, row: Mapping[str, Any]) -> None:
         """A failed or skipped input; of each kind no more are kept than a page can show."""
@@ -304,7 +313,8 @@ class _Collected:
             galleries=tuple(self._galleries(palette)),
             stills=tuple(
                 StillGroup(name, n, tuple(self.stills.get(name, ()))) for name, n in _commonest(self.classes, None)
-            ),
+            )
+            + ((StillGroup(NO_FACE, self.n_faceless, tuple(self.faceless)),) if self.n_faceless else ()),
             problems=tuple(problem for status in sorted(self.problems) for problem in self.problems[status]),
             n_problems=self.n_problems,
             tables=tuple(_evaluation(store, partition)),
@@ -404,7 +414,9 @@ def _story(
     columns = ("stage_index", "first_frame", "last_frame", "n_frames", "n_missing_frames", "labels", "text")
     stages = sorted(reader("stages", columns).to_pylist(), key=lambda stage: stage["stage_index"])
     panels = tuple(_panel(stage, frames, prototypes, collected.crop_size) for stage in stages)
-    collected.example(plain["text"], plain["emotion"], panels)
+    if plain["n_frames"]:
+        collected.example(plain["text"], plain["emotion"], panels)
+    unexplained = any(panel.unexplained for panel in panels)
     data = _timeline(reader, frames, stages, threshold, collected.annotations.of(sequence_id))
     facts = [("Kind", row["kind"].replace("_", " "))]
     if frames.fps:
@@ -419,8 +431,11 @@ def _story(
             save(stage_strip(panels, palette)),
             f"{len(panels)} stages: " + "; ".join(stage["text"] for stage in stages),
             f"One panel per stage, read like text. {_PROJECTION} A pale face: no target is active. Below each panel "
-            "its frames, first to last, and how long it lasts.",
-        ),
+            "its frames, first to last, and how long it lasts."
+            + (" A label without a letter: active, not explained, so there is no map of it." if unexplained else ""),
+        )
+        if panels
+        else None,
         timeline=Picture(
             save(timeline(data, palette)),
             f"Timeline of {len(data.frames)} frames with one row for each target that is ever active",
@@ -442,7 +457,7 @@ def _story(
         clusters=tuple(
             ClusterRow(**{name: row[name] for name in ClusterRow.__dataclass_fields__}) for row in prototypes.rows
         ),
-        queries=_queries(sequence_id),
+        queries=_queries(sequence_id, collected.partition),
     )
 
 
@@ -594,36 +609,54 @@ def _spectra(prototypes: _Prototypes, palette: Palette) -> Iterator[Picture]:
         name = facs.AU_NAMES.get(facs.au_id(target) or 0)
         meaning = f" ({name})" if name else ""
         noun = "cluster" if len(rows) == 1 else "clusters"
+        spectrum = "eigenvalues and " if has_spectrum(decision) else ""
         yield Picture(
             save(cluster_figure(decision, palette)),
-            f"{target}: eigenvalues and the mean relevance maps of {len(rows)} {noun}",
+            f"{target}: {spectrum}the mean relevance maps of {len(rows)} {noun}",
             f"{target}{meaning}",
         )
 
 
-def _queries(sequence_id: str) -> tuple[Query, ...]:
-    literal = "'" + sequence_id.replace("'", "''") + "'"
+def _queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:
+    columns = {
+        "sequence_id": sequence_id,
+        "dataset": partition.dataset,
+        "model": partition.model,
+        "explain": partition.explain,
+    }
+    # One output may hold the same sequence under several models and explanations.
+    here = "\n  AND ".join(f"{name} = {_literal(value)}" for name, value in columns.items())
     return (
         Query(
             "Stages",
             "SELECT stage_index, first_frame, last_frame, n_frames, n_missing_frames, text\n"
-            f"FROM stages WHERE sequence_id = {literal} ORDER BY stage_index",
+            f"FROM stages\nWHERE {here}\nORDER BY stage_index",
         ),
         Query(
             "What is active when",
             "SELECT frame_index, target, cluster, probability, mu\n"
-            f"FROM detections WHERE sequence_id = {literal} AND active ORDER BY frame_index, target",
+            f"FROM detections\nWHERE {here}\n  AND active\nORDER BY frame_index, target",
         ),
         Query(
             "Cluster maps",
             "SELECT target, cluster, n_frames, exemplar_frame, height, width, scale, relevance\n"
-            f"FROM prototypes WHERE sequence_id = {literal} ORDER BY target, cluster",
+            f"FROM prototypes\nWHERE {here}\nORDER BY target, cluster",
         ),
     )
 
 
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _still(reader: Reader, row: Mapping[str, Any], palette: Palette, collected: _Collected) -> None:
     """Count a still under each of its active targets, and keep its picture where there is room."""
+    frames = _Frames.read(reader, None)
+    if not frames.ok.any():
+        collected.n_faceless += 1
+        if len(collected.faceless) < STILLS_PER_CLASS:
+            collected.faceless.append(Still(row["sequence_id"], None, row["emotion"]))
+        return
     found = reader("detections", ("target", "probability", "active")).to_pylist()
     active = [one for one in found if one["active"]]
     names = [one["target"] for one in active] or ["NONE"]
@@ -632,7 +665,6 @@ def _still(reader: Reader, row: Mapping[str, Any], palette: Palette, collected: 
     if not roomy:
         return
     prototypes = _Prototypes.read(reader)
-    frames = _Frames.read(reader, None)
     stage = {"first_frame": 0, "last_frame": 0}
     probability = {one["target"]: one["probability"] for one in active}
     for name in roomy:
@@ -651,7 +683,8 @@ def _still(reader: Reader, row: Mapping[str, Any], palette: Palette, collected: 
             png(panel_image(panel, palette, FACE_PIXELS)),
             f"Top-25 projection for {name} over the face of {row['sequence_id']}",
         )
-        detail = "" if p is None else f"probability {p:.2f}"
+        known = ("" if p is None else f"probability {p:.2f}", "active, not explained" if panel.unexplained else "")
+        detail = ", ".join(filter(None, known))
         collected.stills.setdefault(name, []).append(Still(row["sequence_id"], picture, row["emotion"], detail))
 
 

@@ -19,8 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 PAGE_ROWS = 500  # sequences of one index page
-INDEX_STAGES = 12  # stages of a story that its row in the index writes out
+INDEX_STAGES = 4  # stages of a story that its row in the index writes out
 MAX_PROBLEMS = 2000
+NO_FACE = "no face found"
 _PIXELS_PER_CSS_PIXEL = 1.25  # figures are drawn for print; on a screen their small text may be larger
 _INVISIBLE, _HARMLESS = ("Cc", "Cf", "Cs"), "\n\u200d"  # the joiner makes one emoji of several
 
@@ -89,7 +90,7 @@ class SequenceStory:
     text
         Temporal prototype with ASCII arrows.
     n_frames, n_missing_frames
-        Ok frames, and frames without a usable face.
+        Ok frames (0: the pages say that no face was found), and frames without a usable face.
     n_stages, n_distinct_stages, reduction
         As in table `temporal_prototypes`.
     facts
@@ -126,10 +127,10 @@ class SequenceStory:
 
 @dataclass(frozen=True)
 class Still:
-    """One still: its picture, its annotated class, and a line of detail such as probabilities."""
+    """One still: its picture if it shows a face, its annotated class, and a line of detail such as probabilities."""
 
     sequence_id: str
-    picture: Picture
+    picture: Picture | None
     truth: str | None = None
     detail: str = ""
 
@@ -271,7 +272,7 @@ class _StillGroup:
     name: str
     n: int
     anchor: str
-    pictures: tuple[tuple[Still, _File], ...]
+    pictures: tuple[tuple[Still, _File | None], ...]
 
 
 class Report:
@@ -350,8 +351,7 @@ class Report:
         for _, item in galleries:
             yield item.path, item.picture.content
         for shown in stills:
-            for _, item in shown.pictures:
-                yield item.path, item.picture.content
+            yield from ((item.path, item.picture.content) for _, item in shown.pictures if item is not None)
         chunks = [self._rows[at : at + PAGE_ROWS] for at in range(0, len(self._rows), PAGE_ROWS)] or [[]]
         pages = ["index.html", *(f"sequences-{number}.html" for number in range(2, len(chunks) + 1))]
         counted = {
@@ -514,7 +514,13 @@ def _file(stem: str, picture: Picture) -> _File:
 def _still_group(group: StillGroup, number: int) -> _StillGroup:
     # A still may be in several groups, so the name of its file holds the number of the group.
     pictures = tuple(
-        (still, _file(f"pictures/{slug(still.sequence_id)}-still-{number}", still.picture)) for still in group.shown
+        (
+            still,
+            None
+            if still.picture is None
+            else _file(f"pictures/{slug(still.sequence_id)}-still-{number}", still.picture),
+        )
+        for still in group.shown
     )
     return _StillGroup(group.name, group.n, f"class-{slug(group.name)}", pictures)
 
@@ -528,7 +534,7 @@ def _tiles(counts: Mapping[str, int]) -> list[tuple[str, int | None, str, str]]:
         ("done", done, "have rows in every table", ""),
         ("failed", failed, "with a reason below", "bad" if failed else ""),
         ("skipped", skipped, "deliberately not processed", ""),
-        ("already done", already, "in an earlier run", ""),
+        ("of these, from earlier runs", already, "not computed again", ""),
     ]
 
 

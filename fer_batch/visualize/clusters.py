@@ -19,6 +19,7 @@ from fer_batch.visualize.standard_face import line_face
 
 _MARGIN, _GAP = 0.12, 0.12
 _PIXELS = 224
+_MIN_MAPS = 3  # two maps have one neighbour each, and a spectrum that tells nothing
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,13 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
     Returns
     -------
     Figure
-        Axes `spectrum`, and axes `maps` that hold two images per cluster: blue-white-red and Top-25 over the face.
+        Axes `maps` that hold two images per cluster, blue-white-red and Top-25 over the face, and axes `spectrum`
+        where there are three maps or more; a sentence stands in its place for fewer.
     """
     palette = palette or Palette([decision.target])
     side, head = 1.35, 0.3
-    spectrum = 2.9
+    charted = has_spectrum(decision)
+    spectrum = 2.9 if charted else 1.3
     rows = [decision.clusters[i : i + per_row] for i in range(0, len(decision.clusters), per_row)]
     columns = max((len(row) for row in rows), default=1)
     width = _MARGIN + spectrum + 0.45 + columns * (side + _GAP) + _MARGIN
@@ -112,13 +115,16 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
     figure = new_figure(width, height)
     axes = inch_axes(figure)
     axes.set_label("maps")
-    _draw_spectrum(
-        figure.add_axes(
-            (0.5 / width, 1 - (_MARGIN + 0.35 + 2.05) / height, (spectrum - 0.4) / width, 2.05 / height),
-            label="spectrum",
-        ),
-        decision,
-    )
+    if charted:
+        _draw_spectrum(
+            figure.add_axes(
+                (0.5 / width, 1 - (_MARGIN + 0.35 + 2.05) / height, (spectrum - 0.4) / width, 2.05 / height),
+                label="spectrum",
+            ),
+            decision,
+        )
+    else:
+        axes.text(_MARGIN, _MARGIN + head + side, _without_spectrum(decision), fontsize=TEXT, color=INK, va="center")
     for r, row in enumerate(rows):
         for c, cluster in enumerate(row):
             left = _MARGIN + spectrum + 0.45 + c * (side + _GAP)
@@ -269,6 +275,21 @@ def prototype_gallery(
     if not prototypes:
         axes.text(_MARGIN, 0.3, "no temporal prototype", fontsize=TEXT, color=SOFT_INK, style="italic", va="center")
     return figure
+
+
+def has_spectrum(decision: ClusterDecision) -> bool:
+    """Whether there are maps enough for their spectrum to tell something."""
+    return _n_maps(decision) >= _MIN_MAPS
+
+
+def _n_maps(decision: ClusterDecision) -> int:
+    return sum(cluster.n_frames for cluster in decision.clusters)
+
+
+def _without_spectrum(decision: ClusterDecision) -> str:
+    n, k = _n_maps(decision), len(decision.clusters)
+    clusters = {0: "no cluster", 1: "one cluster"}.get(k, f"{k} clusters")
+    return f"{n} map{'' if n == 1 else 's'}: {clusters}"
 
 
 def _draw_spectrum(axes: Axes, decision: ClusterDecision) -> None:

@@ -48,6 +48,12 @@ class StagePanel:
     face: NDArray[np.uint8] | None = None
     seconds: float | None = None
 
+    @property
+    def unexplained(self) -> tuple[Label, ...]:
+        """Labels without a letter and a map: of targets that are active and were not explained."""
+        pairs = zip(self.labels, self.maps, strict=True)
+        return tuple(label for label, found in pairs if not label[1] and found is None)
+
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.maps):
             raise ValueError(f"every label needs a map or None: {len(self.labels)} labels, {len(self.maps)} maps")
@@ -202,6 +208,19 @@ def _draw_panel(
     if panel.n_missing_frames:
         missing = f"{panel.n_missing_frames} missing"
         axes.text(middle, top + side + 0.05 + 2 * line, missing, color="#9a3412", **place)
+    if panel.labels and len(panel.unexplained) == len(panel.labels):
+        note = "active,\nnot explained" if compact else "active, not explained"
+        axes.text(
+            middle,
+            top + side - 0.04,
+            note,
+            fontsize=grid.text,
+            color=INK,
+            ha="center",
+            va="bottom",
+            style="italic",
+            bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "alpha": 0.65, "linewidth": 0},
+        )
     axes.text(
         left + 0.045,
         top + 0.035,

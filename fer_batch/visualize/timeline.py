@@ -180,13 +180,15 @@ def _draw_rows(axes: Axes, data: Timeline, rows: Sequence[int], palette: Palette
         axes.text(
             0.5,
             0.5,
-            "no target is ever active",
+            "no target is ever active" if data.ok.any() else "no face was found in any frame",
             transform=axes.transAxes,
             ha="center",
             va="center",
             fontsize=TEXT,
             color=SOFT_INK,
             style="italic",
+            zorder=5,
+            bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "linewidth": 0},  # over the hatching
         )
     for spine in axes.spines.values():
         spine.set_color(RULE)

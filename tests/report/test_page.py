@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fer_batch.report.page import (
+    NO_FACE,
     PAGE_ROWS,
     ClusterRow,
     DataTable,
@@ -255,7 +256,14 @@ def test_every_page_is_whole_without_a_network_and_without_scripts():
 
 def test_the_index_says_the_counts_and_the_reasons():
     words = Page(files(summary(), [story("a.mp4")], contents("bad.avi"))["index.html"]).words
-    for part in ("found 5", "done 2", "failed 2", "skipped 1", "already done 0", "bad.avi failed bad.avi"):
+    for part in (
+        "found 5",
+        "done 2",
+        "failed 2",
+        "skipped 1",
+        "of these, from earlier runs 0",
+        "bad.avi failed bad.avi",
+    ):
         assert part in words
     assert "(NONE) → (AU02_A) → (AU01_A, AU02_A, AU04_A) → (NONE)" in words
     assert " -> " not in words
@@ -302,9 +310,36 @@ def test_long_stories_are_cut_in_the_index_and_whole_on_their_page():
     text = " -> ".join(f"(AU{i:02d}_A)" for i in range(30))
     found = files(summary(), [story("long", text=text, n_stages=30)])
     index, page = Page(found["index.html"]), Page(found[f"sequences/{slug('long')}.html"])
-    assert "and 18 more" in index.words
+    assert "and 26 more" in index.words
     assert "(AU29_A)" not in index.words
     assert "(AU29_A)" in page.words
+
+
+def test_a_sequence_without_a_face_has_no_story_and_says_why():
+    found = files(summary(), [story("empty.mp4", text="", n_frames=0, n_stages=0, strip=None)])
+    assert "no face found" in Page(found["index.html"]).words
+    assert "No face was found in any frame" in Page(found[f"sequences/{slug('empty.mp4')}.html"]).words
+
+
+@pytest.mark.parametrize(
+    ("n_sequences", "sentence"),
+    [((1, 1), "the 2 sequences with a face have 2 different"), ((1,), "nothing to count"), ((2, 1), None)],
+)
+def test_prototypes_are_counted_in_a_table_only_where_one_occurs_twice(n_sequences, sentence):
+    counts = tuple(PrototypeCount(f"(AU{i:02d}_A)", n) for i, n in enumerate(n_sequences, 1))
+    index = IndexContents(prototypes=counts, n_distinct_prototypes=len(counts), n_stories=sum(n_sequences))
+    page = Page(files(summary(), (), index)["index.html"])
+    assert bool(page.of("meter")) == (sentence is None)
+    assert sentence is None or sentence in page.words
+
+
+def test_a_still_without_a_face_is_listed_without_a_picture():
+    name = "a_rather_long_name_of_a_file_of_a_wall.jpg"
+    found = files(summary(), (), IndexContents(stills=(StillGroup(NO_FACE, 3, (Still(name, None),)),)))
+    page = Page(found["index.html"])
+    assert set(found) == {"index.html"}
+    assert "no face found 1 of 3 listed" in page.words
+    assert [bdi["title"] for bdi in page.of("bdi") if "title" in bdi] == [name], "what is cut can be read"
 
 
 def test_many_sequences_are_spread_over_pages_that_link_to_each_other():

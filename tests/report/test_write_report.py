@@ -4,11 +4,12 @@ import datetime as dt
 import io
 import json
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
 
-from fer_batch.pipeline.report import _Annotations, partitions, write_report
+from fer_batch.pipeline.report import _Annotations, _queries, partitions, write_report
 from fer_batch.report.page import slug
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
@@ -25,6 +26,11 @@ TOY = (
     ("AU02_A", 14, 15),
     ("", 16, 17),
 )
+# Two rows of every column that the pages ask for, of two explanations of one video.
+EVERY_ROW = """(SELECT 'it''s.mp4' AS sequence_id, 'o''clips' AS dataset, 'net-01234567' AS model, true AS active,
+    unnest(['lrp-89abcdef', 'lime-01234567']) AS explain, 0 AS stage_index, 0 AS first_frame, 0 AS last_frame,
+    0 AS n_frames, 0 AS n_missing_frames, '' AS text, 0 AS frame_index, '' AS target, '' AS cluster, 0 AS probability,
+    0 AS mu, 0 AS exemplar_frame, 0 AS height, 0 AS width, 0 AS scale, [0] AS relevance)"""
 NASTY = "<script>alert(1)</script>/a b#1.mp4"
 
 
@@ -135,6 +141,12 @@ def store(tmp_path) -> Store:
     still(tables, "faces/one.jpg", ("AU12",), mapped=True)
     still(tables, "faces/two.jpg", ("AU06", "AU12"), mapped=False)
     still(tables, "faces/none.jpg", (), mapped=False)
+    # A still of a wall and a video of one: rows in every table that say that there is nothing.
+    tables["sequences"] += [sequence("A wall.jpg", "still"), sequence("wall.mp4")]
+    tables["frames"] += [
+        {"sequence_id": name, "frame_index": 0, "status": "no_face"} for name in ("A wall.jpg", "wall.mp4")
+    ]
+    tables["temporal_prototypes"].append({"sequence_id": "wall.mp4", "text": "", "n_frames": 0, "n_stages": 0})
     tables["sequences"] += [
         sequence("broken.avi", status="failed", reason="moov atom <b>not</b> found"),
         sequence("old.mp4", status="skipped"),
@@ -180,21 +192,53 @@ def test_the_report_of_an_output_says_what_its_tables_say(store):
     seen = []
     where = write_report(store, progress=seen.append)
     assert where == store.url(f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}/index.html")
-    assert sum(seen) == 8
+    assert sum(seen) == 10
     found = pages(store)
-    names = ("S1/toy.mp4", NASTY, "faceless.mp4")
+    names = ("S1/toy.mp4", NASTY, "faceless.mp4", "wall.mp4")
     assert set(found) == {"index.html", *(f"sequences/{slug(name)}.html" for name in names)}
     index = found["index.html"]
     assert "moov atom &lt;b&gt;not&lt;/b&gt; found" in index
     assert "DEMO MODEL" in index
     assert "run <code>whole</code>" in index
-    assert "1 different prototype in 2 sequences" in index, "faceless.mp4 has no story"
+    assert "1 different prototype in 2 sequences" in index, "faceless.mp4 and wall.mp4 have no story"
+    assert index.count("<em>no face found</em>") == 2
+    wall = found[f"sequences/{slug('wall.mp4')}.html"]
+    assert "No face was found in any frame" in wall
+    assert "-stages.svg" not in wall
+    assert "-stages.png" not in wall
+    assert "no face found <small>1 of 1 listed" in index
+    assert "probability 0.75, active, not explained" in index, "two.jpg has no map"
     for group, text in (("AU12", "2 of 2 shown"), ("AU06", "1 of 1 shown"), ("NONE", "1 of 1 shown")):
         assert f"{group} <small>{text}" in index
     assert "0.62" in index
     assert "<script>alert" not in "".join(found.values())
     assert "8, 6 different" in found[f"sequences/{slug('S1/toy.mp4')}.html"]
     assert "&#39;&lt;script&gt;alert(1)" in found[f"sequences/{slug(NASTY)}.html"], "the SQL has the name as a literal"
+
+
+def test_the_sql_of_a_page_gives_the_rows_of_its_own_partition():
+    queries = _queries("it's.mp4", Partition("o'clips", "net-01234567", "lrp-89abcdef"))
+    assert len(queries) == 3
+    for query in queries:
+        connection = duckdb.connect()
+        connection.execute(f"CREATE TABLE {query.sql.split('FROM ')[1].split()[0]} AS SELECT * FROM {EVERY_ROW}")
+        assert len(connection.execute(query.sql).fetchall()) == 1
+
+
+def test_a_still_before_a_video_of_the_same_file_of_tables_does_not_hide_its_columns(store):
+    rows = [sequence("a.jpg", "still"), sequence("b.mp4")]
+    other = Partition("mixed", "net-01234567", "lrp-89abcdef")
+    store.put(f"{other.folder('sequences')}/a-00000.parquet", encode(rows_of("sequences", rows)))
+    frames = [{"sequence_id": name, "frame_index": 0, "status": "ok"} for name in ("a.jpg", "b.mp4")]
+    store.put(f"{other.folder('frames')}/a-00000.parquet", encode(rows_of("frames", frames)))
+    seen = [row | {"target": "AU12", "active": True} for row in frames]
+    for row in seen:
+        del row["status"]
+    store.put(f"{other.folder('detections')}/a-00000.parquet", encode(rows_of("detections", seen)))
+    write_report(store, dataset="mixed")
+    index = store.read_bytes(f"report/mixed/{other.model}/{other.explain}/index.html").decode()
+    assert "AU12 <small>1 of 1 shown" in index
+    assert "b.mp4" in index
 
 
 def test_a_second_report_of_the_same_tables_is_the_same_and_leaves_nothing_else(store):
@@ -210,7 +254,7 @@ def test_sequences_beyond_the_limit_keep_their_row_and_the_index_says_so(store):
     write_report(store, max_pages=1)
     found = pages(store)
     assert len(found) == 2
-    assert "Pages with pictures were made for 1 of 3 sequences" in found["index.html"]
+    assert "Pages with pictures were made for 1 of 4 sequences" in found["index.html"]
     assert "S1/toy.mp4" in found["index.html"]
 
 

@@ -226,6 +226,33 @@ def test_the_spectrum_names_the_chosen_number_of_clusters_and_shows_each():
 
 
 @pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [((1,), "1 map: one cluster"), ((2,), "2 maps: one cluster"), ((1, 1), "2 maps: 2 clusters"), ((2, 1), None)],
+)
+def test_fewer_than_three_maps_have_a_sentence_instead_of_a_spectrum(sizes, sentence):
+    clusters = tuple(ClusterMap(letter, blob("AU02_A"), n) for letter, n in zip("AB", sizes, strict=False))
+    figure = cluster_figure(ClusterDecision("AU02", clusters, (0.0, 2.0), "near_zero", 1))
+    assert ("spectrum" in {axes.get_label() for axes in figure.axes}) == (sentence is None)
+    assert sentence is None or sentence in words(figure)
+
+
+def test_a_stage_without_any_map_says_that_it_was_not_explained():
+    bare = StagePanel((("AU01", ""), ("AU02", "")), (None, None), 0, 1, 2)
+    mixed = StagePanel((("AU01", ""), ("AU02", "A")), (None, blob("AU02_A")), 0, 1, 2)
+    not_stored = StagePanel((("AU02", "A"),), (None,), 0, 1, 2)
+    assert bare.unexplained == bare.labels
+    assert mixed.unexplained == (("AU01", ""),)
+    assert not_stored.unexplained == (), "a letter comes from a map, stored or not"
+    assert words(stage_strip([bare, mixed, not_stored])).count("active, not explained") == 1
+
+
+def test_a_timeline_without_a_face_says_so():
+    silent = {"clusters": ((None,) * 18,) * 4, "probability": None}
+    assert "no target is ever active" in words(timeline(toy_timeline(**silent)))
+    assert "no face was found in any frame" in words(timeline(toy_timeline(**silent, ok=np.zeros(18, bool))))
+
+
+@pytest.mark.parametrize(
     "decision",
     [
         ClusterDecision("AU02", ()),
