@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,12 @@ EXAMPLES = {
     "report": "fer-batch report out",
     "evaluate": "fer-batch evaluate demo/out",
     "inspect": "fer-batch inspect my_videos",
-    "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --output out",
+    "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "schemas": "fer-batch schemas --engine spark",
 }
+
+LEAVE = ("exit", "quit", "\\q")
+RESUMABLE = ("run", "demo")
 
 
 class Command(click.Command):
@@ -32,7 +38,8 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example as it would be typed."""
         with formatter.section("Example"):
-            formatter.write_text(EXAMPLES[self.name or ""])
+            # One line, however long: a wrapped command cannot be copied.
+            formatter.write(f"{'':{formatter.current_indent}}{EXAMPLES[self.name or '']}\n")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,20 +79,37 @@ def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool,
         failures = [{"sequence_id": name, "reason": reason} for name, reason in outcome.failures]
         click.echo(json.dumps({**outcome.counts(), "failures": failures, "report": outcome.report}))
     elif not dry_run:
-        click.echo(summary(outcome, config.output))
+        click.echo(summary(outcome, config.output, _telling_query(config)))
     sys.exit(outcome.exit_code)
 
 
-def summary(outcome: Any, output: str) -> str:
+def _telling_query(config: Any) -> str:
+    """Name of the ready-made query that tells most: a still has no story."""
+    from fer_batch.pipeline.query import connect
+    from fer_batch.storage.store import Store
+
+    if config.source.format != "manifest":
+        return "active" if config.source.format == "images" else "stories"
+    try:  # a manifest may name videos and stills
+        found = connect(Store(config.output)).execute(
+            "SELECT count(*) FROM sequences WHERE dataset = ? AND kind <> 'still'", [config.name]
+        )
+    except InputError:
+        return "active"
+    return "stories" if found.fetchall()[0][0] else "active"
+
+
+def summary(outcome: Any, output: str, telling: str = "stories") -> str:
     """What a run ended with, and where to look."""
+    out = shlex.quote(output)
     lines = [f"found {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}"]
     shown = outcome.failures[:20]
     lines += [f"  failed {name}: {reason}" for name, reason in shown]
     if len(outcome.failures) > len(shown):
-        lines.append(f"  ... and {len(outcome.failures) - len(shown)} more: fer-batch query {output} failed")
+        lines.append(f"  ... and {len(outcome.failures) - len(shown)} more: fer-batch query {out} failed")
     if outcome.report:
         lines.append(f"report  {outcome.report}")
-    lines.append(f"query   fer-batch query {output} stories")
+    lines.append(f"query   fer-batch query {out} {telling}")
     return "\n".join(lines)
 
 
@@ -111,25 +135,47 @@ def query(out: str, sql: str | None, form: str) -> None:
 
     SQL may also be the name of a query: stories, localisation, active, clusters, failed, frames, runs.
     """
-    from fer_batch.pipeline.query import QUERIES, answer, connect, resolve_query
+    from fer_batch.pipeline.query import QUERIES, connect
     from fer_batch.storage.store import Store
 
     connection = connect(Store(out))
     if sql is not None:
-        _print_relation(answer(connection, resolve_query(sql)), form)
+        _answer(connection, sql, form)
         return
     names = ", ".join(f"{name} ({query.about})" for name, query in QUERIES.items())
+    tables = ", ".join(_views(connection))
+    about = f"Tables: {tables}\nQueries: {names}\nEnd a statement with ';', leave with ^D or exit."
     if sys.stdin.isatty():
         import readline  # noqa: F401  (gives input() history and editing)
 
-        click.echo(
-            f"Tables: {', '.join(_views(connection))}\nQueries: {names}\nEnd a statement with ';', leave with ^D."
-        )
-    for statement in _statements():
+        click.echo(about)
+    any_failed = False
+    for text in _typed():
+        if text in LEAVE:
+            break
+        if text == "help":
+            click.echo(about)
+            continue
         try:
-            _print_relation(answer(connection, resolve_query(statement)), form)
+            _answer(connection, text, form)
         except InputError as error:
+            any_failed = True
             click.echo(f"error: {error}", err=True)
+    if any_failed and not sys.stdin.isatty():
+        sys.exit(1)
+
+
+def _answer(connection: Any, text: str, form: str) -> None:
+    """Print what every statement of a text, or the query it names, gives."""
+    import duckdb
+
+    from fer_batch.pipeline.query import answer, resolve_query, said_by, statements
+
+    for statement in statements(connection, resolve_query(connection, text)):
+        try:
+            _print_relation(answer(connection, statement), form)
+        except duckdb.Error as error:  # one that shows only as the rows are computed
+            raise said_by(error) from error
 
 
 def _views(connection: Any) -> list[str]:
@@ -137,23 +183,26 @@ def _views(connection: Any) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _statements() -> Any:
-    """Statements typed or piped in: up to a ';', or a line that names a query."""
+def _typed() -> Iterator[str]:
+    """What is typed or piped in: SQL up to a line that ends with ';', or names on a line of their own."""
     from fer_batch.pipeline.query import QUERIES
+    from fer_batch.storage.tables import SCHEMAS
 
+    names = {*QUERIES, *SCHEMAS, *LEAVE, "help"}
     pending: list[str] = []
     while True:
         try:
             line = input(("sql> " if not pending else "...> ") if sys.stdin.isatty() else "")
         except EOFError:
             break
-        if not pending and line.strip().rstrip(";") in QUERIES:
-            yield line.strip().rstrip(";")
-        elif line.strip() or pending:
-            pending.append(line)
-            if line.rstrip().endswith(";"):
-                yield "\n".join(pending)
-                pending = []
+        pieces = [piece.strip() for piece in line.split(";") if piece.strip()]
+        if not pending and names.issuperset(pieces):
+            yield from pieces
+            continue
+        pending.append(line)
+        if line.rstrip().endswith(";"):
+            yield "\n".join(pending)
+            pending = []
     if any(line.strip() for line in pending):
         yield "\n".join(pending)
 
@@ -167,13 +216,19 @@ def _print_relation(relation: Any, form: str) -> None:
         return
     table = relation.to_arrow_table()
     if form == "json":
-        click.echo(json.dumps(table.to_pylist(), default=str))
+        click.echo(json.dumps(table.to_pylist(), default=_plain))
         return
     import csv
 
     writer = csv.writer(sys.stdout)
     writer.writerow(table.column_names)
-    writer.writerows(row.values() for row in table.to_pylist())
+    for row in table.to_pylist():
+        writer.writerow(_plain(value) if isinstance(value, bytes) else value for value in row.values())
+
+
+def _plain(value: Any) -> str:
+    """Text of a value that JSON and CSV do not know; pictures as base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 @cli.command(cls=Command)
@@ -246,17 +301,15 @@ def schemas(engine: str, folder: str | None) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point: turns what went wrong into one line and an exit code."""
+    resumable = any(word in RESUMABLE for word in (sys.argv[1:] if argv is None else argv)[:1])
     try:
         cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except SystemExit as stop:
         return int(stop.code or 0)
-    except click.Abort:
-        click.echo("\nstopped; run the same command again to go on where it was", err=True)
-        return 130
-    except KeyboardInterrupt:
-        click.echo("\nstopped; run the same command again to go on where it was", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nstopped" + ("; run the same command again to go on where it was" if resumable else ""), err=True)
         return 130
     except click.ClickException as error:
         error.show()
@@ -271,9 +324,8 @@ def main(argv: list[str] | None = None) -> int:
         cause = getattr(error, "cause", None) or error
         text = " ".join(str(cause).split()) or type(cause).__name__
         click.echo(f"error: {type(cause).__name__}: {text[:500]}", err=True)
-        click.echo(
-            "What was finished is kept; run the same command again. FER_BATCH_TRACEBACK=1 shows where.", err=True
-        )
+        kept = "What was finished is kept; run the same command again. " if resumable else ""
+        click.echo(f"{kept}FER_BATCH_TRACEBACK=1 shows where.", err=True)
         return 1
     return 0
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import posixpath
+import shlex
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from fer_batch.models.card import SUFFIXES, card_uri, read_card
+from fer_batch.models.card import SHIPPED, SUFFIXES, card_uri, read_card, shipped_path
 from fer_batch.pipeline.status import status, status_text
 from fer_batch.sources.listing import (
-    ANNOTATIONS,
     IMAGE_SUFFIXES,
     LANDMARKS,
     SEQUENCES,
@@ -22,7 +25,7 @@ from fer_batch.types import InputError
 
 
 def inspect_uri(uri: str) -> dict[str, Any]:
-    """Facts about an output, a checkpoint, a manifest or a folder of media.
+    """Facts about an output, a checkpoint, a manifest or a folder of media; a path goes before a shipped name.
 
     Raises
     ------
@@ -33,6 +36,8 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         return _checkpoint(uri)
     store = Store(uri)
     if not store.exists():
+        if uri in SHIPPED:
+            return _checkpoint(str(shipped_path(uri)))
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
         return {"kind": "output", **status(store)}
@@ -40,7 +45,12 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         return _source("manifest", uri)
     entries = [entry.path for entry in store.walk()]
     if entries == ["."]:
+        if uri.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
+            folder = shlex.quote(posixpath.dirname(uri) or ".")
+            raise InputError(f"{uri!r} is a single media file; give its folder: fer-batch inspect {folder}")
         raise InputError(f"{uri!r} is a file; expected a folder, a checkpoint ({', '.join(SUFFIXES)}) or a manifest")
+    if not entries:
+        raise InputError(f"{uri!r} is empty")
     suffixes = Counter(posixpath.splitext(path)[1].lower() for path in entries)
     n_videos = sum(suffixes[s] for s in VIDEO_SUFFIXES if s not in IMAGE_SUFFIXES)
     n_images = sum(suffixes[s] for s in IMAGE_SUFFIXES)
@@ -48,17 +58,36 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         return _source("manifest", posixpath.join(uri, "manifest.csv"))
     if n_videos:
         found = _source("videos", uri)
-        found["with_annotations"] = sum(path.endswith(ANNOTATIONS) for path in entries)
         found["with_landmarks"] = sum(path.endswith(LANDMARKS) for path in entries)
         found["has_sequences_csv"] = SEQUENCES in entries
-        return found
+        found["images_beside"] = _images_beside(uri) if n_images else 0
+        return {**found, **_unmatched_people(store, entries)}
     if n_images:
         folders = Counter(posixpath.dirname(path) for path in entries if path.lower().endswith(IMAGE_SUFFIXES))
         numbered = all(frame_number(path) is not None for path in entries if path.lower().endswith(IMAGE_SUFFIXES))
         sequences = numbered and len(folders) > 1 and min(folders.values()) > 1
-        return _source("image_sequences" if sequences else "images", uri)
+        return {**_source("image_sequences" if sequences else "images", uri), **_unmatched_people(store, entries)}
     kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(5))
-    raise InputError(f"{uri!r} holds no videos, images or output; its {len(entries)} files: {kinds or 'none'}")
+    raise InputError(f"{uri!r} holds no videos, images or output; its {_count(len(entries), 'file')}: {kinds}")
+
+
+def _images_beside(uri: str) -> int:
+    """Images beside videos, without the pictures of an output that lies below the folder."""
+    try:
+        return sum(not ref.sequence_id.lower().endswith(VIDEO_SUFFIXES) for ref in list_source("images", uri))
+    except InputError:
+        return 0
+
+
+def _unmatched_people(store: Store, entries: Iterable[str]) -> dict[str, Any]:
+    """Rows of `sequences.csv` whose file or folder is not there: a typing error nobody would notice."""
+    paths = set(entries)
+    if SEQUENCES not in paths:
+        return {}
+    rows = csv.DictReader(io.StringIO(store.read_bytes(SEQUENCES).decode("utf-8-sig")))
+    known = paths | {posixpath.dirname(path) or "." for path in paths}
+    missing = [row["path"] for row in rows if row["path"] and posixpath.normpath(row["path"].strip()) not in known]
+    return {"sequences_csv_missing": len(missing), "sequences_csv_missing_first": missing[:3]}
 
 
 def _checkpoint(uri: str) -> dict[str, Any]:
@@ -81,6 +110,7 @@ def _source(format: str, uri: str) -> dict[str, Any]:
         "bytes": sum(max(ref.size, 0) for ref in refs),
         "subjects": len({ref.subject_id for ref in refs if ref.subject_id}),
         "emotions": dict(sorted(emotions.items())),
+        "with_annotations": sum(bool(ref.annotations_uri or ref.labels) for ref in refs),
         "landmarks": sum(bool(ref.landmarks or ref.landmarks_uri) for ref in refs),
         "example": refs[0].sequence_id,
         "job": "jobs/stills.yaml" if refs[0].kind == "still" else "jobs/clips.yaml",
@@ -103,13 +133,27 @@ def inspect_text(found: dict[str, Any]) -> str:
         lines += [f"  F1 {scores}"] if scores else []
         lines += [f"  licence {card['licence'] or 'not stated'}", f"  {card['notes']}"]
         return "\n".join(lines)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in found["kinds"].items())
+    kinds = ", ".join(_count(count, kind.replace("_", " ")) for kind, count in found["kinds"].items())
     lines = [f"source of format {found['format']}: {kinds} ({found['bytes'] / 1e6:.1f} MB), such as {found['example']}"]
     if found["subjects"]:
-        lines.append(f"  {found['subjects']} subjects")
+        lines.append("  " + _count(found["subjects"], "subject"))
     if found["emotions"]:
         lines.append("  " + ", ".join(f"{name} {count}" for name, count in found["emotions"].items()))
+    lines.append(f"  {found['with_annotations']} with annotations")
     missing = "" if found["landmarks"] == found["inputs"] else "; the others need faces.detector: dlib or none"
     lines.append(f"  {found['landmarks']} with landmarks{missing}")
-    lines.append(f"  run it: fer-batch run {found['job']} --set source.uri={found['uri']} --output OUT")
+    if found.get("sequences_csv_missing"):
+        named, n_missing = found["sequences_csv_missing_first"], found["sequences_csv_missing"]
+        rest = ", ..." if n_missing > len(named) else ""
+        lines.append(f"  {SEQUENCES}: {_count(n_missing, 'row')} without a file: {', '.join(named)}{rest}")
+    uri = shlex.quote(f"source.uri={found['uri']}")
+    format = "" if found["format"] in ("videos", "images") else f"--set source.format={found['format']} "
+    lines.append(f"  run it: fer-batch run {found['job']} {format}--set {uri} --output OUT")
+    if found.get("images_beside"):
+        images = _count(found["images_beside"], "image")
+        lines.append(f"  {images} beside: fer-batch run jobs/stills.yaml --set {uri} --output OUT")
     return "\n".join(lines)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

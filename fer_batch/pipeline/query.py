@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import duckdb
@@ -16,7 +17,11 @@ from fer_batch.types import InputError
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A question that is asked often."""
+    """A question that is asked often.
+
+    `{keys}` stands for the partition columns that tell the partitions of an output apart; in an output with one
+    partition it is empty.
+    """
 
     about: str
     sql: str
@@ -25,34 +30,39 @@ class NamedQuery:
 QUERIES = {
     "stories": NamedQuery(
         "commonest temporal prototypes",
-        "SELECT text, count(*) AS sequences, round(avg(n_frames), 1) AS mean_frames, round(avg(reduction), 3) AS "
-        "mean_reduction\nFROM temporal_prototypes GROUP BY text ORDER BY sequences DESC, text LIMIT 20",
+        "SELECT {keys}text, count(*) AS sequences, round(avg(n_frames), 1) AS mean_frames, "
+        "round(avg(reduction), 3) AS mean_reduction\n"
+        "FROM temporal_prototypes WHERE n_frames > 0 GROUP BY {keys}text\n"
+        "QUALIFY row_number() OVER ({partition_by}ORDER BY count(*) DESC, text) <= 20\n"
+        "ORDER BY {keys}sequences DESC, text",
     ),
     "localisation": NamedQuery(
         "where each target's evidence lies, beside chance",
-        "SELECT target, count(mu) AS n, round(avg(mu), 3) AS mu, round(avg(region_share), 3) AS chance\n"
-        "FROM detections WHERE active GROUP BY target HAVING count(mu) > 0 ORDER BY target",
+        "SELECT {keys}target, count(mu) AS n, round(avg(mu), 3) AS mu, round(avg(region_share), 3) AS chance\n"
+        "FROM detections WHERE active GROUP BY {keys}target HAVING count(mu) > 0 ORDER BY {keys}target",
     ),
     "active": NamedQuery(
         "how often each target is active",
-        "SELECT target, count(*) FILTER (active) AS active_frames, count(*) AS frames,\n"
+        "SELECT {keys}target, count(*) FILTER (active) AS active_frames, count(*) AS frames,\n"
         "       count(DISTINCT sequence_id) FILTER (active) AS sequences\n"
-        "FROM detections GROUP BY target ORDER BY target",
+        "FROM detections GROUP BY {keys}target ORDER BY {keys}target",
     ),
     "clusters": NamedQuery(
         "how many ways of looking SpRAy found",
-        "SELECT target, n_clusters, count(DISTINCT sequence_id) AS sequences\n"
+        "SELECT {keys}target, n_clusters, count(DISTINCT sequence_id) AS sequences\n"
         "FROM prototypes GROUP BY ALL ORDER BY ALL",
     ),
     "failed": NamedQuery(
         "inputs that failed or were skipped, and why",
-        "SELECT sequence_id, status, reason FROM sequences WHERE status <> 'done' ORDER BY ALL",
+        "SELECT {keys}sequence_id, status, reason FROM sequences WHERE status <> 'done' ORDER BY ALL",
     ),
     "frames": NamedQuery(
-        "frames by what became of them", "SELECT status, count(*) AS frames FROM frames GROUP BY ALL ORDER BY ALL"
+        "frames by what became of them",
+        "SELECT {keys}status, count(*) AS frames FROM frames GROUP BY ALL ORDER BY ALL",
     ),
     "runs": NamedQuery(
-        "runs, newest first", "SELECT run_id, started_at, finished_at, counts FROM runs ORDER BY started_at DESC"
+        "runs, newest first",
+        "SELECT {keys}run_id, started_at, finished_at, counts FROM runs ORDER BY started_at DESC",
     ),
 }
 
@@ -85,23 +95,50 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def resolve_query(text: str) -> str:
+def resolve_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """SQL of a named query, or the text itself where it is SQL.
 
     Raises
     ------
     InputError
-        For a single word that names no query.
+        For nothing, the name of a table, or a single word that names no query.
     """
-    if text in QUERIES:
-        return QUERIES[text].sql
-    if " " not in text.strip():
-        raise InputError(f"no query is named {text!r}; {nearest(text, QUERIES)}; or give SQL in quotes")
+    name = text.strip().rstrip(";").strip()
+    if name in QUERIES:
+        keys = _distinguishing(connection)
+        columns = "".join(f"{key}, " for key in keys)
+        partition_by = f"PARTITION BY {', '.join(keys)} " if keys else ""
+        return QUERIES[name].sql.format(keys=columns, partition_by=partition_by)
+    if name in SCHEMAS:
+        raise InputError(f"{name!r} is a table: SELECT * FROM {name} LIMIT 10")
+    if not name or re.fullmatch(r"[\w-]+", name):
+        raise InputError(f"no query is named {name!r}; {nearest(name, QUERIES)}; or give SQL in quotes")
     return text
 
 
+def _distinguishing(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Partition columns with more than one value: without them a query would pool models, methods or datasets."""
+    keys = PARTITIONS["sequences"]
+    counts = connection.execute(f"SELECT {', '.join(f'count(DISTINCT {key})' for key in keys)} FROM sequences")
+    return [key for key, n in zip(keys, counts.fetchall()[0], strict=True) if n > 1]
+
+
+def statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    """The single statements of a text.
+
+    Raises
+    ------
+    InputError
+        If DuckDB cannot parse it.
+    """
+    try:
+        return [statement.query for statement in connection.extract_statements(sql)]
+    except duckdb.Error as error:
+        raise said_by(error) from error
+
+
 def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation | None:
-    """Result of a statement; None for one without rows.
+    """Result of a statement, computed as it is fetched; None for one without rows.
 
     Raises
     ------
@@ -111,5 +148,10 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRe
     try:
         return connection.sql(sql)
     except duckdb.Error as error:
-        said = str(error).split("\n\nLINE")[0]  # what follows is the statement with an arrow under it
-        raise InputError(" ".join(said.split())) from error
+        raise said_by(error) from error
+
+
+def said_by(error: duckdb.Error) -> InputError:
+    """What DuckDB says is wrong, in one line."""
+    said = str(error).split("\n\nLINE")[0]  # what follows is the statement with an arrow under it
+    return InputError(" ".join(said.split()))

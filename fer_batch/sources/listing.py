@@ -83,8 +83,20 @@ def _select(entries: Iterable[str], pattern: Sequence[str], suffixes: Sequence[s
     if not chosen:
         looked_for = ", ".join(pattern or [f"*{suffix}" for suffix in suffixes])
         example = f", such as {paths[0]!r}" if paths else ""
-        raise InputError(f"no {what} in {uri!r}: looked for {looked_for} among {len(paths)} files{example}")
+        other = _other_media(paths, suffixes)
+        raise InputError(f"no {what} in {uri!r}: looked for {looked_for} among {len(paths)} files{example}{other}")
     return chosen
+
+
+def _other_media(paths: Sequence[str], suffixes: Sequence[str]) -> str:
+    """A sentence part for a folder that holds only what another job takes."""
+    if any(path.lower().endswith(tuple(suffixes)) for path in paths):
+        return ""
+    for name, others, job in (("videos", VIDEO_SUFFIXES, "clips"), ("images", IMAGE_SUFFIXES, "stills")):
+        n_others = sum(path.lower().endswith(others) for path in paths)
+        if n_others:
+            return f"; it holds {n_others} {name if n_others > 1 else name[:-1]}; {name}: jobs/{job}.yaml"
+    return ""
 
 
 def _matches(path: str, glob: str, suffixes: Sequence[str]) -> bool:
