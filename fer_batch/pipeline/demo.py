@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     print("\nLook at it:")
     print(f"  report    {outcome.report}")
     for name in ("stories", "localisation"):
-        print(f"  {QUERIES[name].about}: fer-batch query {config.output} {name}")
-    print(f'  any SQL   fer-batch query {config.output} "SELECT ..."')
+        print(f"  {QUERIES[name].about}: fer-batch query {shlex.quote(config.output)} {name}")
+    print(f'  any SQL   fer-batch query {shlex.quote(config.output)} "SELECT ..."')
     print("  your own  fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT")
     say(f"demo took {time.monotonic() - started:.0f} s")
     return outcome.exit_code
