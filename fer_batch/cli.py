@@ -240,9 +240,11 @@ def report(out: str) -> None:
     from fer_batch.storage.store import Store
 
     store = Store(out)
-    if not read_status(store)["partitions"]:
+    # a run that did not get as far as its tables leaves a partition with nothing to draw
+    drawn = [part for part in read_status(store)["partitions"] if part["done"] + part["failed"] + part["skipped"]]
+    if not drawn:
         raise InputError(f"{out!r} has no published tables yet; run the job first")
-    for part in read_status(store)["partitions"]:
+    for part in drawn:
         click.echo(write_report(store, part["dataset"], part["model"], part["explain"]))
 
 
