@@ -13,6 +13,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[dev,landmarks]"
+	@# test oracles without what they ask for: grad-cam wants the GUI build of OpenCV, which would overwrite the headless one
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -c constraints.txt grad-cam lime ttach
 	touch $@
 
 demo: $(STAMP)
