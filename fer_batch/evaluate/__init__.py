@@ -1,6 +1,6 @@
 """Figures that judge detections, explanations and prototypes: arrays in, numbers out (methods 12)."""
 
-from fer_batch.evaluate.detection import active, classification, f1, set_accuracy
+from fer_batch.evaluate.detection import classification, f1, set_accuracy
 from fer_batch.evaluate.localisation import (
     localisation_summary,
     region_share,
@@ -11,7 +11,6 @@ from fer_batch.evaluate.localisation import (
 from fer_batch.evaluate.summary import boundary_error, comparison, group_statistics, statistics_table
 
 __all__ = [
-    "active",
     "boundary_error",
     "classification",
     "comparison",

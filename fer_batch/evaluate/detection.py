@@ -8,11 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def active(probability: NDArray[np.floating], threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Where a target is detected: the stored probability is at least the threshold, so 0.5 itself counts."""
-    return probability >= probability.dtype.type(threshold)
-
-
 @dataclass(frozen=True)
 class F1:
     """Agreement of detections with the truth, per target.

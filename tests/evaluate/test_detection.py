@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from fer_batch.evaluate import active, classification, f1, set_accuracy
+from fer_batch.evaluate import classification, f1, set_accuracy
 
 NAN = np.nan
 
@@ -15,11 +15,6 @@ def test_g21_f1():
     counts = found.true_positives, found.false_positives, found.false_negatives, found.true_negatives
     assert [c.tolist() for c in counts] == [[2, 0], [1, 0], [1, 0], [1, 5]]
     assert (found.mean, found.n_defined) == (pytest.approx(2 / 3), 1)
-
-
-def test_g21_one_half_is_active():
-    assert active(np.array([0.49999, 0.5, 0.50001])).tolist() == [False, True, True]
-    assert active(np.array([0.3], np.float32), 0.3).tolist() == [True]
 
 
 def test_missing_labels_do_not_count():
