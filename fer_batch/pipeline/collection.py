@@ -6,7 +6,9 @@ Maps are read on the workers, a shard at a time. To the driver come sums and, fo
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import cv2
@@ -26,6 +28,7 @@ CLASS_MAPS = 50_000  # of one class that are clustered; minutes on two cores, an
 GATHERED_MAPS = 2 * CLASS_MAPS  # of several classes that are held at a time: 300 MB
 CLASS_SIDE = 28  # pixels they are averaged down to for clustering
 N_EXEMPLARS = 5
+SUMS = "_sums"  # of each shard, so that a nightly run reads the maps of its new shards only
 WAVE = 64  # tasks at a time: what is in memory does not grow with the collection
 
 Compute = Callable[[list[Any]], list[Any]]
@@ -51,7 +54,7 @@ def publish_collection(
         Of `spray.cluster`.
     """
     sums: dict[str, dict[str, Any]] = {}
-    for part in _over_shards(compute, shard_sums, store, partition, shards):
+    for part in _over_shards(compute, kept_sums, store, partition, shards):
         for target, new in part.items():
             own = sums.setdefault(target, {"n": 0, "n_stills": 0, "sum": np.zeros(new["sum"].shape)})
             for key in own:
@@ -84,6 +87,33 @@ def publish_collection(
             classes.extend(_class_row(target, k, own, found.eigenvalues, analysis_id) for k, own in enumerate(clusters))
     for name, rows in (("heatmaps", heatmaps), ("class_prototypes", classes)):
         store.put(f"{partition.folder(name)}/collection.parquet", encode(rows_of(name, rows), metadata))
+
+
+def kept_sums(output: str, partition: Partition, shard: str) -> dict[str, dict[str, Any]]:
+    """`shard_sums`, from the file it left as long as the maps are those it was made of."""
+    store = Store(output)
+    maps = next(store.walk(f"{partition.folder('relevance')}/{shard}.parquet"))
+    version = f"{maps.size}:{maps.version}"
+    path = f"{SUMS}/{digest(asdict(partition))}/{shard}.npz"
+    try:
+        with np.load(io.BytesIO(store.read_bytes(path)), allow_pickle=False) as kept:
+            if str(kept["version"]) == version:
+                counts = zip(kept["targets"].tolist(), kept["n"].tolist(), kept["n_stills"].tolist(), strict=True)
+                return {t: {"n": n, "n_stills": m, "sum": kept[f"sum_{t}"]} for t, n, m in counts}
+    except FileNotFoundError:
+        pass
+    found = shard_sums(output, partition, shard)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        version=version,
+        targets=np.array(list(found), dtype=np.str_),
+        n=np.array([own["n"] for own in found.values()], np.int64),
+        n_stills=np.array([own["n_stills"] for own in found.values()], np.int64),
+        **{f"sum_{target}": own["sum"] for target, own in found.items()},
+    )
+    store.put(path, buffer.getvalue())
+    return found
 
 
 def shard_sums(output: str, partition: Partition, shard: str) -> dict[str, dict[str, Any]]:

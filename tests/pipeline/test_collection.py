@@ -1,6 +1,7 @@
 """Collections of stills through real tables in a folder, with Dask on threads."""
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from fer_batch.pipeline import collection
@@ -152,3 +153,25 @@ def test_neighbours_are_searched_in_dask_tasks(store, monkeypatch):
 def test_options_reach_the_clustering(store):
     shards = write(store, blobs(GROUPS), ["x"] * 40, ["still"] * 40, 1)
     assert publish(store, shards, max_clusters=1)[0].num_rows == 1
+
+
+def test_only_shards_whose_maps_changed_are_read_again(store, monkeypatch):
+    maps = blobs(GROUPS)
+    shards = write(store, maps, ["AU01"] * 40, ["video"] * 40, 4)
+    first = publish(store, shards)[1]
+    read_again = []
+    real = collection.shard_sums
+    monkeypatch.setattr(collection, "shard_sums", lambda *what: read_again.append(what[2]) or real(*what))
+    assert publish(store, shards)[1].equals(first)
+    assert read_again == []
+
+    changed = shards[2]
+    relevance = read(store, "relevance")
+    own = relevance.filter(pc.equal(relevance["sequence_id"], "s020"))
+    path = f"{PARTITION.folder('relevance')}/{changed}.parquet"
+    columns = [name for name in own.column_names if name not in ("dataset", "model", "explain")]
+    store.put(path, encode(own.select(columns), {}))
+    second = publish(store, shards)[1]
+    assert read_again == [changed]
+    assert first["n"].to_pylist() == [40]
+    assert second["n"].to_pylist() == [31]
