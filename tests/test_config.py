@@ -52,7 +52,7 @@ def test_overrides_are_typed_and_make_sections(job):
         ({"source": {"uri": "in", "pattern": "*.mp4"}}, lambda c: c.source.pattern == ("*.mp4",)),
         ({"source": {"uri": "in", "pattern": None}}, lambda c: c.source.pattern == ()),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",  # a function's address differs between workers
 )
 def test_one_is_written_as_people_write_one(section, expected):
     assert expected(build({**BASE, **section}, "job"))
