@@ -6,7 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -157,7 +157,12 @@ def _files(
     collected = _Collected(partition, _overview(store, partition), _Annotations(store, partition), crop_size)
     palette = Palette(known.get("targets") or _targets(store, partition))
     threshold = _threshold(run, known)
-    report = Report(_summary(partition, run, known))
+    further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
+    pages = (("index.html", "Sequences"), *((page.file, page.name) for page in further))
+    summary = replace(_summary(partition, run, known), pages=pages)
+    report = Report(summary)
+    for page in further:
+        yield from page.files(store, partition, summary)
     n_pages = 0
     for shard in _shards(store, partition):
         for row in shard.sequences:
@@ -213,6 +218,29 @@ class _Shard:
 
 
 Reader = Callable[[str, Sequence[str]], pa.Table]
+
+
+@dataclass(frozen=True)
+class FurtherPage:
+    """A page beside those of sequences and patterns.
+
+    Attributes
+    ----------
+    file, name
+        Its path in the report, and what the navigation calls it.
+    exists
+        Whether a partition has what it shows.
+    files
+        (path, content) of the page, made with `fer_batch.report.page.page`, and of its pictures.
+    """
+
+    file: str
+    name: str
+    exists: Callable[[Store, Partition], bool]
+    files: Callable[[Store, Partition, RunSummary], Iterable[tuple[str, bytes]]]
+
+
+FURTHER_PAGES: tuple[FurtherPage, ...] = ()
 
 
 def _shards(store: Store, partition: Partition) -> Iterator[_Shard]:

@@ -197,6 +197,8 @@ class RunSummary:
         (name, value) pairs of the model card.
     shows_faces
         Whether pictures contain pixels of faces.
+    pages
+        (file, name) of the pages of this report that the navigation shows, in order.
     """
 
     title: str
@@ -212,6 +214,7 @@ class RunSummary:
     weights_license: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     shows_faces: bool = True
+    pages: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -311,6 +314,7 @@ class Report:
                 link,
                 self._render(
                     "sequence.html",
+                    link,
                     story=story,
                     facts=_facts(story),
                     strip=files.get("stages"),
@@ -366,7 +370,9 @@ class Report:
         for number in range(len(chunks) - 1, 0, -1):
             yield (
                 pages[number],
-                self._render("sequences.html", rows=chunks[number], number=number, pages=pages, contents=counted),
+                self._render(
+                    "sequences.html", pages[number], rows=chunks[number], number=number, pages=pages, contents=counted
+                ),
             )
         sections = (
             ("sequences", "Sequences", bool(self._rows)),
@@ -381,6 +387,7 @@ class Report:
             "index.html",
             self._render(
                 "index.html",
+                "index.html",
                 contents=counted,
                 rows=chunks[0],
                 pages=pages,
@@ -392,14 +399,29 @@ class Report:
             ),
         )
 
-    def _render(self, template: str, **values: object) -> bytes:
-        return _rendered(self._environment, template, summary=self.summary, **values)
+    def _render(self, template: str, path: str, **values: object) -> bytes:
+        return _rendered(self._environment, template, path, summary=self.summary, **values)
+
+
+def page(template: str, path: str, summary: RunSummary, **values: object) -> bytes:
+    """A further page of a report: a template that extends `base.html`, which marks it in the navigation.
+
+    Parameters
+    ----------
+    template
+        Name in `templates/`.
+    path
+        The page's file in the report; pages in a subfolder link back with `root`.
+    values
+        For the template; whatever comes from the data is escaped.
+    """
+    return _rendered(_environment(), template, path=path, summary=summary, **values)
 
 
 def contents_page(reports: Sequence[tuple[str, str, str, str]]) -> bytes:
     """A page that lists reports as (dataset, model, explain, link)."""
     nothing = RunSummary(title="", dataset="", model="", explain="", shows_faces=False)
-    return _rendered(_environment(), "contents.html", summary=nothing, reports=reports)
+    return page("contents.html", "index.html", nothing, reports=reports)
 
 
 def slug(name: str) -> str:
@@ -436,7 +458,7 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _rendered(environment: Environment, template: str, **values: object) -> bytes:
+def _rendered(environment: Environment, template: str, path: str, **values: object) -> bytes:
     assets = {name: _asset(name) for name in ("style.css", "filter.js")}
     # Nothing but what is written here may run or load, even if an escape were ever forgotten.
     policy = (
@@ -444,7 +466,12 @@ def _rendered(environment: Environment, template: str, **values: object) -> byte
         f"script-src {_source(assets['filter.js'])}; base-uri 'none'; form-action 'none'"
     )
     page = environment.get_template(template).render(
-        policy=policy, style=Markup(assets["style.css"]), script=Markup(assets["filter.js"]), **values
+        policy=policy,
+        style=Markup(assets["style.css"]),
+        script=Markup(assets["filter.js"]),
+        here=path,
+        root="../" * path.count("/"),
+        **values,
     )
     return page.encode("utf-8")
 
