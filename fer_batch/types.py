@@ -20,7 +20,7 @@ class MediaError(ValueError):
     """One input cannot be read; the message is the `reason` of its row (never stops a run)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a listing may hold hundreds of thousands
 class SequenceRef:
     """One input of a source, as its listing found it.
 
@@ -38,14 +38,24 @@ class SequenceRef:
         The frames of an image sequence in order, as URIs; empty for others.
     subject_id, emotion
         Ground truth known at listing time.
-    annotations_uri, landmarks_uri
-        CSV files of per-frame ground truth (`sources.sidecar`), where the source has them.
+    split
+        `train`, `val` or `test`, where the dataset says so.
+    truth
+        How the files of ground truth are read: a name of `sources.truth.ANNOTATIONS` and `LANDMARKS`.
+    annotation_uris, landmarks_uri
+        Files, folders or prefixes of ground truth, read on the worker, where the source has them.
     labels
-        Ground truth of a still: target to occurrence (1.0, 0.0) or intensity.
+        Ground truth of a still: target to occurrence (1.0, 0.0), or to the value of an Action Unit or scale.
+    raw_labels
+        Target to the label as the dataset writes it, for `labels`.
     landmarks
-        `x0, y0 .. x67, y67` of a still in displayed source pixels, where its manifest has them.
-    sidecar_version
-        Size and version of the sidecar files together; part of the identity of the unit.
+        `x0, y0 .. x67, y67` of a still in displayed source pixels, where its listing has them.
+    face_box
+        Left, top, right, bottom of the face of a still in displayed source pixels, where its listing has it.
+    truth_version
+        Sizes and versions of the ground truth together; part of the identity of the unit.
+    span
+        First byte in `uri` of this still, and the byte after its last, where one file holds many.
     skip_reason
         Set where the source deliberately does not process this input.
     """
@@ -58,11 +68,16 @@ class SequenceRef:
     files: tuple[str, ...] = ()
     subject_id: str | None = None
     emotion: str | None = None
-    annotations_uri: str | None = None
+    split: str | None = None
+    truth: str = "csv"
+    annotation_uris: tuple[str, ...] = ()
     landmarks_uri: str | None = None
     labels: tuple[tuple[str, float], ...] = ()
+    raw_labels: tuple[tuple[str, str], ...] = ()
     landmarks: Sequence[float] = ()
-    sidecar_version: str = ""
+    face_box: tuple[float, ...] = ()
+    truth_version: str = ""
+    span: tuple[int, int] | None = None
     skip_reason: str | None = None
 
     def __post_init__(self) -> None:

@@ -5,5 +5,6 @@ CREATE TABLE annotations (
     "target" VARCHAR,
     "intensity" FLOAT,
     "occurrence" BOOLEAN,  -- NULL where the annotation does not say
+    "raw" VARCHAR,  -- the label as the dataset writes it, where that says more
     "dataset" VARCHAR  -- partition
 );

@@ -5,6 +5,7 @@ CREATE TABLE sequences (
     "uri" VARCHAR,
     "kind" VARCHAR,  -- video, image_sequence, still
     "emotion" VARCHAR,
+    "split" VARCHAR,  -- train, val, test, where the dataset says so
     "fps" DOUBLE,
     "n_declared" BIGINT,  -- frames the container claims
     "n_decoded" BIGINT,  -- frames that were decoded before sampling

@@ -18,9 +18,9 @@ from fer_batch.media.landmarks import FaceFinder, load_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
 from fer_batch.pipeline.units import NO_FACE, Unit
-from fer_batch.sources.fetch import StoreFault, local_file, read_bytes
+from fer_batch.sources.fetch import StoreFault, local_file
 from fer_batch.sources.listing import frame_number
-from fer_batch.sources.sidecar import read_annotations, read_landmarks, still_annotations
+from fer_batch.sources.truth import read_truth
 from fer_batch.types import InputError, MediaError, SequenceRef
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
         "uri": ref.uri,
         "kind": ref.kind,
         "emotion": ref.emotion,
+        "split": ref.split,
         "status": "done",
         "n_frames": 0,
     }
@@ -132,7 +133,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
 
 
 def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Any]:
-    truth = _Truth(ref, options)
+    truth = _Truth(ref, options, row)
     finder = _Faces(options)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     with local_file(ref.uri) as path:
@@ -145,7 +146,7 @@ def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Ite
 
 
 def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Any]:
-    truth = _Truth(ref, options)
+    truth = _Truth(ref, options, row)
     finder = _Faces(options)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     row.update(n_declared=len(ref.files), n_decoded=0)
@@ -171,7 +172,7 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any
 
 
 def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Any]:
-    truth = _Truth(ref, options)
+    truth = _Truth(ref, options, row)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     with local_file(ref.uri) as path:
         frame = decoder.image(path)
@@ -182,22 +183,11 @@ def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Ite
 class _Truth:
     """Landmarks and labels of one input by frame."""
 
-    def __init__(self, ref: SequenceRef, options: DecodeOptions) -> None:
-        self.points: dict[int, NDArray[np.float32]] = {}
-        self.targets: dict[int, list[str]] = {}
-        if ref.landmarks:
-            self.points[0] = np.asarray(ref.landmarks, np.float32).reshape(68, 2)
-        elif ref.landmarks_uri:
-            self.points = read_landmarks(read_bytes(ref.landmarks_uri), ref.landmarks_uri).by_frame()
-        table = still_annotations(ref.labels)
-        if ref.annotations_uri:  # read even where targets are not chosen by it: a bad file is told now, not lost later
-            table = read_annotations(read_bytes(ref.annotations_uri), ref.annotations_uri)
-        if options.annotated:
-            for frame, target, present in zip(
-                *(table[name].to_pylist() for name in ("frame_index", "target", "occurrence")), strict=True
-            ):
-                if present:
-                    self.targets.setdefault(frame, []).append(target)
+    def __init__(self, ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> None:
+        truth = read_truth(ref)  # whole, even where targets are not chosen by it: a bad file is told now, not lost
+        self.points, self.boxes = truth.points, truth.boxes
+        row["emotion"] = truth.emotion
+        self.targets: dict[int, list[str]] = truth.present() if options.annotated else {}
 
 
 class _Faces:
@@ -218,7 +208,8 @@ class _Faces:
         else:
             box = None if points is None else face_box(points)
             if points is None and o.detector == "dataset":
-                row["reason"] = "the source has no landmarks for this frame"
+                box = truth.boxes.get(frame.frame_index)
+                row["reason"] = None if box else "the source has no landmarks for this frame"
             elif points is None:
                 if self.finder is None:
                     self.finder = FaceFinder(_detector(o.detector), every=o.every)

@@ -110,7 +110,7 @@ def _source(format: str, uri: str) -> dict[str, Any]:
         "bytes": sum(max(ref.size, 0) for ref in refs),
         "subjects": len({ref.subject_id for ref in refs if ref.subject_id}),
         "emotions": dict(sorted(emotions.items())),
-        "with_annotations": sum(bool(ref.annotations_uri or ref.labels) for ref in refs),
+        "with_annotations": sum(bool(ref.annotation_uris or ref.labels) for ref in refs),
         "landmarks": sum(bool(ref.landmarks or ref.landmarks_uri) for ref in refs),
         "example": refs[0].sequence_id,
         "job": "jobs/stills.yaml" if refs[0].kind == "still" else "jobs/clips.yaml",

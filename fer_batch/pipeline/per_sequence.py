@@ -15,8 +15,8 @@ import pyarrow as pa
 from fer_batch.pipeline.analysis import AnalysisOptions, analyse
 from fer_batch.pipeline.sequence_data import SequenceData, published_shard, staged_unit
 from fer_batch.pipeline.shards import SHARD_TABLES
-from fer_batch.sources.fetch import StoreFault, read_bytes
-from fer_batch.sources.sidecar import read_annotations, still_annotations
+from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.truth import annotations_of
 from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, dump, load_all
 from fer_batch.storage.parquet import Partition, TableWriter, rows_of
 from fer_batch.storage.store import Store
@@ -160,14 +160,11 @@ def _publish_annotations(store: Store, plan: dict[str, Any], options: ShardOptio
             for source in commit["sources"]:
                 if source["sequence_id"] not in plan["annotations"]:
                     continue
-                table = still_annotations(tuple((name, value) for name, value in source["labels"]))
-                if source["annotations_uri"]:
-                    try:
-                        uri = source["annotations_uri"]
-                        table = read_annotations(read_bytes(uri), uri)
-                    except MediaError as error:
-                        log.warning("%s has no annotations: %s", source["sequence_id"], error)
-                        continue
+                try:
+                    table = annotations_of(source)
+                except MediaError as error:
+                    log.warning("%s has no annotations: %s", source["sequence_id"], error)
+                    continue
                 table = table.append_column(
                     "sequence_id", pa.array([source["sequence_id"]] * table.num_rows, pa.string())
                 )

@@ -106,7 +106,7 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
 
 def _truth_version(source: dict[str, Any]) -> str:
     """Whether an input has ground truth, and which."""
-    if not source["annotations_uri"] and not source["labels"]:
+    if not source["annotation_uris"] and not source["labels"]:
         return ""
     return digest([source["labels"], source["truth_version"]])
 

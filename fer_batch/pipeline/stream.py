@@ -17,6 +17,7 @@ from fer_batch.pipeline.engine import quiet_ray_data
 from fer_batch.pipeline.sink import SinkOptions, patiently_put, write_chunk
 from fer_batch.pipeline.units import Unit
 from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.truth import truth_record
 from fer_batch.storage.manifest import COMMITS, dump
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
@@ -66,15 +67,7 @@ class Bookkeeping:
             "partition": asdict(self.partition),
             "n_files": n_files,
             "sequences": rows,
-            "sources": [
-                {
-                    "sequence_id": ref.sequence_id,
-                    "annotations_uri": ref.annotations_uri,
-                    "labels": list(ref.labels),
-                    "truth_version": ref.sidecar_version,
-                }
-                for ref in unit.members
-            ],
+            "sources": [truth_record(ref) for ref in unit.members],
         }
         patiently_put(self.store, f"{COMMITS}/{unit_id}.json", dump(marker))
         return rows

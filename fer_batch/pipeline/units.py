@@ -74,7 +74,7 @@ def identity(ref: SequenceRef, partition: Partition) -> str:
             ref.kind,
             ref.size,
             ref.version,
-            ref.sidecar_version,
+            ref.truth_version,
             ref.subject_id,
             ref.emotion,
             ref.skip_reason,

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fsspec.core import url_to_fs
 
-from fer_batch.storage.store import has_scheme
+from fer_batch.storage.store import Entry, Store, has_scheme
 from fer_batch.types import MediaError
 
 T = TypeVar("T")
@@ -70,6 +70,17 @@ def read_bytes(uri: str) -> bytes:
         return fs.cat_file(path)
 
     return _patiently(action, uri)
+
+
+def list_files(folder: str) -> dict[str, Entry]:
+    """Files directly in a folder by name; none where it does not exist.
+
+    Raises
+    ------
+    StoreFault
+        If the store fails repeatedly.
+    """
+    return _patiently(lambda: Store(folder).files(), folder)
 
 
 @contextlib.contextmanager

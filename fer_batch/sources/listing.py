@@ -141,9 +141,9 @@ def list_videos(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
             version=entries[path].version,
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
-            annotations_uri=store.url(stem + ANNOTATIONS) if stem + ANNOTATIONS in entries else None,
+            annotation_uris=(store.url(stem + ANNOTATIONS),) if stem + ANNOTATIONS in entries else (),
             landmarks_uri=store.url(stem + LANDMARKS) if stem + LANDMARKS in entries else None,
-            sidecar_version="+".join(f"{entry.size}:{entry.version}" for entry in sidecars),
+            truth_version="+".join(f"{entry.size}:{entry.version}" for entry in sidecars),
             skip_reason=_skip_reason(path),
         )
 
@@ -210,7 +210,7 @@ def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceR
             files=tuple(store.url(path) for path in ordered),
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
-            annotations_uri=store.url(base + "annotations.csv") if base + "annotations.csv" in sidecars else None,
+            annotation_uris=(store.url(base + "annotations.csv"),) if base + "annotations.csv" in sidecars else (),
             landmarks_uri=store.url(base + "landmarks.csv") if base + "landmarks.csv" in sidecars else None,
-            sidecar_version="+".join(f"{entries[path].size}:{entries[path].version}" for path in sidecars),
+            truth_version="+".join(f"{entries[path].size}:{entries[path].version}" for path in sidecars),
         )

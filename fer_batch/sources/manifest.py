@@ -115,6 +115,6 @@ def list_manifest(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
             emotion=emotion,
             labels=tuple(labels),
             landmarks=array("f", points[index].tobytes()) if has_points else (),  # 300,000 stills: 0.2 GB, not 1.4
-            sidecar_version=hashlib.sha256(truth).hexdigest()[:16],
+            truth_version=hashlib.sha256(truth).hexdigest()[:16],
             skip_reason=_text(row.get("skip")),
         )

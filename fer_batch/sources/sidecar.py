@@ -88,7 +88,7 @@ def read_annotations(data: bytes, where: str) -> pa.Table:
     names = table["target"].combine_chunks().dictionary_encode()
     spelled = pa.array([_spelled(name) for name in names.dictionary.to_pylist()], pa.string())
     table = table.set_column(table.schema.get_field_index("target"), "target", spelled.take(names.indices))
-    _check_annotations(table, where)
+    check_annotations(table, where)
     return table
 
 
@@ -99,8 +99,16 @@ def _spelled(target: str) -> str:
     return target if number is None else au_name(number)
 
 
-def _check_annotations(table: pa.Table, where: str) -> None:
-    wrong = table.filter(pc.or_(pc.less(table["intensity"], 0), pc.greater(table["intensity"], 5)))
+def check_annotations(table: pa.Table, where: str) -> None:
+    """Refuse an annotation that cannot be.
+
+    Raises
+    ------
+    MediaError
+        If an Action Unit's intensity is not in 0 to 5, a frame is negative, or a frame has two rows of one target.
+    """
+    outside = pc.or_(pc.less(table["intensity"], 0), pc.greater(table["intensity"], 5))
+    wrong = table.filter(pc.and_(outside, pc.starts_with(table["target"], "AU")))
     if wrong.num_rows:
         row = wrong.slice(0, 1).to_pylist()[0]
         raise MediaError(
@@ -117,21 +125,3 @@ def _check_annotations(table: pa.Table, where: str) -> None:
             f"{where}: frame {row['frame_index']} has {row['count_all']} rows of {row['target']}; expected one "
             "(make one of several coders first)"
         )
-
-
-def still_annotations(labels: tuple[tuple[str, float], ...]) -> pa.Table:
-    """The labels of a still as annotations of frame 0: occurrence from intensity 2 (NULL between 0 and 2)."""
-    values = pa.array([value for _, value in labels], pa.float32())
-    is_au = [target.startswith("AU") for target, _ in labels]
-    occurrence = [
-        (None if 0 < value < 2 else value >= 2) if au else bool(value)
-        for (_, value), au in zip(labels, is_au, strict=True)
-    ]
-    return pa.table(
-        {
-            "frame_index": pa.array([0] * len(labels), pa.int64()),
-            "target": pa.array([target for target, _ in labels], pa.string()),
-            "intensity": pc.if_else(pa.array(is_au, pa.bool_()), values, pa.scalar(None, pa.float32())),
-            "occurrence": pa.array(occurrence, pa.bool_()),
-        }
-    )

@@ -37,6 +37,7 @@ SCHEMAS = MappingProxyType(
             ("uri", _STR),
             ("kind", _STR, "video, image_sequence, still"),
             ("emotion", _STR),
+            ("split", _STR, "train, val, test, where the dataset says so"),
             ("fps", _F64),
             ("n_declared", _I64, "frames the container claims"),
             ("n_decoded", _I64, "frames that were decoded before sampling"),
@@ -66,6 +67,7 @@ SCHEMAS = MappingProxyType(
             ("target", _STR),
             ("intensity", _F32),
             ("occurrence", _BOOL, "NULL where the annotation does not say"),
+            ("raw", _STR, "the label as the dataset writes it, where that says more"),
         ),
         "detections": _schema(
             "One (ok frame, target).",

@@ -117,7 +117,7 @@ class World:
             n_files += 1
         row = {"sequence_id": sequence_id, "identity": identity, "kind": kind, "status": status, "run_id": "r"}
         row |= {"unit_id": unit_id, "n_frames": n, "reason": "broken" if status == "failed" else None}
-        source = {"sequence_id": sequence_id, "annotations_uri": None, "labels": [], "truth_version": annotations}
+        source = {"sequence_id": sequence_id, "annotation_uris": [], "labels": [], "truth_version": annotations}
         if annotations:
             source["labels"] = [["AU01", float(len(annotations))]]
         commit = {"unit_id": unit_id, "partition": vars(self.partition), "n_files": n_files}

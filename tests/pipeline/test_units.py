@@ -26,7 +26,7 @@ MODEL = ResolvedModel(
     digest="2" * 64,
 )
 BASE = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
-REF = SequenceRef("a.mp4", "video", "/in/a.mp4", 10, "100", subject_id="P1", emotion="happiness", sidecar_version="7")
+REF = SequenceRef("a.mp4", "video", "/in/a.mp4", 10, "100", subject_id="P1", emotion="happiness", truth_version="7")
 PARTITION = Partition("d", "m-1", "e-1")
 
 
@@ -116,7 +116,7 @@ def test_model_and_threshold_name_the_partition():
         {"kind": "still"},
         {"size": 11},
         {"version": "101"},
-        {"sidecar_version": "8"},
+        {"truth_version": "8"},
         {"subject_id": "P2"},
         {"emotion": "fear"},
         {"skip_reason": "consent withdrawn"},
@@ -128,7 +128,7 @@ def test_a_changed_input_is_another_unit(change):
 
 
 def test_a_moved_input_is_the_same_unit():
-    moved = dataclasses.replace(REF, uri="s3://bucket/a.mp4", annotations_uri="s3://bucket/a.annotations.csv")
+    moved = dataclasses.replace(REF, uri="s3://bucket/a.mp4", annotation_uris=("s3://bucket/a.annotations.csv",))
     assert identity(moved, PARTITION) == identity(REF, PARTITION)
 
 

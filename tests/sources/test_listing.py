@@ -35,7 +35,7 @@ def test_videos_with_their_sidecars_and_people(folder):
     )
     a, b = list_source("videos", uri)
     assert (a.sequence_id, a.kind, a.subject_id, a.emotion, a.size) == ("P1/a.mp4", "video", "P1", "happiness", 1)
-    assert a.annotations_uri.endswith("P1/a.annotations.csv")
+    assert a.annotation_uris[0].endswith("P1/a.annotations.csv")
     assert a.landmarks_uri is None
     assert (b.sequence_id, b.subject_id, b.emotion) == ("b.MOV", "P2", None)
     assert b.landmarks_uri.endswith("b.landmarks.csv")
@@ -48,7 +48,7 @@ def test_a_changed_sidecar_is_another_version(folder):
     Store(uri).put("a.annotations.csv", b"longer")
     (after,) = list_source("videos", uri)
     assert before.version == after.version
-    assert before.sidecar_version != after.sidecar_version
+    assert before.truth_version != after.truth_version
 
 
 def test_resource_forks_are_skipped_and_said(folder):
@@ -84,8 +84,8 @@ def test_image_sequences_are_ordered_by_number_not_by_name(folder):
     one, two = list_source("image_sequences", folder(*names))
     assert [uri.rpartition("/")[2] for uri in one.files] == ["f9.png", "f10.png", "f0100.png"]
     assert (one.sequence_id, one.kind, one.size) == ("S/1", "image_sequence", 3)
-    assert one.annotations_uri.endswith("S/1/annotations.csv")
-    assert two.annotations_uri is None
+    assert one.annotation_uris[0].endswith("S/1/annotations.csv")
+    assert two.annotation_uris == ()
 
 
 @pytest.mark.parametrize("names", [("S/f1.png", "S/g1.png", "S/f2.png"), ("S/f1.png", "S/cover.png")])

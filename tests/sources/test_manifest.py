@@ -45,7 +45,7 @@ def test_landmarks_are_taken_where_they_are_whole(store):
 
 def test_ground_truth_is_part_of_the_version_and_only_that(store):
     def version(text):
-        return listed(store, text)[0].sidecar_version
+        return listed(store, text)[0].truth_version
 
     base = version("path,AU01\n1.jpg,2\n")
     assert version("path,AU01,note\n1.jpg,2,hello\n") == base

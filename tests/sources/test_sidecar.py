@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fer_batch.sources.sidecar import LANDMARK_COLUMNS, read_annotations, read_landmarks, still_annotations
+from fer_batch.sources.sidecar import LANDMARK_COLUMNS, read_annotations, read_landmarks
+from fer_batch.sources.truth import still_annotations
 from fer_batch.types import MediaError
 
 HEADER = "frame_index,target,intensity,occurrence\n"
