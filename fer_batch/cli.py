@@ -253,7 +253,8 @@ def report(out: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(out: str, as_json: bool) -> None:
     """Compare detections with annotations, and relevance with regions; writes table `evaluation`."""
-    from fer_batch.pipeline.evaluate import evaluate_output, evaluation_text
+    from fer_batch.pipeline.evaluate import evaluate_output
+    from fer_batch.pipeline.evaluation_text import evaluation_text
     from fer_batch.storage.store import Store
 
     results = evaluate_output(Store(out))

@@ -2,20 +2,25 @@
 
 from fer_batch.evaluate.detection import classification, f1, set_accuracy
 from fer_batch.evaluate.localisation import (
+    localisation_of_subjects,
     localisation_summary,
     region_share,
     relevance_mass,
     resized,
     size_weighted_mass,
+    subjects_needed,
 )
 from fer_batch.evaluate.summary import boundary_error, comparison, group_statistics, statistics_table
+from fer_batch.evaluate.verdict import Verdict
 
 __all__ = [
+    "Verdict",
     "boundary_error",
     "classification",
     "comparison",
     "f1",
     "group_statistics",
+    "localisation_of_subjects",
     "localisation_summary",
     "region_share",
     "relevance_mass",
@@ -23,4 +28,5 @@ __all__ = [
     "set_accuracy",
     "size_weighted_mass",
     "statistics_table",
+    "subjects_needed",
 ]

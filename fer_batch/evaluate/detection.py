@@ -66,9 +66,14 @@ def f1(predicted: ArrayLike, truth: ArrayLike) -> F1:
     yes, no = present == 1, present == 0
     tp, fp = (detected & yes).sum(0), (detected & no).sum(0)
     fn, tn = (~detected & yes).sum(0), (~detected & no).sum(0)
+    return F1(f1_score(tp, fp, fn), tp + fp + fn + tn, tp, fp, fn, tn)
+
+
+def f1_score(true_positives: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike) -> NDArray[np.float64]:
+    """F1 of counts, elementwise; NaN where all three are 0."""
+    tp, fp, fn = (np.asarray(n, np.int64) for n in (true_positives, false_positives, false_negatives))
     scale = 2 * tp + fp + fn
-    score = np.divide(2 * tp, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
-    return F1(score, tp + fp + fn + tn, tp, fp, fn, tn)
+    return np.divide(2 * tp, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
 
 
 def set_accuracy(predicted: ArrayLike, truth: ArrayLike) -> tuple[float, int]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+MAX_DRAWN = 1000  # a draw of a hundred thousand stills, each its own subject, would take minutes
+
 
 def relevance_mass(relevance: NDArray[np.floating], region: NDArray[np.bool_]) -> NDArray[np.float64]:
     r"""Share of the positive relevance that falls inside a region: the mu of Rieger et al.
@@ -109,23 +111,43 @@ class Localisation:
 
     Attributes
     ----------
-    mean, chance
-        Of mu and of the region's share of the image, over the same frames; NaN for none.
+    mean, chance, weighted
+        Mean of mu, of the region's share of the image, and of their quotient, over the same frames; NaN for none.
     n, n_undefined
         Frames with a defined mu, and frames without.
+    n_subjects
+        Subjects in the n frames.
     low, high
-        Bootstrap interval of the mean, drawn by subject; NaN for fewer than two subjects.
-    above_chance
-        The whole interval of the difference of mu and share lies above zero; None where there is no interval.
+        Bootstrap interval of the mean, drawn by subject; NaN where there are too few subjects for one.
     """
 
     mean: float
     chance: float
+    weighted: float
     n: int
     n_undefined: int
+    n_subjects: int
     low: float
     high: float
-    above_chance: bool | None
+
+    @property
+    def above_chance(self) -> bool | None:
+        """Whether the whole interval lies above chance level; None where there is no interval."""
+        return None if np.isnan(self.low) else self.low > self.chance
+
+
+def subjects_needed(level: float = 0.95) -> int:
+    """Fewest subjects for which a percentile interval is more than the range of their means.
+
+    Drawing the lowest of S subjects S times has probability S**-S; while that exceeds the tail, the end of the
+    interval is the lowest mean itself, whatever the level.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"a level lies between 0 and 1, got {level}")
+    n = 2
+    while n**-n > (1 - level) / 2:
+        n += 1
+    return n
 
 
 def localisation_summary(
@@ -139,18 +161,14 @@ def localisation_summary(
 ) -> Localisation:
     """Mean relevance mass over the frames given, by convention the true positives of one target (methods E-2, VP-k).
 
-    Frames of one subject are alike, so whole subjects are drawn, with replacement, not frames.
-
     Parameters
     ----------
     mass, share : shape (n,)
         `relevance_mass` and `region_share` of the frames.
     subjects
         Whose face each frame shows.
-    rng
-        Of the bootstrap.
-    level, n_draws
-        Of the interval.
+    rng, level, n_draws
+        As in `localisation_of_subjects`.
     """
     mu, area = np.asarray(mass, np.float64), np.asarray(share, np.float64)
     if mu.shape != area.shape or mu.ndim != 1 or len(subjects) != len(mu):
@@ -158,23 +176,65 @@ def localisation_summary(
             f"expected one mass, share and subject per frame, got {mu.shape}, {area.shape}, {len(subjects)}"
         )
     defined = ~np.isnan(mu) & ~np.isnan(area)
-    n = int(defined.sum())
-    if not n:
-        return Localisation(np.nan, np.nan, 0, len(mu), np.nan, np.nan, None)
     numbers: dict[Hashable, int] = {}
     of_frame = np.array(
-        [numbers.setdefault(s, len(numbers)) for s, keep in zip(subjects, defined, strict=True) if keep]
+        [numbers.setdefault(s, len(numbers)) for s, keep in zip(subjects, defined, strict=True) if keep], np.int64
     )
-    mean, chance = float(mu[defined].mean()), float(area[defined].mean())
-    n_subjects = len(numbers)
-    if n_subjects < 2:
-        return Localisation(mean, chance, n, len(mu) - n, np.nan, np.nan, None)
-    count = np.bincount(of_frame)
-    drawn = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_draws)
-    frames = drawn @ count
-    mu_drawn = drawn @ np.bincount(of_frame, mu[defined]) / frames
-    share_drawn = drawn @ np.bincount(of_frame, area[defined]) / frames
-    tail = (1 - level) / 2
-    low, high = np.quantile(mu_drawn, [tail, 1 - tail])
-    above = np.quantile(mu_drawn - share_drawn, tail) > 0
-    return Localisation(mean, chance, n, len(mu) - n, float(low), float(high), bool(above))
+    mu, area = mu[defined], area[defined]
+    n_undefined = len(defined) - len(mu)
+    sums = (np.bincount(of_frame, values) for values in (mu, area, mu / area))
+    return localisation_of_subjects(
+        np.bincount(of_frame), *sums, n_undefined=n_undefined, rng=rng, level=level, n_draws=n_draws
+    )
+
+
+def localisation_of_subjects(
+    n_frames: ArrayLike,
+    mass: ArrayLike,
+    share: ArrayLike,
+    weighted: ArrayLike,
+    *,
+    n_undefined: int = 0,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    n_draws: int = 2000,
+) -> Localisation:
+    """`localisation_summary` of what a database has summed up already: one entry per subject.
+
+    Frames of one subject are alike, so whole subjects are drawn, with replacement, not frames. Where the region is
+    larger, mu is larger without any merit; the interval is therefore that of mu - share, moved up by the mean share.
+    It is the plain percentile interval of mu where all regions have one size.
+
+    Parameters
+    ----------
+    n_frames : shape (S,)
+        Frames with a defined mu of each subject; all positive.
+    mass, share, weighted : shape (S,)
+        Sums over these frames of mu, of the region's share, and of their quotient.
+    n_undefined
+        Frames without a defined mu.
+    rng
+        Of the bootstrap.
+    level, n_draws
+        Of the interval. Beyond `MAX_DRAWN` subjects, that many groups of them are drawn: the spread is the same.
+    """
+    count = np.asarray(n_frames, np.int64)
+    mu, area, relative = (np.asarray(values, np.float64) for values in (mass, share, weighted))
+    if not (count.shape == mu.shape == area.shape == relative.shape) or count.ndim != 1 or (count < 1).any():
+        raise ValueError(
+            f"expected one positive count and three sums per subject, got {count}, {mu.shape}, {area.shape}, "
+            f"{relative.shape}"
+        )
+    n, n_subjects = int(count.sum()), len(count)
+    if not n:
+        return Localisation(np.nan, np.nan, np.nan, 0, n_undefined, 0, np.nan, np.nan)
+    mean, chance = float(mu.sum() / n), float(area.sum() / n)
+    low = high = np.nan
+    if n_subjects >= subjects_needed(level):
+        groups = np.arange(n_subjects) % MAX_DRAWN
+        frames, gains = np.bincount(groups, count), np.bincount(groups, mu - area)
+        drawn = rng.multinomial(len(frames), np.full(len(frames), 1 / len(frames)), size=n_draws)
+        gain = (drawn @ gains) / (drawn @ frames)
+        tail = (1 - level) / 2
+        low, high = np.clip(chance + np.quantile(gain, [tail, 1 - tail]), 0, 1)  # where mu itself lies
+    return Localisation(mean, chance, float(relative.sum() / n), n, n_undefined, n_subjects, float(low), float(high))

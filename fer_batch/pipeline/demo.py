@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from fer_batch.config import build
-from fer_batch.pipeline.evaluate import evaluate_output, evaluation_text
+from fer_batch.pipeline.evaluate import evaluate_output
+from fer_batch.pipeline.evaluation_text import evaluation_text
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.query import QUERIES, connect
 from fer_batch.pipeline.run import run

@@ -3,23 +3,74 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from fer_batch.evaluate.detection import classification, f1, set_accuracy
-from fer_batch.evaluate.summary import group_statistics, statistics_table
+from fer_batch import facs
+from fer_batch.evaluate.detection import Classification, f1_score
+from fer_batch.evaluate.localisation import Localisation, localisation_of_subjects
+from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
+from fer_batch.evaluate.verdict import Verdict
 from fer_batch.pipeline.query import connect
+from fer_batch.regions import region_words
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
+SEED = 0  # of every bootstrap: the same tables give the same figures
 _PARTITION = "dataset = $dataset AND model = $model AND explain = $explain"
+
+# A decimal sum is exact, so it does not depend on the order in which threads meet the rows.
+_TRUTH = """
+    SELECT sequence_id, frame_index, target, bool_or(occurrence) AS truth
+    FROM annotations WHERE dataset = $dataset GROUP BY ALL
+"""
+_JUDGED = f"""
+    SELECT d.*, truth FROM (SELECT * FROM detections WHERE {_PARTITION}) d
+    LEFT JOIN ({_TRUTH}) USING (sequence_id, frame_index, target)
+"""
+_COUNTS = f"""
+    SELECT target, count(truth), count(*) FILTER (active AND truth), count(*) FILTER (active AND NOT truth),
+           count(*) FILTER (NOT active AND truth)
+    FROM ({_JUDGED}) GROUP BY target ORDER BY target
+"""
+_SETS = f"""
+    SELECT count(*) FILTER (n_known > 0), count(*) FILTER (n_known = n_annotated),
+           count(*) FILTER (n_known = n_annotated AND all_right)
+    FROM (
+        SELECT count(truth) AS n_known, bool_and(active = truth) AS all_right, len($annotated::VARCHAR[]) AS n_annotated
+        FROM ({_JUDGED}) WHERE list_contains($annotated, target) GROUP BY sequence_id, frame_index
+    )
+"""
+_CLASSES = f"""
+    SELECT t.target, p.target, count(*)
+    FROM (
+        SELECT sequence_id, frame_index, min(target) AS target FROM ({_TRUTH})
+        WHERE truth AND list_contains($names, target) GROUP BY ALL
+    ) t JOIN detections p USING (sequence_id, frame_index)
+    WHERE {_PARTITION.replace("dataset", "p.dataset")} AND p.active GROUP BY ALL
+"""
+# The frames whose evidence is judged: true positives, or all detections of a target that is not annotated here.
+_EVIDENCE = f"""
+    SELECT j.target, subject_id, j.sequence_id, frame_index, mu, region_share, regions_version
+    FROM ({_JUDGED}) j
+    LEFT JOIN (SELECT sequence_id, subject_id FROM sequences WHERE {_PARTITION}) s USING (sequence_id)
+    WHERE active AND (truth OR NOT list_contains($annotated, j.target))
+"""
+_SUBJECTS = f"""
+    SELECT target, count(*) AS n_frames, count(mu) AS n, bool_or(subject_id IS NULL) AS by_sequence,
+           sum(mu::DECIMAL(18, 12))::DOUBLE AS mass,
+           sum(region_share::DECIMAL(18, 12)) FILTER (mu IS NOT NULL)::DOUBLE AS share,
+           sum((mu / region_share)::DECIMAL(18, 9))::DOUBLE AS weighted,
+           max(regions_version) AS regions_version
+    FROM ({_EVIDENCE}) GROUP BY target, subject_id, CASE WHEN subject_id IS NULL THEN sequence_id END
+    ORDER BY target, subject_id, min(sequence_id)
+"""
 
 
 @dataclass
@@ -32,8 +83,10 @@ class Evaluation:
         What they are of.
     rows
         Rows of table `evaluation`.
-    stories
-        Row name to group to figure, in the layout of Finzel et al. 2021, Table 1; empty for stills.
+    verdicts
+        One per target with a region, by Action Unit; empty where no frame has a relevance mass.
+    statistics
+        Of the stories, by emotion; empty for stills.
     n_annotated
         Ok frames with at least one annotation.
     unknown_targets
@@ -42,7 +95,8 @@ class Evaluation:
 
     partition: Partition
     rows: list[dict[str, Any]] = field(default_factory=list)
-    stories: dict[str, dict[str, float]] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    statistics: list[GroupStatistics] = field(default_factory=list)
     n_annotated: int = 0
     unknown_targets: tuple[str, ...] = ()
 
@@ -60,11 +114,17 @@ class Evaluation:
         known = None if value is None or math.isnan(value) else float(value)
         self.rows.append({"target": target, "metric": metric, "value": known, "n": int(n), **more})
 
+    def values(self, metric: str) -> dict[str, float]:
+        """A metric by target, as it is over all folds and groups; NaN where undefined."""
+        return {
+            row["target"]: math.nan if row["value"] is None else row["value"]
+            for row in self.rows
+            if row["metric"] == metric and row["target"] and not row.get("group")
+        }
+
 
 def evaluate_output(store: Store) -> list[Evaluation]:
     """Evaluate every partition of an output and store the figures in table `evaluation`.
-
-    About 100 bytes of memory are needed for each (frame, target).
 
     Raises
     ------
@@ -75,16 +135,29 @@ def evaluate_output(store: Store) -> list[Evaluation]:
     keys = connection.execute("SELECT DISTINCT dataset, model, explain FROM sequences ORDER BY ALL").fetchall()
     if not keys:
         raise InputError(f"{store.uri!r} has no published tables yet; run the job first")
-    results = []
-    for key in keys:
-        result = Evaluation(Partition(*key))
-        _detections(connection, store, result)
-        _stories(connection, result)
-        store.put(
-            f"{result.partition.folder('evaluation')}/evaluation.parquet", encode(rows_of("evaluation", result.rows))
-        )
-        results.append(result)
-    return results
+    return [evaluate_partition(store, Partition(*key), connection) for key in keys]
+
+
+def evaluate_partition(
+    store: Store, partition: Partition, connection: duckdb.DuckDBPyConnection | None = None
+) -> Evaluation:
+    """Evaluate one partition and store its figures; rows are summed up by DuckDB, so memory does not grow with them."""
+    connection = connection or connect(store)
+    result = Evaluation(partition)
+    counts = connection.execute(_COUNTS, result.key).fetchall()
+    names = [target for target, *_ in counts]
+    head = _head(store, partition) if names else "multilabel"
+    annotated = [target for target, known, *_ in counts if known]
+    result.unknown_targets = _unknown_targets(connection, result, names, head)
+    if head == "softmax":
+        _classes(connection, result, names)
+    elif annotated:
+        _action_units(connection, result, counts, annotated)
+    _evidence(connection, result, names, annotated)
+    _stories(connection, result)
+    where = f"{partition.folder('evaluation')}/evaluation.parquet"
+    store.put(where, encode(rows_of("evaluation", result.rows)))
+    return result
 
 
 def _head(store: Store, partition: Partition) -> str:
@@ -93,55 +166,6 @@ def _head(store: Store, partition: Partition) -> str:
     with store.fs.open(store.path(f"{folder}/{first}"), "rb") as handle:
         metadata = pq.ParquetFile(handle).schema_arrow.metadata or {}
     return metadata.get(b"head", b"multilabel").decode()
-
-
-def _detections(connection: duckdb.DuckDBPyConnection, store: Store, result: Evaluation) -> None:
-    found = connection.execute(
-        f"""
-        SELECT d.target, d.active, CAST(a.occurrence AS FLOAT) AS truth, d.mu, d.region_share
-        FROM (SELECT * FROM detections WHERE {_PARTITION}) d
-        LEFT JOIN (
-            SELECT sequence_id, frame_index, target, bool_or(occurrence) AS occurrence
-            FROM annotations WHERE dataset = $dataset GROUP BY ALL
-        ) a USING (sequence_id, frame_index, target)
-        ORDER BY d.sequence_id, d.frame_index, d.target
-        """,
-        result.key,
-    ).fetchnumpy()
-    names = sorted(set(found["target"].tolist()))
-    if not names:
-        return
-    shape = (-1, len(names))  # every ok frame has one row per target
-    active = np.asarray(found["active"], bool).reshape(shape)
-    truth = _floats(found["truth"]).reshape(shape)
-    mu, share = _floats(found["mu"]).reshape(shape), _floats(found["region_share"]).reshape(shape)
-    annotated = np.asarray(~np.isnan(truth).all(1))
-    result.n_annotated = int(annotated.sum())
-    head = _head(store, result.partition)
-    result.unknown_targets = _unknown_targets(connection, result, names, head)
-    if head == "softmax" and annotated.any():
-        _classes(result, names, active, truth, annotated)
-    elif annotated.any():
-        _action_units(result, names, active, truth)
-    for a, name in enumerate(names):
-        chosen = active[:, a] & (truth[:, a] == 1 if annotated.any() else True)
-        _mean_mu(result, name, mu[chosen, a], share[chosen, a], "mu" if annotated.any() else "mu_active")
-
-
-def _floats(values: Any) -> NDArray[np.float64]:
-    return np.ma.filled(np.ma.asarray(values, np.float64), np.nan)
-
-
-def _action_units(result: Evaluation, names: list[str], active: NDArray[np.bool_], truth: NDArray[np.float64]) -> None:
-    score = f1(active, truth)
-    for a, name in enumerate(names):
-        result.add("f1", score.f1[a], score.n[a], name)
-    defined = score.f1[~np.isnan(score.f1)]
-    result.add("f1_mean", defined.mean() if len(defined) else math.nan, len(defined))
-    # only targets that are annotated at all: a network may know more Action Units than the annotator
-    known = ~np.isnan(truth).all(0)
-    share, n = set_accuracy(active[:, known], truth[:, known])
-    result.add("set_accuracy", share, n)
 
 
 def _unknown_targets(
@@ -157,16 +181,30 @@ def _unknown_targets(
     return tuple(name for (name,) in found)
 
 
-def _classes(
-    result: Evaluation,
-    names: list[str],
-    active: NDArray[np.bool_],
-    truth: NDArray[np.float64],
-    annotated: NDArray[np.bool_],
+def _action_units(
+    connection: duckdb.DuckDBPyConnection, result: Evaluation, counts: list[tuple[Any, ...]], annotated: list[str]
 ) -> None:
-    true = np.where(annotated, np.nan_to_num(truth).argmax(1), -1)
-    found = classification(active.argmax(1), true, len(names))
-    result.add("accuracy", found.accuracy, int(annotated.sum()), baseline=1 / len(names))
+    names, known, *errors = zip(*counts, strict=True)
+    scores = f1_score(*errors)
+    for name, n, score in zip(names, known, scores, strict=True):
+        result.add("f1", score, n, name)
+    defined = scores[~np.isnan(scores)]
+    result.add("f1_mean", defined.mean() if len(defined) else math.nan, len(defined))
+    # only targets that are annotated at all: a network may know more Action Units than the annotator
+    n_annotated, n_whole, n_right = connection.execute(_SETS, result.key | {"annotated": annotated}).fetchall()[0]
+    result.n_annotated = n_annotated
+    result.add("set_accuracy", n_right / n_whole if n_whole else math.nan, n_whole)
+
+
+def _classes(connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str]) -> None:
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    for true, predicted, n in connection.execute(_CLASSES, result.key | {"names": names}).fetchall():
+        confusion[names.index(true), names.index(predicted)] = n
+    found = Classification(confusion)
+    result.n_annotated = int(confusion.sum())
+    if not result.n_annotated:
+        return
+    result.add("accuracy", found.accuracy, result.n_annotated, baseline=1 / len(names))
     for c, name in enumerate(names):
         n = int(found.support[c])
         result.add("precision", found.precision[c], n, name)
@@ -174,10 +212,48 @@ def _classes(
         result.add("f1", found.f1[c], n, name)
 
 
-def _mean_mu(result: Evaluation, name: str, mu: NDArray[np.float64], share: NDArray[np.float64], metric: str) -> None:
-    known = ~np.isnan(mu)
-    if known.any():
-        result.add(metric, mu[known].mean(), int(known.sum()), name, baseline=float(share[known].mean()))
+def _evidence(
+    connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str], annotated: list[str]
+) -> None:
+    """Rows of mu and what goes with it, and the verdicts."""
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
+    for target, *row in connection.execute(_SUBJECTS, result.key | {"annotated": annotated}).fetchall():
+        rows[target].append(tuple(row))
+    found = {name: _localisation(of_target) for name, of_target in rows.items()}
+    if not any(localisation.n for localisation in found.values()):
+        return
+    scores = result.values("f1")
+    for name, localisation in sorted(found.items(), key=lambda item: (facs.au_id(item[0]) or math.inf, item[0])):
+        by_sequence = any(row[2] for row in rows[name])
+        version = max((row[-1] or "" for row in rows[name]), default="")
+        score = scores[name] if name in annotated else None
+        if localisation.n or facs.au_id(name) is not None:
+            result.verdicts.append(Verdict(name, region_words(name), localisation, score, by_sequence))
+        for metric, value, n, baseline in _figures(localisation):
+            # Of a target without annotations no true positives are known, so all its detections count instead.
+            named = metric if name in annotated else metric.replace("mu", "mu_active", 1)
+            result.add(named, value, n, name, baseline=baseline, regions_version=version or None)
+
+
+def _localisation(rows: list[tuple[Any, ...]]) -> Localisation:
+    """Of one target, from its rows by subject."""
+    n_frames = sum(row[0] for row in rows)
+    seen = [row for row in rows if row[1]]
+    counts = [row[1] for row in seen]
+    sums = (np.array([row[i] for row in seen], np.float64) for i in (3, 4, 5))
+    rng = np.random.default_rng(SEED)
+    return localisation_of_subjects(counts, *sums, n_undefined=n_frames - sum(counts), rng=rng)
+
+
+def _figures(found: Localisation) -> Iterator[tuple[str, float, int, float | None]]:
+    """Metric, value, n, baseline."""
+    if found.n:
+        yield "mu", found.mean, found.n, found.chance
+        yield "mu_weighted", found.weighted, found.n, 1.0
+        yield "mu_low", found.low, found.n_subjects, found.chance
+        yield "mu_high", found.high, found.n_subjects, found.chance
+    if found.n + found.n_undefined:
+        yield "mu_undefined", found.n_undefined, found.n + found.n_undefined, None
 
 
 def _stories(connection: duckdb.DuckDBPyConnection, result: Evaluation) -> None:
@@ -188,74 +264,7 @@ def _stories(connection: duckdb.DuckDBPyConnection, result: Evaluation) -> None:
     ).fetchall()
     if not found:
         return
-    emotions, frames, stages, bare, lettered = zip(*found, strict=True)
-    statistics = group_statistics(emotions, frames, stages, bare, lettered)
-    result.stories = statistics_table(statistics)
-    for row, groups in result.stories.items():
-        for group in statistics:
+    result.statistics = group_statistics(*zip(*found, strict=True))
+    for row, groups in statistics_table(result.statistics).items():
+        for group in result.statistics:
             result.add(row, groups[group.group], group.n_sequences, group=group.group)
-
-
-def evaluation_text(result: Evaluation) -> str:
-    """The figures for a person."""
-    part = result.partition
-    lines = [f"dataset={part.dataset} model={part.model} explain={part.explain}"]
-    by_target: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in result.rows:
-        if row["target"]:
-            by_target.setdefault(row["target"], {})[row["metric"]] = row
-    metrics = [m for m in ("f1", "precision", "recall", "mu", "mu_active") if any(m in v for v in by_target.values())]
-    if by_target:
-        header = ["target", *metrics]
-        if {"mu", "mu_active"} & set(metrics):
-            header.append("chance")
-        header.append("n")
-        table = []
-        for target, figures in sorted(by_target.items()):
-            cells = [target, *(_figure(figures.get(metric, {}).get("value")) for metric in metrics)]
-            mu = figures.get("mu") or figures.get("mu_active") or {}
-            if "chance" in header:
-                cells.append(_figure(mu.get("baseline")))
-            first = figures.get(metrics[0], {})
-            table.append([*cells, str(first.get("n", mu.get("n", "-")))])
-        lines += _aligned([header, *table])
-    single = {row["metric"]: row for row in result.rows if not row["target"] and not row.get("group")}
-    if "f1_mean" in single:
-        lines.append(f"mean F1 {_figure(single['f1_mean']['value'])} over {single['f1_mean']['n']} targets")
-    if "set_accuracy" in single:
-        row = single["set_accuracy"]
-        lines.append(
-            f"share of frames whose set of AUs is right {_figure(row['value'])} (of {row['n']} fully annotated)"
-        )
-    if "accuracy" in single:
-        row = single["accuracy"]
-        lines.append(f"accuracy {_figure(row['value'])} over {row['n']} frames (chance {_figure(row['baseline'])})")
-    if not result.n_annotated:
-        lines.append("no frame is annotated, so nothing is said of F1; mu_active is over all active detections")
-    if result.unknown_targets:
-        lines.append(f"annotated targets without an output: {', '.join(result.unknown_targets)}")
-    if result.stories:
-        groups = list(next(iter(result.stories.values())))
-        lines.append("")
-        lines += _aligned(
-            [["", *groups]]
-            + [[name, *(_figure(values[g], 2) for g in groups)] for name, values in result.stories.items()]
-        )
-    return "\n".join(lines)
-
-
-def _figure(value: float | None, digits: int = 3) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    whole = isinstance(value, int) or (value > 1 and float(value).is_integer())
-    return str(int(value)) if whole else f"{value:.{digits}f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -7,6 +7,7 @@ from fer_batch.regions.au_regions import (
     region_masks,
     region_outlines,
     region_table,
+    region_words,
     regions_version,
 )
 from fer_batch.regions.geometry import standard_face
@@ -18,6 +19,7 @@ __all__ = [
     "region_masks",
     "region_outlines",
     "region_table",
+    "region_words",
     "regions_version",
     "standard_face",
 ]

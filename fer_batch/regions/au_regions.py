@@ -37,6 +37,8 @@ class RegionTable:
         Half side of the square around a centre, in inner-corner distances.
     centres, boxes
         Rules by target; where a target has boxes, these are its region.
+    words
+        What a region is called in a sentence, by target, such as `the upper lip`.
     version
         Name and first 8 hex digits of the sha256 of the rules: stored with every figure that used them.
     """
@@ -45,6 +47,7 @@ class RegionTable:
     half_side_icd: float
     centres: Mapping[str, list[dict[str, Any]]]
     boxes: Mapping[str, list[dict[str, dict[str, Any]]]]
+    words: Mapping[str, str]
     version: str
 
     @classmethod
@@ -56,9 +59,11 @@ class RegionTable:
         types.InputError
             If a rule is not understood; the message names it.
         """
-        unknown = rules.keys() - {"name", "about", "half_side_icd", "centres", "boxes"}
+        unknown = rules.keys() - {"name", "about", "words", "half_side_icd", "centres", "boxes"}
         if unknown or "name" not in rules:
-            raise types.InputError(f"a region table has name, half_side_icd, centres, boxes; got {sorted(rules)}")
+            raise types.InputError(
+                f"a region table has name, about, words, half_side_icd, centres, boxes; got {sorted(rules)}"
+            )
         centres, boxes = rules.get("centres", {}), rules.get("boxes", {})
         for target, places in centres.items():
             for place in places:
@@ -72,7 +77,14 @@ class RegionTable:
         half_side = float(rules.get("half_side_icd", 0.5))
         content = json.dumps([half_side, centres, boxes], sort_keys=True)
         version = f"{rules['name']}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-        return cls(rules["name"], half_side, MappingProxyType(dict(centres)), MappingProxyType(dict(boxes)), version)
+        return cls(
+            name=rules["name"],
+            half_side_icd=half_side,
+            centres=MappingProxyType(dict(centres)),
+            boxes=MappingProxyType(dict(boxes)),
+            words=MappingProxyType(dict(rules.get("words", {}))),
+            version=version,
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -103,6 +115,11 @@ def _table(version: str | RegionTable) -> RegionTable:
 def regions_version(version: str | RegionTable = "default") -> str:
     """What `regions_version` columns store for this table."""
     return _table(version).version
+
+
+def region_words(target: str, version: str | RegionTable = "default") -> str:
+    """A region as a sentence names it: `the upper lip`; `the region of X` where the table has no words for it."""
+    return _table(version).words.get(_name(target), f"the region of {target}")
 
 
 def _name(target: str) -> str:

@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fer_batch.evaluate import localisation_summary, region_share, relevance_mass, resized, size_weighted_mass
+from fer_batch.evaluate import (
+    localisation_of_subjects,
+    localisation_summary,
+    region_share,
+    relevance_mass,
+    resized,
+    size_weighted_mass,
+    subjects_needed,
+)
 
 R = np.array([[2, -1, 0, 1], [3, 4, -2, 0], [0, 1, -5, 2], [1, 0, 0, -3]], float)
 
@@ -115,7 +123,8 @@ def summary(mass, share, subjects, seed=0):
 def test_summary_is_over_defined_frames():
     found = summary([0.5, np.nan, 0.7], [0.1, 0.2, 0.3], ["a", "a", "a"])
     assert (found.mean, found.chance, found.n, found.n_undefined) == (pytest.approx(0.6), pytest.approx(0.2), 2, 1)
-    assert found.above_chance is None  # one subject says nothing about others
+    assert found.weighted == pytest.approx((0.5 / 0.1 + 0.7 / 0.3) / 2)
+    assert (found.n_subjects, found.above_chance) == (1, None)  # one subject says nothing about others
     assert np.isnan([found.low, found.high]).all()
     nothing = summary([np.nan], [0.5], ["a"])
     assert (nothing.n, nothing.n_undefined, nothing.above_chance) == (0, 1, None)
@@ -143,3 +152,64 @@ def test_the_interval_is_wider_by_subjects_than_by_frames():
     by_subject, by_frame = summary(mass, share, subjects), summary(mass, share, list(range(500)))
     assert by_subject.high - by_subject.low > 3 * (by_frame.high - by_frame.low)
     assert by_subject == summary(mass, share, subjects)
+
+
+def test_the_interval_is_that_of_subjects_drawn_one_by_one():
+    rng = np.random.default_rng(4)
+    subjects = rng.integers(0, 7, 200)
+    mass, share = rng.uniform(0.1, 0.6, 200) + subjects / 20, np.full(200, 0.2)
+    found = summary(mass, share, subjects.tolist())
+    means = []
+    for _ in range(4000):
+        frames = np.concatenate([np.flatnonzero(subjects == s) for s in rng.integers(0, 7, 7)])
+        means.append(mass[frames].mean())
+    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.025, 0.975]), atol=0.01)
+
+
+def test_faces_of_different_sizes_do_not_widen_the_interval():
+    share = np.repeat([0.05, 0.5, 0.1, 0.4, 0.2, 0.3], 20)
+    found = summary(share + 0.05, share, np.repeat(np.arange(6), 20).tolist())
+    assert found.above_chance
+    np.testing.assert_allclose([found.low, found.high], found.mean, atol=1e-12)
+
+
+def test_relevance_at_chance_everywhere_is_not_above_chance():
+    share = np.repeat([0.1, 0.2, 0.3, 0.4], 5)
+    assert summary(share, share, np.repeat(np.arange(4), 5).tolist()).above_chance is False
+
+
+def test_sums_of_subjects_say_the_same_as_frames():
+    rng = np.random.default_rng(5)
+    subjects = np.sort(rng.integers(0, 9, 300))
+    mass, share = rng.uniform(0, 1, 300), rng.uniform(0.1, 0.3, 300)
+    names = np.unique(subjects)
+    sums = ([values[subjects == s].sum() for s in names] for values in (np.ones(300, int), mass, share, mass / share))
+    found = localisation_of_subjects(*sums, n_undefined=0, rng=np.random.default_rng(0))
+    frames = summary(mass, share, subjects.tolist())
+    for name in ("mean", "chance", "weighted", "low", "high", "n", "n_subjects"):
+        assert getattr(found, name) == pytest.approx(getattr(frames, name))
+
+
+def test_too_few_subjects_have_no_interval():
+    # Drawing the lowest of three subjects three times has probability 1/27, more than the 2.5 % of the tail.
+    assert [subjects_needed(level) for level in (0.5, 0.95, 0.999)] == [2, 4, 5]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        subjects_needed(1.0)
+    three, four = (summary([0.5, 0.6, 0.7, 0.8][:n], [0.1] * n, list(range(n))) for n in (3, 4))
+    assert three.above_chance is None
+    assert four.above_chance
+    assert four.low > 0.5
+
+
+def test_very_many_subjects_are_drawn_in_groups():
+    rng = np.random.default_rng(6)
+    mass = rng.uniform(0, 1, 20_000)
+    found = summary(mass, np.full(20_000, 0.1), list(range(20_000)))
+    half = 1.96 * mass.std() / np.sqrt(20_000)
+    np.testing.assert_allclose([found.low, found.high], [mass.mean() - half, mass.mean() + half], atol=half / 5)
+    assert found.n_subjects == 20_000
+
+
+def test_sums_must_fit():
+    with pytest.raises(ValueError, match="per subject"):
+        localisation_of_subjects([1, 0], [0.5, 0], [0.1, 0], [5, 0], rng=np.random.default_rng(0))

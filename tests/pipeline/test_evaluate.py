@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fer_batch.evaluate.detection import f1, set_accuracy
-from fer_batch.pipeline.evaluate import evaluate_output, evaluation_text
+from fer_batch.pipeline.evaluate import evaluate_output
+from fer_batch.pipeline.evaluation_text import evaluation_text
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
