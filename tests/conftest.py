@@ -9,6 +9,14 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Runs of the engine share one worker: they share a reference run, and two engines at once want four cores."""
+    for item in items:
+        if "end_to_end" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("end_to_end"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real face media beside the checkout; tests that need it skip where it is absent."""
