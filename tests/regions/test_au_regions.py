@@ -9,6 +9,7 @@ from fer_batch.regions import (
     region_masks,
     region_outlines,
     region_table,
+    region_words,
     regions_version,
     standard_face,
 )
@@ -200,6 +201,17 @@ def test_the_version_names_the_rules_not_the_prose():
     assert regions_version() == regions_version("default") == region_table().version
     assert region_masks(FACE, "mouth", CANVAS, table).any()
     assert region_masks(FACE, "AU04", CANVAS, table) is None
+
+
+def test_every_region_has_words_and_words_are_not_rules():
+    table = region_table()
+    assert set(table.words) == set(table.targets)
+    assert region_words("AU10") == region_words("AU010") == "the upper lip"
+    assert region_words("happiness") == "the region of happiness"
+    rules = {"name": "mine", "centres": {"mouth": [{"points": [62, 66]}]}}
+    named = RegionTable.from_rules({**rules, "words": {"mouth": "it"}})
+    assert region_words("mouth", named) == "it"
+    assert named.version == RegionTable.from_rules(rules).version
 
 
 def test_the_default_version_is_pinned():
