@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,8 @@ import pyarrow.dataset as pads
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_batch import __version__, facs
-from fer_batch.models.card import SHIPPED, card_uri, read_card, shipped_path
+from fer_batch import facs
+from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, summary_of, threshold_of
 from fer_batch.report.page import (
     MAX_PROBLEMS,
     NO_FACE,
@@ -151,15 +150,15 @@ def _files(
     card: Mapping[str, Any] | None,
     max_pages: int,
 ) -> Iterator[tuple[str, bytes]]:
-    run = _latest_run(store, partition)
-    known = dict(card) if card is not None else _card(run)
-    crop_size = _crop_size(run, known)
+    run = latest_run(store, partition)
+    known = dict(card) if card is not None else card_of(run)
+    crop_size = crop_size_of(run, known)
     collected = _Collected(partition, _overview(store, partition), _Annotations(store, partition), crop_size)
     palette = Palette(known.get("targets") or _targets(store, partition))
-    threshold = _threshold(run, known)
+    threshold = threshold_of(run, known)
     further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
     pages = (("index.html", "Sequences"), *((page.file, page.name) for page in further))
-    summary = replace(_summary(partition, run, known), pages=pages)
+    summary = replace(summary_of(partition, run, known), pages=pages)
     report = Report(summary)
     for page in further:
         yield from page.files(store, partition, summary)
@@ -745,92 +744,6 @@ def _read(store: Store, table: str, partition: Partition, columns: list[str]) ->
 def _targets(store: Store, partition: Partition) -> Iterable[str]:
     rows = _read(store, "prototypes", partition, ["target"])
     return [name for name in pc.unique(rows["target"]).to_pylist() if name is not None]
-
-
-def _latest_run(store: Store, partition: Partition) -> dict[str, Any]:
-    rows = _read(
-        store,
-        "runs",
-        partition,
-        ["run_id", "started_at", "finished_at", "config", "versions", "model_digest", "weights_license", "counts"],
-    ).to_pylist()
-    if not rows:
-        return {}
-    # A run that was killed has no counts; the latest whole one describes the tables.
-    latest = max(rows, key=lambda row: (row["counts"] is not None, row["started_at"] is not None, row["started_at"]))
-    for name in ("config", "versions", "counts"):
-        latest[name] = json.loads(latest[name]) if latest[name] else {}
-    return latest
-
-
-def _card(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The card beside the checkpoint of a run, as plain values; empty where it is gone."""
-    checkpoint = run.get("config", {}).get("model", {}).get("checkpoint")
-    if not checkpoint:
-        return {}
-    shipped = checkpoint in SHIPPED
-    try:
-        card = read_card(card_uri(str(shipped_path(checkpoint)) if shipped else checkpoint))
-    except Exception:
-        # The report is of the tables; a card that cannot be read any more must not take it away.
-        card = None
-    # Demo weights stay loud even where their card is lost.
-    return card.model_dump() if card else {"demo": shipped}
-
-
-def _threshold(run: Mapping[str, Any], card: Mapping[str, Any]) -> float | None:
-    """The probability from which on a target is active; None for a head that takes the largest."""
-    model = run.get("config", {}).get("model", {})
-    head = model.get("head") or card.get("head")
-    return model.get("threshold") if head != "softmax" else None
-
-
-def _crop_size(run: Mapping[str, Any], card: Mapping[str, Any]) -> int | None:
-    config = run.get("config", {})
-    own = (config.get("model", {}).get("preprocessing") or {}).get("size")
-    return config.get("faces", {}).get("size") or own or (card.get("preprocessing") or {}).get("size")
-
-
-def _summary(partition: Partition, run: Mapping[str, Any], card: Mapping[str, Any]) -> RunSummary:
-    return RunSummary(
-        title=partition.dataset,
-        dataset=partition.dataset,
-        model=partition.model,
-        explain=partition.explain,
-        counts=run.get("counts") or {},
-        run_id=run.get("run_id") or "",
-        started_at=_minute(run.get("started_at")),
-        finished_at=_minute(run.get("finished_at")),
-        version=(run.get("versions") or {}).get("fer_batch", __version__),
-        demo=bool(card.get("demo")),
-        weights_license=run.get("weights_license") or card.get("licence") or "",
-        facts=tuple(_model_facts(run, card)),
-        shows_faces=run.get("config", {}).get("faces", {}).get("store", "jpeg") != "none",
-    )
-
-
-def _minute(moment: Any) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-_HEADS = {"multilabel": "one sigmoid per target", "softmax": "one class of many"}
-
-
-def _model_facts(run: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    scores = {target: value for target, value in (card.get("f1") or {}).items() if value is not None}
-    facts = [
-        ("Network", card.get("architecture") or card.get("factory")),
-        ("Targets", ", ".join(card.get("targets") or ())),
-        ("Output", _HEADS.get(card.get("head") or "")),
-        ("Trained on", ", ".join(card.get("trained_on") or ())),
-        ("F1 per target", ", ".join(f"{target} {value:.2f}" for target, value in scores.items())),
-        ("Notes", card.get("notes")),
-        ("Digest", run.get("model_digest")),
-        ("Explained with", run.get("config", {}).get("explain", {}).get("method")),
-    ]
-    for name, value in facts:
-        if value:
-            yield name, str(value)
 
 
 def _commonest(counts: Counter[str], limit: int | None) -> list[tuple[str, int]]:
