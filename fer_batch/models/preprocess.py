@@ -40,7 +40,11 @@ def preprocess(
     tensor = torch.as_tensor(images)
     if tensor.dtype != torch.uint8 or tensor.ndim != 4 or tensor.shape[-1] != 3:
         raise ValueError(f"expected uint8 images (N, H, W, 3), got {tensor.dtype} {tuple(tensor.shape)}")
-    x = tensor.to(device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+    return normalised(tensor.to(device).permute(0, 3, 1, 2).to(torch.float32) / 255.0, preprocessing)
+
+
+def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """Images [N, 3, H, W] in [0, 1] as the network takes them: `preprocess` without the bytes."""
     if preprocessing.color == "gray":
         x = torch.tensordot(x, x.new_tensor(_LUMINANCE), dims=([1], [0])).unsqueeze(1).expand(-1, 3, -1, -1)
     size = preprocessing.size

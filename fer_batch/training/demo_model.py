@@ -30,6 +30,7 @@ from fer_batch.sources.posed import TARGETS, write_clips, write_stills
 from fer_batch.training.augment import photometric
 from fer_batch.training.loop import fit, logits_of
 from fer_batch.training.losses import positive_weights, weighted_bce
+from fer_batch.training.metrics import f1_scores
 from fer_batch.training.posed_data import (
     HELD_OUT_IDENTITIES,
     TRAIN_IDENTITIES,
@@ -47,20 +48,6 @@ NOTE = (
     "not a measurement. All training identities share the texture of one photograph (scikit-image's astronaut)."
 )
 LICENCE = "Apache-2.0, as the project; trained on a NASA portrait in the public domain"
-
-
-def f1_scores(predicted: NDArray[np.bool_], labels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """F1 of every target over its observed labels; NaN where neither labels nor predictions have a positive.
-
-    Parameters
-    ----------
-    predicted, labels : shape (N, A)
-        Labels are 1, 0 or NaN.
-    """
-    true_positive = (predicted & (labels == 1)).sum(0)
-    wrong = (predicted & (labels == 0)).sum(0) + (~predicted & (labels == 1)).sum(0)
-    whole = 2 * true_positive + wrong
-    return np.divide(2 * true_positive, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,151 @@
-"""Fit a network to images in memory: AdamW, one warm-up and cosine decay, the same result for the same seed."""
+"""One epoch of training, and the fit of a network to images in memory; the same result for the same seed."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_batch.models.card import Preprocessing
+from fer_batch.models.features import features
+from fer_batch.models.preprocess import normalised
+from fer_batch.training.augment import Augment
+from fer_batch.training.data import Shards
+from fer_batch.training.recipe import Recipe, adamw, learning_rates
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A second loss on activations and maps (the seam of methods L-4).
+
+    Attributes
+    ----------
+    layers
+        Modules whose activations it sees, as `model.named_modules()` names them.
+    loss
+        From activations by layer and the maps of the batch to a scalar, such as `losses.alignment_loss`.
+    weight
+        Its factor, lambda.
+    """
+
+    layers: tuple[str, ...]
+    loss: Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees: images [n, 3, H, W] in [0, 1], labels, and maps [n, H, W] where there are any."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    maps: torch.Tensor | None = None
+
+
+def as_images(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
+    """Crops [n, H, W, 3] as float32 [n, 3, H, W] in [0, 1]; bytes travel, floats are made where they are needed."""
+    return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+def batches(
+    images: NDArray[np.uint8] | Shards,
+    labels: torch.Tensor,
+    maps: NDArray[np.float32] | None,
+    rows: Iterable[NDArray[np.int64]],
+    augment: Augment,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> Iterator[Batch]:
+    """Batches of the given rows, augmented, on the device."""
+    for chosen in rows:
+        own = None if maps is None else torch.from_numpy(maps[chosen]).to(device)
+        x, own = augment(as_images(images[chosen], device), own, generator)
+        yield Batch(x, labels[chosen].to(device), own)
+
+
+def train_epoch(
+    model: nn.Module,
+    found: Iterable[Batch],
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    preprocessing: Preprocessing | None = None,
+    auxiliary: Auxiliary | None = None,
+    penalty: Callable[[], torch.Tensor] | None = None,
+    autocast: bool = False,
+    where: str = "",
+) -> float:
+    """Fit `model` to some batches, one step each.
+
+    Parameters
+    ----------
+    model
+        From preprocessed images to logits.
+    loss
+        Of logits and labels.
+    preprocessing
+        Colour, mean and deviation that follow augmentation.
+    auxiliary, penalty
+        What is added to the loss: of activations and maps, and of the weights.
+    autocast
+        Compute the network in bfloat16.
+    where
+        What an error calls this epoch.
+
+    Returns
+    -------
+    mean loss of the batches
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite.
+    """
+    _train_mode(model)
+    total, n = 0.0, 0
+    seen: dict[str, torch.Tensor] = {}
+    for batch in found:
+        x = batch.images if preprocessing is None else normalised(batch.images, preprocessing)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+            if auxiliary is None:
+                logits = model(x)
+            else:
+                logits, seen = features(model, x, auxiliary.layers)
+        value = loss(logits.float(), batch.labels)
+        if auxiliary is not None and batch.maps is not None:
+            value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)
+        if penalty is not None:
+            value = value + penalty()
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"the loss is {value.item()} in {where}, batch {n}")
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        total, n = total + value.item(), n + 1
+    return total / n
+
+
+def _train_mode(model: nn.Module) -> None:
+    """Training mode, but for norms that are frozen: their statistics are as fixed as their weights."""
+    model.train()
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and own and not any(p.requires_grad for p in own):
+            module.eval()
+
+
+def order_of(n: int, batch_size: int, generator: torch.Generator) -> list[NDArray[np.int64]]:
+    """Rows of each batch of an epoch: all rows shuffled, whole batches only."""
+    shuffled = torch.randperm(n, generator=generator).numpy()
+    return [shuffled[start : start + batch_size] for start in range(0, n - batch_size + 1, batch_size)]
 
 
 def fit(
@@ -27,7 +161,7 @@ def fit(
     seed: int = 0,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """Train `model` in place and return it in evaluation mode.
+    """Train `model` in place with AdamW, a warm-up and a cosine, and return it in evaluation mode.
 
     Parameters
     ----------
@@ -51,56 +185,43 @@ def fit(
     FloatingPointError
         If the loss is not finite.
     """
-    generator = torch.Generator().manual_seed(seed)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    other = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": weight_decay}, {"params": other, "weight_decay": 0.0}], lr=learning_rate
-    )
-    per_epoch = len(images) // batch_size
-    if per_epoch == 0:
+    if len(images) < batch_size:
         raise ValueError(f"expected at least one batch of {batch_size} images, got {len(images)}")
-    total = epochs * per_epoch
-    warm = max(1, total // 10)
-
-    def factor(step: int) -> float:
-        return (
-            (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
-        )
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    recipe = Recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        schedule="warm_cosine",
+    )
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = adamw(model, recipe)
+    schedule = learning_rates(optimizer, recipe, len(images) // batch_size)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the form
-    source = torch.from_numpy(images)
     for epoch in range(1, epochs + 1):
-        model.train()
-        order = torch.randperm(len(images), generator=generator)
-        running = 0.0
-        for step in range(per_epoch):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            batch = source[chosen].permute(0, 3, 1, 2).to(torch.float32) / 255
-            batch = augment(batch, generator)
-            # half the time on CPUs that compute in bfloat16, and no harm done on others
-            with torch.autocast(batch.device.type, torch.bfloat16):
-                logits = model(batch)
-            value = loss(logits.float(), labels[chosen])
-            if not torch.isfinite(value):
-                raise FloatingPointError(f"the loss is {value.item()} in epoch {epoch}, batch {step}")
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            schedule.step()
-            running += value.item()
+        order = order_of(len(images), batch_size, generator)
+        found = batches(images, labels, None, order, augment, generator)
+        # bfloat16: half the time on CPUs that compute in it, and no harm done on others
+        mean = train_epoch(model, found, loss, optimizer, schedule, autocast=True, where=f"epoch {epoch}")
         if on_epoch:
-            on_epoch(epoch, running / per_epoch)
+            on_epoch(epoch, mean)
     return model.eval()
 
 
 @torch.no_grad()
-def logits_of(model: nn.Module, images: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
-    """Logits of uint8 RGB crops [N, H, W, 3], scaled to [0, 1]."""
+def logits_of(
+    model: nn.Module,
+    images: NDArray[np.uint8] | Shards,
+    batch_size: int = 128,
+    rows: NDArray[np.int64] | None = None,
+    preprocessing: Preprocessing | None = None,
+    device: torch.device | str = "cpu",
+) -> NDArray[np.float32]:
+    """Logits of uint8 RGB crops [N, H, W, 3], or of some rows of them, in evaluation mode."""
     model.eval()
+    rows = np.arange(len(images)) if rows is None else rows
     parts = []
-    for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(images[start : start + batch_size]).permute(0, 3, 1, 2).to(torch.float32) / 255
-        parts.append(model(batch).numpy())
+    for start in range(0, len(rows), batch_size):
+        x = as_images(images[rows[start : start + batch_size]], device)
+        parts.append(model(x if preprocessing is None else normalised(x, preprocessing)).float().cpu().numpy())
     return np.concatenate(parts)

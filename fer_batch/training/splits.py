@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ def check_subjects(subjects: ArrayLike, datasets: ArrayLike) -> None:
         If one is shared, or empty.
     """
     pairs = sorted(set(zip(np.asarray(subjects, str).tolist(), np.asarray(datasets, str).tolist(), strict=True)))
-    for (one, here), (other, there) in zip(pairs, pairs[1:], strict=False):
+    for (one, here), (other, there) in itertools.pairwise(pairs):
         if one == other:
             raise ValueError(f"subject {one!r} is in the datasets {here!r} and {there!r}; prefix subjects by dataset")
     if pairs and not pairs[0][0]:

@@ -23,7 +23,7 @@ def train(epochs=4, **changes):
     model = ResNet18(2, 0.125)
     losses = []
     options = {"batch_size": 16, "learning_rate": 5e-3, "on_epoch": lambda _, loss: losses.append(loss)} | changes
-    fit(model, images, labels, functional.cross_entropy, lambda x, _: x, epochs, **options)
+    fit(model, images, labels, functional.cross_entropy, lambda x, maps, _: (x, maps), epochs, **options)
     return model, losses, images, labels
 
 
@@ -45,6 +45,6 @@ def test_too_few_images_and_a_broken_loss_are_refused():
     images, labels = toy(8)
     model = ResNet18(2, 0.125)
     with pytest.raises(ValueError, match="at least one batch of 64 images, got 8"):
-        fit(model, images, labels, functional.cross_entropy, lambda x, _: x, 1)
+        fit(model, images, labels, functional.cross_entropy, lambda x, maps, _: (x, maps), 1)
     with pytest.raises(FloatingPointError, match="epoch 1, batch 0"):
-        fit(model, images, labels, lambda z, _: z.sum() * float("nan"), lambda x, _: x, 1, batch_size=8)
+        fit(model, images, labels, lambda z, _: z.sum() * float("nan"), lambda x, maps, _: (x, maps), 1, batch_size=8)

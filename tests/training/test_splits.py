@@ -121,5 +121,5 @@ def test_what_cannot_be_split_is_refused():
         subject_folds(["a", "b", "c"], ["as"] * 3, 5)
     with pytest.raises(ValueError, match="fold 0: expected samples to train and to test on, got 0 and 1"):
         Fold(0, np.array([], np.int64), np.array([], np.int64), np.array([1]))
-    with pytest.raises(ValueError, match="below 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"below 1, got 1\.5"):
         holdout(["a", "b"], ["as", "as"], test=1.5)

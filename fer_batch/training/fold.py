@@ -1,0 +1,333 @@
+"""The training of one fold: epoch by epoch, stopped and taken up again anywhere, with what came of it.
+
+The randomness of an epoch is drawn from (seed, fold, epoch, rank) alone, so that a training that was taken up from the
+state after epoch 7 goes on as if it had never stopped. Where `torch.distributed` is set up, its processes train one
+network together.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed, nn
+
+from fer_batch.models.card import Preprocessing
+from fer_batch.training.augment import AUGMENTATIONS
+from fer_batch.training.data import FaceSet
+from fer_batch.training.loop import Auxiliary, Batch, Loss, batches, logits_of, order_of, train_epoch
+from fer_batch.training.losses import class_loss, positive_weights, squared_norm, weighted_bce
+from fer_batch.training.metrics import scores
+from fer_batch.training.prefetch import prefetched
+from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learning_rates
+from fer_batch.training.splits import Fold
+
+Network = Callable[[], nn.Module]
+_WEIGHTS, _ORDER, _AUGMENT, _DROPOUT = range(4)
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What came of one fold.
+
+    Attributes
+    ----------
+    fold
+        Its rows.
+    model
+        The network of the epoch that was kept, in evaluation mode on the CPU.
+    epoch
+        Which epoch that is, from 1.
+    logits : shape (n, A)
+        Of the test part, in the order of `fold.test`.
+    f1 : shape (A,)
+        On the test part at even odds; NaN where a target is neither present nor detected.
+    history
+        One dict per epoch: `split/metric` to value.
+    class_weights : shape (A,)
+        Weight of the positives in the loss.
+    without_positives
+        Targets that the training part never shows: nothing can be learned of them.
+    """
+
+    fold: Fold
+    model: nn.Module
+    epoch: int
+    logits: NDArray[np.float32]
+    f1: NDArray[np.float64]
+    history: list[dict[str, float]]
+    class_weights: NDArray[np.float64]
+    without_positives: tuple[str, ...]
+
+
+class FoldTraining:
+    """One fold under way.
+
+    Parameters
+    ----------
+    faces, fold
+        The collection, and which of its rows are trained on, validated on and tested on.
+    network
+        Makes a freshly initialised (or pretrained) network from preprocessed images to logits.
+    recipe
+        How it is fitted.
+    preprocessing
+        Size, colour, mean and deviation, applied after augmentation.
+    device
+        Where it is computed.
+    auxiliary
+        A second loss on activations and the collection's maps.
+
+    Raises
+    ------
+    ValueError
+        If recipe and collection do not fit each other.
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        fold: Fold,
+        network: Network,
+        recipe: Recipe,
+        preprocessing: Preprocessing | None = None,
+        device: torch.device | str = "cpu",
+        auxiliary: Auxiliary | None = None,
+    ) -> None:
+        if recipe.needs_validation and not len(fold.validation):
+            raise ValueError(f"recipe {recipe.id} watches a validation part; split one off")
+        if auxiliary is not None and faces.maps is None:
+            raise ValueError("an auxiliary loss needs maps, and the collection has none")
+        self.faces, self.fold, self.recipe, self.auxiliary = faces, fold, recipe, auxiliary
+        plain = Preprocessing(size=faces.images.shape[1])
+        self.preprocessing = None if preprocessing in (None, plain) else preprocessing
+        self.device = torch.device(device)
+        together = distributed.is_available() and distributed.is_initialized()
+        self.rank, self.n_workers = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
+        deterministic(self.device)
+        torch.manual_seed(self._seed(_WEIGHTS, shared=True))
+        self.model = network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze_all_but(self.model, recipe.trainable)
+        self._labels = torch.from_numpy(np.ascontiguousarray(faces.labels))
+        training = self._labels[fold.train]
+        weighted = recipe.class_weights and faces.head == "multilabel"
+        self.class_weights = positive_weights(training) if weighted else torch.ones(len(faces.targets))
+        self.without_positives = tuple(
+            target for target, shown in zip(faces.targets, (training == 1).any(0).tolist(), strict=True) if not shown
+        )
+        # whole batches only; a part smaller than one batch is one batch
+        self._share = min(recipe.batch_size, len(fold.train)) // self.n_workers
+        if self._share < 1:
+            raise ValueError(f"{self.n_workers} workers need as many samples, got {len(fold.train)} to train on")
+        self.optimizer = OPTIMIZERS[recipe.optimizer](self.model, recipe)
+        self.schedule = learning_rates(self.optimizer, recipe, len(fold.train) // (self._share * self.n_workers))
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+        self._best: dict[str, Any] | None = None  # {"epoch", "value", "weights"}
+        self._module: nn.Module = self.model
+        if self.n_workers > 1:
+            self._module = nn.parallel.DistributedDataParallel(self.model)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left, or the validation loss has stopped falling."""
+        return self.epoch >= self.recipe.epochs or self._patience_is_over()
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train one epoch and measure it.
+
+        Returns
+        -------
+        `split/metric` to value; appended to `history`
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is not finite.
+        """
+        recipe = self.recipe
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        torch.manual_seed(self._seed(_DROPOUT))
+        penalty = None
+        if recipe.l2:
+            penalty = self._l2
+        loss = train_epoch(
+            self._module,
+            self._batches(),
+            self._loss(),
+            self.optimizer,
+            self.schedule,
+            preprocessing=self.preprocessing,
+            auxiliary=self.auxiliary,
+            penalty=penalty,
+            autocast=recipe.autocast,
+            where=f"fold {self.fold.index}, epoch {self.epoch + 1}",
+        )
+        self._agree()
+        self.epoch += 1
+        found = {"train/loss": self._mean(loss), "train/learning_rate": rate}
+        if len(self.fold.validation):
+            found |= {f"validation/{k}": v for k, v in self._measure(self.fold.validation).items()}
+        if recipe.selection == "best_test":
+            found |= {f"test/{k}": v for k, v in self._measure(self.fold.test).items()}
+        self.history.append(found)
+        self._keep_best(found)
+        return found
+
+    def result(self) -> FoldResult:
+        """Test the network of the epoch that is kept.
+
+        Raises
+        ------
+        RuntimeError
+            If no epoch was trained.
+        """
+        if not self.epoch:
+            raise RuntimeError(f"fold {self.fold.index} has not been trained")
+        if self._best is not None:
+            self.model.load_state_dict(self._best["weights"])
+        model = self.model.eval()
+        logits = logits_of(
+            model, self.faces.images, rows=self.fold.test, preprocessing=self.preprocessing, device=self.device
+        )
+        return FoldResult(
+            fold=self.fold,
+            model=copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+            epoch=self._best["epoch"] if self._best else self.epoch,
+            logits=logits,
+            f1=scores(logits, self.faces.labels[self.fold.test], self.faces.head).f1,
+            history=list(self.history),
+            class_weights=self.class_weights.numpy().astype(np.float64),
+            without_positives=self.without_positives,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch stands on, as tensors and plain values."""
+        return {
+            "epoch": self.epoch,
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict()["last_epoch"],
+            "best": self._best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.last_epoch = state["schedule"]
+        self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self.epoch, self.history, self._best = state["epoch"], list(state["history"]), state["best"]
+
+    def _seed(self, purpose: int, shared: bool = False) -> int:
+        parts = [self.recipe.seed, self.fold.index, getattr(self, "epoch", 0), purpose, 0 if shared else self.rank]
+        return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+    def _batches(self) -> Iterator[Batch]:
+        order = torch.Generator().manual_seed(self._seed(_ORDER, shared=True))
+        share, start = self._share, self.rank * self._share
+        rows = order_of(len(self.fold.train), share * self.n_workers, order)
+        own = [self.fold.train[batch[start : start + share]] for batch in rows]
+        augment = AUGMENTATIONS[self.recipe.augment](**self.recipe.augment_options)
+        generator = torch.Generator().manual_seed(self._seed(_AUGMENT))
+        found = batches(self.faces.images, self._labels, self.faces.maps, own, augment, generator, self.device)
+        # on a GPU the next batch is read while this one is computed; on CPUs both want the same cores
+        return prefetched(found) if self.device.type == "cuda" else found
+
+    def _loss(self) -> Loss:
+        if self.faces.head == "softmax":
+            return class_loss
+        weights = self.class_weights.to(self.device)
+        return lambda logits, labels: weighted_bce(logits, labels, weights)
+
+    def _l2(self) -> torch.Tensor:
+        return self.recipe.l2 * squared_norm(self.model.named_parameters(), self.recipe.l2_layers)
+
+    def _measure(self, rows: NDArray[np.int64]) -> dict[str, float]:
+        logits = logits_of(
+            self.model, self.faces.images, rows=rows, preprocessing=self.preprocessing, device=self.device
+        )
+        labels = self._labels[rows]
+        found = scores(logits, labels.numpy(), self.faces.head)
+        # the weights of L-1, so that the two curves of a plot measure the same
+        loss = self._loss()(torch.from_numpy(logits).to(self.device), labels.to(self.device))
+        return {"loss": float(loss), **found.summary()}
+
+    def _keep_best(self, found: dict[str, float]) -> None:
+        if self.recipe.selection == "last":
+            return
+        value = found["test/loss" if self.recipe.selection == "best_test" else "validation/loss"]
+        if self._best is None or value < self._best["value"]:
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+            self._best = {"epoch": self.epoch, "value": value, "weights": weights}
+
+    def _patience_is_over(self) -> bool:
+        if self.recipe.patience is None or not self.history:
+            return False
+        losses = [found["validation/loss"] for found in self.history]
+        return len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
+
+    def _agree(self) -> None:
+        """Give every worker the statistics of the first, so that all measure, stop and keep alike."""
+        if self.n_workers > 1:
+            for buffer in self.model.buffers():
+                distributed.broadcast(buffer, 0)
+
+    def _mean(self, value: float) -> float:
+        if self.n_workers == 1:
+            return value
+        together = torch.tensor(value, device=self.device)
+        distributed.all_reduce(together)
+        return float(together) / self.n_workers
+
+
+def deterministic(device: torch.device) -> None:
+    """Have equal computations give equal results on this device, at some cost in speed on GPUs."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+
+
+def train_fold(
+    faces: FaceSet,
+    fold: Fold,
+    network: Network,
+    recipe: Recipe,
+    preprocessing: Preprocessing | None = None,
+    device: torch.device | str = "cpu",
+    auxiliary: Auxiliary | None = None,
+    on_epoch: Callable[[FoldTraining], None] | None = None,
+) -> FoldResult:
+    """Train one fold from beginning to end; `on_epoch` is called after every epoch."""
+    training = FoldTraining(faces, fold, network, recipe, preprocessing, device, auxiliary)
+    while not training.finished:
+        training.run_epoch()
+        if on_epoch:
+            on_epoch(training)
+    return training.result()
+
+
+def fold_mean(f1: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """F1 of every target over the folds where it is defined, and how many those are (methods CV-1, G-21).
+
+    Parameters
+    ----------
+    f1 : shape (F, A)
+        NaN where a fold's test part neither has nor detects the target.
+
+    Returns
+    -------
+    mean : shape (A,)
+        NaN where no fold defines it.
+    n : shape (A,)
+    """
+    values = np.asarray(f1, np.float64)
+    n = (~np.isnan(values)).sum(0)
+    total = np.nansum(values, 0)
+    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0), n
