@@ -1,7 +1,8 @@
-"""Networks by name: one ResNet-18 of our own, and any of torchvision's and timm's with its head replaced."""
+"""Networks by name: those of methods 4, and any of torchvision's and timm's with its head replaced."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,30 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
+from fer_batch.models import pretrained, scratch
 from fer_batch.registry import Registry, nearest
 from fer_batch.types import InputError
 
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
+_PUBLISHED: dict[str, Callable[..., nn.Module]] = {
+    "vgg_face": pretrained.VggFace,
+    "alexnet": scratch.alexnet,
+    "weinet": scratch.weinet,
+    "songnet": scratch.songnet,
+    "silnet": scratch.silnet,
+    "vgg16": pretrained.vgg16,
+    "vgg19": pretrained.vgg19,
+    "resnet50": pretrained.resnet50,
+    "resnet101v2": pretrained.resnet101v2,
+    "inception_v3": pretrained.inception_v3,
+    "xception": pretrained.xception,
+    "mobilenet_v3_large": pretrained.mobilenet_v3_large,
+    "efficientnet_v2_b0": pretrained.efficientnet_v2_b0,
+}
+for _name, _factory in _PUBLISHED.items():
+    ARCHITECTURES.register(_name)(_factory)
+
+_FIXED = ("weights", "weights_backbone", "pretrained", "pretrained_cfg", "checkpoint_path", "num_classes")
 
 
 class ResNet18(nn.Module):
@@ -86,35 +107,74 @@ def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = No
     """
     library, _, name = architecture.rpartition(":")
     options = options or {}
-    try:
-        if library == "torchvision":
-            return _torchvision(name, n_outputs, options)
-        if library == "timm":
-            return _timm(name, n_outputs, options)
-        if library or name not in ARCHITECTURES:
-            known = nearest(architecture, ARCHITECTURES)
+    for option in options:
+        if option in _FIXED:
             raise InputError(
-                f"model.architecture {architecture!r} is unknown; {known}, and torchvision:NAME or timm:NAME"
+                f"model.options.{option} cannot be set: weights come from model.checkpoint, outputs from model.targets"
             )
-        return ARCHITECTURES[name](n_outputs, **options)
-    except TypeError as error:
-        raise InputError(f"model.options do not fit {architecture}: {error}") from None
+    factory = _factory_of(library, name)
+    try:
+        return factory(n_outputs, **options)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
+        raise InputError(f"model.options do not fit {architecture}: {type(error).__name__}: {error}") from None
 
 
-def _torchvision(name: str, n_outputs: int, options: dict[str, Any]) -> nn.Module:
+def _factory_of(library: str, name: str) -> Callable[..., nn.Module]:
+    if library == "torchvision":
+        return _of_torchvision(name)
+    if library == "timm":
+        return _of_timm(name)
+    if library or name not in ARCHITECTURES:
+        architecture = f"{library}:{name}" if library else name
+        known = nearest(architecture, ARCHITECTURES)
+        raise InputError(f"model.architecture {architecture!r} is unknown; {known}, and torchvision:NAME or timm:NAME")
+    return ARCHITECTURES[name]
+
+
+def _of_torchvision(name: str) -> Callable[..., nn.Module]:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
-        raise InputError(f"model.architecture torchvision:{name} is unknown; {nearest(name, known)}")
-    return models.get_model(name, weights=None, num_classes=n_outputs, **options)
+        raise InputError(f"model.architecture torchvision:{name} is unknown; {_similar(name, known)}")
+    # the auxiliary classifiers of these two would make the output in training a tuple
+    fixed = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    return lambda n_outputs, **options: models.get_model(
+        name, weights=None, num_classes=n_outputs, **{**fixed, **options}
+    )
 
 
-def _timm(name: str, n_outputs: int, options: dict[str, Any]) -> nn.Module:
+def _of_timm(name: str) -> Callable[..., nn.Module]:
     import timm
 
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]
-        hint = f"; similar: {', '.join(close)}" if close else ""
-        raise InputError(f"model.architecture timm:{name} is unknown to timm {timm.__version__}{hint}")
-    return timm.create_model(name, pretrained=False, num_classes=n_outputs, **options)
+        hint = _similar(name, timm.list_models())
+        raise InputError(f"model.architecture timm:{name} is unknown to timm {timm.__version__}; {hint}")
+    return lambda n_outputs, **options: timm.create_model(name, pretrained=False, num_classes=n_outputs, **options)
+
+
+def _similar(name: str, known: list[str]) -> str:
+    """Like `registry.nearest` where there are too many names to list."""
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+    return f"did you mean {close[0]!r}? similar: {', '.join(close)}" if close else f"it has {len(known)} others"
+
+
+def head_prefixes(model: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the tensors that belong to a network's task and not to its backbone, such as `("fc.",)`.
+
+    `checkpoint.load_state(model, state, keep=head_prefixes(model))` loads a weights file of another task: the layer
+    that makes the logits stays as it is, and what the file has in its place, or for an auxiliary classifier, is
+    ignored.
+    """
+    get_classifier: Any = getattr(model, "get_classifier", None)
+    if get_classifier is not None:  # timm's; a distilled transformer has two
+        found = get_classifier()
+        heads = list(found) if isinstance(found, tuple | list) else [found]
+    else:
+        heads = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1:]
+    names = [f"{name}." for name, module in model.named_modules() if any(module is head for head in heads)]
+    if getattr(model, "aux_logits", None) is False:
+        names += ["AuxLogits.", "aux1.", "aux2."]
+    return tuple(names)

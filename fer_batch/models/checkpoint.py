@@ -216,9 +216,11 @@ def _verify_output(model: nn.Module, resolved: ResolvedModel) -> None:
     try:
         output = model(torch.zeros(1, 3, size, size))
     except RuntimeError as error:
+        built = getattr(model, "size", None)
+        hint = f"it was built for {built}x{built}: " if isinstance(built, int) else ""
         raise InputError(
             f"the network of {resolved.uri} does not take images (1, 3, {size}, {size}): {str(error).splitlines()[0]}; "
-            "is model.preprocessing.size right?"
+            f"{hint}is model.preprocessing.size right?"
         ) from None
     finally:
         for handle in handles:

@@ -1,0 +1,135 @@
+"""Layouts of networks that are published with weights: VGG-Face (methods MD-3) and eight of the twelve of MD-4.
+
+Modules are named as torchvision or timm names them, so that their weights files load without a key map. Nothing is
+downloaded: the weights are a file that the user names.
+"""
+
+from __future__ import annotations
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.vgg import make_layers
+
+from fer_batch.types import InputError
+
+_VGG: dict[int, list[str | int]] = {
+    depth: [64, 64, "M", 128, 128, "M", *[256] * n, "M", *[512] * n, "M", *[512] * n, "M"]
+    for depth, n in ((16, 3), (19, 4))
+}
+
+
+class Pooled(nn.Module):
+    """A convolutional part, its mean over all positions, and one linear layer."""
+
+    def __init__(self, features: nn.Module, n_channels: int, n_outputs: int) -> None:
+        super().__init__()
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.classifier = nn.Linear(n_channels, n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [N, n_outputs] of images [N, 3, H, W]."""
+        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+class VggFace(nn.Module):
+    """VGG-16 with its three dense layers, for weights of VGG-Face (methods MD-3).
+
+    Parameters
+    ----------
+    n_outputs
+        Number of logits.
+    dropout
+        Probability behind the two hidden dense layers; 0.5 in the study's dropout variants.
+    train
+        `dense`: only the three dense layers learn, as in the study; `all`: the convolutions too.
+    """
+
+    def __init__(self, n_outputs: int, dropout: float = 0.0, train: str = "dense") -> None:
+        super().__init__()
+        if train not in ("dense", "all"):
+            raise InputError(f"model.options.train {train!r}: expected dense or all")
+        if not 0 <= dropout < 1:
+            raise InputError(f"model.options.dropout must lie in [0, 1), got {dropout}")
+        self.features = _vgg_features(16)
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, n_outputs),
+        )
+        self.size = 224
+        self.features.requires_grad_(train == "all")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [N, n_outputs] of images [N, 3, 224, 224]."""
+        return self.classifier(torch.flatten(self.features(x), 1))
+
+
+def _vgg_features(depth: int) -> nn.Sequential:
+    features = make_layers(_VGG[depth])
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # it has one
+    return features
+
+
+def vgg16(n_outputs: int) -> nn.Module:
+    """VGG-16 without its dense layers; weights of torchvision's `vgg16`."""
+    return Pooled(_vgg_features(16), 512, n_outputs)
+
+
+def vgg19(n_outputs: int) -> nn.Module:
+    """VGG-19 without its dense layers; weights of torchvision's `vgg19`."""
+    return Pooled(_vgg_features(19), 512, n_outputs)
+
+
+def resnet50(n_outputs: int, large_maps: bool = False) -> nn.Module:
+    """ResNet-50; weights of torchvision's `resnet50`.
+
+    `large_maps` keeps the resolution in layer3 and layer4, without dilation: 28x28 maps of 224x224 images (methods
+    MD-2). The parameters are the same.
+    """
+    model = torchvision.models.resnet50(weights=None, num_classes=n_outputs)
+    if large_maps:
+        for layer in (model.layer3, model.layer4):
+            layer[0].conv2.stride = layer[0].downsample[0].stride = (1, 1)
+    return model
+
+
+def resnet101v2(n_outputs: int) -> nn.Module:
+    """ResNet-101 with pre-activation; weights of timm's `resnetv2_101`."""
+    return _timm("resnetv2_101", n_outputs)
+
+
+def inception_v3(n_outputs: int) -> nn.Module:
+    """Inception V3 without its auxiliary classifier; weights of torchvision's `inception_v3`."""
+    return torchvision.models.inception_v3(
+        weights=None, num_classes=n_outputs, aux_logits=False, init_weights=True, dropout=0.0
+    )
+
+
+def xception(n_outputs: int) -> nn.Module:
+    """Xception; weights of timm's `legacy_xception`."""
+    return _timm("legacy_xception", n_outputs)
+
+
+def mobilenet_v3_large(n_outputs: int) -> nn.Module:
+    """MobileNetV3-Large without its dense layers; weights of torchvision's `mobilenet_v3_large`."""
+    return Pooled(torchvision.models.mobilenet_v3_large(weights=None).features, 960, n_outputs)
+
+
+def efficientnet_v2_b0(n_outputs: int) -> nn.Module:
+    """EfficientNetV2-B0; weights of timm's `tf_efficientnetv2_b0`."""
+    return _timm("tf_efficientnetv2_b0", n_outputs)
+
+
+def _timm(name: str, n_outputs: int) -> nn.Module:
+    import timm  # seconds, and most networks do not need it
+
+    return timm.create_model(name, pretrained=False, num_classes=n_outputs)
