@@ -45,7 +45,14 @@ class SourceConfig(_Section):
     format: str = "videos"
     uri: str
     pattern: tuple[str, ...] = ()
+    columns: dict[str, str] = {}  # of a manifest: our name of a column to the name it has there
+    options: dict[str, Any] = {}  # of the format (docs/datasets.md)
     sampling: SamplingConfig = SamplingConfig()
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the listing of the format is given."""
+        return {**self.options, **({"columns": self.columns} if self.columns else {})}
 
     @field_validator("pattern", mode="before")
     @classmethod

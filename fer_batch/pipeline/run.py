@@ -31,7 +31,6 @@ from fer_batch.pipeline.units import (
 )
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
-from fer_batch.sources import manifest as _manifest  # noqa: F401  (registers its format)
 from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, encode, read, rows_of
@@ -121,7 +120,8 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     """
     model = resolve(config.model)
     partition = partition_of(config, model)
-    refs = list_source(config.source.format, config.source.uri, config.source.pattern)
+    source = config.source
+    refs = list_source(source.format, source.uri, source.pattern, source.keywords)
     _check_faces(config, refs)
     sampling = config.source.sampling
     try:
@@ -344,6 +344,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
 
 def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n_cpus: int) -> None:
     from fer_batch.pipeline.collection import publish_collection
+    from fer_batch.pipeline.patterns import publish_patterns
     from fer_batch.pipeline.per_sequence import ShardOptions, compute_with, publish_shards
 
     ledger = Ledger(store)
@@ -382,6 +383,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
         compute_with(config.resources.scheduler, n_cpus),
         spray,
     )
+    publish_patterns(store, plan.partition, options.metadata)
 
 
 def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:

@@ -1,1 +1,8 @@
-"""Where inputs come from: listings of folders and manifests, and their ground truth."""
+"""Where inputs come from: listings of folders and manifests, and their ground truth.
+
+Every adapter registers its format, and how its ground truth is read, when it is imported.
+"""
+
+from fer_batch.sources import affectnet, affectnet_npy, affectnet_plus, ck_plus, manifest
+
+__all__ = ["affectnet", "affectnet_npy", "affectnet_plus", "ck_plus", "manifest"]

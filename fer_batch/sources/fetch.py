@@ -18,6 +18,10 @@ T = TypeVar("T")
 ATTEMPTS = 3
 
 
+class NotThere(MediaError):
+    """A file does not exist; what is optional may do without."""
+
+
 class StoreFault(RuntimeError):
     """The store did not answer; says nothing about the input, so it is never committed as failed."""
 
@@ -27,9 +31,9 @@ def _patiently(action: Callable[[], T], uri: str) -> T:
         try:
             return action()
         except FileNotFoundError as error:
-            raise MediaError("the file is not there (it vanished after it was listed, or the manifest is wrong)") from (
-                error
-            )
+            raise NotThere(
+                "the file is not there (it vanished after it was listed, or the manifest is wrong)"
+            ) from error
         except PermissionError as error:
             if not _concerns_file(error, uri):
                 raise StoreFault(f"reading {uri} was refused: {error}") from error

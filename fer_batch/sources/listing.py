@@ -9,12 +9,15 @@ from __future__ import annotations
 import csv
 import fnmatch
 import hashlib
+import inspect
 import io
 import itertools
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from fer_batch.registry import Registry, nearest
 from fer_batch.storage.store import Entry, Store
@@ -24,11 +27,13 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
 ANNOTATIONS, LANDMARKS, SEQUENCES = ".annotations.csv", ".landmarks.csv", "sequences.csv"
 
-Listing = Callable[[str, Sequence[str]], Iterator[SequenceRef]]
+Listing = Callable[..., Iterator[SequenceRef]]  # (uri, pattern, *, options of the format)
 FORMATS: Registry[Listing] = Registry("source format")
 
 
-def list_source(format: str, uri: str, pattern: Sequence[str] = ()) -> list[SequenceRef]:
+def list_source(
+    format: str, uri: str, pattern: Sequence[str] = (), options: Mapping[str, Any] = MappingProxyType({})
+) -> list[SequenceRef]:
     """Every input of a source, sorted by `sequence_id`.
 
     Parameters
@@ -39,6 +44,8 @@ def list_source(format: str, uri: str, pattern: Sequence[str] = ()) -> list[Sequ
         Folder, or file of a manifest; local or any fsspec URL.
     pattern
         Globs on the path below `uri` (`*.mp4`, `S0*/**`); none takes the format's usual file types.
+    options
+        Keywords of the format, such as `columns` of a manifest.
 
     Raises
     ------
@@ -47,7 +54,13 @@ def list_source(format: str, uri: str, pattern: Sequence[str] = ()) -> list[Sequ
     """
     if format not in FORMATS:
         raise InputError(f"unknown source format {format!r}; {nearest(format, FORMATS)}")
-    found = sorted(FORMATS[format](uri, tuple(pattern)), key=lambda ref: ref.sequence_id)
+    parameters = inspect.signature(FORMATS[format]).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            choice = nearest(name, known) if known else "it has none"
+            raise InputError(f"source.options: format {format!r} has no option {name!r}; {choice}")
+    found = sorted(FORMATS[format](uri, tuple(pattern), **options), key=lambda ref: ref.sequence_id)
     if not found:
         raise InputError(f"source {uri!r} names no input; expected at least one")
     for ref in found:
@@ -103,6 +116,11 @@ def _matches(path: str, glob: str, suffixes: Sequence[str]) -> bool:
     """Whether a glob takes a file; other than the usual types only where the glob says which (`*.dat`)."""
     named = re.fullmatch(r"\.\w+", posixpath.splitext(glob)[1])
     return fnmatch.fnmatchcase(path, glob) and (named is not None or path.lower().endswith(tuple(suffixes)))
+
+
+def takes(pattern: Sequence[str], sequence_id: str) -> bool:
+    """Whether one of the globs takes an input; no glob takes all."""
+    return not pattern or any(fnmatch.fnmatchcase(sequence_id, glob.removeprefix("**/")) for glob in pattern)
 
 
 def _skip_reason(path: str) -> str | None:
@@ -177,6 +195,31 @@ def frame_number(path: str) -> int | None:
     return None if number is not None and number >= 2**63 else number  # a hash is no frame number
 
 
+def in_order(entries: Sequence[Entry], where: str) -> list[Entry]:
+    """The frames of an image sequence by the number in their names.
+
+    Raises
+    ------
+    InputError
+        If a name has no number, or two have the same (methods D-3).
+    """
+    numbers = [frame_number(entry.path) for entry in entries]
+    times = Counter(numbers)
+    odd = next((e for e, n in zip(entries, numbers, strict=True) if n is None or times[n] > 1), None)
+    if odd is not None:
+        raise InputError(
+            f"{where}: the frames of an image sequence need distinct numbers in their names, "
+            f"got such as {posixpath.basename(odd.path)!r}"
+        )
+    return [entries[i] for i in sorted(range(len(entries)), key=lambda i: numbers[i])]  # type: ignore[arg-type,return-value]
+
+
+def listing_version(entries: Iterable[Entry]) -> str:
+    """One version of many files: it changes with any name, size or version among them."""
+    listing = "".join(f"{entry.path}:{entry.size}:{entry.version}\n" for entry in entries)
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
 @FORMATS.register("image_sequences")
 def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
     """Folders of numbered images: every folder that holds images is one sequence."""
@@ -188,16 +231,7 @@ def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceR
         if _skip_reason(path) is None:
             folders.setdefault(posixpath.dirname(path) or ".", []).append(path)
     for folder, paths in folders.items():
-        numbers = [frame_number(path) for path in paths]
-        times = Counter(numbers)
-        odd = next((p for p, n in zip(paths, numbers, strict=True) if n is None or times[n] > 1), None)
-        if odd is not None:
-            raise InputError(
-                f"{store.url(folder)}: the frames of an image sequence need distinct numbers in their names, "
-                f"got such as {posixpath.basename(odd)!r}"
-            )
-        ordered = [path for _, path in sorted(zip(numbers, paths, strict=True))]  # type: ignore[type-var]
-        listing = "".join(f"{path}:{entries[path].size}:{entries[path].version}\n" for path in ordered)
+        ordered = in_order([entries[path] for path in paths], store.url(folder))
         person = people.get(folder, {})
         base = "" if folder == "." else folder + "/"
         sidecars = [base + name for name in ("annotations.csv", "landmarks.csv") if base + name in entries]
@@ -205,9 +239,9 @@ def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceR
             sequence_id=folder,
             kind="image_sequence",
             uri=store.url(folder),
-            size=sum(entries[path].size for path in ordered),
-            version=hashlib.sha256(listing.encode()).hexdigest()[:16],
-            files=tuple(store.url(path) for path in ordered),
+            size=sum(entry.size for entry in ordered),
+            version=listing_version(ordered),
+            files=tuple(store.url(entry.path) for entry in ordered),
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
             annotation_uris=(store.url(base + "annotations.csv"),) if base + "annotations.csv" in sidecars else (),

@@ -7,7 +7,6 @@ annotated), and `skip` (a reason not to process the row).
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import posixpath
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch.facs import au_id, au_name
-from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES
+from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES, takes
 from fer_batch.storage.store import Entry, Store, has_scheme
 from fer_batch.types import InputError, SequenceRef
 
@@ -94,7 +93,7 @@ def list_manifest(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
         path = _text(row["path"])
         if path is None:
             raise InputError(f"manifest {uri!r}: row {index + 1} has no path")
-        if pattern and not any(fnmatch.fnmatchcase(path, glob.removeprefix("**/")) for glob in pattern):
+        if not takes(pattern, path):
             continue
         outside = has_scheme(path) or posixpath.isabs(path)
         location = _normal(path if outside else posixpath.join(folder, path))

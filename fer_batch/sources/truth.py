@@ -158,6 +158,15 @@ def frame_rows(rows: Iterable[Row], frames: Frames, where: str) -> Iterable[Row]
         log.warning("%s: labels of %d frames that do not exist, such as %d", where, len(strange), min(strange))
 
 
+def frame_of(uri: str, frames: Frames) -> int | None:
+    """Frame index of a file of one frame's labels; None, and told, where there is no such frame."""
+    number = frame_number(uri)
+    index = number if frames is None or number is None else frames.get(number)
+    if index is None:
+        log.warning("%s: labels of a frame that does not exist", uri)
+    return index
+
+
 def numbered_files(folder: str, suffix: str) -> dict[int, str]:
     """URIs of the files of a folder whose name ends with `suffix`, by the last number in their name."""
     found = {}

@@ -31,7 +31,7 @@ def join(uri: str, *parts: str) -> str:
     return posixpath.join(uri, *parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a listing may hold a million
 class Entry:
     """One file of a listing: path relative to the listed root, bytes, and etag or mtime_ns."""
 
@@ -184,18 +184,45 @@ class Store:
         names = (posixpath.basename(path.rstrip("/")) for path in found)
         return sorted(name for name in names if name and not name.endswith(".tmp"))
 
-    def walk(self, folder: str = "") -> Iterator[Entry]:
-        """Every file below a folder, sorted by path; links to folders are followed, dangling links are left out."""
+    def children(self, folder: str = "") -> tuple[list[str], list[str]]:
+        """Sorted names of the folders and of the files directly in a folder; none where it does not exist."""
+        try:
+            if self.local:
+                with os.scandir(self.path(folder)) as found:
+                    named = [(item.name, item.is_dir()) for item in found]
+            else:
+                listed = self.fs.ls(self.path(folder), detail=True)
+                named = [(posixpath.basename(one["name"].rstrip("/")), one["type"] == "directory") for one in listed]
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
+        return sorted(n for n, is_folder in named if n and is_folder), sorted(
+            n for n, is_folder in named if not is_folder
+        )
+
+    def walk(self, folder: str = "", suffixes: tuple[str, ...] = ("",)) -> Iterator[Entry]:
+        """Every file below a folder, sorted by path; links to folders are followed, dangling links are left out.
+
+        Parameters
+        ----------
+        folder
+            Below the root; paths are relative to it.
+        suffixes
+            Lower-case ends of the names that are wanted; what is not wanted is not asked for its size.
+        """
+        yield from sorted(self.scan(folder, suffixes), key=lambda entry: entry.path)
+
+    def scan(self, folder: str = "", suffixes: tuple[str, ...] = ("",)) -> Iterator[Entry]:
+        """As `walk`, in any order: nothing of it is kept."""
         base = self.path(folder)
         if self.local:
-            yield from sorted(_walk_local(base), key=lambda entry: entry.path)
+            yield from _walk_local(base, suffixes=suffixes)
             return
         try:
             found = self.fs.find(base, detail=True)
         except FileNotFoundError:
             return
-        for path in sorted(found):
-            if not path.endswith(".tmp"):
+        for path in found:
+            if not path.endswith(".tmp") and path.lower().endswith(suffixes):
                 yield Entry(posixpath.relpath(path, base), int(found[path]["size"] or 0), _version(found[path]))
 
     def files(self, folder: str = "") -> dict[str, Entry]:
@@ -216,32 +243,29 @@ class Store:
             self.fs.rm(self.path(relative), recursive=True)
 
 
-def _walk_local(base: str, deep: bool = True) -> Iterator[Entry]:
+def _walk_local(base: str, deep: bool = True, suffixes: tuple[str, ...] = ("",)) -> Iterator[Entry]:
     if os.path.isfile(base):
-        yield _local_entry(base, ".")
+        found = os.stat(base)
+        yield Entry(".", found.st_size, str(found.st_mtime_ns))
         return
-    seen, pending = set(), [base]
+    seen, pending = set(), [(base, "")]
     while pending:
-        folder = pending.pop()
+        folder, relative = pending.pop()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             here = os.stat(folder)
             if (here.st_dev, here.st_ino) in seen:
                 continue  # a link back to where we were
             seen.add((here.st_dev, here.st_ino))
-            with os.scandir(folder) as found:
-                for item in found:
+            with os.scandir(folder) as items:
+                for item in items:
                     if item.is_dir():
                         if deep:
-                            pending.append(item.path)
-                    elif not item.name.endswith(".tmp"):
+                            pending.append((item.path, f"{relative}{item.name}/"))
+                    elif item.name.lower().endswith(suffixes) and not item.name.endswith(".tmp"):
                         # It may vanish while we look, as a dangling link has.
                         with contextlib.suppress(FileNotFoundError):
-                            yield _local_entry(item.path, os.path.relpath(item.path, base))
-
-
-def _local_entry(path: str, relative: str) -> Entry:
-    found = os.stat(path)
-    return Entry(relative, found.st_size, str(found.st_mtime_ns))
+                            found = item.stat()
+                            yield Entry(relative + item.name, found.st_size, str(found.st_mtime_ns))
 
 
 def _version(info: dict) -> str:

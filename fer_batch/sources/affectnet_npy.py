@@ -1,0 +1,107 @@
+"""AffectNet, the release of aligned faces with four `.npy` files beside each."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fer_batch.sources.fetch import NotThere, read_bytes
+from fer_batch.sources.labels import NO_EXPRESSION, expression
+from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.sources.truth import ANNOTATIONS, LANDMARKS, Frames, Points, Row, annotation_table
+from fer_batch.types import MediaError, SequenceRef
+
+SPLITS = {"train_set": "train", "val_set": "val"}
+
+
+@dataset("affectnet_npy", r"(^|/)(train|val)_set$")
+def list_affectnet_npy(tree: Tree) -> Iterator[SequenceRef]:
+    """One row per picture; its `.npy` files are opened on the worker, never here."""
+    if tree.find(*SPLITS) is None:
+        tree.need(*SPLITS)
+    for folder_name, split in SPLITS.items():
+        folder = tree.find(folder_name)
+        if folder is None:
+            continue
+        versions = _versions(tree, f"{folder}/annotations")
+        for entry in tree.scan(f"{folder}/images", IMAGES):
+            stem = entry.path.rpartition(".")[0]
+            version, has_labels, has_points = versions.get(stem, (0, False, False))
+            beside = tree.url(f"{folder}/annotations/{stem}")
+            yield SequenceRef(
+                sequence_id=f"{folder_name}/images/{entry.path}",
+                kind="still",
+                uri=tree.url(f"{folder}/images/{entry.path}"),
+                size=entry.size,
+                version=entry.version,
+                split=split,
+                truth="affectnet_npy",
+                annotation_uris=(beside,) if has_labels else (),
+                landmarks_uri=beside + "_lnd.npy" if has_points else None,
+                truth_version=f"{version:x}" if version else "",
+            )
+
+
+def _versions(tree: Tree, folder: str) -> dict[str, tuple[int, bool, bool]]:
+    """Of each picture: a version of its files together, whether it has labels, whether it has landmarks."""
+    found: dict[str, tuple[int, bool, bool]] = {}
+    for entry in tree.scan(folder, (".npy",)):  # a million of them: nothing but a number is kept of each
+        stem, _, kind = entry.path.removesuffix(".npy").rpartition("_")
+        version, labels, points = found.get(stem, (0, False, False))
+        version += zlib.crc32(f"{kind}:{entry.size}:{entry.version}".encode())
+        found[stem] = version, labels or kind != "lnd", points or kind == "lnd"
+    return found
+
+
+@ANNOTATIONS.register("affectnet_npy")
+def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
+    """Expression, valence and arousal of a still."""
+    rows: list[Row] = []
+    for kind in ("exp", "val", "aro"):
+        where = f"{uris[0]}_{kind}.npy"
+        try:
+            values = load_npy(read_bytes(where), where).ravel()
+        except NotThere:
+            continue
+        if values.size != 1:
+            raise MediaError(f"{where}: expected one number, got shape {values.shape}")
+        number = float(values[0])
+        if kind != "exp":
+            if number >= -1.0:  # -2 says that it is not given
+                rows.append((0, "valence" if kind == "val" else "arousal", number, None, None))
+            continue
+        try:
+            name = expression("affectnet", number)
+        except ValueError as error:
+            raise MediaError(f"{where}: {error}") from None
+        if name not in NO_EXPRESSION:
+            rows.append((0, name, None, True, f"{number:g}"))
+    return annotation_table(rows)
+
+
+@LANDMARKS.register("affectnet_npy")
+def read_landmarks(uri: str, frames: Frames) -> Points:
+    """68 points of a still."""
+    values = load_npy(read_bytes(uri), uri)
+    if values.size != 136:
+        raise MediaError(f"{uri}: expected 136 numbers x, y, ..., got shape {values.shape}")
+    return {0: values.reshape(68, 2).astype(np.float32)}
+
+
+def load_npy(data: bytes, where: str) -> NDArray[np.float64]:
+    """Numbers of a `.npy` file, which may hold them as text; nothing is ever unpickled.
+
+    Raises
+    ------
+    MediaError
+        If it is none, or holds objects.
+    """
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64)
+    except (ValueError, EOFError, OSError) as error:
+        raise MediaError(f"{where}: expected numbers in a .npy file: {error}") from None

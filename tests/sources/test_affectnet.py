@@ -1,0 +1,193 @@
+"""The three forms of AffectNet in miniature, with what copies of them lack."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from fer_batch.sources.listing import list_source
+from fer_batch.sources.truth import read_truth
+from fer_batch.types import InputError, MediaError
+
+HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"
+POINTS = ";".join(str(i + 0.5) for i in range(136))
+
+
+def line(path, code, valence=0.1, arousal=-0.2, points=POINTS, box="10,20,30,40"):
+    return f"{path},{box},{points},{code},{valence},{arousal}\n"
+
+
+TRAINING = (
+    line("1/happy.jpg", 1)
+    + line("1/none.JPG", 8, -2, -2)
+    + line("2/unsure.jpg", 9, -2, -2)
+    + line("2/no_face.jpg", 10, -2, -2, points="")
+)
+
+
+def csv_release(jpg, header=HEADER, lists="Manually_Annotated_file_lists", top=""):
+    files = {f"{top}Manually_Annotated_Images/{name}": jpg for name in ("1/happy.jpg", "1/none.JPG", "2/unsure.jpg")}
+    files |= {f"{top}Manually_Annotated_Images/3/val.jpg": jpg, f"{top}Manually_Annotated_Images/1/Thumbs.db": None}
+    files[f"{top}{lists}/training.csv"] = header + TRAINING
+    files[f"{top}{lists}/validation.csv"] = header + line("3/val.jpg", 7, points="1;2;3")
+    files[f"{top}automatically_annotated.csv"] = header + line("9/auto.jpg", 0)
+    files[f"{top}Automatically_Annotated_Images/9/auto.jpg"] = jpg
+    return files
+
+
+@pytest.mark.parametrize("header", [HEADER, "", "\ufeff" + HEADER])
+@pytest.mark.parametrize("lists", ["Manually_Annotated_file_lists", "Manual_Annot_files"])
+def test_lists_with_and_without_a_header(tree, jpg, header, lists):
+    refs = list_source("affectnet", tree(csv_release(jpg, header, lists)))
+    assert [ref.sequence_id for ref in refs] == [
+        "1/happy.jpg",
+        "1/none.JPG",
+        "2/no_face.jpg",
+        "2/unsure.jpg",
+        "3/val.jpg",
+    ]
+    assert [ref.split for ref in refs] == ["train"] * 4 + ["val"]
+
+
+def test_a_still_with_all_its_labels(tree, jpg, columns):
+    ref = list_source("affectnet", tree(csv_release(jpg)))[0]
+    truth = read_truth(ref)
+    assert columns(truth.annotations, "target", "occurrence", "raw") == [
+        ("happiness", True, "1"),
+        ("valence", None, None),
+        ("arousal", None, None),
+    ]
+    np.testing.assert_allclose(truth.annotations["intensity"].to_numpy()[1:], [0.1, -0.2], rtol=1e-6)
+    assert (ref.emotion, ref.size) == ("happiness", len(jpg))
+    assert truth.points[0][0].tolist() == [0.5, 1.5]
+    assert ref.face_box == (10, 20, 39, 59)
+
+
+def test_what_is_no_expression_is_skipped_with_its_reason(tree, jpg):
+    refs = {ref.sequence_id: ref for ref in list_source("affectnet", tree(csv_release(jpg)))}
+    assert "none of the expressions" in refs["1/none.JPG"].skip_reason
+    assert "uncertain" in refs["2/unsure.jpg"].skip_reason
+    assert "no face" in refs["2/no_face.jpg"].skip_reason
+    assert refs["1/none.JPG"].labels == (), "-2 says that valence and arousal are not given"
+    assert refs["1/happy.jpg"].skip_reason is None
+
+
+def test_a_face_without_its_landmarks_has_a_box(tree, jpg):
+    ref = list_source("affectnet", tree(csv_release(jpg)))[-1]
+    assert read_truth(ref).points == {}
+    assert read_truth(ref).boxes == {0: (10, 20, 39, 59)}
+    assert ref.emotion == "contempt"
+
+
+def test_a_listed_picture_that_is_not_there_is_an_input(tree, jpg):
+    refs = {ref.sequence_id: ref for ref in list_source("affectnet", tree(csv_release(jpg)))}
+    assert refs["2/no_face.jpg"].version == "missing"
+
+
+def test_the_automatic_part_is_asked_for(tree, jpg):
+    uri = tree(csv_release(jpg, top="AffectNet/"))
+    assert [ref.sequence_id for ref in list_source("affectnet", uri, (), {"parts": ["automatic"]})] == [
+        "automatic/9/auto.jpg"
+    ]
+    with pytest.raises(InputError, match="did you mean 'automatic'"):
+        list_source("affectnet", uri, (), {"parts": ["automated"]})
+
+
+def test_a_changed_label_is_another_unit(tree, jpg):
+    files = csv_release(jpg)
+    before = list_source("affectnet", tree(files))[0]
+    files["Manually_Annotated_file_lists/training.csv"] = HEADER + TRAINING.replace(",1,0.1", ",2,0.1")
+    after = list_source("affectnet", tree(files))[0]
+    assert (before.emotion, after.emotion) == ("happiness", "sadness")
+    assert before.truth_version != after.truth_version
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(line("1/a.jpg", 11), "0 to 10, got 11"), ("1/a.jpg,1\n", "expected the columns")]
+)
+def test_a_list_that_is_none_is_refused(tree, jpg, text, message):
+    files = {"Manually_Annotated_Images/1/a.jpg": jpg, "training.csv": text}
+    with pytest.raises(InputError, match=message):
+        list_source("affectnet", tree(files))
+
+
+def npy(value, **options):
+    out = io.BytesIO()
+    np.save(out, np.asarray(value), **options)
+    return out.getvalue()
+
+
+def npy_release(jpg):
+    files = {"train_set/images/12.jpg": jpg, "train_set/images/13.JPG": jpg, "val_set/images/0.jpg": jpg}
+    a = "train_set/annotations/"
+    files |= {a + "12_exp.npy": npy("3"), a + "12_val.npy": npy("0.25"), a + "12_aro.npy": npy("-0.5")}
+    files[a + "12_lnd.npy"] = npy(np.arange(136.0))
+    files |= {a + "13_val.npy": npy(0.0), a + ".DS_Store": None}
+    files["val_set/annotations/0_exp.npy"] = npy(np.int64(7))
+    return files
+
+
+def test_numbers_in_files_as_text_or_number(tree, jpg, columns):
+    first, second, val = list_source("affectnet_npy", tree(npy_release(jpg)))
+    assert [ref.sequence_id for ref in (first, second, val)] == [
+        "train_set/images/12.jpg",
+        "train_set/images/13.JPG",
+        "val_set/images/0.jpg",
+    ]
+    truth = read_truth(first)
+    assert columns(truth.annotations, "target", "intensity", "occurrence", "raw") == [
+        ("surprise", None, True, "3"),
+        ("valence", 0.25, None, None),
+        ("arousal", -0.5, None, None),
+    ]
+    assert truth.emotion == "surprise"
+    assert truth.points[0][1].tolist() == [2.0, 3.0]
+    assert columns(read_truth(second).annotations, "target") == [("valence",)], "what is missing is no label"
+    assert read_truth(val).emotion == "contempt"
+    assert (val.split, val.landmarks_uri) == ("val", None)
+
+
+def test_a_changed_number_is_another_unit(tree, jpg):
+    files = npy_release(jpg)
+    before, *_ = list_source("affectnet_npy", tree(files))
+    after, *_ = list_source("affectnet_npy", tree({**files, "train_set/annotations/12_exp.npy": npy("10")}))
+    assert before.truth_version != after.truth_version
+
+
+def test_pickles_are_refused(tree, jpg):
+    files = {**npy_release(jpg), "train_set/annotations/12_exp.npy": npy([{"a": 1}], allow_pickle=True)}
+    with pytest.raises(MediaError, match=r"12_exp\.npy: expected numbers"):
+        read_truth(list_source("affectnet_npy", tree(files))[0])
+
+
+def test_json_whose_keys_vary(tree, jpg, columns):
+    one = {"human-label": 6, "soft-label": [0.1] * 8, "valence": -0.5, "arousal": 0.5, "age": 30, "Subset": 2}
+    other = {"Human_Label": "2", "Metadata": {"Race": "x"}, "landmarks": list(range(136)), "valence": -2}
+    files = {
+        "AffectNet+/human_annotated/train_set/images/1.jpg": jpg,
+        "AffectNet+/human_annotated/train_set/annotations/1.json": json.dumps(one),
+        "AffectNet+/human_annotated/validation_set/images/2.jpg": jpg,
+        "AffectNet+/human_annotated/validation_set/annotations/2.json": json.dumps(other),
+        "AffectNet+/human_annotated/validation_set/images/3.jpg": jpg,
+        "AffectNet+/no_human_annotated/images/4.jpg": jpg,
+    }
+    uri = tree(files)
+    first, second, bare = list_source("affectnet_plus", uri)
+    truth = read_truth(first)
+    assert columns(truth.annotations, "target", "intensity") == [
+        ("anger", None),
+        ("valence", -0.5),
+        ("arousal", 0.5),
+        ("age", 30.0),
+        ("metadata", None),
+    ]
+    kept = json.loads(truth.annotations["raw"].to_pylist()[-1])
+    assert kept == {"soft_label": [0.1] * 8, "subset": 2}
+    truth = read_truth(second)
+    assert truth.emotion == "sadness"
+    assert truth.points[0][1].tolist() == [2, 3]
+    assert json.loads(truth.annotations["raw"].to_pylist()[-1])["race"] == "x"
+    assert read_truth(bare).annotations.num_rows == 0
+    assert (first.split, bare.split) == ("train", "val")
+    assert len(list_source("affectnet_plus", uri, (), {"unlabelled": True})) == 4
