@@ -303,9 +303,9 @@ class Report:
         name = slug(story.sequence_id)
         pictures = {"thumbnail": story.thumbnail, "stages": story.strip, "timeline": story.timeline}
         files = {
-            key: _file(f"pictures/{name}-{key}", picture) for key, picture in pictures.items() if picture is not None
+            key: picture_file(f"pictures/{name}-{key}", picture) for key, picture in pictures.items() if picture is not None
         }
-        spectra = [_file(f"pictures/{name}-clusters-{i}", picture) for i, picture in enumerate(story.spectra, 1)]
+        spectra = [picture_file(f"pictures/{name}-clusters-{i}", picture) for i, picture in enumerate(story.spectra, 1)]
         yield from ((item.path, item.picture.content) for item in (*files.values(), *spectra))
         link = ""
         if story.has_page:
@@ -349,7 +349,7 @@ class Report:
             `index.html` comes last, so that it never links to what is not there.
         """
         galleries = [
-            (title, _file(f"pictures/gallery-{i}", picture)) for i, (title, picture) in enumerate(contents.galleries, 1)
+            (title, picture_file(f"pictures/gallery-{i}", picture)) for i, (title, picture) in enumerate(contents.galleries, 1)
         ]
         stills = [_still_group(group, number) for number, group in enumerate(contents.stills, 1)]
         for _, item in galleries:
@@ -529,7 +529,8 @@ def _cell(value: object) -> object:
     return f"{value:.3g}" if isinstance(value, float) else escape(visible(value))
 
 
-def _file(stem: str, picture: Picture) -> _File:
+def picture_file(stem: str, picture: Picture) -> _File:
+    """A picture as a file of the report, `stem` with the suffix of its format."""
     content = picture.content
     if content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
@@ -545,7 +546,7 @@ def _still_group(group: StillGroup, number: int) -> _StillGroup:
             still,
             None
             if still.picture is None
-            else _file(f"pictures/{slug(still.sequence_id)}-still-{number}", still.picture),
+            else picture_file(f"pictures/{slug(still.sequence_id)}-still-{number}", still.picture),
         )
         for still in group.shown
     )
