@@ -52,6 +52,14 @@ QUERIES = {
         "SELECT {keys}target, n_clusters, count(DISTINCT sequence_id) AS sequences\n"
         "FROM prototypes GROUP BY ALL ORDER BY ALL",
     ),
+    "patterns": NamedQuery(
+        "what the stories of each emotion have in common, most typical first",
+        'SELECT {keys}"group", kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
+        "FROM patterns WHERE maximal AND length > 1\n"
+        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", kind '
+        "ORDER BY q_value, support DESC, length DESC, pattern) <= 10\n"
+        'ORDER BY {keys}"group", kind, q_value, support DESC, length DESC, pattern',
+    ),
     "failed": NamedQuery(
         "inputs that failed or were skipped, and why",
         "SELECT {keys}sequence_id, status, reason FROM sequences WHERE status <> 'done' ORDER BY ALL",

@@ -1,0 +1,70 @@
+"""How long mining takes: patterns of 1,000 to 100,000 invented stories that are as long as those of CK+ or far longer.
+
+python benchmarks/patterns_scale.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import numpy as np
+from fer_batch.pipeline.patterns import MIN_SHARE
+
+from fer_batch.prototypes.patterns import Story, mine
+from fer_batch.prototypes.stages import label_set
+
+AUS = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU12", "AU15", "AU17", "AU25")
+CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+
+
+def stories(n: int, mean_stages: float, seed: int = 0) -> tuple[list[Story], list[str | None]]:
+    """Stories that rise from NONE and change by one label a stage, and the class that chose their labels.
+
+    Each class prefers four Action Units; a label is in cluster A three times out of four. One story in five has no
+    class. Lengths are geometric about `mean_stages`, at most 60.
+    """
+    rng = np.random.default_rng(seed)
+    found: list[Story] = []
+    groups: list[str | None] = []
+    for _ in range(n):
+        group = int(rng.integers(len(CLASSES)))
+        preferred = [(2 * group + i) % len(AUS) for i in range(4)]
+        active: dict[str, str] = {}
+        story = [label_set(())]
+        for _ in range(min(60, int(rng.geometric(1 / mean_stages)))):
+            target = AUS[preferred[int(rng.integers(4))] if rng.random() < 0.85 else int(rng.integers(len(AUS)))]
+            if active.pop(target, None) is None:
+                active[target] = "ABC"[int(rng.choice(3, p=(0.75, 0.2, 0.05)))]
+            story.append(label_set(active.items()))
+        found.append(tuple(story))
+        groups.append(None if rng.random() < 0.2 else CLASSES[group])
+    return found, groups
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="at most 10,000 stories")
+    sizes = (1_000, 10_000) if parser.parse_args().quick else (1_000, 10_000, 100_000)
+    print("| stories | mean stages | different stages | seconds | patterns | rows | peak memory, GB |")
+    print("|---|---|---|---|---|---|---|")
+    for mean_stages in (6.0, 18.0):
+        for n in sizes:
+            told, groups = stories(n, mean_stages)
+            began = time.perf_counter()
+            rows = mine(told, groups, min_share=MIN_SHARE)
+            took = time.perf_counter() - began
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            stages = [stage for story in told for stage in story]
+            patterns = len({(row.pattern.kind, row.pattern.story) for row in rows})
+            print(
+                f"| {n:,} | {len(stages) / n:.1f} | {len(set(stages)):,} | {took:.1f} | {patterns:,} | {len(rows):,} | "
+                f"{peak:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

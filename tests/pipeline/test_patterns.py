@@ -1,0 +1,127 @@
+"""Table `patterns`: written from the stories, whole, and again only when they change."""
+
+import json
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fer_batch.pipeline.patterns import FILE, pattern_rows, publish_patterns
+from fer_batch.pipeline.query import answer, connect, resolve_query
+from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.store import Store
+from fer_batch.storage.tables import SCHEMAS
+
+HERE = Partition("clips", "net-01234567", "lrp-89abcdef")
+STORIES = (
+    *[("(NONE) -> (AU02_A) -> (AU01_A, AU02_A)", "surprise")] * 3,
+    ("(NONE) -> (AU12_A)", "happiness"),
+    ("(AU12_A) -> (AU06_A, AU12_A) -> (NONE)", "happiness"),
+    ("(NONE) -> (AU12_A) -> (NONE)", None),
+)
+
+
+def publish(store: Store, stories, shard: str = "a-00000", n_frames: int = 9) -> None:
+    rows = [
+        {"sequence_id": f"{shard}/{i}", "text": text, "emotion": emotion, "n_frames": n_frames if text else 0}
+        for i, (text, emotion) in enumerate(stories)
+    ]
+    store.put(f"{HERE.folder('temporal_prototypes')}/{shard}.parquet", encode(rows_of("temporal_prototypes", rows)))
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    store = Store(str(tmp_path / "out"))
+    store.put(f"{HERE.folder('sequences')}/a-00000.parquet", encode(rows_of("sequences", [])))
+    publish(store, [*STORIES, ("", None)])
+    return store
+
+
+def table(store: Store) -> list[dict]:
+    return read(store, "patterns", columns=SCHEMAS["patterns"].names).to_pylist()
+
+
+def one(rows: list[dict], **wanted) -> dict:
+    (found,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return found
+
+
+def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
+    assert publish_patterns(store, HERE) == 6, "a sequence without a face tells no story"
+    rows = table(store)
+    rise = "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)"
+    assert one(rows, group="all", pattern=rise, kind="contiguous") == {
+        "group": "all",
+        "pattern": rise,
+        "length": 3,
+        "kind": "contiguous",
+        "support": 3,
+        "lift": None,
+        "p_value": None,
+        "q_value": None,
+        "maximal": True,
+    }
+    mine = one(rows, group="surprise", pattern=rise, kind="gapped")
+    assert mine["support"] == 3
+    assert mine["lift"] == pytest.approx(2.0)  # all of surprise, half of everything
+    assert mine["p_value"] == pytest.approx(1 / 20)  # one of the 20 ways to choose 3 of 6 stories
+    assert mine["p_value"] <= mine["q_value"] <= 1
+    assert not one(rows, group="surprise", pattern="(NONE)", kind="gapped")["maximal"]
+    assert one(rows, group="happiness", pattern="(AU12_A)", kind="gapped")["support"] == 2
+    assert {row["group"] for row in rows} == {"all", "surprise", "happiness"}
+    assert all(row["support"] >= 2 for row in rows)
+
+
+def test_nothing_is_written_where_nothing_changed_and_all_where_something_did(store):
+    publish_patterns(store, HERE, {"seed": "0"})
+    path = store.path(f"{HERE.folder('patterns')}/{FILE}")
+    before = store.read_bytes(f"{HERE.folder('patterns')}/{FILE}")
+    assert pq.read_schema(path).metadata[b"seed"] == b"0"
+    assert publish_patterns(store, HERE, {"seed": "0"}) == 0
+    # The same stories in other shards are the same stories.
+    publish(store, STORIES[4:], "b-00001")
+    publish(store, STORIES[:4])
+    assert publish_patterns(store, HERE, {"seed": "0"}) == 0
+    publish(store, STORIES[:3])
+    assert publish_patterns(store, HERE, {"seed": "0"}) == 5
+    assert store.read_bytes(f"{HERE.folder('patterns')}/{FILE}") != before
+    assert store.names(HERE.folder("patterns")) == [FILE], "readers with a glob see one whole table"
+    publish(store, STORIES)
+    publish(store, [], "b-00001")
+    publish_patterns(store, HERE, {"seed": "0"})
+    assert store.read_bytes(f"{HERE.folder('patterns')}/{FILE}") == before, "the same stories give the same bytes"
+
+
+def test_stills_tell_no_stories_and_leave_no_table(store):
+    publish_patterns(store, HERE)
+    publish(store, [("", None)])
+    assert publish_patterns(store, HERE) == 0
+    assert not store.exists(f"{HERE.folder('patterns')}/{FILE}")
+    assert table(store) == []
+
+
+def test_names_of_targets_that_end_like_letters_are_written_as_they_were_read():
+    rows = pattern_rows(["(MOUTH_B, MOUTH) -> (pain_AB)"] * 2, ["x", None])
+    assert one(rows, group="all", kind="contiguous", length=2)["pattern"] == "(MOUTH_B, MOUTH) -> (pain_AB)"
+
+
+def test_the_ready_made_query_lists_the_most_typical_first(store):
+    publish_patterns(store, HERE)
+    connection = connect(store)
+    rows = answer(connection, resolve_query(connection, "patterns")).fetchall()
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert any(row[0] == "surprise" and row[2] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
+    assert json.dumps(rows)
+
+
+def test_20_000_stories_take_seconds():
+    rng = np.random.default_rng(0)
+    texts = [" -> ".join(f"(AU{n:02d}_A)" for n in rng.integers(1, 20, rng.integers(2, 12))) for _ in range(20_000)]
+    emotions = [("fear", "joy", None)[n] for n in rng.integers(0, 3, len(texts))]
+    began = time.process_time()
+    rows = pattern_rows(texts, emotions)
+    assert time.process_time() - began < 20  # about 2 s on one core of a laptop
+    assert max(row["support"] for row in rows) > 5_000
+    q_values = [row["q_value"] for row in rows if row["q_value"] is not None]
+    assert min(q_values) > 1e-4, "emotions that are dealt out at random are not typical of anything"
