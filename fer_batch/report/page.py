@@ -303,7 +303,9 @@ class Report:
         name = slug(story.sequence_id)
         pictures = {"thumbnail": story.thumbnail, "stages": story.strip, "timeline": story.timeline}
         files = {
-            key: picture_file(f"pictures/{name}-{key}", picture) for key, picture in pictures.items() if picture is not None
+            key: picture_file(f"pictures/{name}-{key}", picture)
+            for key, picture in pictures.items()
+            if picture is not None
         }
         spectra = [picture_file(f"pictures/{name}-clusters-{i}", picture) for i, picture in enumerate(story.spectra, 1)]
         yield from ((item.path, item.picture.content) for item in (*files.values(), *spectra))
@@ -349,7 +351,8 @@ class Report:
             `index.html` comes last, so that it never links to what is not there.
         """
         galleries = [
-            (title, picture_file(f"pictures/gallery-{i}", picture)) for i, (title, picture) in enumerate(contents.galleries, 1)
+            (title, picture_file(f"pictures/gallery-{i}", picture))
+            for i, (title, picture) in enumerate(contents.galleries, 1)
         ]
         stills = [_still_group(group, number) for number, group in enumerate(contents.stills, 1)]
         for _, item in galleries:
