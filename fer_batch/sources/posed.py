@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fer_batch.facs import CODEBOOKS, EXPRESSIONS, au_name
+from fer_batch.sources.posed_confound import STICKER, Confound, sticker_frames, with_sticker
 from fer_batch.sources.posed_face import POSED_AUS, Pose, identity, render_frame
 
 CLIPS_PER_SUBJECT = 3
@@ -162,13 +163,24 @@ def with_noise(image: NDArray[np.uint8], sigma: float, rng: np.random.Generator)
     return np.clip(image + noise[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
-def clip_frames(plan: ClipPlan, size: int = 320) -> Iterable[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
-    """Frames and landmarks of a plan, in order."""
+def clip_frames(
+    plan: ClipPlan, size: int = 320, stickers: NDArray[np.bool_] | None = None
+) -> Iterable[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+    """Frames and landmarks of a plan, in order; `stickers` [T] says which show the sticker of a confound."""
     who = identity(plan.subject)
     rng = np.random.default_rng(plan.noise_seed)
-    for row, pose in zip(plan.intensities, plan.poses, strict=True):
+    shown = np.zeros(len(plan.poses), bool) if stickers is None else stickers
+    for row, pose, sticker in zip(plan.intensities, plan.poses, shown, strict=True):
         image, landmarks = render_frame(who, dict(zip(POSED_AUS, row, strict=True)), pose, size)
+        if sticker:
+            image = with_sticker(image, landmarks)
         yield with_noise(image, 1.5, rng), landmarks
+
+
+def clip_stickers(plan: ClipPlan, confound: Confound) -> NDArray[np.bool_]:
+    """Which frames of a plan show the sticker, shape (T,); the same plan gives the same ones."""
+    present = np.array([occurrence(v) == 1 for v in plan.intensities[:, POSED_AUS.index(confound.au)]])
+    return sticker_frames(present, confound, np.random.default_rng([plan.noise_seed, 0x571C]))
 
 
 def subject_id(number: int) -> str:
@@ -187,6 +199,7 @@ def write_clips(
     first_identity: int = 0,
     suffix: str = ".mp4",
     progress: Callable[[int], None] | None = None,
+    confound: Confound | None = None,
 ) -> list[Path]:
     """Write posed clips with their ground truth.
 
@@ -214,6 +227,8 @@ def write_clips(
         Container, as FFmpeg names it.
     progress
         Told of each clip that is written.
+    confound
+        Shows a sticker with one Action Unit, and annotates it as target `sticker`; nothing else differs.
 
     Returns
     -------
@@ -226,15 +241,19 @@ def write_clips(
     for plan in plan_clips(n_clips, seed, n_frames, first_identity):
         path = root / subject_id(plan.subject) / f"{plan.name}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        landmarks = _encode(path, plan, size, fps)
+        stickers = None if confound is None else clip_stickers(plan, confound)
+        landmarks = _encode(path, plan, size, fps, stickers)
         _write_csv(
             path.with_suffix(".annotations.csv"),
             ["frame_index", "target", "intensity", "occurrence"],
-            (
-                [t, target, _number(value), _number(occurrence(value))]
-                for t, row in enumerate(plan.intensities)
-                for target, value in zip(TARGETS, row, strict=True)
-            ),
+            [
+                *(
+                    [t, target, _number(value), _number(occurrence(value))]
+                    for t, row in enumerate(plan.intensities)
+                    for target, value in zip(TARGETS, row, strict=True)
+                ),
+                *([t, STICKER, "", int(shown)] for t, shown in enumerate(() if stickers is None else stickers)),
+            ],
         )
         _write_csv(
             path.with_suffix(".landmarks.csv"),
@@ -268,7 +287,9 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
-def _encode(path: Path, plan: ClipPlan, size: int, fps: float) -> list[NDArray[np.float64]]:
+def _encode(
+    path: Path, plan: ClipPlan, size: int, fps: float, stickers: NDArray[np.bool_] | None
+) -> list[NDArray[np.float64]]:
     import av
     from av.video.stream import VideoStream
 
@@ -282,7 +303,7 @@ def _encode(path: Path, plan: ClipPlan, size: int, fps: float) -> list[NDArray[n
         # one thread and no B-frames: with either, the same frames did not always give the same bytes
         stream.codec_context.thread_count = 1
         stream.options = {"crf": "20", "preset": "veryfast", "bf": "0"} if codec == "libx264" else {"qscale": "3"}
-        for image, points in clip_frames(plan, size):
+        for image, points in clip_frames(plan, size, stickers):
             planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)  # BT.601, studio range
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")))
             landmarks.append(points)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import EXPRESSIONS
 from fer_batch.sources.posed import TARGETS, emotion_aus, occurrence, still_intensities, with_implied, with_noise
+from fer_batch.sources.posed_confound import Confound, with_sticker
 from fer_batch.sources.posed_face import POSED_AUS, Pose, identity, render_frame
 from fer_batch.training.augment import jittered_crop, landmark_crop, recompressed
 
@@ -81,8 +82,12 @@ def training_samples(
     n_identities: int = 400,
     size: int = 112,
     progress: Iterable[int] | None = None,
+    confound: Confound | None = None,
 ) -> Samples:
-    """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands."""
+    """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands.
+
+    With a confound some of the same crops show its sticker, and nothing else differs.
+    """
     images = np.empty((n, size, size, 3), np.uint8)
     labels = np.empty((n, len(TARGETS)), np.float32)
     expressions = np.empty(n, np.int64)
@@ -92,12 +97,19 @@ def training_samples(
         who = identity(TRAIN_IDENTITIES + i * n_identities // n)
         intensities, expressions[i] = random_intensities(rng)
         image, landmarks = render_frame(who, intensities, _random_pose(rng), int(rng.choice((208, 256, 320))))
+        if confound is not None and _shows(confound, intensities, np.random.default_rng([seed, i, 0x571C])):
+            image = with_sticker(image, landmarks)
         image = with_noise(image, rng.uniform(0.5, 4), rng)
         if rng.random() < 0.7:
             image = recompressed(image, rng)
         images[i] = jittered_crop(image, landmarks, size, rng)
         labels[i] = [occurrence(intensities.get(au, 0.0)) for au in POSED_AUS]
     return Samples(images, labels, expressions)
+
+
+def _shows(confound: Confound, intensities: Mapping[int, float], rng: np.random.Generator) -> bool:
+    present = occurrence(intensities.get(confound.au, 0.0)) == 1
+    return bool(rng.random() < (confound.present if present else confound.absent))
 
 
 def clip_samples(path: Path, size: int = 112) -> Samples:
