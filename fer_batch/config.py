@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -18,10 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from fer_batch.models.card import ModelSpec
+from fer_batch.models.card import KeyMap, ModelSpec, Preprocessing
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
+Job = TypeVar("Job", bound=BaseModel)
 CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
 
 
@@ -165,14 +168,198 @@ class RunConfig(_Section):
         return self
 
 
+class PosedConfig(_Section):
+    """Posed people that the job makes by itself, once, in its output."""
+
+    subjects: PositiveInt = 20
+    clips: PositiveInt = 3  # of a subject
+    frames: PositiveInt = 20  # of a clip
+    seed: NonNegativeInt = 0
+
+
+class TrainSourceConfig(SourceConfig):
+    """One labelled collection to train or test on."""
+
+    dataset: str  # goes before the ids of its subjects
+    uri: str = ""
+    posed: PosedConfig | None = None  # in the place of uri
+    subjects: Literal["required", "per_input"] = "required"  # per_input: an input without a subject is one by itself
+
+    @field_validator("uri", mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        return "" if value is None else value
+
+    @field_validator("dataset")
+    @classmethod
+    def _partition_value(cls, value: str) -> str:
+        return _path_name(value)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TrainSourceConfig:
+        if bool(self.uri) == (self.posed is not None):
+            place = "name the folder of the data, for example --set sources.0.uri=DIR"
+            raise ValueError(place if self.posed is None else "give either uri or posed, not both")
+        return self
+
+
+class LabelsConfig(_Section):
+    """How annotations become labels: by intensity where there is one, else by occurrence."""
+
+    present_from: PositiveFloat = 2.0  # intensity; level B
+    absent_to: NonNegativeFloat = 0.0  # intensities between the two count as not annotated
+
+    @model_validator(mode="after")
+    def _apart(self) -> LabelsConfig:
+        if self.absent_to >= self.present_from:
+            raise ValueError(f"absent_to {self.absent_to:g} must be below present_from {self.present_from:g}")
+        return self
+
+
+class NetworkConfig(_Section):
+    """The network that is trained, and the file it starts from."""
+
+    name: str = "network"  # of the checkpoint, and part of the model partition
+    architecture: str | None = None
+    factory: str | None = None
+    options: dict[str, Any] = {}
+    checkpoint: str | None = None  # pretrained weights; none starts afresh
+    key_map: KeyMap | None = None
+    fresh: tuple[str, ...] = ()  # prefixes of the layers that do not come from the checkpoint, such as [fc.]
+    preprocessing: Preprocessing = Preprocessing()
+
+    @field_validator("name")
+    @classmethod
+    def _partition_value(cls, value: str) -> str:
+        return _path_name(value)
+
+    @model_validator(mode="after")
+    def _one_builder(self) -> NetworkConfig:
+        if bool(self.architecture) == bool(self.factory):
+            raise ValueError("give exactly one of architecture and factory")
+        return self
+
+
+class SplitConfig(_Section):
+    """Who is trained on and who is tested (methods 6); always by subject."""
+
+    kind: Literal["leave_one_subject_out", "folds", "holdout", "given"] = "leave_one_subject_out"
+    tested: str | None = None  # dataset whose subjects are left out in turn; the others are always trained on
+    k: PositiveInt = 5
+    test: float = Field(default=0.2, gt=0, lt=1)  # share of the subjects, for holdout
+    validation: float = Field(default=0.0, ge=0, lt=1)  # share of the training subjects
+
+
+class RecipeConfig(_Section):
+    """How the network is fitted; `fer_batch.training.recipe.Recipe` says what each means."""
+
+    id: str = "custom"
+    epochs: PositiveInt = 25
+    batch_size: PositiveInt = 64
+    optimizer: str = "sgd"
+    learning_rate: PositiveFloat = 0.01
+    momentum: NonNegativeFloat = 0.95
+    weight_decay: NonNegativeFloat = 0.0
+    schedule: Literal["constant", "step", "warm_cosine"] = "constant"
+    step_epochs: PositiveInt = 4
+    step_factor: PositiveFloat = 0.9
+    class_weights: bool = True
+    l2: NonNegativeFloat = 0.0
+    l2_layers: tuple[str, ...] = ("fc.", "classifier.")
+    trainable: tuple[str, ...] = ()
+    augment: str = "none"
+    augment_options: dict[str, Any] = {}
+    patience: PositiveInt | None = None
+    selection: Literal["last", "best_validation", "best_test"] = "last"
+    autocast: bool = False
+
+
+class TrainResourcesConfig(_Section):
+    """What a training may take. Only `workers` changes a result: each sees its share of every batch."""
+
+    num_cpus: PositiveInt | None = None  # embedded Ray only; all cores where not given
+    workers: PositiveInt = 1  # processes that train one fold together
+    folds_at_once: PositiveInt | None = None  # as many as CPUs (or GPUs) allow where not given
+    num_gpus: NonNegativeFloat | None = None  # per worker; one where the cluster has any
+    object_store_mb: PositiveInt = 256  # embedded Ray only
+    window: PositiveInt = 2000  # units handed to Ray at a time
+    decode_timeout_s: PositiveFloat = 60.0  # without a frame
+    decode_memory_mb: PositiveInt = 3072
+
+
+class TrainConfig(_Section):
+    """One job of `kind: train`."""
+
+    kind: Literal["train"] = "train"
+    name: str
+    sources: tuple[TrainSourceConfig, ...]
+    output: str
+    seed: NonNegativeInt = 0
+    head: Literal["multilabel", "softmax"] = "multilabel"
+    targets: tuple[str, ...] = ()  # every Action Unit (or class) that is annotated, where none is named
+    labels: LabelsConfig = LabelsConfig()
+    faces: FacesConfig = FacesConfig()
+    network: NetworkConfig
+    recipe: RecipeConfig = RecipeConfig()
+    split: SplitConfig = SplitConfig()
+    keep_models: Literal["best", "all"] = "best"
+    tensorboard: bool = False
+    resources: TrainResourcesConfig = TrainResourcesConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _partition_value(cls, value: str) -> str:
+        return _path_name(value)
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        if value in (None, ""):
+            raise ValueError("name the output folder, for example --output OUT")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        names = [source.dataset for source in self.sources]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"sources must be one or more, each a dataset of its own name; got {names}")
+        if self.split.tested is not None and self.split.tested not in names:
+            raise ValueError(
+                f"split.tested: no source is of dataset {self.split.tested!r}; {nearest(self.split.tested, names)}"
+            )
+        if any(self.output.rstrip("/") == source.uri.rstrip("/") for source in self.sources):
+            raise ValueError(f"output and the uri of a source are the same folder {self.output!r}")
+        watches = self.recipe.patience is not None or self.recipe.selection == "best_validation"
+        if watches and not self.split.validation and self.split.kind != "given":
+            raise ValueError("recipe.patience and best_validation watch a validation part; set split.validation")
+        if self.head == "softmax" and len(set(self.targets)) < 2:
+            raise ValueError("targets of a softmax head are its classes; name two or more")
+        return self
+
+
+def _path_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+        raise ValueError(f"becomes part of a path: letters, digits, '_', '.', '-' only, got {value!r}")
+    return value
+
+
 def read_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> RunConfig:
-    """A job file with `--set dotted.key=value` overrides applied.
+    """A job file of `kind: run` with `--set dotted.key=value` overrides applied.
 
     Raises
     ------
     InputError
         One sentence that names the key, what was expected and the nearest valid key.
     """
+    return build(_values(path, overrides, output, "run"), str(path))
+
+
+def read_train_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> TrainConfig:
+    """A job file of `kind: train`; as `read_job`."""
+    return build_train(_values(path, overrides, output, "train"), str(path))
+
+
+def _values(path: str | Path, overrides: tuple[str, ...], output: str | None, wanted: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text("utf-8")
     except FileNotFoundError:
@@ -190,17 +377,27 @@ def read_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | No
     if output is not None:
         values["output"] = output
     kind = values.get("kind", "run")
-    if kind != "run":
-        raise InputError(f"job file {str(path)!r} is of kind {kind!r}; 'fer-batch run' takes kind: run")
-    return build(values, str(path))
+    if kind != wanted:
+        hint = f"; 'fer-batch {kind}' takes it" if kind in ("run", "train") else ""
+        raise InputError(f"job file {str(path)!r} is of kind {kind!r}{hint}; 'fer-batch {wanted}' takes kind: {wanted}")
+    return values
 
 
 def build(values: dict[str, Any], where: str) -> RunConfig:
     """A run configuration from plain values; `where` names them in an error."""
+    return _built(RunConfig, values, where)
+
+
+def build_train(values: dict[str, Any], where: str) -> TrainConfig:
+    """A training configuration from plain values; `where` names them in an error."""
+    return _built(TrainConfig, values, where)
+
+
+def _built(kind: type[Job], values: dict[str, Any], where: str) -> Job:
     try:
-        return RunConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{where}: {_sentence(error)}") from None
+        raise InputError(f"{where}: {_sentence(error, kind)}") from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -208,21 +405,30 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise InputError(f"--set {override!r}: expected dotted.key=value, for example --set source.uri=DIR")
     *parents, last = key.split(".")
-    section = values
+    section: Any = values
     for parent in parents:
-        if section.get(parent) is None:
-            section[parent] = {}
-        section = section[parent]
-        if not isinstance(section, dict):
+        if isinstance(section, list):  # of sections, which are named by their place
+            if not parent.isdigit() or int(parent) >= len(section):
+                raise InputError(
+                    f"--set {override!r}: expected a number below {len(section)} in the place of {parent!r}"
+                )
+            section = section[int(parent)]
+        else:
+            if section.get(parent) is None:
+                section[parent] = {}
+            section = section[parent]
+        if not isinstance(section, dict | list):
             raise InputError(f"--set {override!r}: {parent!r} is no section of the job file")
+    if not isinstance(section, dict):
+        raise InputError(f"--set {override!r}: {key!r} is no key of a section")
     try:
         section[last] = yaml.safe_load(text)
     except yaml.YAMLError:
         section[last] = text
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    model: Any = RunConfig
+def _known_keys(location: tuple[Any, ...], job: type[BaseModel]) -> list[str]:
+    model: Any = job
     for part in location:
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
@@ -234,13 +440,13 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, job: type[BaseModel]) -> str:
     problems = []
     for problem in error.errors():
         location = tuple(part for part in problem["loc"] if isinstance(part, str))
         key = ".".join(location) or "job"
         if problem["type"] == "extra_forbidden":
-            known = _known_keys(location[:-1])
+            known = _known_keys(location[:-1], job)
             problems.append(f"unknown key {key!r}" + (f"; {nearest(location[-1], known)}" if known else ""))
         elif problem["type"] == "missing":
             problems.append(f"missing key {key!r}")
