@@ -7,6 +7,5 @@ CREATE TABLE training (
     "metric" VARCHAR,
     "value" DOUBLE,
     "dataset" VARCHAR,  -- partition
-    "model" VARCHAR,  -- partition
-    "explain" VARCHAR  -- partition
+    "model" VARCHAR  -- partition
 );

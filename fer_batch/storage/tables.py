@@ -1,7 +1,7 @@
 """The Arrow schemas of every table: the one source that writers, readers and `schemas/` follow.
 
 `dataset`, `model` and `explain` are hive partitions (`dataset=<d>/model=<name>-<hash8>/explain=<method>-<hash8>/`;
-`annotations` has `dataset=` alone), so they are columns to every SQL engine and are not stored in the files.
+`annotations` has `dataset=` alone, what a training leaves has no `explain=`), so they are columns to every SQL engine and are not stored in the files.
 """
 
 from __future__ import annotations
@@ -185,6 +185,18 @@ SCHEMAS = MappingProxyType(
             ("metric", _STR),
             ("value", _F64),
         ),
+        "predictions": _schema(
+            "One target of one sample that a fold was tested on.",
+            ("recipe", _STR),
+            ("fold", _I32),
+            ("sequence_id", _STR),
+            ("frame_index", _I64),
+            ("subject_id", _STR, "prefixed by the dataset"),
+            ("target", _STR),
+            ("logit", _F32),
+            ("probability", _F32),
+            ("occurrence", _BOOL, "the label; NULL where the annotation does not say"),
+        ),
         "heatmaps": _schema(
             "One aggregated map.",
             ("group", _STR),
@@ -207,6 +219,5 @@ SCHEMAS = MappingProxyType(
     }
 )
 
-PARTITIONS = MappingProxyType(
-    {name: ("dataset",) if name == "annotations" else ("dataset", "model", "explain") for name in SCHEMAS}
-)
+_FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
+PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})
