@@ -16,6 +16,8 @@ from fer_batch.evaluate.detection import Classification, f1_score
 from fer_batch.evaluate.localisation import Localisation, localisation_of_subjects
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
+from fer_batch.pipeline.evaluation_sql import CLASSES, COUNTS, PARTITION, SETS, SUBJECTS
+from fer_batch.pipeline.latest_run import card_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import region_words
 from fer_batch.storage.parquet import Partition, encode, rows_of
@@ -23,54 +25,6 @@ from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 SEED = 0  # of every bootstrap: the same tables give the same figures
-_PARTITION = "dataset = $dataset AND model = $model AND explain = $explain"
-
-# A decimal sum is exact, so it does not depend on the order in which threads meet the rows.
-_TRUTH = """
-    SELECT sequence_id, frame_index, target, bool_or(occurrence) AS truth
-    FROM annotations WHERE dataset = $dataset GROUP BY ALL
-"""
-_JUDGED = f"""
-    SELECT d.*, truth FROM (SELECT * FROM detections WHERE {_PARTITION}) d
-    LEFT JOIN ({_TRUTH}) USING (sequence_id, frame_index, target)
-"""
-_COUNTS = f"""
-    SELECT target, count(truth), count(*) FILTER (active AND truth), count(*) FILTER (active AND NOT truth),
-           count(*) FILTER (NOT active AND truth)
-    FROM ({_JUDGED}) GROUP BY target ORDER BY target
-"""
-_SETS = f"""
-    SELECT count(*) FILTER (n_known > 0), count(*) FILTER (n_known = n_annotated),
-           count(*) FILTER (n_known = n_annotated AND all_right)
-    FROM (
-        SELECT count(truth) AS n_known, bool_and(active = truth) AS all_right, len($annotated::VARCHAR[]) AS n_annotated
-        FROM ({_JUDGED}) WHERE list_contains($annotated, target) GROUP BY sequence_id, frame_index
-    )
-"""
-_CLASSES = f"""
-    SELECT t.target, p.target, count(*)
-    FROM (
-        SELECT sequence_id, frame_index, min(target) AS target FROM ({_TRUTH})
-        WHERE truth AND list_contains($names, target) GROUP BY ALL
-    ) t JOIN detections p USING (sequence_id, frame_index)
-    WHERE {_PARTITION.replace("dataset", "p.dataset")} AND p.active GROUP BY ALL
-"""
-# The frames whose evidence is judged: true positives, or all detections of a target that is not annotated here.
-_EVIDENCE = f"""
-    SELECT j.target, subject_id, j.sequence_id, frame_index, mu, region_share, regions_version
-    FROM ({_JUDGED}) j
-    LEFT JOIN (SELECT sequence_id, subject_id FROM sequences WHERE {_PARTITION}) s USING (sequence_id)
-    WHERE active AND (truth OR NOT list_contains($annotated, j.target))
-"""
-_SUBJECTS = f"""
-    SELECT target, count(*) AS n_frames, count(mu) AS n, bool_or(subject_id IS NULL) AS by_sequence,
-           sum(mu::DECIMAL(18, 12))::DOUBLE AS mass,
-           sum(region_share::DECIMAL(18, 12)) FILTER (mu IS NOT NULL)::DOUBLE AS share,
-           sum((mu / region_share)::DECIMAL(18, 9))::DOUBLE AS weighted,
-           max(regions_version) AS regions_version
-    FROM ({_EVIDENCE}) GROUP BY target, subject_id, CASE WHEN subject_id IS NULL THEN sequence_id END
-    ORDER BY target, subject_id, min(sequence_id)
-"""
 
 
 @dataclass
@@ -141,10 +95,20 @@ def evaluate_output(store: Store) -> list[Evaluation]:
 def evaluate_partition(
     store: Store, partition: Partition, connection: duckdb.DuckDBPyConnection | None = None
 ) -> Evaluation:
-    """Evaluate one partition and store its figures; rows are summed up by DuckDB, so memory does not grow with them."""
+    """Evaluate one partition and store its figures in table `evaluation`."""
+    result = evaluation_of(store, partition, connection)
+    where = f"{partition.folder('evaluation')}/evaluation.parquet"
+    store.put(where, encode(rows_of("evaluation", result.rows)))
+    return result
+
+
+def evaluation_of(
+    store: Store, partition: Partition, connection: duckdb.DuckDBPyConnection | None = None
+) -> Evaluation:
+    """The figures of one partition as its tables are now."""
     connection = connection or connect(store)
     result = Evaluation(partition)
-    counts = connection.execute(_COUNTS, result.key).fetchall()
+    counts = connection.execute(COUNTS, result.key).fetchall()
     names = [target for target, *_ in counts]
     head = _head(store, partition) if names else "multilabel"
     annotated = [target for target, known, *_ in counts if known]
@@ -155,8 +119,9 @@ def evaluate_partition(
         _action_units(connection, result, counts, annotated)
     _evidence(connection, result, names, annotated)
     _stories(connection, result)
-    where = f"{partition.folder('evaluation')}/evaluation.parquet"
-    store.put(where, encode(rows_of("evaluation", result.rows)))
+    trained_on = ", ".join(card_of(latest_run(store, partition)).get("trained_on") or ())
+    for row in result.rows:
+        row["trained_on"] = trained_on or None
     return result
 
 
@@ -191,14 +156,14 @@ def _action_units(
     defined = scores[~np.isnan(scores)]
     result.add("f1_mean", defined.mean() if len(defined) else math.nan, len(defined))
     # only targets that are annotated at all: a network may know more Action Units than the annotator
-    n_annotated, n_whole, n_right = connection.execute(_SETS, result.key | {"annotated": annotated}).fetchall()[0]
+    n_annotated, n_whole, n_right = connection.execute(SETS, result.key | {"annotated": annotated}).fetchall()[0]
     result.n_annotated = n_annotated
     result.add("set_accuracy", n_right / n_whole if n_whole else math.nan, n_whole)
 
 
 def _classes(connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str]) -> None:
     confusion = np.zeros((len(names), len(names)), np.int64)
-    for true, predicted, n in connection.execute(_CLASSES, result.key | {"names": names}).fetchall():
+    for true, predicted, n in connection.execute(CLASSES, result.key | {"names": names}).fetchall():
         confusion[names.index(true), names.index(predicted)] = n
     found = Classification(confusion)
     result.n_annotated = int(confusion.sum())
@@ -217,7 +182,7 @@ def _evidence(
 ) -> None:
     """Rows of mu and what goes with it, and the verdicts."""
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
-    for target, *row in connection.execute(_SUBJECTS, result.key | {"annotated": annotated}).fetchall():
+    for target, *row in connection.execute(SUBJECTS, result.key | {"annotated": annotated}).fetchall():
         rows[target].append(tuple(row))
     found = {name: _localisation(of_target) for name, of_target in rows.items()}
     if not any(localisation.n for localisation in found.values()):
@@ -259,7 +224,7 @@ def _figures(found: Localisation) -> Iterator[tuple[str, float, int, float | Non
 def _stories(connection: duckdb.DuckDBPyConnection, result: Evaluation) -> None:
     found = connection.execute(
         "SELECT emotion, n_frames, n_stages, cooccurrence_id, prototype_id FROM temporal_prototypes "
-        f"WHERE {_PARTITION} ORDER BY sequence_id",
+        f"WHERE {PARTITION} ORDER BY sequence_id",
         result.key,
     ).fetchall()
     if not found:

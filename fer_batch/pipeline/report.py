@@ -19,6 +19,7 @@ from PIL import Image
 
 from fer_batch import facs
 from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, summary_of, threshold_of
+from fer_batch.pipeline.verdict import has_verdict, verdict_page
 from fer_batch.report.page import (
     MAX_PROBLEMS,
     NO_FACE,
@@ -37,6 +38,7 @@ from fer_batch.report.page import (
     StillGroup,
     contents_page,
 )
+from fer_batch.report.verdict import FILE as VERDICT
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -156,8 +158,7 @@ def _files(
     collected = _Collected(partition, _overview(store, partition), _Annotations(store, partition), crop_size)
     palette = Palette(known.get("targets") or _targets(store, partition))
     threshold = threshold_of(run, known)
-    further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
-    pages = (("index.html", "Sequences"), *((page.file, page.name) for page in further))
+    further, pages = _navigation(store, partition)
     summary = replace(summary_of(partition, run, known), pages=pages)
     report = Report(summary)
     for page in further:
@@ -239,7 +240,33 @@ class FurtherPage:
     files: Callable[[Store, Partition, RunSummary], Iterable[tuple[str, bytes]]]
 
 
-FURTHER_PAGES: tuple[FurtherPage, ...] = ()
+FURTHER_PAGES: tuple[FurtherPage, ...] = (FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),)
+
+
+def _navigation(store: Store, partition: Partition) -> tuple[list[FurtherPage], tuple[tuple[str, str], ...]]:
+    further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
+    return further, (("index.html", "Sequences"), *((page.file, page.name) for page in further))
+
+
+def write_page(store: Store, partition: Partition, file: str) -> str | None:
+    """Draw one further page again, for figures that changed after the report was drawn.
+
+    Returns
+    -------
+    str or None
+        Where it is; None where the partition has nothing to show on it.
+    """
+    further, pages = _navigation(store, partition)
+    folder, run = _folder(partition), latest_run(store, partition)
+    if not store.exists(f"{folder}/index.html"):
+        pages = ()  # a page by itself has nothing to link to
+    summary = replace(summary_of(partition, run, card_of(run)), pages=pages)
+    for page in further:
+        if page.file == file:
+            for path, content in page.files(store, partition, summary):
+                store.put(f"{folder}/{path}", content)
+            return store.url(f"{folder}/{file}")
+    return None
 
 
 def _shards(store: Store, partition: Partition) -> Iterator[_Shard]:

@@ -195,10 +195,12 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     if outcome.n_faceless:
         say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
     if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
+        from fer_batch.pipeline.evaluate import evaluate_partition
         from fer_batch.pipeline.report import write_report
 
         record.write(outcome.counts())
         where = plan.partition
+        evaluate_partition(store, where)
         with progress("report", outcome.found, "input") as advance:
             outcome.report = write_report(store, where.dataset, where.model, where.explain, advance)
     record.write(outcome.counts())
