@@ -200,6 +200,7 @@ def write_clips(
     suffix: str = ".mp4",
     progress: Callable[[int], None] | None = None,
     confound: Confound | None = None,
+    plans: Sequence[ClipPlan] | None = None,
 ) -> list[Path]:
     """Write posed clips with their ground truth.
 
@@ -229,6 +230,8 @@ def write_clips(
         Told of each clip that is written.
     confound
         Shows a sticker with one Action Unit, and annotates it as target `sticker`; nothing else differs.
+    plans
+        What to write, in the place of `plan_clips(n_clips, seed, n_frames, first_identity)`.
 
     Returns
     -------
@@ -238,7 +241,7 @@ def write_clips(
         raise ValueError(f"expected an even frame size of at least 64, got {size}")
     root = Path(root)
     rows, paths = [], []
-    for plan in plan_clips(n_clips, seed, n_frames, first_identity):
+    for plan in plan_clips(n_clips, seed, n_frames, first_identity) if plans is None else plans:
         path = root / subject_id(plan.subject) / f"{plan.name}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         stickers = None if confound is None else clip_stickers(plan, confound)
