@@ -54,7 +54,8 @@ class Card(BaseModel):
     name
         Short name; part of the `model=<name>-<hash8>` partition.
     architecture, factory, options
-        A name known to `backbone.build`, or `package.module:callable` that is called with `options`.
+        A name known to `backbone.build`, or `package.module:callable` that is called with `options`; a factory is
+        called only where the job names it too, for a card may come from anyone.
     targets
         What each output stands for, in the order of the outputs.
     head
@@ -257,6 +258,11 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
         raise InputError(
             f"model.checkpoint {uri}: nothing says which network it belongs to; give exactly one of model.architecture "
             "(such as resnet18 or torchvision:mobilenet_v3_small) and model.factory (package.module:callable)"
+        )
+    if factory and not spec.factory:
+        raise InputError(
+            f"the card of {uri} asks to call {factory}, and a card may not run code: say model.factory: {factory} in "
+            "the job if you trust it"
         )
     options = spec.options if spec.options is not None else (card.options if card and same else {})
     key_map = spec.key_map if spec.key_map is not None else (card.key_map if card and same else None)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import io
 import pickle
+import pickletools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,8 +20,10 @@ from torch import nn
 
 from fer_batch.models.backbone import build
 from fer_batch.models.card import Card, KeyMap, ReadBytes, ResolvedModel, card_uri, read_file
+from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
+_LFS_POINTER = b"version https://git-lfs"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _COUNTERS = "num_batches_tracked"  # BatchNorm counts batches; nothing reads it at inference
 _FINAL = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax, nn.LogSigmoid)
@@ -70,22 +75,46 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
     Raises
     ------
     InputError
-        If it cannot be imported, called with these options, or returns no module.
+        If it cannot be imported, does not take these options, fails, or returns no module.
     """
     module_name, _, name = factory.partition(":")
     if not module_name or not name:
         raise InputError(f"model.factory {factory!r}: expected package.module:callable")
     try:
-        function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"model.factory {factory!r} cannot be imported: {error}") from None
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the module's own code runs here, and may raise anything
+        raise InputError(f"model.factory {factory!r} cannot be imported: {_told(error)}") from error
+    function = getattr(module, name, None)
+    if function is None:
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise InputError(
+            f"model.factory {factory!r} cannot be imported: {module_name} has no {name!r}; {nearest(name, known)}"
+        )
+    if not callable(function):
+        raise InputError(f"model.factory {factory!r} is a {type(function).__name__}, expected something to call")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some callables written in C tell nothing
+        signature = None
+    try:
+        if signature is not None:
+            signature.bind(**options)
+    except TypeError as error:
+        raise InputError(
+            f"model.factory {factory!r} does not take model.options {dict(options)}: {error}; it takes {signature}"
+        ) from None
     try:
         model = function(**options)
-    except TypeError as error:
-        raise InputError(f"model.factory {factory!r} does not take model.options {dict(options)}: {error}") from None
+    except Exception as error:
+        raise InputError(f"model.factory {factory!r} failed: {_told(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"model.factory {factory!r} returned {type(model).__name__}, expected a torch.nn.Module")
     return model
+
+
+def _told(error: Exception) -> str:
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first if len(first) <= 160 else first[:157] + '...'}"
 
 
 def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
@@ -96,19 +125,24 @@ def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
     InputError
         If the file is damaged, or a pickle that holds anything but tensors and plain containers.
     """
+    if data.startswith(_LFS_POINTER):
+        raise InputError(f"{uri} is a Git LFS pointer and not the file itself; git lfs pull fetches it")
     if PurePosixPath(uri).suffix == ".safetensors":
         try:
             return dict(sorted(safetensors.torch.load(data).items()))  # it has no order of its own, messages need one
         except SafetensorError as error:
             raise InputError(f"{uri} is not a readable safetensors file: {error}") from None
+    if not data.startswith((b"PK", b"\x80")):
+        raise InputError(f"{uri} is no PyTorch file: it begins with {data[:20]!r}")
     try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{uri} is a pickle that wants to run code, which is refused; save its state_dict() as .safetensors"
-        ) from None
-    except (RuntimeError, EOFError) as error:
-        raise InputError(f"{uri} is not a readable PyTorch file: {str(error).splitlines()[0]}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is about to be refused
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can break the reader anywhere
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code
+            what = "wants to run code, which is refused" if _asks_for_code(data, error) else "holds no tensors"
+            raise InputError(f"{uri} is a pickle that {what}; save its state_dict() as .safetensors") from None
+        raise InputError(f"{uri} is not a readable PyTorch file: {_told(error)}") from None
     for wrapper in _WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
@@ -116,6 +150,16 @@ def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise InputError(f"{uri} holds no state_dict: expected tensors by name, or those under {', '.join(_WRAPPERS)}")
     return loaded
+
+
+def _asks_for_code(data: bytes, error: pickle.UnpicklingError) -> bool:
+    """Whether a pickle names anything to import; torch says so of its own files, a bare pickle is read, not run."""
+    if "global" in str(error).lower():
+        return True
+    try:
+        return any(code.name in ("GLOBAL", "STACK_GLOBAL", "INST") for code, _, _ in pickletools.genops(data))
+    except Exception:
+        return False
 
 
 def rename(keys: Sequence[str], key_map: KeyMap | None) -> dict[str, str]:
@@ -215,11 +259,11 @@ def _verify_output(model: nn.Module, resolved: ResolvedModel) -> None:
     handles = [leaf.register_forward_hook(lambda module, _i, _o: final.append(module)) for leaf in leaves]
     try:
         output = model(torch.zeros(1, 3, size, size))
-    except RuntimeError as error:
+    except Exception as error:  # a network of the user's own may raise anything
         built = getattr(model, "size", None)
         hint = f"it was built for {built}x{built}: " if isinstance(built, int) else ""
         raise InputError(
-            f"the network of {resolved.uri} does not take images (1, 3, {size}, {size}): {str(error).splitlines()[0]}; "
+            f"the network of {resolved.uri} does not take images (1, 3, {size}, {size}): {_told(error)}; "
             f"{hint}is model.preprocessing.size right?"
         ) from None
     finally:
@@ -229,6 +273,10 @@ def _verify_output(model: nn.Module, resolved: ResolvedModel) -> None:
         got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise InputError(
             f"the network of {resolved.uri} must return logits (1, {n}), one per target; it returned {got}"
+        )
+    if not torch.isfinite(output).all():
+        raise InputError(
+            f"the network of {resolved.uri} answers a black image with NaN or infinity; are its weights whole?"
         )
     if final and isinstance(final[-1], _FINAL):
         raise InputError(

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from fer_batch.models.card import SHIPPED, SUFFIXES, card_uri, read_card, shipped_path
+from fer_batch.models.card import SHIPPED, SUFFIXES, shipped_path
+from fer_batch.pipeline.inspect_checkpoint import checkpoint_facts, checkpoint_text
 from fer_batch.pipeline.status import status, status_text
 from fer_batch.sources.listing import (
     IMAGE_SUFFIXES,
@@ -33,11 +34,11 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         If it does not exist or is none of them.
     """
     if uri.endswith(SUFFIXES):
-        return _checkpoint(uri)
+        return checkpoint_facts(uri)
     store = Store(uri)
     if not store.exists():
         if uri in SHIPPED:
-            return _checkpoint(str(shipped_path(uri)))
+            return checkpoint_facts(str(shipped_path(uri)))
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
         return {"kind": "output", **status(store)}
@@ -90,14 +91,6 @@ def _unmatched_people(store: Store, entries: Iterable[str]) -> dict[str, Any]:
     return {"sequences_csv_missing": len(missing), "sequences_csv_missing_first": missing[:3]}
 
 
-def _checkpoint(uri: str) -> dict[str, Any]:
-    store, name = Store(posixpath.dirname(uri) or "."), posixpath.basename(uri)
-    if not store.exists(name):
-        raise InputError(f"checkpoint {uri!r} does not exist")
-    card = read_card(card_uri(uri))
-    return {"kind": "checkpoint", "uri": uri, "card": card and card.model_dump(mode="json")}
-
-
 def _source(format: str, uri: str) -> dict[str, Any]:
     refs = list_source(format, uri)
     emotions = Counter(ref.emotion for ref in refs if ref.emotion)
@@ -122,17 +115,7 @@ def inspect_text(found: dict[str, Any]) -> str:
     if found["kind"] == "output":
         return "an output of fer-batch\n" + status_text(found)
     if found["kind"] == "checkpoint":
-        card = found["card"]
-        if card is None:
-            return f"checkpoint {found['uri']}: no card beside it ({card_uri(found['uri'])}); see docs/own_network.md"
-        lines = [f"checkpoint {found['uri']}", f"  {card['name']}: {card['architecture'] or card['factory']}"]
-        if card["demo"]:
-            lines.append("  DEMO MODEL")
-        lines.append(f"  {card['head']}, {len(card['targets'])} targets: {', '.join(card['targets'])}")
-        scores = ", ".join(f"{t} {v:.2f}" for t, v in card["f1"].items() if v is not None)
-        lines += [f"  F1 {scores}"] if scores else []
-        lines += [f"  licence {card['licence'] or 'not stated'}", f"  {card['notes']}"]
-        return "\n".join(lines)
+        return checkpoint_text(found)
     kinds = ", ".join(_count(count, kind.replace("_", " ")) for kind, count in found["kinds"].items())
     lines = [f"source of format {found['format']}: {kinds} ({found['bytes'] / 1e6:.1f} MB), such as {found['example']}"]
     if found["subjects"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import sys
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -81,6 +83,40 @@ def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "bomb_went_off").exists()
 
 
+def test_what_a_download_leaves_instead_of_weights_is_recognised(tmp_path):
+    for data, message in (
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer and not the file itself"),
+        (b"<html>404</html>", "is no PyTorch file: it begins with b'<html>404</html>'"),
+        (b"", "is no PyTorch file"),
+        (pickle.dumps([1, 2]), "is a pickle that holds no tensors"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            checkpoint.read_state(data, "w.pt")
+        assert "weights_only" not in str(caught.value), "torch's advice to run the code is not passed on"
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_damage_anywhere_in_a_file_is_told_in_one_sentence(new_format):
+    """Bytes changed or cut off at random: tensors, or an InputError, and never another exception."""
+    buffer = io.BytesIO()
+    torch.save({"a": torch.rand(3, 3), "b": torch.rand(2)}, buffer, _use_new_zipfile_serialization=new_format)
+    whole, rng = buffer.getvalue(), np.random.default_rng(0)
+    refused = lines = 0
+    for k in range(60):
+        data = bytearray(whole)
+        if k % 3 == 0:
+            del data[rng.integers(len(data)) :]
+        else:
+            data[rng.integers(len(data))] = rng.integers(256)
+        try:
+            checkpoint.read_state(bytes(data), "w.pt")
+        except InputError as error:
+            refused += 1
+            lines = max(lines, len(str(error).splitlines()))
+    assert refused > 20
+    assert lines == 1
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_a_damaged_file_is_named(tmp_path, suffix):
     path = tmp_path / f"broken{suffix}"
@@ -137,7 +173,15 @@ def factory(tmp_path, monkeypatch):
         "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2), *end)\n"
         "def sigmoid():\n    return net(nn.Sigmoid)\n"
         "def nothing():\n    return 3\n"
+        "def broken():\n    raise FileNotFoundError('no mask.npy')\n"
+        "def inside():\n    return nn.Linear('a', 2)\n"
+        "class Picky(nn.Module):\n"
+        "    def forward(self, x):\n        assert x.shape[2] == 7, 'only 7 pixels'\n"
+        "class Deaf(nn.Module):\n"
+        "    def forward(self, x):\n        return x.new_full((1, 2), float('nan'))\n"
+        "number = 3\n"
     )
+    (tmp_path / "broken_nets.py").write_text("def net(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "own.safetensors"
     safetensors.torch.save_file(network("plain").state_dict(), path)
@@ -150,9 +194,15 @@ def factory(tmp_path, monkeypatch):
     [
         ("own_nets:sigmoid", {}, "ends in Sigmoid; it must return logits"),
         ("own_nets:nothing", {}, "returned int"),
-        ("own_nets:absent", {}, "cannot be imported"),
+        ("own_nets:absent", {}, "own_nets has no 'absent'"),
+        ("own_nets:nets", {}, "did you mean 'net'"),
+        ("no_such_package:net", {}, "cannot be imported: ModuleNotFoundError"),
+        ("broken_nets:net", {}, "cannot be imported: SyntaxError"),
+        ("own_nets:number", {}, "is a int, expected something to call"),
+        ("own_nets:broken", {}, "failed: FileNotFoundError: no mask.npy"),
+        ("own_nets:inside", {}, "failed: TypeError"),
         ("own_nets", {}, r"expected package\.module:callable"),
-        ("own_nets:net", {"options": {"depth": 1}}, "does not take"),
+        ("own_nets:net", {"options": {"depth": 1}}, r"does not take .* it takes \(extra=None\)"),
         ("own_nets:net", {"targets": ("a", "b", "c")}, r"must return logits \(1, 3\)"),
     ],
 )
@@ -161,6 +211,30 @@ def test_factories_that_do_not_fit_are_refused(factory, name, extra, message):
     with pytest.raises(InputError, match=message):
         load(factory, **spec)
     assert load(factory, factory="own_nets:net", head="softmax", targets=TARGETS) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("Picky", "AssertionError: only 7 pixels"), ("Deaf", "with NaN or infinity")]
+)
+def test_a_network_that_fails_on_a_black_image_is_refused(factory, name, message):
+    safetensors.torch.save_file({}, factory)
+    with pytest.raises(InputError, match=message):
+        load(factory, factory=f"own_nets:{name}", head="multilabel", targets=TARGETS)
+
+
+def test_the_factory_of_a_card_is_called_only_if_the_job_names_it_too(tmp_path):
+    """A card may come from anyone, with the weights; what it names must not run because it lies there."""
+    went_off = tmp_path / "went_off"
+    path = tmp_path / "gift.safetensors"
+    card = Card(name="gift", factory="os:mkdir", options={"path": str(went_off)}, targets=TARGETS)
+    checkpoint.save(build("resnet18", 2, {"width": 0.05}), path, card)
+    with pytest.raises(InputError, match="a card may not run code"):
+        load(path)
+    assert not went_off.exists()
+    factory = "fer_batch.models.backbone:resnet18"
+    card = card.model_copy(update={"factory": factory, "options": {"n_outputs": 2, "width": 0.05}})
+    checkpoint.save(build("resnet18", 2, {"width": 0.05}), path, card)
+    assert load(path, factory=factory) is not None
 
 
 def test_the_worked_example_of_the_documentation_runs(tmp_path, monkeypatch):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
+import yaml
 from torch import nn
 from torch.nn import functional
 
 from fer_batch import explain
 from fer_batch.models import checkpoint, scratch
 from fer_batch.models.backbone import ARCHITECTURES, build, head_prefixes
+from fer_batch.models.card import Card, ModelSpec, Preprocessing, resolve
 from fer_batch.types import InputError
 
 
@@ -107,6 +112,17 @@ def test_published_weights_files_load_without_a_key_map(name):
     checkpoint.load_state(model, published, keep=head_prefixes(model))
     head = {k for k in model.state_dict() if k.startswith(head_prefixes(model))}
     assert sum(model.state_dict()[k].shape[0] == 6 for k in head) == len(head) == 2
+
+
+def test_the_documented_key_map_of_vgg_face_names_every_tensor():
+    """The converted file's names are those of the Caffe model: conv1_1 ... conv5_3, fc6, fc7, fc8."""
+    page = (Path(__file__).parents[2] / "docs" / "own_network.md").read_text()
+    (block,) = re.findall(r"<!-- example: vgg_face\.yaml -->\n```yaml\n(.*?)```", page, flags=re.S)
+    spec = ModelSpec.model_validate(yaml.safe_load(block))
+    layers = [f"conv{i}_{k + 1}" for i, n in enumerate((2, 2, 3, 3, 3), 1) for k in range(n)] + ["fc6", "fc7", "fc8"]
+    keys = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+    found = checkpoint.rename(keys, spec.key_map)
+    assert list(found.values()) == list(on_meta("vgg_face", 3).state_dict())
 
 
 def test_a_backbone_of_another_network_is_refused():
@@ -264,8 +280,6 @@ def test_silnet_starts_glorot_normal():
 
 
 def test_a_wrong_size_is_answered_with_the_right_one(tmp_path):
-    from fer_batch.models.card import Card, ModelSpec, Preprocessing, resolve
-
     path = tmp_path / "weinet.safetensors"
     targets = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
     card = Card(name="weinet", architecture="weinet", options={"size": 16}, targets=targets, head="softmax")
