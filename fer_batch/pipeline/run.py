@@ -138,8 +138,9 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     ledger = Ledger(store)
     old = superseded(ledger, partition)
     gone = set().union(*old.values())  # an input that is as it was before a change is new
-    units = units_to_do(refs, partition, ledger.committed - gone, ledger.pack_members() - gone)
-    listed = {identity(ref, partition) for ref in refs}
+    identities = [identity(ref, partition) for ref in refs]
+    units = units_to_do(refs, partition, ledger.committed - gone, ledger.pack_members() - gone, identities)
+    listed = set(identities)
     back = {unit_id: members & listed for unit_id, members in old.items() if members & listed}
     return Plan(model, partition, refs, units, listed, back, ledger)
 
@@ -164,8 +165,11 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     plan = make_plan(config, store)
     if dry_run:
         _say_plan(config, plan)
-        _check_method(config, plan)
-        return Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
+        outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
+        has_work = bool(plan.units)
+        del plan  # PyTorch takes as much memory as the listing of a large collection
+        _check_method(config, has_work)
+        return outcome
     store.check_writable()
     analysis_id = analysis_key(config)
     sweep_stage(plan.ledger)
@@ -180,7 +184,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         say(f"nothing to do: {outcome.found} of {outcome.found} inputs are done already in {config.output}")
         return outcome
     _check_relevance(config, stale, plan.ledger)
-    _check_method(config, plan)
+    _check_method(config, bool(plan.units))
     run_id = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
     record = _RunRecord(store, plan, config, run_id)
     record.write(None)
@@ -209,9 +213,9 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     return outcome
 
 
-def _check_method(config: RunConfig, plan: Plan) -> None:
+def _check_method(config: RunConfig, has_work: bool) -> None:
     """Refuse a wrong method or option before anything starts; PyTorch is only imported where there is work for it."""
-    if not plan.units or "explain" not in config.phases:
+    if not has_work or "explain" not in config.phases:
         return
     from fer_batch import explain
 

@@ -90,6 +90,7 @@ def units_to_do(
     partition: Partition,
     committed: set[str],
     pack_members: set[str],
+    identities: Sequence[str] | None = None,
 ) -> list[Unit]:
     """Inputs that are not committed, as units in the order of their ids.
 
@@ -99,10 +100,11 @@ def units_to_do(
         The listing, sorted.
     committed, pack_members
         Unit ids with a marker, and identities of the stills in committed packs.
+    identities
+        Of the inputs, where they are known.
     """
     units, stills = [], []
-    for ref in refs:
-        own = identity(ref, partition)
+    for ref, own in zip(refs, identities or (identity(ref, partition) for ref in refs), strict=True):
         if ref.kind == "still":
             if own not in pack_members:
                 stills.append((ref, own))

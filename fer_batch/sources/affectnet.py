@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from array import array
+import math
+import zlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-from numpy.typing import NDArray
 
 from fer_batch.registry import nearest
+from fer_batch.sources.fetch import read_bytes
 from fer_batch.sources.labels import NO_EXPRESSION, expression
 from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.sources.truth import LANDMARKS, Frames, Points
 from fer_batch.storage.store import Entry
-from fer_batch.types import InputError, SequenceRef
+from fer_batch.types import InputError, MediaError, SequenceRef
 
 COLUMNS = (
     "subDirectory_filePath",
@@ -35,7 +34,12 @@ PARTS = {
     "validation": ("val", "validation.csv", "Manually_Annotated_Images"),
     "automatic": ("train", "automatically_annotated.csv", "Automatically_Annotated_Images"),
 }
-NOT_GIVEN = -2.0  # valence and arousal of an image without a face
+MISSING = ("", "NULL", "nan")
+
+
+class _Images(NamedTuple):
+    folder: str
+    entries: dict[str, Entry]
 
 
 @dataset("affectnet", r"(^|/)(training|validation|automatically_annotated)\.csv$|_annotated_images$|manual_annot")
@@ -47,84 +51,73 @@ def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validatio
     lists = {part: tree.find(PARTS[part][1], files=True) for part in parts}
     if not any(lists.values()):
         tree.need(*(PARTS[part][1] for part in parts), files=True)
-    images: dict[str, dict[str, Entry]] = {}
+    images: dict[str, _Images] = {}
     for part, path in lists.items():
         split, _, folder_name = PARTS[part]
         if path is not None:
             folder = tree.need(folder_name, folder_name.removesuffix("_Images"))
             if folder not in images:
-                images[folder] = {entry.path: entry for entry in tree.scan(folder, IMAGES)}
+                images[folder] = _Images(folder, {entry.path: entry for entry in tree.scan(folder, IMAGES)})
             prefix = "automatic/" if part == "automatic" else ""
-            for row in _rows(tree, path):
-                yield _still(tree, row, folder, images[folder].get(row[0]), prefix, split)
+            for start, line in _lines(tree, path):
+                yield _still(tree, path, start, line, images[folder], prefix, split)
 
 
-def _rows(tree: Tree, path: str) -> Iterator[tuple[str, int, list[float], NDArray[np.float32]]]:
-    """Path, expression code, (face x, y, width, height, valence, arousal) and landmarks of each line."""
+def _lines(tree: Tree, path: str) -> Iterator[tuple[int, bytes]]:
+    """First byte and content of each line of a list but its header, which some copies lack."""
+    start = 0
     with tree.store.fs.open(tree.store.path(path), "rb") as handle:
-        has_header = handle.read(256).lstrip(b'\xef\xbb\xbf"').startswith(COLUMNS[0].encode())
-        handle.seek(0)
-        names = None if has_header else COLUMNS
-        options = pacsv.ConvertOptions(
-            column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=COLUMNS, strings_can_be_null=True
-        )
-        try:
-            batches = pacsv.open_csv(handle, pacsv.ReadOptions(column_names=names), convert_options=options)
-            for batch in batches:
-                yield from _batch(batch)
-        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            raise InputError(f"{tree.url(path)}: expected the columns {', '.join(COLUMNS)}: {error}") from None
+        for line in handle:
+            if start or not line.lstrip(b'\xef\xbb\xbf"').startswith(COLUMNS[0].encode()):
+                yield start, line
+            start += len(line)
 
 
-def _batch(batch: pa.RecordBatch) -> Iterator[tuple[str, int, list[float], NDArray[np.float32]]]:
-    names = [name for name in COLUMNS[1:] if name not in ("facial_landmarks", "expression")]
-    numbers = np.stack([np.asarray(batch[name].cast(pa.float64()).fill_null(np.nan)) for name in names], 1)
-    points = np.full((batch.num_rows, 136), np.nan, np.float32)
-    split = pc.split_pattern(batch["facial_landmarks"].fill_null(""), ";")
-    whole = np.flatnonzero(pc.equal(pc.list_value_length(split), 136).to_numpy(zero_copy_only=False))
-    flat = pc.list_flatten(split.take(pa.array(whole)))
-    points[whole] = flat.cast(pa.float32()).to_numpy().reshape(-1, 136)
-    codes = batch["expression"].cast(pa.int32()).fill_null(-1).to_pylist()
-    paths = batch[COLUMNS[0]].to_pylist()
-    yield from zip(paths, codes, numbers.tolist(), points, strict=True)
-
-
-def _still(
-    tree: Tree,
-    row: tuple[str, int, list[float], NDArray[np.float32]],
-    folder: str,
-    entry: Entry | None,
-    prefix: str,
-    split: str,
-) -> SequenceRef:
-    path, code, (x, y, width, height, valence, arousal), points = row
-    labels: list[tuple[str, float]] = []
-    raw: tuple[tuple[str, str], ...] = ()
-    skip = None
-    if code >= 0:
-        try:
-            name = expression("affectnet", code)
-        except ValueError as error:
-            raise InputError(f"{path}: {error}") from None
-        skip = NO_EXPRESSION.get(name)
-        if skip is None:
-            labels, raw = [(name, 1.0)], ((name, str(code)),)
-    labels += [(name, v) for name, v in (("valence", valence), ("arousal", arousal)) if v >= -1.0]
-    has_points = bool(np.isfinite(points).all())
-    known = points.tobytes() if has_points else b""
-    box = (x, y, x + width - 1, y + height - 1)
+def _still(tree: Tree, path: str, start: int, line: bytes, images: _Images, prefix: str, split: str) -> SequenceRef:
+    where = tree.url(path)
+    try:
+        name, *box, points, code, valence, arousal = line.decode().strip().split(",")
+        x, y, width, height = (_number(value) for value in box)
+        kind = expression("affectnet", float(code)) if code not in MISSING else None
+        scales = {"valence": _number(valence), "arousal": _number(arousal)}
+    except ValueError as error:
+        raise InputError(f"{where}: expected {','.join(COLUMNS)}, got {line[:80]!r}: {error}") from None
+    entry = images.entries.pop(name, None)  # one at a time, so that the listing does not need its memory twice
+    labels = [(kind, 1.0)] if kind and kind not in NO_EXPRESSION else []
+    labels += [(scale, value) for scale, value in scales.items() if value >= -1.0]
+    is_whole = points.count(";") == 135
+    crc = zlib.crc32(line)
     return SequenceRef(
-        sequence_id=prefix + path,
+        sequence_id=prefix + name,
         kind="still",
-        uri=tree.url(f"{folder}/{path}"),
+        uri=tree.url(f"{images.folder}/{name}"),
         size=entry.size if entry else -1,
         version=entry.version if entry else "missing",
+        emotion=kind if kind not in NO_EXPRESSION else None,
         split=split,
+        truth="affectnet",
+        landmarks_uri=f"{where}#{start}-{start + len(line)}-{crc}" if is_whole else None,
         labels=tuple(labels),
-        raw_labels=raw,
-        emotion=raw[0][0] if raw else None,
-        landmarks=array("f", known) if has_points else (),
-        face_box=box if np.isfinite(box).all() and width > 1 and height > 1 else (),
-        truth_version=hashlib.sha256(repr((labels, box)).encode() + known).hexdigest()[:16],
-        skip_reason=skip,
+        raw_labels=((kind, code),) if kind and kind not in NO_EXPRESSION else (),
+        face_box=() if is_whole or not width > 1 or not height > 1 else (x, y, x + width - 1, y + height - 1),
+        truth_version=f"{len(line):x}-{crc:x}",
+        skip_reason=NO_EXPRESSION.get(kind or ""),
     )
+
+
+def _number(text: str) -> float:
+    return math.nan if text in MISSING else float(text)
+
+
+@LANDMARKS.register("affectnet")
+def read_landmarks(uri: str, frames: Frames) -> Points:
+    """68 points from one line of a list, which is named by its bytes and their checksum."""
+    where, _, place = uri.rpartition("#")
+    start, stop, crc = map(int, place.split("-"))
+    line = read_bytes(where, (start, stop))
+    if zlib.crc32(line) != crc:
+        raise MediaError(f"{where} was changed since it was listed")
+    try:
+        return {0: np.array(line.decode().split(",")[5].split(";"), np.float32).reshape(68, 2)}
+    except ValueError as error:
+        raise MediaError(f"{where}: landmarks of {line[:60]!r}: {error}") from None

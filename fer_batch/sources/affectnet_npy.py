@@ -22,12 +22,11 @@ SPLITS = {"train_set": "train", "val_set": "val"}
 @dataset("affectnet_npy", r"(^|/)(train|val)_set$")
 def list_affectnet_npy(tree: Tree) -> Iterator[SequenceRef]:
     """One row per picture; its `.npy` files are opened on the worker, never here."""
-    if tree.find(*SPLITS) is None:
-        tree.need(*SPLITS)
+    root = tree.need(*SPLITS).rpartition("/")[0]
     for folder_name, split in SPLITS.items():
-        folder = tree.find(folder_name)
-        if folder is None:
+        if folder_name not in tree.children(root)[0]:
             continue
+        folder = f"{root}/{folder_name}".lstrip("/")
         versions = _versions(tree, f"{folder}/annotations")
         for entry in tree.scan(f"{folder}/images", IMAGES):
             stem = entry.path.rpartition(".")[0]

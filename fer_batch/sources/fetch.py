@@ -55,8 +55,8 @@ def _concerns_file(error: PermissionError, uri: str) -> bool:
     return response.get("Error", {}).get("Code") in ("AccessDenied", "InvalidObjectState")
 
 
-def read_bytes(uri: str) -> bytes:
-    """Content of an input or a sidecar.
+def read_bytes(uri: str, span: tuple[int, int] | None = None) -> bytes:
+    """Content of an input or a sidecar, or some of its bytes (from the first to before the last).
 
     Raises
     ------
@@ -69,9 +69,12 @@ def read_bytes(uri: str) -> bytes:
     def action() -> bytes:
         if not has_scheme(uri):
             with open(uri, "rb") as handle:
-                return handle.read()
+                if span is None:
+                    return handle.read()
+                handle.seek(span[0])
+                return handle.read(span[1] - span[0])
         fs, path = url_to_fs(uri)
-        return fs.cat_file(path)
+        return fs.cat_file(path, *(span or ()))
 
     return _patiently(action, uri)
 

@@ -19,8 +19,8 @@ MARKS: dict[str, tuple[re.Pattern[str], ...]] = {}
 
 def is_junk(path: str) -> bool:
     """Whether a file is what operating systems leave behind: `._x`, `.DS_Store`, `Thumbs.db`, `__MACOSX`."""
-    name = posixpath.basename(path)
-    return name.startswith(("._", ".DS_Store")) or name.lower() == "thumbs.db" or "__MACOSX/" in path
+    name = path[path.rfind("/") + 1 :]  # posixpath.basename takes thrice as long, a million times
+    return name.startswith(("._", ".DS_Store")) or name in ("Thumbs.db", "thumbs.db") or "__MACOSX/" in path
 
 
 def dataset(name: str, *marks: str) -> Callable[[Callable[..., Iterator[SequenceRef]]], Any]:

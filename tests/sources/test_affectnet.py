@@ -8,6 +8,7 @@ import pytest
 
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.truth import read_truth
+from fer_batch.storage.store import Store
 from fer_batch.types import InputError, MediaError
 
 HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"
@@ -61,7 +62,6 @@ def test_a_still_with_all_its_labels(tree, jpg, columns):
     np.testing.assert_allclose(truth.annotations["intensity"].to_numpy()[1:], [0.1, -0.2], rtol=1e-6)
     assert (ref.emotion, ref.size) == ("happiness", len(jpg))
     assert truth.points[0][0].tolist() == [0.5, 1.5]
-    assert ref.face_box == (10, 20, 39, 59)
 
 
 def test_what_is_no_expression_is_skipped_with_its_reason(tree, jpg):
@@ -78,6 +78,14 @@ def test_a_face_without_its_landmarks_has_a_box(tree, jpg):
     assert read_truth(ref).points == {}
     assert read_truth(ref).boxes == {0: (10, 20, 39, 59)}
     assert ref.emotion == "contempt"
+
+
+def test_a_list_that_changes_under_a_run_is_noticed(tree, jpg):
+    uri = tree(csv_release(jpg))
+    ref = list_source("affectnet", uri)[0]
+    Store(uri).put("Manually_Annotated_file_lists/training.csv", (HEADER + "x" + TRAINING).encode())
+    with pytest.raises(MediaError, match="was changed since it was listed"):
+        read_truth(ref)
 
 
 def test_a_listed_picture_that_is_not_there_is_an_input(tree, jpg):
@@ -104,7 +112,7 @@ def test_a_changed_label_is_another_unit(tree, jpg):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [(line("1/a.jpg", 11), "0 to 10, got 11"), ("1/a.jpg,1\n", "expected the columns")]
+    ("text", "message"), [(line("1/a.jpg", 11), "0 to 10, got 11"), ("1/a.jpg,1\n", "expected subDirectory_filePath")]
 )
 def test_a_list_that_is_none_is_refused(tree, jpg, text, message):
     files = {"Manually_Annotated_Images/1/a.jpg": jpg, "training.csv": text}
