@@ -250,18 +250,25 @@ def report(out: str) -> None:
 
 @cli.command(cls=Command)
 @click.argument("out")
+@click.option("--published", is_flag=True, help="Set every published figure beside, whatever the data set.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(out: str, as_json: bool) -> None:
-    """Compare detections with annotations, and relevance with regions; writes table `evaluation`."""
+def evaluate(out: str, published: bool, as_json: bool) -> None:
+    """Compare detections with annotations, and relevance with regions; writes table `evaluation` and the verdicts."""
     from fer_batch.pipeline.evaluate import evaluate_output
-    from fer_batch.pipeline.evaluation_text import evaluation_text
+    from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
+    from fer_batch.pipeline.report import write_page
+    from fer_batch.report.verdict import FILE
     from fer_batch.storage.store import Store
 
-    results = evaluate_output(Store(out))
+    store = Store(out)
+    results = evaluate_output(store)
+    pages = [write_page(store, result.partition, FILE) for result in results]
     if as_json:
-        click.echo(json.dumps([{**result.key, "rows": result.rows} for result in results]))
-    else:
-        click.echo("\n\n".join(evaluation_text(result) for result in results))
+        click.echo(json.dumps(evaluation_json(results, pages, published)))
+        return
+    click.echo(evaluation_text(results, published))
+    for page in filter(None, pages):
+        click.echo(f"verdict {page}")
 
 
 @cli.command(cls=Command)

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from types import MappingProxyType
 
-from fer_batch.evaluate.summary import GroupStatistics
+from fer_batch.evaluate.summary import ALL, GroupStatistics, statistics_table
+
+DATASETS = ("Actor Study", "CK+", "UNBC")
+_FORMS = MappingProxyType(  # beginnings of what remains of a name in letters and digits, + being "plus"
+    {
+        "ckplus": "CK+",
+        "cohnkanade": "CK+",
+        "extendedcohnkanade": "CK+",
+        "actorstudy": "Actor Study",
+        "unbc": "UNBC",
+        "shoulderpain": "UNBC",
+    }
+)
+
+
+def published_name(dataset: str) -> str | None:
+    """The name under which papers printed figures of a data set: `CK+` for `ck_plus`, `CKplus` or `ck+ (peak)`."""
+    plain = re.sub(r"[^a-z0-9]", "", dataset.lower().replace("+", "plus"))
+    return next((name for form, name in _FORMS.items() if plain.startswith(form)), None)
+
 
 _CK_PLUS = (  # sequences, mean frames, co-occurrence prototypes, prototypes, mean stages, mean reduction
     ("Fear", 25, 21.84, 22, 25, 7.88, 0.64),
@@ -24,6 +44,30 @@ CK_PLUS = MappingProxyType({row[0]: GroupStatistics(*row, ratio_of_means=1 - row
 
 ACTOR_STUDY_FRAMES, ACTOR_STUDY_STAGES = 129.0, 18.0
 """Means of the Actor Study recordings in the text of Finzel et al. 2021."""
+
+STORIES = MappingProxyType(
+    {
+        "CK+": statistics_table(tuple(CK_PLUS.values())),
+        "Actor Study": {
+            "mean frames": {ALL: ACTOR_STUDY_FRAMES},
+            "mean stages": {ALL: ACTOR_STUDY_STAGES},
+            "mean reduction": {ALL: 0.86},
+        },
+    }
+)
+"""Row name to class to figure, as `statistics_table` lays it out; what was not printed is absent."""
+
+_CLASSES = MappingProxyType(
+    {"happiness": "Happy", "sad": "Sadness", "anger": "Angry", "fearful": "Fear", "disgusted": "Disgust"}
+    | {"surprised": "Surprise"}
+    | {name.lower(): name for name in ("Fear", "Disgust", "Happy", "Sadness", "Surprise", "Angry", "Contempt")}
+)
+
+
+def published_class(emotion: str) -> str:
+    """The column of Finzel et al. 2021, Table 1, that an emotion belongs to; itself where there is none."""
+    return _CLASSES.get(emotion.lower(), emotion)
+
 
 _AUS = ("AU04", "AU06", "AU07", "AU09", "AU10", "AU25", "AU26", "AU27")
 

@@ -45,8 +45,7 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     for sequence_id, text in rows:
         print(f"  {sequence_id}\n      {text}")
     print("\nAgainst the exact annotations of the posed clips:\n")
-    for result in evaluate_output(store):
-        print("  " + evaluation_text(result).replace("\n", "\n  "))
+    print("  " + evaluation_text(evaluate_output(store)).replace("\n", "\n  "))
     print("\nLook at it:")
     print(f"  report    {outcome.report}")
     for name in ("stories", "localisation"):

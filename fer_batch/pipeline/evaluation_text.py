@@ -1,20 +1,146 @@
-"""The figures of an evaluation for a person at a terminal."""
+"""The figures of evaluations as tables, and all of them for a person at a terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from fer_batch.evaluate.summary import statistics_table
-from fer_batch.evaluate.verdict import Verdict, two_digits
+from fer_batch.evaluate.localisation import subjects_needed
+from fer_batch.evaluate.published import DATASETS, published_name
+from fer_batch.evaluate.summary import ALL
+from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, share, story_table
+from fer_batch.evaluate.verdict import Verdict
 from fer_batch.pipeline.evaluate import Evaluation
 
 _MARKS = {"flag": "FLAG", "note": "note", "open": "open", "ok": ""}
 
 
-def evaluation_text(result: Evaluation) -> str:
-    """The figures of one partition."""
+def evaluation_text(results: Sequence[Evaluation], published: bool = False) -> str:
+    """All figures: of each partition, then the comparison tables."""
+    parts = ["\n".join(_partition(result)) for result in results]
+    for table in evaluation_tables(results, published):
+        parts.append("\n".join([table.title, *aligned([table.columns, *table.rows])]))
+        parts[-1] += f"\n({table.caption})" if table.caption else ""
+    return "\n\n".join(parts)
+
+
+def evaluation_tables(results: Sequence[Evaluation], published: bool = False) -> list[Table]:
+    """F1, mu and the statistics of the stories side by side, in the layouts of the papers (methods 13.1 to 13.3).
+
+    Parameters
+    ----------
+    results
+        Partitions of one output.
+    published
+        Whether to set every published figure beside them; else only those of the data sets that are evaluated.
+    """
+    named = {result.partition.dataset: published_name(result.partition.dataset) for result in results}
+    printed = [name for name in DATASETS if published or name in named.values()]
+    tables = []
+    if scores := _scores(results):
+        tables.append(f1_table(scores, printed))
+    for model in sorted({result.partition.model for result in results}):
+        columns = _columns([result for result in results if result.partition.model == model])
+        if any(columns.values()):
+            found = mu_table(columns, printed)
+            several = len({result.partition.model for result in results}) > 1
+            tables.append(replace(found, title=f"mu of {model}") if several else found)
+    told = [result for result in results if result.statistics]
+    labels = _labels(told)
+    for result, label in zip(told, labels, strict=True):
+        tables.append(story_table(label, result.statistics, named[result.partition.dataset]))
+    for group in _alike(told):
+        if len(group) > 1:
+            overall = {r.partition.dataset: next(s for s in r.statistics if s.group == ALL) for r in group}
+            tables.append(comparison_table(overall))
+    return tables
+
+
+def evaluation_json(
+    results: Sequence[Evaluation], pages: Sequence[str | None], published: bool = False
+) -> dict[str, Any]:
+    """All figures as plain values: `partitions` with rows and verdicts, and the comparison `tables`.
+
+    Parameters
+    ----------
+    results, published
+        As in `evaluation_tables`.
+    pages
+        Where the verdict page of each partition is.
+    """
+    partitions = [
+        {
+            **result.key,
+            "n_annotated": result.n_annotated,
+            "unknown_targets": result.unknown_targets,
+            "rows": result.rows,
+            "verdicts": [
+                {
+                    "target": verdict.target,
+                    "state": verdict.state,
+                    "sentence": verdict.sentence,
+                    "region": verdict.where,
+                    "f1": _plain(verdict.f1),
+                    "by_sequence": verdict.by_sequence,
+                    **{name: _plain(value) for name, value in asdict(verdict.localisation).items()},
+                }
+                for verdict in result.verdicts
+            ],
+            "notes": list(notes(result)),
+            "verdict_page": page,
+        }
+        for result, page in zip(results, pages, strict=True)
+    ]
+    return {"partitions": partitions, "tables": [asdict(table) for table in evaluation_tables(results, published)]}
+
+
+def _plain(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _scores(results: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
+    """Rows of F1: one per data set and network, as explaining does not change what is detected."""
+    rows: dict[str, dict[str, float]] = {}
+    scored = [result for result in results if result.values("f1")]
+    for result, label in zip(scored, _labels(scored, ("dataset", "model")), strict=True):
+        figures = result.values("f1")
+        if repr(rows.get(label, figures)) != repr(figures):  # other frames or another threshold
+            label = f"{label}, {result.partition.explain}"
+        rows.setdefault(label, figures)
+    return rows
+
+
+def _columns(results: Sequence[Evaluation]) -> dict[str, dict[str, Mu]]:
+    """Columns of mu: one per data set and explanation; only of true positives, as in the papers."""
+    measured = [result for result in results if result.values("mu")]
+    return {
+        label: {
+            row["target"]: Mu(row["value"], row["n"], row["baseline"])
+            for row in result.rows
+            if row["metric"] == "mu" and row["value"] is not None
+        }
+        for result, label in zip(measured, _labels(measured), strict=True)
+    }
+
+
+def _labels(results: Sequence[Evaluation], keys: Sequence[str] = ("dataset", "model", "explain")) -> list[str]:
+    """Of each partition what tells it from the others; the data set where there is nothing to tell."""
+    differing = [key for key in keys if len({result.key[key] for result in results}) > 1] or ["dataset"]
+    return [", ".join(result.key[key] for key in differing) for result in results]
+
+
+def _alike(results: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """Data sets that one network and one explanation told the stories of."""
+    groups: dict[tuple[str, str], list[Evaluation]] = {}
+    for result in results:
+        groups.setdefault((result.partition.model, result.partition.explain), []).append(result)
+    return list(groups.values())
+
+
+def _partition(result: Evaluation) -> list[str]:
+    """Of one partition: what is right, where the evidence lies, and the sentences."""
     part = result.partition
     lines = [f"dataset={part.dataset} model={part.model} explain={part.explain}"]
     single = {row["metric"]: row for row in result.rows if not row["target"] and not row.get("group")}
@@ -23,29 +149,38 @@ def evaluation_text(result: Evaluation) -> str:
     elif result.verdicts or result.values("f1"):
         lines += _targets(result)
     if "f1_mean" in single:
-        lines.append(f"mean F1 {_figure(single['f1_mean']['value'])} over {single['f1_mean']['n']} targets")
+        lines.append(f"mean F1 {share(single['f1_mean']['value'])} over {single['f1_mean']['n']} targets")
     if "set_accuracy" in single:
         row = single["set_accuracy"]
-        lines.append(
-            f"share of frames whose set of AUs is right {_figure(row['value'])} (of {row['n']} fully annotated)"
-        )
+        lines.append(f"share of frames whose set of AUs is right {share(row['value'])} (of {row['n']} fully annotated)")
     if "accuracy" in single:
         row = single["accuracy"]
-        lines.append(f"accuracy {_figure(row['value'])} over {row['n']} frames (chance {_figure(row['baseline'])})")
+        lines.append(f"accuracy {share(row['value'])} over {row['n']} frames (chance {share(row['baseline'])})")
     if not result.n_annotated:
         lines.append("no frame is annotated, so nothing is said of F1; mu is over all active detections")
     if result.unknown_targets:
         lines.append(f"annotated targets without an output: {', '.join(result.unknown_targets)}")
     if result.verdicts:
         lines += ["", "verdict", *(f"  {verdict.sentence}" for verdict in result.verdicts)]
-    if result.statistics:
-        table = statistics_table(result.statistics)
-        groups = list(next(iter(table.values())))
-        lines.append("")
-        lines += aligned(
-            [["", *groups]] + [[name, *(_figure(values[g], 2) for g in groups)] for name, values in table.items()]
+        lines += [f"  {note}" for note in notes(result)]
+    return lines
+
+
+def notes(result: Evaluation) -> Iterator[str]:
+    """What limits the figures of a partition, in sentences."""
+    if result.n_annotated and any(verdict.f1 is None for verdict in result.verdicts):
+        yield "A target without annotations has no F1; its mu is over all frames in which it is seen."
+    if any(verdict.by_sequence and verdict.localisation.n for verdict in result.verdicts):
+        yield (
+            "Some inputs name no subject; each of them was drawn as a subject of its own, so an interval is too narrow "
+            "where one person shows in several."
         )
-    return "\n".join(lines)
+    short = [v.target for v in result.verdicts if v.localisation.n and v.localisation.above_chance is None]
+    if short:
+        yield f"An interval needs {subjects_needed()} subjects; there are fewer for {', '.join(short)}."
+    missing = sum(verdict.localisation.n_undefined for verdict in result.verdicts)
+    if missing:
+        yield f"{missing} of the explained detections have no mu: no landmarks, or no positive relevance."
 
 
 def _targets(result: Evaluation) -> list[str]:
@@ -57,7 +192,7 @@ def _targets(result: Evaluation) -> list[str]:
     table = [header]
     for target in [*verdicts, *sorted(scores.keys() - verdicts.keys())]:
         row = scores.get(target, {})
-        cells = [target, two_digits(row.get("value")), str(row.get("n", "-"))]
+        cells = [target, share(row.get("value")), str(row.get("n", "-"))]
         table.append([*cells, *(_localised(verdicts.get(target)) if verdicts else ())])
     return aligned(table)
 
@@ -66,8 +201,9 @@ def _localised(verdict: Verdict | None) -> list[str]:
     if verdict is None:
         return ["-"] * 6 + [""]
     found = verdict.localisation
-    interval = "-" if math.isnan(found.low) else f"{_figure(found.low)}-{_figure(found.high)}"
-    figures = [_figure(found.mean), interval, _figure(found.chance), _figure(found.weighted, 1)]
+    interval = "-" if math.isnan(found.low) else f"{share(found.low)} to {share(found.high)}"
+    weighted = "-" if math.isnan(found.weighted) else f"{found.weighted:.1f}"
+    figures = [share(found.mean), interval, share(found.chance), weighted]
     return [*figures, str(found.n), str(found.n_subjects), _MARKS[verdict.state]]
 
 
@@ -76,18 +212,11 @@ def _classes(result: Evaluation) -> list[str]:
     for row in result.rows:
         if row["target"] and row["metric"] in ("precision", "recall", "f1"):
             figures.setdefault(row["target"], {})[row["metric"]] = row
-    table = [["class", "precision", "recall", "f1", "n"]]
+    table = [["class", "precision", "recall", "F1", "n"]]
     for name, of_class in sorted(figures.items()):
-        cells = [_figure(of_class[metric]["value"]) for metric in ("precision", "recall", "f1")]
+        cells = [share(of_class[metric]["value"]) for metric in ("precision", "recall", "f1")]
         table.append([name, *cells, str(of_class["f1"]["n"])])
     return aligned(table)
-
-
-def _figure(value: float | None, digits: int = 3) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    whole = isinstance(value, int) or (value > 1 and float(value).is_integer())
-    return str(int(value)) if whole else f"{value:.{digits}f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

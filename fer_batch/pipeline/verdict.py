@@ -16,6 +16,7 @@ from fer_batch import facs
 from fer_batch.evaluate.verdict import two_digits
 from fer_batch.pipeline.evaluate import Evaluation, evaluation_of
 from fer_batch.pipeline.evaluation_sql import EXAMPLES, PARTITION
+from fer_batch.pipeline.evaluation_text import notes
 from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import region_outlines
@@ -165,13 +166,7 @@ def _picture(
 
 
 def _notes(result: Evaluation, picks: dict[str, tuple[int, list[_Pick]]]) -> Iterator[str]:
-    if any(verdict.f1 is None for verdict in result.verdicts):
-        yield "A target without annotations has no F1; its figures are over all frames in which it is seen."
-    if any(verdict.by_sequence for verdict in result.verdicts):
-        yield (
-            "Some inputs name no subject; each of them was drawn as a subject of its own, so an interval is too narrow "
-            "where one person shows in several."
-        )
+    yield from notes(result)
     short = [v.target for v in result.verdicts if v.target in picks and picks[v.target][0] < v.localisation.n]
     if short:
         yield f"Examples are picked among the frames whose maps were kept, which are fewer for {', '.join(short)}."

@@ -61,7 +61,7 @@ def test_f1_and_set_accuracy_are_those_of_the_evaluate_room(output):
     share, n = set_accuracy(active, truth)
     assert (found["set_accuracy", None]["value"], found["set_accuracy", None]["n"]) == (pytest.approx(share), n)
     assert result.unknown_targets == ("AU43",)
-    text = evaluation_text(result)
+    text = evaluation_text([result])
     assert "annotated targets without an output: AU43" in text
     assert "AU12" in text
 
