@@ -24,6 +24,7 @@ Spread = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]
 _BLOCK_BYTES = 32 * 2**20
 _PIECE_PAIRS = 16  # pairs of blocks that are one piece of work: some seconds
 _SPARSE = 0.02  # share of a block beyond which sorting out candidates costs more than taking all
+_NEAR = 1e-4  # share of (|a| + |b|)^2 up to which a squared distance from products in float32 is not taken as it is
 _NONE = np.iinfo(np.int64).max
 
 
@@ -94,6 +95,38 @@ def nearest_by_distance(
         keys = np.partition(keys, n_neighbors - 1, axis=1)[:, :n_neighbors]
     keys = np.sort(keys, axis=1)[:, :n_neighbors]
     return keys % n, keys // n
+
+
+def doubtful(
+    square: NDArray[np.float64], length: NDArray[np.float64], n_neighbors: int, error: float
+) -> NDArray[np.bool_]:
+    """Rows that need better distances: one of theirs may be zero, or may or may not be to a nearest neighbour.
+
+    Parameters
+    ----------
+    square : shape (n, n)
+        Squared distances of vectors, each from inner products that are off by at most `error` of the lengths' product.
+    length : shape (n,)
+        Lengths of the vectors.
+    n_neighbors
+        1 to n - 1.
+
+    Returns
+    -------
+    shape (n,)
+        With the distances among these rows made exact, every row has its true neighbours and every zero is known.
+    """
+    _check_count(n_neighbors, len(square))
+    # |a|^2 + |b|^2 - 2ab errs by error (|a|^2 + |b|^2 + 2 |a| |b|) at most
+    reach = (length + length.max())[:, None] ** 2
+    others = square.copy()
+    np.fill_diagonal(others, np.inf)
+    nearest = np.partition(others, n_neighbors, axis=1)[:, : n_neighbors + 1]
+    last, following = nearest[:, :-1].max(axis=1, keepdims=True), nearest[:, -1:]
+    margin = 2 * error * reach
+    doubt = (others >= following - margin) & (others <= last + margin)
+    doubt |= others <= _NEAR * reach
+    return doubt.any(axis=0) | doubt.any(axis=1)
 
 
 def _check_count(n_neighbors: int, n: int) -> None:

@@ -18,6 +18,7 @@ from fer_batch import registry, types
 from fer_batch.spray.affinity import (
     Spread,
     default_neighbours,
+    doubtful,
     in_turn,
     median,
     nearest_by_distance,
@@ -26,7 +27,7 @@ from fer_batch.spray.affinity import (
 )
 from fer_batch.spray.embedding import embedding, group_means
 from fer_batch.spray.features import direction, features
-from fer_batch.spray.gram import gram, squared_distances
+from fer_batch.spray.gram import gram, quick_gram, squared_distances
 from fer_batch.spray.k_means import k_means
 from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.silhouette import silhouette
@@ -35,6 +36,7 @@ KEPT_EIGENVALUES = 32
 LONG_SEQUENCE = 2000  # maps up to which all distances are held; beyond, the silhouette is that of a sample
 DENSE_GRAPH = 500  # maps up to which the graph is a dense array: sparse ones have the dearer bookkeeping
 
+_DOUBTS = 0.5  # share of the maps with doubtful neighbours beyond which all products are made exact
 _DIGITS = 9  # gaps that agree to so many decimals are equal; the smallest number of clusters wins
 
 
@@ -210,20 +212,27 @@ class _Alike:
 
 
 def _short(maps: NDArray[np.floating], normalise: str, downsize: int | None, n_neighbors: int | None) -> _Alike:
-    """From all inner products."""
-    found = gram(maps, normalise=normalise, downsize=downsize)
+    """From all inner products: quick ones, and exact ones where those do not tell who is near whom."""
+    exact = functools.partial(gram, normalise=normalise, downsize=downsize)
+    found = quick_gram(maps) if normalise == "l1" and downsize is None else exact(maps)
     order = _content_order(found.position)
+    in_order = np.flatnonzero(found.defined)[order]
     products = found.products[order[:, None], order]
-    square = squared_distances(products)
-    distance = np.sqrt(square)
+    square, length = squared_distances(products), np.sqrt(products.diagonal())
     k = _n_neighbors(len(order), n_neighbors)
+    if found.error and k:
+        rows = np.flatnonzero(doubtful(square, length, k, found.error))
+        if len(rows) > _DOUBTS * len(order):
+            rows = np.arange(len(order))
+        square[rows[:, None], rows] = squared_distances(exact(maps[in_order[rows]]).products)
+    distance = np.sqrt(square)
     none = np.empty((len(order), 0), np.int64)
-    index, steps = nearest_by_distance(distance, np.sqrt(products.diagonal()), k) if k else (none, none)
+    index, steps = nearest_by_distance(distance, length, k) if k else (none, none)
 
     def part_distances(parts: NDArray[np.int64]) -> NDArray[np.float64]:
         member = (parts == np.arange(parts.max() + 1)[:, None]).astype(np.float64)
         member /= member.sum(axis=1, keepdims=True)
-        return np.sqrt(squared_distances(member @ products @ member.T))
+        return np.sqrt(squared_distances(member @ exact(maps[in_order]).products @ member.T))
 
     return _Alike(found.defined, order, index, steps, slice(None), distance, part_distances)
 

@@ -9,6 +9,7 @@ from fer_batch import types
 from fer_batch.spray import cluster, cluster_means, exemplars
 
 SIDE = 12
+DTYPES = st.sampled_from([np.float32, np.float64])  # products are float32 for the one, float64 for the other
 
 
 def blob(y, x, side=SIDE, sigma=1.5):
@@ -123,9 +124,9 @@ def test_more_parts_than_clusters_allowed_are_joined_by_likeness():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=2, max_size=24), st.booleans())
-def test_frame_order_only_renames(seed, groups, repeated):
-    maps = sequence(groups, seed, noise=0.2)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=2, max_size=24), st.booleans(), DTYPES)
+def test_frame_order_only_renames(seed, groups, repeated, dtype):
+    maps = sequence(groups, seed, noise=0.2).astype(dtype)
     if repeated:
         maps = np.concatenate([maps, maps[:3]])
     order = np.random.default_rng(seed).permutation(len(maps))
@@ -135,21 +136,47 @@ def test_frame_order_only_renames(seed, groups, repeated):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=2, max_size=24))
-def test_the_scale_of_a_map_does_not_matter(seed, groups):
-    maps = sequence(groups, seed, noise=0.2)
-    scale = np.random.default_rng(seed).uniform(1e-6, 1e6, (len(maps), 1, 1))
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=2, max_size=24), DTYPES)
+def test_the_scale_of_a_map_does_not_matter(seed, groups, dtype):
+    maps = sequence(groups, seed, noise=0.2).astype(dtype)
+    scale = np.random.default_rng(seed).uniform(1e-6, 1e6, (len(maps), 1, 1)).astype(dtype)
     assert cluster(maps * scale).labels.tolist() == cluster(maps).labels.tolist()
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=1, max_size=24), st.sampled_from([0.0, np.nan]))
-def test_an_undefined_map_changes_nothing(seed, groups, value):
-    maps = sequence(groups, seed, noise=0.2)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(0, 2), min_size=1, max_size=24),
+    st.sampled_from([0.0, np.nan, np.inf]),
+    DTYPES,
+)
+def test_an_undefined_map_changes_nothing(seed, groups, value, dtype):
+    maps = sequence(groups, seed, noise=0.2).astype(dtype)
     position = seed % (len(maps) + 1)
     found = cluster(np.insert(maps, position, value, axis=0))
     assert found.labels[position] == -1
     assert np.delete(found.labels, position).tolist() == cluster(maps).labels.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=2, max_size=40), st.floats(0.001, 0.3))
+def test_products_in_float32_cluster_as_those_in_float64(seed, groups, noise):
+    maps = sequence(groups, seed, noise).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    maps = maps[rng.integers(0, len(maps), len(maps))] * np.exp2(rng.integers(-9, 9, (len(maps), 1, 1)))
+    quick, exact = cluster(maps.astype(np.float32)), cluster(maps.astype(np.float64))
+    assert quick.labels.tolist() == exact.labels.tolist()
+    np.testing.assert_allclose(quick.eigenvalues, exact.eigenvalues, atol=1e-12)
+    np.testing.assert_allclose(quick.silhouette, exact.silhouette, atol=1e-4)
+
+
+def test_more_parts_than_clusters_allowed_are_joined_exactly_in_float32():
+    maps = np.repeat(np.random.default_rng(0).standard_normal((9, SIDE, SIDE)), 4, axis=0).astype(np.float32)
+    for bound in (2, 5):
+        options = {"max_clusters": bound, "n_neighbors": 3}
+        labels = cluster(maps, **options).labels
+        assert labels.tolist() == cluster(maps.astype(np.float64), **options).labels.tolist()
+        assert labels.max() + 1 == bound
 
 
 def test_running_twice_is_running_once():

@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.linalg import block_diag
 
 from fer_batch import types
 from fer_batch.spray import affinity as affinity_module
 from fer_batch.spray import laplacian as laplacian_module
-from fer_batch.spray.affinity import default_neighbours, nearest_by_distance, nearest_neighbours, neighbour_graph
+from fer_batch.spray.affinity import (
+    default_neighbours,
+    doubtful,
+    nearest_by_distance,
+    nearest_neighbours,
+    neighbour_graph,
+)
 from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
 from fer_batch.spray.gram import squared_distances
 from fer_batch.spray.laplacian import normalised_laplacian, spectrum
@@ -248,3 +256,30 @@ def test_blocks_in_any_pieces_find_the_same_neighbours(monkeypatch):
     for spread in (affinity_module.in_turn, backwards):
         for one, other in zip(whole, nearest_neighbours(features, 6, spread=spread), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.floats(0, 0.1), st.sampled_from([1e-6, 1e-3, 0.1]))
+def test_rough_distances_with_the_doubtful_ones_made_exact_have_the_true_neighbours(seed, n, repeated, error):
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((n, 6)) * rng.uniform(0.5, 2, (n, 1))
+    features[rng.random(n) < repeated] = features[0]
+    products = features @ features.T
+    length = np.sqrt(products.diagonal())
+    noise = rng.uniform(-error, error, (n, n))
+    rough = squared_distances(products + (np.triu(noise) + np.triu(noise, 1).T) * length * length[:, None])
+    k = int(rng.integers(1, n))
+    rows = np.flatnonzero(doubtful(rough, length, k, error))
+    rough[rows[:, None], rows] = squared_distances(products)[rows[:, None], rows]
+    index, steps = nearest_by_distance(np.sqrt(rough), length, k)
+    true_index, true_steps = nearest_by_distance(np.sqrt(squared_distances(products)), length, k)
+    np.testing.assert_array_equal(np.sort(index), np.sort(true_index))
+    if error <= 1e-6:  # beyond, zeros may be missed
+        for row in range(n):
+            assert set(index[row][steps[row] == 0]) == set(true_index[row][true_steps[row] == 0])
+
+
+def test_clear_neighbours_are_not_doubted():
+    square = np.subtract.outer(np.arange(9.0) ** 2, np.arange(9.0) ** 2) ** 2
+    assert not doubtful(square, np.full(9, 40.0), 2, 1e-6).any()
+    assert doubtful(square, np.full(9, 40.0), 8, 0.1).sum() == 0  # all others are neighbours
