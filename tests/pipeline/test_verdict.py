@@ -1,0 +1,252 @@
+"""The verdict from tables: what is flagged, what is picked, what the page shows."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_batch.evaluate.localisation import localisation_summary
+from fer_batch.pipeline.evaluate import evaluate_output
+from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
+from fer_batch.pipeline.query import connect
+from fer_batch.pipeline.verdict import has_verdict, verdict_page
+from fer_batch.regions import standard_face
+from fer_batch.report.page import RunSummary
+from fer_batch.storage.parquet import Partition, encode, pack_maps, read, rows_of
+from fer_batch.storage.store import Store
+from fer_batch.storage.tables import SCHEMAS
+
+SIDE = 56
+N_FRAMES = 4  # of a sequence
+INSIDE, OUTSIDE, SHARE = 0.6, 0.02, 0.1
+POINTS = (standard_face()[0] * SIDE / 275).ravel().tolist()
+
+
+@dataclass
+class Output:
+    """An output whose tables are written by hand."""
+
+    store: Store
+
+    def write(self, partition, subjects, mu, *, annotated=True, maps=(), exemplar=None, missing=(), seed=0):
+        """One sequence per subject; every target of `mu` is active, and present where it is annotated.
+
+        Parameters
+        ----------
+        partition
+            Of the rows.
+        subjects
+            By sequence; None for one that is not known.
+        mu
+            By target: mean of its mu.
+        annotated
+            Whether there is ground truth.
+        maps
+            Frames (sequence number, frame) whose map is kept.
+        exemplar
+            A frame whose pixels are kept.
+        missing
+            Frames without landmarks, whose mu is NULL.
+        """
+        rng = np.random.default_rng(seed)
+        keys = [(f"s{i}.mp4", frame) for i in range(len(subjects)) for frame in range(N_FRAMES)]
+        frames, found, truth, kept = [], [], [], []
+        for number, (sequence_id, frame) in enumerate(keys):
+            here = {"sequence_id": sequence_id, "frame_index": frame}
+            gone = divmod(number, N_FRAMES) in missing
+            frames.append({**here, "status": "ok", "landmarks": None if gone else POINTS})
+            for target, mean in mu.items():
+                value = float(np.clip(mean + rng.normal(0, 0.005), 0, 1))
+                measured = {} if gone else {"mu": value, "region_share": SHARE, "regions_version": "default-x"}
+                found.append({**here, "target": target, "active": True, "logit": 1.0, "probability": 0.7, **measured})
+                truth.append({**here, "target": target, "occurrence": True})
+                if divmod(number, N_FRAMES) in maps:
+                    values, scale = pack_maps(rng.normal(size=(1, SIDE, SIDE)))
+                    relevance = {"height": SIDE, "width": SIDE, "scale": float(scale[0]), "relevance": values.ravel()}
+                    kept.append({**here, "target": target, **relevance})
+        sequences = [
+            {"sequence_id": f"s{i}.mp4", "subject_id": name, "kind": "video", "status": "done", "run_id": "r"}
+            for i, name in enumerate(subjects)
+        ]
+        tables = {"sequences": sequences, "frames": frames, "detections": found, "relevance": kept}
+        if annotated:
+            tables["annotations"] = truth
+        if exemplar is not None:
+            picture = io.BytesIO()
+            Image.new("RGB", (SIDE, SIDE), (200, 30, 30)).save(picture, "JPEG")
+            row = {"sequence_id": f"s{exemplar[0]}.mp4", "target": "AU04", "exemplar_frame": exemplar[1]}
+            tables["prototypes"] = [{**row, "exemplar_jpeg": picture.getvalue()}]
+        for name, rows in tables.items():
+            self.store.put(f"{partition.folder(name)}/a.parquet", encode(rows_of(name, rows), {"head": "multilabel"}))
+
+
+@pytest.fixture
+def output(tmp_path):
+    """An empty output."""
+    return Output(Store(str(tmp_path)))
+
+
+PARTITION = Partition("d", "m-1", "e-1")
+SUBJECTS = ["P1", "P1", "P2", "P3", "P4", "P5"]
+
+
+def states(result):
+    return {verdict.target: verdict.state for verdict in result.verdicts}
+
+
+def figures(result):
+    return {(row["metric"], row["target"]): row for row in result.rows if not row.get("group")}
+
+
+def test_vp_k_only_the_target_whose_evidence_lies_elsewhere_is_flagged(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE, "AU10": 0.2})
+    (result,) = evaluate_output(output.store)
+    assert states(result) == {"AU01": "ok", "AU04": "flag", "AU10": "note"}
+    text = evaluation_text([result])
+    assert "AU04 is recognised (F1 1.00), but 98 % of the evidence lies outside the brows" in text
+    assert [line.split()[0] for line in text.splitlines() if line.endswith("FLAG")] == ["AU04"]
+
+
+def test_mu_is_that_of_sql_and_the_interval_that_of_the_evaluate_room(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    (result,) = evaluate_output(output.store)
+    connection = connect(output.store)
+    asked = connection.execute("SELECT target, avg(mu) FROM detections WHERE active GROUP BY target").fetchall()
+    stored = connection.execute("SELECT target, value FROM evaluation WHERE metric = 'mu'").fetchall()
+    assert dict(stored) == pytest.approx(dict(asked))
+    rows = connection.execute(
+        "SELECT mu, region_share, subject_id FROM detections JOIN sequences USING (sequence_id) "
+        "WHERE target = 'AU01' ORDER BY subject_id, sequence_id, frame_index"
+    ).fetchall()
+    expected = localisation_summary(*zip(*rows, strict=True), rng=np.random.default_rng(0))
+    found = figures(result)
+    assert found["mu", "AU01"]["n"] == expected.n == 24
+    assert found["mu_low", "AU01"]["n"] == expected.n_subjects == 5
+    for metric, value in (("mu_low", expected.low), ("mu_high", expected.high), ("mu_weighted", expected.weighted)):
+        assert found[metric, "AU01"]["value"] == pytest.approx(value, abs=1e-7)
+    assert found["mu", "AU01"]["baseline"] == pytest.approx(SHARE)
+    assert found["mu", "AU01"]["regions_version"] == "default-x"
+
+
+def test_frames_without_landmarks_are_counted_and_change_no_mean(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE}, missing={(0, 0), (3, 2)})
+    (result,) = evaluate_output(output.store)
+    found = figures(result)
+    assert (found["mu", "AU01"]["n"], found["mu_undefined", "AU01"]["value"]) == (22, 2)
+    assert found["mu_undefined", "AU01"]["n"] == 24
+    assert found["mu", "AU01"]["value"] == pytest.approx(INSIDE, abs=0.01)
+    assert "2 of the explained detections have no mu" in evaluation_text([result])
+
+
+def test_without_any_landmarks_there_is_no_verdict(output):
+    everything = {(i, frame) for i in range(6) for frame in range(N_FRAMES)}
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE}, missing=everything)
+    (result,) = evaluate_output(output.store)
+    assert (result.verdicts, has_verdict(output.store, PARTITION)) == ([], False)
+    assert figures(result)["f1", "AU01"]["value"] == 1
+
+
+def test_few_or_unknown_subjects_are_said(output):
+    output.write(PARTITION, ["P1", "P2", "P2", "P3"], {"AU01": OUTSIDE})
+    output.write(Partition("e", "m-1", "e-1"), [None] * 4, {"AU01": OUTSIDE})
+    few, unknown = evaluate_output(output.store)
+    assert (states(few), states(unknown)) == ({"AU01": "open"}, {"AU01": "flag"})
+    assert "An interval needs 4 subjects; there are fewer for AU01." in evaluation_text([few])
+    assert figures(few)["mu_low", "AU01"]["value"] is None
+    assert "Some inputs name no subject" in evaluation_text([unknown])
+    assert "Some inputs" not in evaluation_text([few])
+
+
+def test_without_annotations_all_detections_count(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE}, annotated=False)
+    (result,) = evaluate_output(output.store)
+    assert states(result) == {"AU01": "ok", "AU04": "flag"}
+    found = figures(result)
+    assert {metric for metric, _ in found} == {
+        "mu_active", "mu_active_weighted", "mu_active_low", "mu_active_high", "mu_active_undefined",
+    }  # fmt: skip
+    text = evaluation_text([result])
+    assert "no frame is annotated" in text
+    assert "AU04 is seen in 24 frames (not annotated" in text
+
+
+def test_data_sets_and_methods_stand_side_by_side(output):
+    lrp, cam = "preset_a_flat-1", "grad_cam-1"
+    output.write(Partition("ck_plus", "m-1", lrp), SUBJECTS, {"AU01": INSIDE, "AU04": 0.55})
+    output.write(Partition("ck_plus", "m-1", cam), SUBJECTS, {"AU01": OUTSIDE, "AU04": 0.45})
+    output.write(Partition("unbc", "m-1", lrp), SUBJECTS, {"AU01": 0.3})
+    results = evaluate_output(output.store)
+    found = {table["title"]: table for table in evaluation_json(results, [None] * 3)["tables"]}
+    assert found["F1"]["columns"][1:3] == ("AU01", "AU04")
+    by_row = {row[0]: row for row in found["F1"]["rows"]}
+    assert (by_row["unbc"][2], by_row["ck_plus"][2]) == ("-", "1.000")  # what was not annotated is no zero
+    assert len([name for name in by_row if name.startswith("ck_plus")]) == 1
+    assert "UNBC, ResNet (Rieger et al. 2020)" in by_row
+    assert found["mu"]["columns"] == (
+        "",
+        "ck_plus, grad_cam-1",
+        "ck_plus, preset_a_flat-1",
+        "unbc, preset_a_flat-1",
+        "CK+ (Rieger et al. 2020)",
+        "UNBC (Rieger et al. 2020)",
+    )
+    (row,) = [row for row in found["mu"]["rows"] if row[0] == "AU04"]
+    assert [cell.split()[0][:2] for cell in row[1:]] == [".4", ".5", "-", ".5", ".5"]
+    assert row[4:] == (".554 (3753)", ".50 (291)")
+
+
+def test_every_file_and_thread_gives_the_same_figures(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    (before,) = evaluate_output(output.store)
+    path = PARTITION.folder("detections")
+    whole = read(output.store, "detections").select(SCHEMAS["detections"].names)
+    for name, part in (("b", whole.slice(30)), ("a", whole.slice(0, 30))):
+        output.store.put(f"{path}/{name}.parquet", encode(rows_of("detections", part.to_pylist()), {}))
+    (after,) = evaluate_output(output.store)
+    assert after.rows == before.rows
+
+
+def page(output, partition=PARTITION):
+    summary = RunSummary(title="d", dataset="d", model="m-1", explain="e-1")
+    return dict(verdict_page(output.store, partition, summary))
+
+
+def test_vp_j_the_examples_are_the_lowest_and_the_highest_mu(output):
+    every = [(i, frame) for i in range(6) for frame in range(N_FRAMES)]
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE}, maps=every)
+    files = page(output)
+    shown = files["verdict.html"].decode()
+    for target in ("AU01", "AU04"):
+        rows = (
+            connect(output.store)
+            .execute("SELECT sequence_id, frame_index FROM detections WHERE target = ? ORDER BY mu", [target])
+            .fetchall()
+        )
+        for sequence_id, frame in (rows[0], rows[-1]):
+            assert f"Relevance for {target} in frame {frame} of {sequence_id}, region outlined" in shown
+    assert sum(name.startswith("pictures/verdict-") for name in files) == 4
+    assert page(output) == files
+
+
+def test_an_example_whose_pixels_were_kept_shows_them(output):
+    output.write(PARTITION, SUBJECTS, {"AU04": OUTSIDE}, maps=[(2, 1), (3, 1)], exemplar=(2, 1))
+    files = page(output)
+    shown = files["verdict.html"].decode()
+    assert "s2.mp4, frame 1<" in shown
+    assert "s3.mp4, frame 1; drawn from its landmarks" in shown
+    assert "picked among the frames whose maps were kept, which are fewer for AU04" in shown
+    names = [name for name in files if name.startswith("pictures/")]
+    brightness = sorted(np.asarray(Image.open(io.BytesIO(files[name]))).mean() for name in names)
+    assert brightness[1] - brightness[0] > 30  # a dark face, and lines on paper
+
+
+def test_without_maps_the_page_says_so(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    files = page(output)
+    assert list(files) == ["verdict.html"]
+    shown = files["verdict.html"].decode()
+    assert "No map of a single frame was kept" in shown
+    assert shown.count("evidence not above chance") >= 1
+    assert '<a href="#AU04">AU04</a>' in shown
