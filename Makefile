@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[dev,landmarks]"
 	@# test oracles without what they ask for: grad-cam wants the GUI build of OpenCV, which would overwrite the headless one
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -c constraints.txt grad-cam lime ttach
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -c constraints.txt grad-cam lime quantus ttach
 	touch $@
 
 demo: $(STAMP)
