@@ -16,7 +16,7 @@ from fer_batch.evaluate.detection import Classification, f1_score
 from fer_batch.evaluate.localisation import Localisation, localisation_of_subjects
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
-from fer_batch.pipeline.evaluation_sql import CLASSES, COUNTS, PARTITION, SETS, SUBJECTS
+from fer_batch.pipeline.evaluation_sql import CLASSES, COUNTS, FOLDS, PARTITION, SETS, SUBJECTS
 from fer_batch.pipeline.latest_run import card_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import region_words
@@ -41,6 +41,10 @@ class Evaluation:
         One per target with a region, by Action Unit; empty where no frame has a relevance mass.
     statistics
         Of the stories, by emotion; empty for stills.
+    folds
+        By target, F1 averaged over the folds of a cross-validation that define one; NaN for none.
+    n_folds
+        How many folds there are; 0 where the network was not cross-validated here.
     n_annotated
         Ok frames with at least one annotation.
     unknown_targets
@@ -51,6 +55,8 @@ class Evaluation:
     rows: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     statistics: list[GroupStatistics] = field(default_factory=list)
+    folds: dict[str, float] = field(default_factory=dict)
+    n_folds: int = 0
     n_annotated: int = 0
     unknown_targets: tuple[str, ...] = ()
 
@@ -97,6 +103,8 @@ def evaluate_partition(
 ) -> Evaluation:
     """Evaluate one partition and store its figures in table `evaluation`."""
     result = evaluation_of(store, partition, connection)
+    if not result.rows:
+        return result  # a training, which has written its own figures
     where = f"{partition.folder('evaluation')}/evaluation.parquet"
     store.put(where, encode(rows_of("evaluation", result.rows)))
     return result
@@ -119,6 +127,9 @@ def evaluation_of(
         _action_units(connection, result, counts, annotated)
     _evidence(connection, result, names, annotated)
     _stories(connection, result)
+    for target, mean, n, n_folds in connection.execute(FOLDS, result.key).fetchall():
+        result.folds[target] = mean if n else math.nan
+        result.n_folds = max(result.n_folds, n_folds)
     trained_on = ", ".join(card_of(latest_run(store, partition)).get("trained_on") or ())
     for row in result.rows:
         row["trained_on"] = trained_on or None

@@ -63,3 +63,11 @@ EXAMPLES = f"""
         WHERE mu IS NOT NULL
     ) GROUP BY target ORDER BY target
 """
+
+# What a cross-validation left: F1 of each fold on its own test part. An undefined F1 counts in no mean.
+FOLDS = f"""
+    SELECT target, avg(value), count(value), count(DISTINCT fold) FROM evaluation
+    WHERE {PARTITION} AND metric = 'f1' AND fold IS NOT NULL AND target IS NOT NULL AND "group" IS NULL
+    AND coalesce(split, 'test') = 'test'
+    GROUP BY target ORDER BY target
+"""

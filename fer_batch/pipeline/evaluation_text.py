@@ -74,6 +74,8 @@ def evaluation_json(
         {
             **result.key,
             "n_annotated": result.n_annotated,
+            "folds": {target: _plain(value) for target, value in result.folds.items()},
+            "n_folds": result.n_folds,
             "unknown_targets": result.unknown_targets,
             "rows": result.rows,
             "verdicts": [
@@ -103,12 +105,15 @@ def _plain(value: float | None) -> float | None:
 def _scores(results: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
     """Rows of F1: one per data set and network, as explaining does not change what is detected."""
     rows: dict[str, dict[str, float]] = {}
-    scored = [result for result in results if result.values("f1")]
+    scored = [result for result in results if result.values("f1") or result.folds]
     for result, label in zip(scored, _labels(scored, ("dataset", "model")), strict=True):
         figures = result.values("f1")
         if repr(rows.get(label, figures)) != repr(figures):  # other frames or another threshold
             label = f"{label}, {result.partition.explain}"
-        rows.setdefault(label, figures)
+        if figures:
+            rows.setdefault(label, figures)
+        if result.folds:
+            rows[f"{label}, mean of {result.n_folds} folds"] = result.folds
     return rows
 
 
@@ -156,7 +161,9 @@ def _partition(result: Evaluation) -> list[str]:
     if "accuracy" in single:
         row = single["accuracy"]
         lines.append(f"accuracy {share(row['value'])} over {row['n']} frames (chance {share(row['baseline'])})")
-    if not result.n_annotated:
+    if result.folds:
+        lines.append(f"cross-validated in {result.n_folds} folds: the mean of each target is in the table of F1")
+    elif not result.n_annotated:
         lines.append("no frame is annotated, so nothing is said of F1; mu is over all active detections")
     if result.unknown_targets:
         lines.append(f"annotated targets without an output: {', '.join(result.unknown_targets)}")

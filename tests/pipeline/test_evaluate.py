@@ -79,3 +79,26 @@ def test_an_output_without_tables_is_refused(tmp_path):
     (tmp_path / "tables").mkdir()
     with pytest.raises(InputError, match="run the job first"):
         evaluate_output(Store(str(tmp_path)))
+
+
+def test_vp_e_folds_are_averaged_where_they_define_a_score(tmp_path):
+    store = Store(str(tmp_path))
+    trained = Partition("d", "net-1", "none")
+    scores = {"AU01": (0.5, 0.7, None), "AU04": (None, None, None), "AU12": (1.0, 0.0, 0.5)}
+    rows = [
+        {"metric": "f1", "target": target, "fold": fold, "split": "test", "value": value, "n": 10}
+        for target, values in scores.items()
+        for fold, value in enumerate(values)
+    ]
+    rows.append({"metric": "f1", "target": "AU01", "fold": 0, "split": "validation", "value": 0.0, "n": 10})
+    where = f"{trained.folder('evaluation')}/fold-000.parquet"
+    store.put(where, encode(rows_of("evaluation", rows)))
+    inputs = [{"sequence_id": "s.mp4", "kind": "video", "status": "done", "run_id": "r"}]
+    store.put(f"{trained.folder('sequences')}/inputs.parquet", encode(rows_of("sequences", inputs)))
+    (result,) = evaluate_output(store)
+    assert result.n_folds == 3
+    assert (result.folds["AU01"], result.folds["AU12"]) == (pytest.approx(0.6), pytest.approx(0.5))
+    assert np.isnan(result.folds["AU04"])
+    assert store.names(trained.folder("evaluation")) == ["fold-000.parquet"]
+    (line,) = [line for line in evaluation_text([result]).splitlines() if line.startswith("d, mean of 3 folds")]
+    assert line.split()[-4:] == [".600", "-", ".500", ".550"]
