@@ -19,6 +19,7 @@ from PIL import Image
 
 from fer_batch import facs
 from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, summary_of, threshold_of
+from fer_batch.pipeline.shard_rows import WHOLE_TABLE_ROWS, Reader, partitions, published_shards
 from fer_batch.pipeline.verdict import has_verdict, verdict_page
 from fer_batch.report.page import (
     MAX_PROBLEMS,
@@ -62,7 +63,6 @@ STILLS_PER_CLASS = 24
 COMMONEST = 50  # rows of the prototype table
 GALLERY_ROWS, GALLERIES = 3, 9
 FACE_PIXELS = 224
-WHOLE_TABLE_ROWS = 1_000_000  # up to here a shard's table is read once, beyond that per sequence
 
 
 def write_report(
@@ -131,16 +131,6 @@ def write_report(
     return store.url(f"{_folder(chosen[0])}/index.html" if len(chosen) == 1 else f"{FOLDER}/index.html")
 
 
-def partitions(store: Store) -> list[Partition]:
-    """Partitions that have published sequences, sorted."""
-    found = set()
-    for entry in store.walk("tables/sequences"):
-        keys = dict(part.split("=", 1) for part in entry.path.split("/")[:-1] if "=" in part)
-        if {"dataset", "model", "explain"} <= set(keys):
-            found.add((keys["dataset"], keys["model"], keys["explain"]))
-    return [Partition(*values) for values in sorted(found)]
-
-
 def _folder(partition: Partition) -> str:
     return f"{FOLDER}/{partition.dataset}/{partition.model}/{partition.explain}"
 
@@ -164,7 +154,7 @@ def _files(
     for page in further:
         yield from page.files(store, partition, summary)
     n_pages = 0
-    for shard in _shards(store, partition):
+    for shard in published_shards(store, partition):
         for row in shard.sequences:
             if row["status"] != "done":
                 collected.problem(row)
@@ -177,47 +167,6 @@ def _files(
                 yield from report.sequence(story)
             progress(1)
     yield from report.index(collected.contents(store, partition, palette))
-
-
-class _Shard:
-    """The tables of one shard, read as they are needed."""
-
-    def __init__(self, store: Store, partition: Partition, file: str) -> None:
-        self.store, self.partition, self.file = store, partition, file
-        self._whole: dict[tuple[str, ...], pa.Table] = {}  # by table and columns: stills ask for others than videos
-
-    @property
-    def sequences(self) -> list[dict[str, Any]]:
-        """Rows of table `sequences`."""
-        table = self._dataset("sequences")
-        return [] if table is None else table.to_table().sort_by("sequence_id").to_pylist()
-
-    def of(self, sequence_id: str) -> Callable[[str, Sequence[str]], pa.Table]:
-        """A reader of (table, columns) for one sequence."""
-        return lambda table, columns: self._rows(table, columns, sequence_id)
-
-    def _dataset(self, table: str) -> pads.Dataset | None:
-        path = f"{self.partition.folder(table)}/{self.file}"
-        if not self.store.exists(path):
-            return None
-        return pads.dataset(self.store.path(path), format="parquet", filesystem=self.store.fs)
-
-    def _rows(self, table: str, columns: Sequence[str], sequence_id: str) -> pa.Table:
-        wanted = pads.field("sequence_id") == sequence_id
-        key = (table, *columns)
-        if key not in self._whole:
-            source = self._dataset(table)
-            if source is None:
-                return pa.table({name: pa.nulls(0) for name in columns})
-            # Videos of hours fill tables that need not be in memory together.
-            if source.count_rows() > WHOLE_TABLE_ROWS:
-                return source.to_table(columns=list(columns), filter=wanted)
-            self._whole[key] = source.to_table(columns=["sequence_id", *columns])
-        rows = self._whole[key]
-        return rows.filter(pc.equal(rows["sequence_id"], sequence_id)).select(list(columns))
-
-
-Reader = Callable[[str, Sequence[str]], pa.Table]
 
 
 @dataclass(frozen=True)
@@ -267,12 +216,6 @@ def write_page(store: Store, partition: Partition, file: str) -> str | None:
                 store.put(f"{folder}/{path}", content)
             return store.url(f"{folder}/{file}")
     return None
-
-
-def _shards(store: Store, partition: Partition) -> Iterator[_Shard]:
-    for name in store.names(partition.folder("sequences")):
-        if name.endswith(".parquet"):
-            yield _Shard(store, partition, name)
 
 
 @dataclass
