@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -13,14 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import facs
+from fer_batch.evaluate.published import published_name
 from fer_batch.evaluate.verdict import two_digits
 from fer_batch.pipeline.evaluate import Evaluation, evaluation_of
 from fer_batch.pipeline.evaluation_sql import EXAMPLES, PARTITION
-from fer_batch.pipeline.evaluation_text import notes
+from fer_batch.pipeline.evaluation_text import evaluation_tables, notes
 from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import region_outlines
-from fer_batch.report.page import Picture, Query, RunSummary
+from fer_batch.report.page import DataTable, Picture, Query, RunSummary
 from fer_batch.report.verdict import Example, TargetVerdict, VerdictContents, verdict_files
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
@@ -80,7 +82,27 @@ def _contents(store: Store, result: Evaluation, connection: duckdb.DuckDBPyConne
                 examples=tuple(examples.get(verdict.target, ())),
             )
         )
-    return VerdictContents(tuple(targets), notes=tuple(_notes(result, picks)), queries=tuple(_queries(result)))
+    return VerdictContents(
+        tuple(targets), tuple(_tables(result, connection)), tuple(_notes(result, picks)), tuple(_queries(result))
+    )
+
+
+def _tables(result: Evaluation, connection: duckdb.DuckDBPyConnection) -> Iterator[DataTable]:
+    """F1 and mu beside other data sets and explanations of the network, as table `evaluation` has them, and papers."""
+    rows = connection.execute(
+        "SELECT dataset, explain, target, metric, value, n, baseline FROM evaluation WHERE model = $model "
+        "AND metric IN ('f1', 'mu') AND fold IS NULL AND \"group\" IS NULL AND target IS NOT NULL ORDER BY ALL",
+        {"model": result.partition.model},
+    )
+    others: dict[Partition, Evaluation] = {}
+    for dataset, explain, target, metric, value, n, baseline in rows.fetchall():
+        where = Partition(dataset, result.partition.model, explain)
+        value = math.nan if value is None else value
+        others.setdefault(where, Evaluation(where)).add(metric, value, n, target, baseline=baseline)
+    results = [result, *(other for where, other in others.items() if where != result.partition)]
+    if len(results) > 1 or published_name(result.partition.dataset):
+        for table in evaluation_tables([replace(found, statistics=[]) for found in results]):
+            yield DataTable(f"{table.title} side by side", table.columns, table.rows, table.caption)
 
 
 def _picks(result: Evaluation, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, list[_Pick]]]:

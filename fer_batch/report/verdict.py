@@ -129,5 +129,5 @@ def _gauge(item: TargetVerdict) -> _Gauge:
     return _Gauge(*(None if math.isnan(value) else round(100 * value, 2) for value in values))
 
 
-def _digits(value: float | None, n: int = 2) -> str:
+def _digits(value: float | None, n: int = 3) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{n}f}"

@@ -250,3 +250,16 @@ def test_without_maps_the_page_says_so(output):
     assert "No map of a single frame was kept" in shown
     assert shown.count("evidence not above chance") >= 1
     assert '<a href="#AU04">AU04</a>' in shown
+
+
+def test_the_page_sets_other_explanations_and_data_sets_beside(output):
+    lrp, cam = Partition("ck_plus", "m-1", "lrp-1"), Partition("ck_plus", "m-1", "cam-1")
+    output.write(lrp, SUBJECTS, {"AU01": INSIDE, "AU04": 0.55})
+    output.write(cam, SUBJECTS, {"AU01": OUTSIDE, "AU04": 0.45})
+    alone = page(output, lrp)["verdict.html"].decode()
+    assert "CK+ (Rieger et al. 2020)" in alone
+    assert "cam-1" not in alone  # not evaluated yet
+    evaluate_output(output.store)
+    beside = page(output, lrp)["verdict.html"].decode()
+    assert "mu side by side" in beside
+    assert ">cam-1<" in beside
