@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
 
 AU_NAMES = MappingProxyType(
@@ -79,3 +80,23 @@ def au_id(target: str) -> int | None:
     """FACS number of a target such as `AU01` or `AU1`; None for a target that is not an Action Unit."""
     match = re.fullmatch(r"AU0*(\d+)", target)
     return int(match.group(1)) if match else None
+
+
+def pspi(intensity: Mapping[int, float]) -> float:
+    """Prkachin and Solomon's pain intensity of one face.
+
+    Parameters
+    ----------
+    intensity
+        FACS number to intensity, 0 (absent, or not in the mapping) to 5; 0 or 1 for AU43.
+
+    Returns
+    -------
+    AU4 + max(AU6, AU7) + max(AU9, AU10) + AU43, in 0 to 16.
+
+    References
+    ----------
+    Prkachin & Solomon (2008), Pain 139(2); Lucey et al. (2011), the UNBC-McMaster archive.
+    """
+    au4, au6, au7, au9, au10, au43 = (intensity.get(au, 0.0) for au in (4, 6, 7, 9, 10, 43))
+    return au4 + max(au6, au7) + max(au9, au10) + au43

@@ -3,6 +3,36 @@
 Every adapter registers its format, and how its ground truth is read, when it is imported.
 """
 
-from fer_batch.sources import affectnet, affectnet_npy, affectnet_plus, ck_plus, manifest
+from fer_batch.sources import (
+    affectnet,
+    affectnet_npy,
+    affectnet_plus,
+    biovid,
+    bp4d,
+    ck_plus,
+    disfa,
+    disfa_plus,
+    fer2013,
+    jaffe,
+    manifest,
+    openface,
+    raf_db,
+    unbc_mcmaster,
+)
 
-__all__ = ["affectnet", "affectnet_npy", "affectnet_plus", "ck_plus", "manifest"]
+__all__ = [
+    "affectnet",
+    "affectnet_npy",
+    "affectnet_plus",
+    "biovid",
+    "bp4d",
+    "ck_plus",
+    "disfa",
+    "disfa_plus",
+    "fer2013",
+    "jaffe",
+    "manifest",
+    "openface",
+    "raf_db",
+    "unbc_mcmaster",
+]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from fer_batch.facs import AU_NAMES, au_name
 from fer_batch.sources.fetch import read_bytes
@@ -19,6 +17,7 @@ from fer_batch.sources.truth import (
     Points,
     Row,
     annotation_table,
+    coded_rows,
     frame_of,
     number_table,
     read_frames,
@@ -72,25 +71,9 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
                 rows.append((peak, _expression(code, uri), None, True, f"{code:g}"))
                 rows += [(0, "neutral", None, True, None)] if peak else []
         else:
-            rows += _coded(number_table(read_bytes(uri), uri, 2), peak)
+            rows += coded_rows(number_table(read_bytes(uri), uri, 2), peak, AU_NAMES)
             rows += [(0, au_name(au), 0.0, False, None) for au in AU_NAMES] if peak else []
     return annotation_table(rows)
-
-
-def _coded(rows: NDArray[np.float64], frame: int) -> Iterator[Row]:
-    """Intensity 0 is present and not scored; a unit that is not in the list is absent, because coding was complete."""
-    listed: dict[int, float] = {}
-    for au, value in rows[:, :2].tolist():
-        listed[int(au)] = max(value, listed.get(int(au), 0.0))
-    for au in sorted({*AU_NAMES, *listed}):
-        value = listed.get(au)
-        yield (
-            frame,
-            au_name(au),
-            0.0 if value is None else value or None,
-            au in listed,
-            f"{value:g}" if au in listed else None,
-        )
 
 
 def _expression(code: float, where: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -12,7 +13,7 @@ from typing import TypeVar
 from fsspec.core import url_to_fs
 
 from fer_batch.storage.store import Entry, Store, has_scheme
-from fer_batch.types import MediaError
+from fer_batch.types import MediaError, SequenceRef
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -88,6 +89,43 @@ def list_files(folder: str) -> dict[str, Entry]:
         If the store fails repeatedly.
     """
     return _patiently(lambda: Store(folder).files(), folder)
+
+
+@contextlib.contextmanager
+def local_input(ref: SequenceRef) -> Iterator[str]:
+    """Local path of a video or still, as `local_file`; pixels in a table become a picture of their own.
+
+    Raises
+    ------
+    MediaError, StoreFault
+        As `read_bytes`, or if the pixels are no square of grey values.
+    """
+    if ref.span is None:
+        with local_file(ref.uri) as path:
+            yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".pgm", prefix="fer_batch-") as handle:
+        handle.write(grey_picture(read_bytes(ref.uri, ref.span)))
+        handle.flush()
+        yield handle.name
+
+
+def grey_picture(pixels: bytes) -> bytes:
+    """A square PGM from grey values that are written as text (FER2013).
+
+    Raises
+    ------
+    MediaError
+        If they are no square of values of 0 to 255.
+    """
+    try:
+        values = bytes(map(int, pixels.split()))
+    except ValueError as error:
+        raise MediaError(f"expected grey values of 0 to 255: {error}") from None
+    side = math.isqrt(len(values))
+    if not side or side * side != len(values):
+        raise MediaError(f"expected a square of grey values, got {len(values)}")
+    return b"P5 %d %d 255\n" % (side, side) + values
 
 
 @contextlib.contextmanager

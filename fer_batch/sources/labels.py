@@ -18,7 +18,7 @@ NO_EXPRESSION = MappingProxyType(
 )
 
 # Scales without an occurrence: their value is kept as it is, whatever its range.
-SCALES = frozenset({"valence", "arousal", "pspi", "vas", "opr", "aff", "sen", "age"})
+SCALES = frozenset({"valence", "arousal", "pspi", "vas", "opr", "aff", "sen", "age", "pain_level"})
 
 
 def _codes(first: int, *names: str) -> MappingProxyType[int, str]:

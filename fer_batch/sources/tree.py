@@ -75,11 +75,15 @@ class Tree:
             self._children[folder] = kept, [name for name in files if not is_junk(name)]
         return self._children[folder]
 
-    def find(self, *names: str, below: str = "", files: bool = False) -> str | None:
+    def find(self, *names: str, below: str | None = "", files: bool = False) -> str | None:
         """Path of the uppermost folder (or file) that has one of these names in any case; None where there is none.
+
+        Below a folder that there is not (None), there is none.
 
         Earlier names are preferred among those that lie equally deep.
         """
+        if below is None:
+            return None
         wanted = {name.lower(): rank for rank, name in reversed(list(enumerate(names)))}
         level = [below]
         for _ in range(DEPTH):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import posixpath
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fer_batch.facs import au_name
 from fer_batch.registry import Registry
 from fer_batch.sources.fetch import list_files, read_bytes
 from fer_batch.sources.labels import EXPRESSIONS, occurrence_of
@@ -35,6 +36,7 @@ Frames = Mapping[int, int] | None  # number in the file name to frame index; Non
 Row = tuple[int, str, float | None, bool | None, str | None]  # as the columns of `annotation_table`
 
 ANNOTATIONS: Registry[Callable[[Sequence[str], Frames], pa.Table]] = Registry("form of annotations")
+# Other than 68 points only say where the face is: their extent is its box.
 LANDMARKS: Registry[Callable[[str, Frames], Points]] = Registry("form of landmarks")
 
 _SCHEMA = pa.schema([field for field in SCHEMAS["annotations"] if field.name != "sequence_id"])
@@ -87,13 +89,14 @@ def read_truth(ref: SequenceRef) -> Truth:
     elif ref.landmarks_uri:
         points = LANDMARKS[ref.truth](ref.landmarks_uri, frames)
     boxes = {0: tuple(float(v) for v in ref.face_box)} if ref.face_box else {}
+    whole = {index: face for index, face in points.items() if len(face) == 68 and np.isfinite(face).all()}
     for index, face in points.items():
         known = face[np.isfinite(face).all(1)]
-        if 2 <= len(known) < len(face):
+        if index not in whole and len(known) > 1:
             boxes[index] = (*map(float, known.min(0)), *map(float, known.max(0)))  # type: ignore[assignment]
     annotations = annotations_of(truth_record(ref), frames)
     return Truth(
-        points={index: face for index, face in points.items() if np.isfinite(face).all()},
+        points=whole,
         boxes=boxes,  # type: ignore[arg-type]
         annotations=annotations,
         emotion=ref.emotion or _emotion(annotations),
@@ -143,7 +146,30 @@ def still_annotations(labels: Iterable[Sequence[Any]], raw: Mapping[str, str] = 
     return annotation_table((0, target, *occurrence_of(target, value), raw.get(target)) for target, value in rows)
 
 
-def frame_rows(rows: Iterable[Row], frames: Frames, where: str) -> Iterable[Row]:
+def coded_rows(rows: NDArray[np.float64], frame: int, coded: Iterable[int]) -> Iterator[Row]:
+    """One frame's list of Action Units that are present.
+
+    Parameters
+    ----------
+    rows : shape (n, 2 or more)
+        Action Unit, intensity 1 to 5 or 0 (present, not scored), and columns that are only kept in `raw`.
+    frame
+        Its index.
+    coded
+        Units that are absent where they are not listed.
+    """
+    listed: dict[int, NDArray[np.float64]] = {}
+    for row in rows:
+        if int(row[0]) not in listed or row[1] > listed[int(row[0])][0]:
+            listed[int(row[0])] = row[1:]
+    for au in sorted({*coded, *listed}):
+        if au in listed:
+            yield frame, au_name(au), float(listed[au][0]) or None, True, " ".join(f"{v:g}" for v in listed[au])
+        else:
+            yield frame, au_name(au), 0.0, False, None
+
+
+def frame_rows(rows: Iterable[Row], frames: Frames, where: str) -> Iterator[Row]:
     """The same rows by frame index instead of the number in the file name; rows of frames that do not exist go."""
     if frames is None:
         yield from rows

@@ -1,0 +1,35 @@
+"""BioVid heat pain (Walter et al. 2013): short videos of one stimulus each, part A; part D by the same names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from fer_batch.sources.labels import expression_named
+from fer_batch.sources.listing import VIDEO_SUFFIXES
+from fer_batch.sources.tree import Tree, dataset
+from fer_batch.types import SequenceRef
+
+_NAME = re.compile(r"(?P<subject>\d{6}_[mw]_\d+)-(?P<label>[A-Za-z]+\d?)(-\d+)?\.\w+$")
+LEVELS = {"BL1": 0, "PA1": 1, "PA2": 2, "PA3": 3, "PA4": 4}
+
+
+@dataset("biovid", r"\d{6}_[mw]_\d+(-(bl1|pa\d)-\d+\.\w+)?$")
+def list_biovid(tree: Tree, *, exclude: Sequence[str] = ()) -> Iterator[SequenceRef]:
+    """One row per video; `exclude` names subjects that are not processed (papers differ in them)."""
+    excluded = {str(name) for name in exclude}
+    for entry in tree.walk("", VIDEO_SUFFIXES):
+        name = _NAME.search(entry.path.rpartition("/")[2])
+        if name is None:
+            continue
+        level = LEVELS.get(name["label"])
+        yield tree.file(
+            name[0],
+            "video",
+            entry,
+            subject_id="biovid:" + name["subject"],
+            emotion=name["label"] if level is not None else expression_named(name["label"]),
+            labels=(("pain_level", float(level)),) if level is not None else (),
+            raw_labels=(("pain_level", name["label"]),) if level is not None else (),
+            skip_reason="excluded by source.options.exclude" if name["subject"] in excluded else None,
+        )

@@ -1,0 +1,125 @@
+"""FER2013 (Goodfellow et al. 2013) and FER+ (Barsoum et al. 2016): pictures in a table, and their later labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from fer_batch.sources.labels import NO_EXPRESSION, expression
+from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.types import InputError, SequenceRef
+
+SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
+VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+
+
+class _Line(NamedTuple):
+    """One picture of the table; `span` is where its pixels are."""
+
+    span: tuple[int, int]
+    code: str
+    usage: str
+    crc: int
+
+
+@dataset("fer2013", r"(^|/)(fer2013|icml_face_data)\.csv$")
+def list_fer2013(tree: Tree) -> Iterator[SequenceRef]:
+    """One row per line, named by its number as FER+ does; the pixels stay in the table until a worker needs them."""
+    path = tree.need("fer2013.csv", "icml_face_data.csv", files=True)
+    for index, line in enumerate(_lines(tree, path)):
+        try:
+            kind = expression("fer2013", int(line.code)) if line.code else None
+        except ValueError as error:
+            raise InputError(f"{tree.url(path)}, picture {index}: {error}") from None
+        known = {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, line.code),)} if kind else {}
+        yield _still(tree, path, index, line, truth_version=line.code, **known)
+
+
+@dataset("fer_plus", r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$")
+def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
+    """The same pictures with the majority of ten votes; from fer2013.csv, or from the folders made of it."""
+    path = tree.find("fer2013.csv", files=True)
+    if path is None:
+        yield from _folders(tree)
+        return
+    text = tree.read(tree.need("fer2013new.csv", files=True)).decode("utf-8-sig")
+    votes = list(csv.DictReader(io.StringIO(text)))  # in the order of the table; a face that is none has no name
+    lines = list(_lines(tree, path))
+    if len(votes) != len(lines):
+        raise InputError(f"{tree.url(path)} has {len(lines)} pictures, but fer2013new.csv has {len(votes)} rows")
+    for index, (line, row) in enumerate(zip(lines, votes, strict=True)):
+        yield _still(tree, path, index, line, **_voted({name: int(float(row[name] or 0)) for name in VOTES}))
+
+
+def _folders(tree: Tree) -> Iterator[SequenceRef]:
+    root = tree.need(*FOLDERS).rpartition("/")[0]
+    for folder in (name for name in tree.children(root)[0] if name in FOLDERS):
+        base = f"{root}/{folder}".lstrip("/")
+        pictures = {entry.path.rpartition("/")[2]: entry for entry in tree.walk(base, IMAGES)}
+        text = tree.read(f"{base}/label.csv").decode("utf-8-sig")
+        for name, _, *counts in csv.reader(io.StringIO(text)):
+            if name in pictures:
+                votes = dict(zip(VOTES, (int(float(count)) for count in counts), strict=True))
+                known = _voted(votes)
+                known.update(split=FOLDERS[folder], version=pictures[name].version)
+                yield SequenceRef(
+                    sequence_id=f"{folder}/{name}",
+                    kind="still",
+                    uri=tree.url(pictures[name].path),
+                    size=pictures[name].size,
+                    **known,
+                )
+
+
+def _still(tree: Tree, path: str, index: int, line: _Line, **known: Any) -> SequenceRef:
+    return SequenceRef(
+        sequence_id=f"fer{index:07d}.png",
+        kind="still",
+        uri=tree.url(path),
+        size=line.span[1] - line.span[0],
+        version=f"{line.crc:x}",
+        span=line.span,
+        split=SPLITS.get(line.usage),
+        **known,
+    )
+
+
+def _lines(tree: Tree, path: str) -> Iterator[_Line]:
+    """Pictures of the table; copies differ in the order of their columns, and some lack the last."""
+    with tree.store.fs.open(tree.store.path(path), "rb") as handle:
+        head = handle.readline()
+        names = [name.strip().strip('"').lower() for name in head.decode("utf-8-sig").split(",")]
+        if "pixels" not in names:
+            raise InputError(f"{tree.url(path)}: expected the columns emotion, pixels, Usage; got {', '.join(names)}")
+        start = len(head)
+        for line in handle:
+            cells = line.split(b",")
+            if len(cells) == len(names):
+                row = dict(zip(names, cells, strict=True))
+                before = sum(len(cell) + 1 for cell in cells[: names.index("pixels")])
+                pixels = row["pixels"]
+                begin = start + before + (len(pixels) - len(pixels.lstrip(b' "')))
+                stop = begin + len(pixels.strip(b' "\r\n'))
+                code, usage = (row.get(name, b"").decode().strip().strip('"') for name in ("emotion", "usage"))
+                yield _Line((begin, stop), code, usage, zlib.crc32(pixels))
+            elif line.strip():
+                raise InputError(f"{tree.url(path)}: expected {len(names)} columns, got {len(cells)} in {line[:60]!r}")
+            start += len(line)
+
+
+def _voted(votes: Mapping[str, int]) -> dict[str, Any]:
+    """Label of the majority; none where the most votes are shared, no face where NF or unknown has them."""
+    most = max(votes.values())
+    leaders = [code for code, count in enumerate(votes.values()) if count == most and count]
+    raw = json.dumps(dict(votes))
+    kind = expression("fer_plus", leaders[0]) if len(leaders) == 1 else None
+    if kind is None:
+        return {"truth_version": raw}
+    if kind in NO_EXPRESSION:
+        return {"skip_reason": NO_EXPRESSION[kind], "truth_version": raw}
+    return {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, raw),), "truth_version": raw}

@@ -1,0 +1,56 @@
+"""RAF-DB, basic expressions (Li, Deng & Du 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fer_batch.sources.fetch import read_bytes
+from fer_batch.sources.labels import expression
+from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.sources.truth import LANDMARKS, Frames, Points, number_table
+from fer_batch.types import InputError, SequenceRef
+
+LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is how the release spells it
+
+
+@dataset("raf_db", r"(^|/)emolabel$|list_par?tition_label\.txt$")
+def list_raf_db(tree: Tree, *, images: str = "aligned") -> Iterator[SequenceRef]:
+    """One row per line of the list; `images` takes the `aligned` faces (100x100) or the `original` pictures."""
+    if images not in ("aligned", "original"):
+        raise InputError(f"source.options: images must be 'aligned' or 'original', got {images!r}")
+    labels = tree.need(*LISTS, files=True)
+    folder = tree.need(images, below=tree.find("Image") or "")
+    entries = {entry.path.rpartition(".")[0].removesuffix("_aligned"): entry for entry in tree.scan(folder, IMAGES)}
+    boxes = tree.find("boundingbox") if images == "original" else None
+    for number, line in enumerate(tree.read(labels).decode("utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            name, code = line.split()
+            kind = expression("raf_db", int(code))
+        except ValueError as error:
+            raise InputError(f"{tree.url(labels)}, line {number}: expected a name and 1 to 7: {error}") from None
+        stem = name.rpartition(".")[0]
+        entry = entries.get(stem)
+        yield SequenceRef(
+            sequence_id=name,
+            kind="still",
+            uri=tree.url(f"{folder}/{entry.path if entry else name}"),
+            size=entry.size if entry else -1,
+            version=entry.version if entry else "missing",
+            emotion=kind,
+            split=name.partition("_")[0],
+            truth="raf_db",
+            landmarks_uri=tree.url(f"{boxes}/{stem}_boundingbox.txt") if boxes else None,
+            labels=((kind, 1.0),),
+            raw_labels=((kind, code),),
+            truth_version=code,
+        )
+
+
+@LANDMARKS.register("raf_db")
+def read_box(uri: str, frames: Frames) -> Points:
+    """The face's box (left, top, right, bottom) as two of its corners."""
+    return {0: number_table(read_bytes(uri), uri, 4)[0].astype(np.float32).reshape(2, 2)}
