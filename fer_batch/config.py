@@ -74,12 +74,19 @@ class FacesConfig(_Section):
     """How faces are found and cropped. Landmarks of the source win over a detector."""
 
     detector: str = "dlib"  # dataset | dlib | none | package.module:factory
+    choose: Literal["largest", "tracked", "all"] = "largest"  # of several faces; see docs/media.md
     every: PositiveInt = 5  # frames from one detection to the next; landmarks carry the box in between
     align: Literal["none", "eyes"] = "none"
     size: PositiveInt | None = None  # pixels; the model's input size where not given
     margin: NonNegativeFloat = 0.2  # of the box, on each side
     min_size: PositiveInt = 20  # pixels
     store: Literal["jpeg", "none"] = "jpeg"
+
+    @model_validator(mode="after")
+    def _choice_needs_a_detector(self) -> FacesConfig:
+        if self.choose != "largest" and self.detector in ("none", "dataset"):
+            raise ValueError(f"choose: {self.choose} needs a detector, but detector is {self.detector!r}")
+        return self
 
 
 class ExplainConfig(_Section):

@@ -85,6 +85,11 @@ class SequenceRef:
             raise ValueError(f"sequence_id must be a relative path, got {self.sequence_id!r}")
 
 
+def face_id(sequence_id: str, person: int) -> str:
+    """Sequence of one person of an input: the input's own for the first (0), `a.mp4#face2` for the second."""
+    return sequence_id if person == 0 else f"{sequence_id}#face{person + 1}"
+
+
 @dataclass(frozen=True)
 class Relevance:
     """Explanations of M (frame, target) pairs.

@@ -53,7 +53,8 @@ def crop_matrix(
     Returns
     -------
     shape (2, 3)
-        The outer edges of the square's outermost pixels meet the crop's outer edges.
+        The outer edges of the square's outermost pixels meet the crop's outer edges. A square that is larger than the
+        crop and not turned is made of whole source pixels: `crop` is three times faster there.
 
     Raises
     ------
@@ -77,18 +78,25 @@ def crop_matrix(
     if not (np.isfinite(box).all() and right >= left and bottom >= top):
         raise ValueError(f"box must be (left, top, right, bottom) with left <= right and top <= bottom, got {box}")
     side = max(right - left + 1, bottom - top + 1) * (1 + 2 * margin)
-    scale = size / side
     centre = np.array([(left + right) / 2, (top + bottom) / 2])  # of the box, in turned coordinates
+    if not angle and side > size:
+        side = float(np.ceil(side - 1e-6))
+        centre = np.floor(centre - side / 2 + 1) + (side - 1) / 2
+    scale = size / side
     return np.column_stack([scale * rotation, (size - 1) / 2 - scale * centre]).astype(np.float64)
 
 
 def whole_frame_matrix(height: int, width: int, size: int) -> NDArray[np.float64]:
-    """Affine matrix that fits the whole frame into the crop, centred, aspect ratio kept; the rest is border."""
+    """Affine matrix that fits the whole frame into the crop, aspect ratio kept; the rest is border.
+
+    The frame is centred to the source pixel, so that crop and frame share their pixel edges.
+    """
     if min(height, width, size) < 1:
         raise ValueError(f"height, width and size must be at least 1, got {height}, {width} and {size}")
-    scale = size / max(height, width)
-    shift = (size - 1) / 2 - scale * (np.array([width, height]) - 1) / 2
-    return np.column_stack([scale * np.eye(2), shift])
+    side = max(height, width)
+    scale = size / side
+    first = (np.array([width, height]) - side) // 2  # source pixel at the crop's corner
+    return np.column_stack([scale * np.eye(2), (scale - 1) / 2 - scale * first])
 
 
 def crop(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
@@ -114,6 +122,9 @@ def crop(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> ND
         raise ValueError(f"image must be uint8 of shape (H, W, 3), got {image.dtype} {image.shape}")
     if matrix.shape != (2, 3):
         raise ValueError(f"matrix must have shape (2, 3), got {matrix.shape}")
+    square = _whole_pixels(matrix, size)
+    if square is not None:
+        return _resized_square(image, *square, size)
     shrink = 1.0 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     factor = int(np.ceil(shrink - 1e-9))
     if factor <= 1:
@@ -133,6 +144,40 @@ def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The (2, 3) matrix that undoes `matrix`."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]]).astype(np.float64)
+
+
+def _whole_pixels(matrix: NDArray[np.float64], size: int) -> tuple[int, int, int] | None:
+    """Left, top and side of the source square that a crop shows, where it shrinks whole pixels and does not turn."""
+    (scale, shear_x, x), (shear_y, scale_y, y) = matrix.tolist()
+    if shear_x or shear_y or scale != scale_y or not 0 < scale <= 1:
+        return None
+    edges = [((scale - 1) / 2 - x) / scale, ((scale - 1) / 2 - y) / scale, size / scale]
+    left, top, side = (round(edge) for edge in edges)
+    whole = max(abs(edges[0] - left), abs(edges[1] - top), abs(edges[2] - side)) < 1e-6
+    return (left, top, side) if whole else None
+
+
+def _resized_square(image: NDArray[np.uint8], left: int, top: int, side: int, size: int) -> NDArray[np.uint8]:
+    """Area means of a square of the image, black outside of it."""
+    height, width = image.shape[:2]
+    spans = [(max(-start, 0), max(min(limit - start, side), 0)) for start, limit in ((top, height), (left, width))]
+    (first_row, last_row), (first_column, last_column) = spans  # of the square, that the image has
+    if last_row <= first_row or last_column <= first_column:
+        return np.zeros((size, size, 3), np.uint8)
+    inside = image[top + first_row : top + last_row, left + first_column : left + last_column]
+    edges = np.array([first_row, last_row, first_column, last_column]) * size
+    if (edges % side).any():  # the image ends inside of a crop pixel
+        pads = first_row, side - last_row, first_column, side - last_column
+        inside = cv2.copyMakeBorder(inside, *pads, cv2.BORDER_CONSTANT, value=(0, 0, 0))  # type: ignore[assignment]
+        edges = np.array([0, side, 0, side]) * size
+    rows, columns = slice(*(edges[:2] // side)), slice(*(edges[2:] // side))
+    if side >= 4 * size and side % size and not (inside.shape[0] % 2 or inside.shape[1] % 2):
+        # OpenCV halves ten times faster than it averages areas with fractions.
+        inside = cv2.resize(inside, (inside.shape[1] // 2, inside.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    cut = np.zeros((size, size, 3), np.uint8)
+    shape = (columns.stop - columns.start, rows.stop - rows.start)
+    cut[rows, columns] = cv2.resize(inside, shape, interpolation=cv2.INTER_AREA)
+    return cut
 
 
 def _warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:

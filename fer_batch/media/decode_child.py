@@ -1,7 +1,7 @@
 """The process that decodes: commands in on stdin, frames out on stdout; it may hang, crash or be killed at any time.
 
-Run by `decode.Decoder`. A message is a big-endian uint32, that many bytes of JSON, then `n_bytes` bytes of pixels where
-the JSON names them. Only this module touches FFmpeg and Pillow, so that a bad file costs one child and no worker.
+Run by `decode.Decoder`; its stdout is the socket of a `ring.Sender`, so that it decodes the next frames while the
+worker looks at this one. Only this module touches FFmpeg and Pillow, so that a bad file costs one child and no worker.
 
 A frame counts as true only while nothing shows damage. FFmpeg conceals lost blocks, and every frame until the next key
 frame is built on what was concealed; a clip therefore ends at the first frame that was (see `Clip.true_frames`).
@@ -18,6 +18,7 @@ import os
 import queue
 import resource
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -34,8 +35,10 @@ import av.error
 import av.logging
 import av.stream
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from fer_batch.media.ring import Sender
 from fer_batch.media.sampling import SECOND_NS, Sampling
 
 if TYPE_CHECKING:
@@ -62,39 +65,48 @@ class Unreadable(Exception):
     """The input cannot be decoded; the message is its reason."""
 
 
-class Channel:
-    """The sending end."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.sent_at = time.monotonic()
-
-    def send(self, kind: str, pixels: NDArray[np.uint8] | None = None, **fields: Any) -> None:
-        """One message; `pixels` travel behind it."""
-        message: dict[str, Any] = {"kind": kind, **fields}
-        if pixels is not None:
-            pixels = np.ascontiguousarray(pixels)
-            message |= {"height": pixels.shape[0], "width": pixels.shape[1], "n_bytes": pixels.nbytes}
-        head = json.dumps(message).encode()
-        self._write(struct.pack(">I", len(head)) + head)
-        if pixels is not None:
-            self._write(pixels.data.cast("B"))
-        self.sent_at = time.monotonic()
-
-    def _write(self, content: bytes | memoryview) -> None:
-        rest = memoryview(content)
-        while len(rest):
-            rest = rest[os.write(self._descriptor, rest) :]
-
-
 # ---------------------------------------------------------------------------------------------------------- video
 
 
-def send_video(channel: Channel, path: str, sampling: Sampling) -> None:
+class Cutter:
+    """Crops frames here, where they are, so that only crops travel.
+
+    Parameters
+    ----------
+    size
+        Side of the crop.
+    matrices
+        Source to crop (six numbers) by frame index as text; None takes the whole of every frame.
+    """
+
+    def __init__(self, size: int, matrices: dict[str, list[float]] | None) -> None:
+        import cv2  # not above: it takes longer to import than a still to decode
+
+        from fer_batch.media import align
+
+        cv2.setNumThreads(1)
+        self._align = align
+        self._size = size
+        self._matrices = matrices
+
+    def wants(self, frame_index: int) -> bool:
+        """Whether the frame has a crop."""
+        return self._matrices is None or str(frame_index) in self._matrices
+
+    def cut(self, frame_index: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop of a frame."""
+        if self._matrices is None:
+            matrix = self._align.whole_frame_matrix(image.shape[0], image.shape[1], self._size)
+        else:
+            matrix = np.array(self._matrices[str(frame_index)]).reshape(2, 3)
+        return self._align.crop(image, matrix, self._size)
+
+
+def send_video(channel: Sender, path: str, sampling: Sampling, cutter: Cutter | None = None) -> None:
     """Messages `open`, `frame` for each kept frame, `end`."""
-    sampler, clip = sampling.sampler(), Clip(path)
+    sampler, clip, converter = sampling.sampler(), Clip(path), VideoReformatter()
     with clip:
-        channel.send("open", n_declared=clip.n_declared, fps=clip.fps)
+        channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
         timestamp_ns, complete = 0, True
         for frame_index, frame in clip.true_frames():
             clip.n_decoded += 1
@@ -104,17 +116,25 @@ def send_video(channel: Channel, path: str, sampling: Sampling) -> None:
             elif frame_index > 0:  # a raw stream has no clock
                 timestamp_ns += round(SECOND_NS / (clip.fps or 25.0))
             if sampler.keeps(timestamp_ns):
-                image = displayed(frame)
-                counted = {"frame_index": frame_index, "timestamp_ns": timestamp_ns, "n_decoded": clip.n_decoded}
-                channel.send("frame", image, **counted)
+                message = {"kind": "frame", "frame_index": frame_index, "timestamp_ns": timestamp_ns}
+                message["n_decoded"] = clip.n_decoded
+                if cutter is None:
+                    channel.send(message, displayed(frame, converter))
+                elif cutter.wants(frame_index):
+                    image = displayed(frame, converter)
+                    message |= {"height": image.shape[0], "width": image.shape[1]}
+                    channel.send(message, cutter.cut(frame_index, image))
+                else:
+                    channel.send(message)
             elif time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
-                channel.send("alive", n_decoded=clip.n_decoded)
+                channel.send({"kind": "alive", "n_decoded": clip.n_decoded})
             if sampler.finished(timestamp_ns):
                 complete = False
                 break
         if clip.n_decoded == 0:
             raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
-        channel.send("end", n_decoded=clip.n_decoded, n_declared=clip.n_declared, reason=clip.reason(complete))
+        known = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared, "reason": clip.reason(complete)}
+        channel.send({"kind": "end", **known})
 
 
 class Clip:
@@ -333,9 +353,12 @@ class Clip:
         return f"{self._logs[n_logs][1]}: {self._logs[n_logs][2].strip()}" if len(self._logs) > n_logs else None
 
 
-def displayed(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """RGB picture turned as its display matrix says; pixels are not stretched to the sample aspect ratio."""
-    image: NDArray[np.uint8] = frame.reformat(format="rgb24", threads=1).to_ndarray()  # type: ignore[assignment]
+def displayed(frame: av.VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
+    """RGB picture turned as its display matrix says; pixels are not stretched to the sample aspect ratio.
+
+    `converter` is the clip's own: a frame's would be set up anew for each, which takes as long as converting it.
+    """
+    image: NDArray[np.uint8] = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()  # type: ignore[assignment]
     side_data: Iterable[Any] = frame.side_data  # iterates over values, unlike the mapping its stub says it is
     for data in side_data:
         if data.type.name == "DISPLAYMATRIX":
@@ -359,10 +382,10 @@ def _turned(image: NDArray[np.uint8], matrix: NDArray[np.integer]) -> NDArray[np
 # ---------------------------------------------------------------------------------------------------------- images
 
 
-def send_image(channel: Channel, path: str) -> None:
+def send_image(channel: Sender, path: str) -> None:
     """One `frame` message, then `end`."""
-    channel.send("frame", still(path), frame_index=0, timestamp_ns=0, n_decoded=1)
-    channel.send("end", n_decoded=1, reason=None)
+    channel.send({"kind": "frame", "frame_index": 0, "timestamp_ns": 0, "n_decoded": 1}, still(path))
+    channel.send({"kind": "end", "n_decoded": 1, "reason": None})
 
 
 def still(path: str) -> NDArray[np.uint8]:
@@ -417,7 +440,7 @@ def _plain(error: BaseException) -> str:
 # --------------------------------------------------------------------------------------------------------- process
 
 
-def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Channel) -> None:
+def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender) -> None:
     """Answer commands until the process is ended."""
     while True:
         command = commands.get()
@@ -427,18 +450,19 @@ def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Channel) -> None
                 raise Unreadable("no such file")
             if size == 0 and os.path.isfile(command["path"]):
                 raise Unreadable("the file is empty")
+            cutter = Cutter(**command["cut"]) if command["cut"] else None
             if command["do"] == "video":
-                send_video(channel, command["path"], Sampling(**command["sampling"]))
+                send_video(channel, command["path"], Sampling(**command["sampling"]), cutter)
             else:
                 send_image(channel, command["path"])
         except Unreadable as error:
-            channel.send("error", message=str(error))
+            channel.send({"kind": "error", "message": str(error)})
         except MemoryError:
-            channel.send("error", message="decoding needs more memory than the limit allows")
-        except BrokenPipeError:
+            channel.send({"kind": "error", "message": "decoding needs more memory than the limit allows"})
+        except ConnectionError:
             return
         except Exception as error:  # an unforeseen fault of one file is that file's
-            channel.send("error", message=f"decoding failed: {type(error).__name__}: {_plain(error)}")
+            channel.send({"kind": "error", "message": f"decoding failed: {type(error).__name__}: {_plain(error)}"})
 
 
 def _read_commands(commands: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -466,7 +490,7 @@ def main() -> None:
     os.dup2(2, 1)  # a library that prints must not break the framing
     commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
-    serve(commands, Channel(out))
+    serve(commands, Sender(socket.socket(fileno=out)))
 
 
 if __name__ == "__main__":

@@ -7,21 +7,23 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.media.align import apply_affine, crop, crop_matrix, face_box, whole_frame_matrix
+from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, whole_frame_matrix
 from fer_batch.media.decode import Decoder, Frame
-from fer_batch.media.landmarks import FaceFinder, load_detector
+from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
 from fer_batch.media.sampling import Sampling
+from fer_batch.media.tracks import FaceTracker, Roll
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
 from fer_batch.pipeline.units import NO_FACE, Unit
-from fer_batch.sources.fetch import StoreFault, local_file
+from fer_batch.sources.fetch import StoreFault, local_file, local_input
 from fer_batch.sources.listing import frame_number
 from fer_batch.sources.truth import read_truth
-from fer_batch.types import InputError, MediaError, SequenceRef
+from fer_batch.types import InputError, MediaError, SequenceRef, face_id
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class DecodeOptions:
     annotated: bool
     timeout_s: float
     memory_bytes: int
+    choose: Literal["largest", "tracked", "all"] = "largest"
 
 
 @lru_cache(maxsize=1)
@@ -49,8 +52,29 @@ def _decoder(timeout_s: float, memory_bytes: int) -> Decoder:
 
 
 @lru_cache(maxsize=1)
-def _detector(name: str) -> Any:
+def _detector(name: str) -> Detector:
     return load_detector(name)
+
+
+class Item(NamedTuple):
+    """One face of one frame on its way into a chunk.
+
+    Attributes
+    ----------
+    row
+        Columns of table `frames`.
+    image
+        The crop; None where the frame is not ok.
+    targets
+        Those that are annotated as present.
+    person
+        Whose face it is; 0 is the input's own row of table `sequences`.
+    """
+
+    row: dict[str, Any]
+    image: NDArray[np.uint8] | None
+    targets: list[str]
+    person: int = 0
 
 
 def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[str, Any]]:
@@ -70,8 +94,9 @@ def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[st
     unit: Unit = pickle.loads(row["unit"])
     sequences: list[dict[str, Any]] = []
     fault: str | None = None
-    pending: list[tuple[dict[str, Any], NDArray[np.uint8] | None, list[str]]] = []
+    pending: list[Item] = []
     index = 0
+    cv2.setNumThreads(1)  # a worker owns one core
     try:
         for ref in unit.members:
             for item in _member(ref, options, sequences):
@@ -85,40 +110,43 @@ def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[st
     yield final.with_maps(last=True, sequences=sequences, fault=fault).to_row()
 
 
-def _chunk(unit: Unit, index: int, items: list[Any], size: int) -> Chunk:
-    frames = [frame for frame, _, _ in items]
-    ok = np.array([i for i, (_, image, _) in enumerate(items) if image is not None], np.int64)
-    images = np.stack([items[i][1] for i in ok]) if len(ok) else np.zeros((0, size, size, 3), np.uint8)
-    return Chunk(unit.unit_id, index, False, frames, ok, images, [items[i][2] for i in ok])
+def _chunk(unit: Unit, index: int, items: list[Item], size: int) -> Chunk:
+    crops = [(i, item.image) for i, item in enumerate(items) if item.image is not None]
+    ok, images = [i for i, _ in crops], np.empty((len(crops), size, size, 3), np.uint8)
+    for place, (_, image) in enumerate(crops):
+        images[place] = image
+    rows, targets = [item.row for item in items], [items[i].targets for i in ok]
+    return Chunk(unit.unit_id, index, False, rows, np.array(ok, np.int64), images, targets)
 
 
-def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, Any]]) -> Iterator[Any]:
-    """Frames of one input; appends its row of table `sequences` at the end."""
+def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, Any]]) -> Iterator[Item]:
+    """Faces of one input; appends its rows of table `sequences` at the end, the input's own first."""
     row: dict[str, Any] = {
         "sequence_id": ref.sequence_id,
+        "input": ref.sequence_id,
         "subject_id": ref.subject_id,
         "uri": ref.uri,
         "kind": ref.kind,
         "emotion": ref.emotion,
         "split": ref.split,
         "status": "done",
-        "n_frames": 0,
     }
-    n_faces = 0
-    frames = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind]
+    n_frames: dict[int, int] = {0: 0}  # by person
+    n_faces: dict[int, int] = {}
+    items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind]
     try:
         if ref.skip_reason:
             row.update(status="skipped", reason=ref.skip_reason)
         elif ref.size == 0:
             row.update(status="failed", reason="the file is empty (0 bytes)")
         else:
-            for item in frames(ref, options, row):
-                row["n_frames"] += 1
-                n_faces += item[1] is not None
-                item[0]["sequence_id"] = ref.sequence_id
+            for item in items(ref, options, row):
+                n_frames[item.person] = n_frames.get(item.person, 0) + 1
+                n_faces[item.person] = n_faces.get(item.person, 0) + (item.image is not None)
+                item.row["sequence_id"] = face_id(ref.sequence_id, item.person)
                 yield item
     except MediaError as error:
-        if row["n_frames"]:  # what came before was good and is kept
+        if n_frames[0]:  # what came before was good and is kept
             row["reason"] = f"ended early: {error}"
         else:
             row.update(status="failed", reason=str(error))
@@ -127,27 +155,61 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
     except Exception as error:  # a bug met by one input must not end the night's run; it says so in that input's row
         log.exception("unexpected error in %s", ref.sequence_id)
         row.update(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
-    if row["status"] == "done" and not n_faces and row.get("reason") is None:
-        row["reason"] = NO_FACE
-    sequences.append(row)
+    for person, n in sorted(n_frames.items()):
+        own = {**row, "sequence_id": face_id(ref.sequence_id, person), "n_frames": n}
+        if person:  # the source's labels are of one face, and nobody knows that it is this one
+            own.update(subject_id=None, emotion=None)
+        if row["status"] == "done" and not n_faces.get(person) and row.get("reason") is None:
+            own["reason"] = NO_FACE
+        sequences.append(own)
 
 
-def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Any]:
+def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
     truth = _Truth(ref, options, row)
-    finder = _Faces(options)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     with local_file(ref.uri) as path:
         try:
-            for frame in decoder.frames(path, options.sampling):
-                yield finder.cut(frame, None, truth)
+            if options.detector in ("none", "dataset"):
+                yield from _known_crops(decoder, path, options, truth)
+            else:
+                yield from _found_crops(decoder, path, options, truth)
         finally:
             found = decoder.summary
             row.update(fps=found.fps, n_declared=found.n_declared, n_decoded=found.n_decoded, reason=found.reason)
 
 
-def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Any]:
+def _known_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: _Truth) -> Iterator[Item]:
+    """Where a face is is known before the frame is decoded, so that whole frames need not leave the decoder."""
+    places: dict[int, _Place] = {}
+    matrices: dict[int, NDArray[np.float64]] | None = None
+    if options.detector == "dataset":
+        places = {index: _place(truth.points.get(index), truth.boxes.get(index), options) for index in truth.frames()}
+        matrices = {index: place.matrix for index, place in places.items() if place.matrix is not None}
+    for found in decoder.crops(path, options.size, matrices, options.sampling):
+        index = found.frame_index
+        if matrices is None:
+            place = _whole_frame(found.height, found.width, options.size)
+        else:
+            place = places.get(index, _no_place("the source has no landmarks for this frame"))
+        row = _frame_row(index, found.timestamp_ns, None, place)
+        yield Item(row, found.image, truth.targets.get(index, []) if found.image is not None else [])
+
+
+def _found_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: _Truth) -> Iterator[Item]:
+    faces, fault = _faces(options, truth), None
+    try:
+        for frame in decoder.frames(path, options.sampling):
+            yield from faces.of(frame, None)
+    except MediaError as error:
+        fault = error
+    yield from faces.end()
+    if fault is not None:
+        raise fault
+
+
+def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
     truth = _Truth(ref, options, row)
-    finder = _Faces(options)
+    faces = _faces(options, truth)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     row.update(n_declared=len(ref.files), n_decoded=0)
     sampler, broken = options.sampling.sampler(), None
@@ -160,24 +222,27 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any
         try:
             with local_file(uri) as path:
                 image = decoder.image(path).image
-            row["n_decoded"] += 1
-            yield finder.cut(Frame(index, 0, image), number, truth)
         except MediaError as error:
             broken = str(error)
-            yield _frame_row(index, None, number, "decode_error", str(error)), None, []
+            yield from faces.absent(_frame_row(index, None, number, _no_place(broken, "decode_error")))
+            continue
+        row["n_decoded"] += 1
+        yield from faces.of(Frame(index, 0, image), number)
+    yield from faces.end()
     if not row["n_decoded"]:
         raise MediaError(f"none of its {len(ref.files)} images could be read: {broken}")
     if broken:
         row["reason"] = f"{row['n_declared'] - row['n_decoded']} of {row['n_declared']} images could not be read"
 
 
-def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Any]:
+def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
     truth = _Truth(ref, options, row)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
-    with local_file(ref.uri) as path:
+    with local_input(ref) as path:
         frame = decoder.image(path)
     row.update(n_declared=1, n_decoded=1)
-    yield _Faces(options).cut(Frame(0, 0, frame.image), frame_number(ref.uri), truth)
+    faces: _Faces = _EveryFace(options, truth) if _every_face(options, truth) else _OneFace(options, truth)
+    yield from faces.of(Frame(0, 0, frame.image), frame_number(ref.uri))
 
 
 class _Truth:
@@ -189,61 +254,165 @@ class _Truth:
         row["emotion"] = truth.emotion
         self.targets: dict[int, list[str]] = truth.present() if options.annotated else {}
 
+    def frames(self) -> set[int]:
+        """Frames whose face is known."""
+        return set(self.points) | set(self.boxes)
+
+
+class _Place(NamedTuple):
+    """Where a face is in a frame, and how it is cropped."""
+
+    status: str
+    reason: str | None
+    box: Box | None = None
+    matrix: NDArray[np.float64] | None = None
+    points: NDArray[np.float32] | None = None
+
+
+def _no_place(reason: str | None, status: str = "no_face") -> _Place:
+    return _Place(status, reason)
+
+
+@lru_cache(maxsize=1)
+def _whole_frame(height: int, width: int, size: int) -> _Place:
+    box = (0.0, 0.0, float(width - 1), float(height - 1))
+    return _Place("ok", None, box, whole_frame_matrix(height, width, size))
+
+
+def _place(
+    points: NDArray[np.float32] | None, box: Box | None, options: DecodeOptions, reason: str | None = None
+) -> _Place:
+    """The place of a face with these landmarks, or this box where it has none."""
+    box = box if points is None else face_box(points)
+    if box is None:
+        return _no_place(reason)
+    side = max(box[2] - box[0], box[3] - box[1])
+    if side < options.min_size:
+        reason = f"face of {side:.0f} px, at least {options.min_size} px are needed"
+        return _Place("face_too_small", reason, box)
+    align: Literal["none", "eyes"] = options.align if points is not None else "none"
+    matrix = crop_matrix(box, options.size, margin=options.margin, align=align, landmarks=points)
+    return _Place("ok", reason, box, matrix, points)
+
+
+def _every_face(options: DecodeOptions, truth: _Truth) -> bool:
+    return options.choose == "all" and options.detector not in ("none", "dataset") and not truth.frames()
+
+
+def _faces(options: DecodeOptions, truth: _Truth) -> _Faces:
+    """How the faces of a clip are found. Where the source knows the face, it is the one that is meant."""
+    if options.choose == "largest" or options.detector in ("none", "dataset") or truth.frames():
+        return _OneFace(options, truth)
+    return _People(options, truth)
+
 
 class _Faces:
-    """Finds the face of each frame of one input in turn and cuts it out."""
+    """Finds the faces of each frame of one input in turn and cuts them out."""
 
-    def __init__(self, options: DecodeOptions) -> None:
+    def __init__(self, options: DecodeOptions, truth: _Truth) -> None:
         self.options = options
-        self.finder: FaceFinder | None = None
+        self.truth = truth
 
-    def cut(self, frame: Frame, source_frame: int | None, truth: _Truth) -> Any:
-        """Row of table `frames`, crop or None, and the targets that are annotated as present."""
-        o, image = self.options, frame.image
-        row = _frame_row(frame.frame_index, frame.timestamp_ns, source_frame, "ok", None)
-        points = truth.points.get(frame.frame_index)
-        if o.detector == "none":
-            matrix = whole_frame_matrix(image.shape[0], image.shape[1], o.size)
-            row["face_box"] = [0.0, 0.0, float(image.shape[1] - 1), float(image.shape[0] - 1)]
-        else:
-            box = None if points is None else face_box(points)
-            if points is None and o.detector == "dataset":
-                box = truth.boxes.get(frame.frame_index)
-                row["reason"] = None if box else "the source has no landmarks for this frame"
-            elif points is None:
-                if self.finder is None:
-                    self.finder = FaceFinder(_detector(o.detector), every=o.every)
-                face, how = self.finder.find(image)
-                if face is not None:
-                    points = face.landmarks
-                    box = face.box if points is None else face_box(points)
-                    row["reason"] = how
-            if box is None:
-                row["status"] = "no_face"
-                return row, None, []
-            row["face_box"] = [float(v) for v in box]
-            side = max(box[2] - box[0], box[3] - box[1])
-            if side < o.min_size:
-                row.update(
-                    status="face_too_small", reason=f"face of {side:.0f} px, at least {o.min_size} px are needed"
-                )
-                return row, None, []
-            align: Literal["none", "eyes"] = o.align if points is not None else "none"
-            matrix = crop_matrix(box, o.size, margin=o.margin, align=align, landmarks=points)
-        row["crop_matrix"] = matrix.ravel().tolist()
-        if points is not None:
-            row["landmarks"] = apply_affine(matrix, points).ravel().tolist()
-        return row, crop(image, matrix, o.size), truth.targets.get(frame.frame_index, [])
+    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
+        """Items of the next frame, or of earlier ones that are decided by now."""
+        raise NotImplementedError
+
+    def absent(self, row: dict[str, Any]) -> Iterator[Item]:
+        """Items of a frame that could not be read."""
+        yield Item(row, None, [])
+
+    def end(self) -> Iterator[Item]:
+        """Items that are left when the input has ended."""
+        return iter(())
+
+    def item(self, frame: Frame, source_frame: int | None, place: _Place) -> Item:
+        """A face of a frame."""
+        row = _frame_row(frame.frame_index, frame.timestamp_ns, source_frame, place)
+        if place.matrix is None:
+            return Item(row, None, [])
+        targets = self.truth.targets.get(frame.frame_index, [])
+        return Item(row, crop(frame.image, place.matrix, self.options.size), targets)
+
+    def found(self, face: Face, how: str | None) -> _Place:
+        """The place of a face that the detector found."""
+        return _place(face.landmarks, face.box, self.options, how)
 
 
-def _frame_row(
-    index: int, timestamp_ns: int | None, source_frame: int | None, status: str, reason: str | None
-) -> dict[str, Any]:
-    return {
+class _OneFace(_Faces):
+    """The face that the source names, else the largest."""
+
+    finder: FaceFinder | None = None
+
+    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
+        yield self.item(frame, source_frame, self._one(frame))
+
+    def _one(self, frame: Frame) -> _Place:
+        options, index = self.options, frame.frame_index
+        if options.detector == "none":
+            return _whole_frame(*frame.image.shape[:2], options.size)
+        if index in self.truth.points:
+            return _place(self.truth.points[index], None, options)
+        if options.detector == "dataset":
+            box = self.truth.boxes.get(index)
+            return _place(None, box, options, None if box else "the source has no landmarks for this frame")
+        if self.finder is None:
+            self.finder = FaceFinder(_detector(options.detector), every=options.every)
+        face, how = self.finder.find(frame.image)
+        return _no_place(None) if face is None else self.found(face, how)
+
+
+class _EveryFace(_Faces):
+    """Every face of a still, the largest first."""
+
+    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
+        faces = FaceTracker(_detector(self.options.detector)).find(frame.image)
+        for sighting in faces:
+            item = self.item(frame, source_frame, self.found(sighting.face, sighting.how))
+            item.row["track_id"] = sighting.key
+            yield item._replace(person=sighting.key, targets=[] if sighting.key else item.targets)
+        if not faces:
+            yield self.item(frame, source_frame, _no_place(None))
+
+
+class _People(_Faces):
+    """Every person of a clip."""
+
+    def __init__(self, options: DecodeOptions, truth: _Truth) -> None:
+        super().__init__(options, truth)
+        self.tracker = FaceTracker(_detector(options.detector), every=options.every)
+        self.roll: Roll[Item] = Roll(self.tracker)
+
+    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
+        sightings = self.tracker.find(frame.image)
+        present = {s.key: self.item(frame, source_frame, self.found(s.face, s.how)) for s in sightings}
+        absent = self.item(frame, source_frame, _no_place(None))
+        yield from self._told(self.roll.add(absent, present))
+
+    def absent(self, row: dict[str, Any]) -> Iterator[Item]:
+        yield from self._told(self.roll.add(Item(row, None, []), {}))
+
+    def end(self) -> Iterator[Item]:
+        yield from self._told(self.roll.end())
+
+    def _told(self, decided: Iterator[tuple[int, Item]]) -> Iterator[Item]:
+        for person, item in decided:
+            row = {**item.row, "track_id": person if item.image is not None else None}
+            yield Item(row, item.image, [] if person else item.targets, person)
+
+
+def _frame_row(index: int, timestamp_ns: int | None, source_frame: int | None, place: _Place) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "frame_index": index,
         "timestamp_ns": timestamp_ns,
         "source_frame": source_frame,
-        "status": status,
-        "reason": reason,
-        "track_id": 0 if status == "ok" else None,
+        "status": place.status,
+        "reason": place.reason,
+        "track_id": 0 if place.status == "ok" else None,
     }
+    if place.box is not None:
+        row["face_box"] = [float(edge) for edge in place.box]
+    if place.matrix is not None:
+        row["crop_matrix"] = place.matrix.ravel().tolist()
+        if place.points is not None:
+            row["landmarks"] = apply_affine(place.matrix, place.points).ravel().tolist()
+    return row

@@ -313,6 +313,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
     decode = DecodeOptions(
         sampling=Sampling(**config.source.sampling.model_dump()),
         detector=faces.detector,
+        choose=faces.choose,
         every=faces.every,
         align=faces.align,
         margin=faces.margin,
@@ -344,7 +345,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
             books,
             lambda window: dataset_of(window, decode, explain, sink, resources.actors, num_gpus),
             resources.window,
-            lambda rows: advance(len(rows)),
+            lambda rows: advance(len({row["input"] for row in rows})),
         )
 
 
@@ -420,9 +421,14 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     published = {unit_id for shard in ledger.shards.values() for unit_id in shard["units"]}
     for commit in ledger.commits(ledger.committed - published).values():
         rows.update({row["sequence_id"]: row for row in commit["sequences"] if row["identity"] in plan.listed})
+    inputs = {ref.sequence_id for ref in plan.refs}
+    for sequence_id, row in list(rows.items()):  # an input whose second face failed has failed
+        of = sequence_id.rpartition("#face")[0]
+        if row["status"] == "failed" and sequence_id not in inputs and of in rows:
+            rows[of] = row
     outcome.done = outcome.failed = outcome.skipped = 0
     outcome.failures, outcome.n_faceless = [], 0
-    for sequence_id in sorted({ref.sequence_id for ref in plan.refs} & set(rows)):
+    for sequence_id in sorted(inputs & set(rows)):
         row = rows[sequence_id]
         setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
         outcome.n_faceless += row["status"] == "done" and row.get("reason") == NO_FACE
@@ -448,7 +454,7 @@ class _RunRecord:
             "started_at": self.started,
             "finished_at": dt.datetime.now(dt.UTC) if counts else None,
             "config": self.config.model_dump_json(),
-            "versions": json.dumps(_versions()),
+            "versions": json.dumps(versions()),
             "model_digest": self.plan.model.digest,
             "weights_license": self.plan.model.licence or None,
             "counts": json.dumps(counts) if counts else None,
@@ -457,7 +463,8 @@ class _RunRecord:
         self.store.put(path, encode(rows_of("runs", [row])))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What computes the results, by package."""
     versions = {"fer_batch": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

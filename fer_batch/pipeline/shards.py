@@ -84,13 +84,19 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
             "units": [
                 {
                     "unit_id": commit["unit_id"],
-                    "members": {row["identity"]: row["sequence_id"] for row in commit["sequences"]},
+                    "members": {row["identity"]: _input(row) for row in commit["sequences"]},
                 }
                 for commit in chosen
             ],
             "sequences": sequences,
+            "faces": {
+                row["sequence_id"]: _input(row)
+                for commit in chosen
+                for row in commit["sequences"]
+                if row["sequence_id"] != _input(row)
+            },
             "annotations": annotated,
-            "replaces": _replaced(sequences, owner),
+            "replaces": _with_faces(ledger, _replaced(sequences, owner)),
             "replaces_annotations": _replaced(annotated, annotation_owner),
         }
         if not ledger.store.put_once(f"{PLANS}/{name}.json", dump(plan)):
@@ -102,6 +108,11 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[dict[str
         annotation_owner.update({sequence: (name, version) for sequence, version in annotated.items()})
         names.append(name)
     return names
+
+
+def _input(row: dict[str, Any]) -> str:
+    """The input of a row of table `sequences`: itself, but for the second and further people of an input."""
+    return row.get("input", row["sequence_id"])
 
 
 def _truth_version(source: dict[str, Any]) -> str:
@@ -141,6 +152,15 @@ def _replaced(sequences: Iterable[str], owners: dict[str, tuple[str, str]]) -> d
         if sequence in owners:
             replaced.setdefault(owners[sequence][0], []).append(sequence)
     return replaced
+
+
+def _with_faces(ledger: Ledger, replaced: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same with all people of a replaced input: the new one may show fewer."""
+    found = {}
+    for shard, inputs in replaced.items():
+        faces = ledger.plans[shard].get("faces", {})
+        found[shard] = [*inputs, *(face for face, of in faces.items() if of in inputs and face not in inputs)]
+    return found
 
 
 def superseded(ledger: Ledger, partition: Partition) -> dict[str, set[str]]:

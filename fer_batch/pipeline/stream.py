@@ -58,10 +58,11 @@ class Bookkeeping:
 
     def _commit(self, unit_id: str, n_files: int, sequences: list[dict[str, Any]]) -> list[dict[str, Any]]:
         unit = self.units.pop(unit_id)
-        rows = [
-            {**row, "unit_id": unit_id, "run_id": self.run_id, "identity": identity}
-            for row, identity in zip(sequences, unit.identities, strict=True)
-        ]
+        # An input of which several people are followed has a row for each, all under its identity.
+        identities = {ref.sequence_id: own for ref, own in zip(unit.members, unit.identities, strict=True)}
+        own = {"unit_id": unit_id, "run_id": self.run_id}
+        rows = [{"input": row["sequence_id"], **row, **own} for row in sequences]
+        rows = [{**row, "identity": identities[row["input"]]} for row in rows]
         marker = {
             "unit_id": unit_id,
             "partition": asdict(self.partition),
