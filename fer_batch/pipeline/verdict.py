@@ -135,7 +135,7 @@ def _examples(
         both = picks[pick.target][1]
         which = "the only mu" if len(both) == 1 else "lowest mu" if pick is both[0] else "highest mu"
         picture = _picture(values, row["jpeg"], row["landmarks"], size, pick.target)
-        shown = "" if row["jpeg"] else "; drawn from its landmarks, as its pixels were not kept"
+        shown = "" if row["jpeg"] else " (drawn from its landmarks: its pixels were not kept)"
         caption = f"{pick.sequence_id}, frame {pick.frame_index}{shown}"
         alt = f"Relevance for {pick.target} in frame {pick.frame_index} of {pick.sequence_id}, region outlined"
         examples.setdefault(pick.target, []).append(

@@ -10,12 +10,7 @@ from itertools import count
 from fer_batch.report.page import DataTable, Picture, Query, RunSummary, page, picture_file
 
 FILE = "verdict.html"
-STATES = {
-    "flag": "evidence not above chance",
-    "note": "more than chance, less than half",
-    "ok": "mostly in the region",
-    "open": "open",
-}
+STATES = {"flag": "flagged", "note": "note", "ok": "in place", "open": "open"}
 
 
 @dataclass(frozen=True)
