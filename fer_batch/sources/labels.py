@@ -95,6 +95,12 @@ def expression_named(name: str) -> str:
     return plain if plain in EXPRESSIONS else name.strip()
 
 
+def split_named(name: str) -> str:
+    """`train`, `val` or `test` for the ways people write them, and whatever is none of them as it is."""
+    plain = name.strip().lower()
+    return next((split for split in ("train", "val", "test") if plain.startswith(split)), name.strip())
+
+
 def occurrence_of(target: str, value: float) -> tuple[float | None, bool | None]:
     """Intensity and occurrence that one number says of a target.
 

@@ -20,11 +20,13 @@ from types import MappingProxyType
 from typing import Any
 
 from fer_batch.registry import Registry, nearest
+from fer_batch.sources.labels import expression_named, split_named
 from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError, SequenceRef
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".ts", ".flv", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
+NAMED = ("subject_id", "emotion", "split")  # what a regex may find in a path
 ANNOTATIONS, LANDMARKS, SEQUENCES = ".annotations.csv", ".landmarks.csv", "sequences.csv"
 
 Listing = Callable[..., Iterator[SequenceRef]]  # (uri, pattern, *, options of the format)
@@ -118,6 +120,31 @@ def _matches(path: str, glob: str, suffixes: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(path, glob) and (named is not None or path.lower().endswith(tuple(suffixes)))
 
 
+def name_parts(regex: str | None) -> Callable[[str], dict[str, str]]:
+    """A function that finds `subject_id`, `emotion` and `split` in a path; what says nothing is left out.
+
+    Raises
+    ------
+    InputError
+        If the regular expression is none, or names other groups.
+    """
+    try:
+        compiled = re.compile(regex or "(?!)")
+    except re.error as error:
+        raise InputError(f"source.options: regex {regex!r} is no regular expression: {error}") from None
+    for group in compiled.groupindex:
+        if group not in NAMED:
+            raise InputError(f"source.options: regex names the group {group!r}; {nearest(group, NAMED)}")
+
+    def parts(path: str) -> dict[str, str]:
+        found = compiled.search(path)
+        known = {key: value for key, value in found.groupdict().items() if value} if found else {}
+        meant = {"emotion": expression_named, "split": split_named}
+        return {key: meant.get(key, str)(value) for key, value in known.items()}
+
+    return parts
+
+
 def takes(pattern: Sequence[str], sequence_id: str) -> bool:
     """Whether one of the globs takes an input; no glob takes all."""
     return not pattern or any(fnmatch.fnmatchcase(sequence_id, glob.removeprefix("**/")) for glob in pattern)
@@ -138,19 +165,20 @@ def _people(store: Store, entries: dict[str, Entry]) -> dict[str, dict[str, str]
         raise InputError(
             f"{store.url(SEQUENCES)}: expected the columns path, subject_id, emotion; got {rows.fieldnames}"
         )
-    return {posixpath.normpath(row["path"].strip()): row for row in rows if row["path"]}
+    known = ({key: value for key, value in row.items() if value} for row in rows)
+    return {posixpath.normpath(row["path"].strip()): row for row in known if "path" in row}
 
 
 @FORMATS.register("videos")
-def list_videos(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
+def list_videos(uri: str, pattern: Sequence[str], *, regex: str | None = None) -> Iterator[SequenceRef]:
     """Video files anywhere below a folder."""
     store = Store(uri)
     entries = _entries(store, uri)
-    people = _people(store, entries)
+    people, said = _people(store, entries), name_parts(regex)
     for path in _select(entries, pattern, VIDEO_SUFFIXES, uri, "videos"):
         stem = posixpath.splitext(path)[0]
         sidecars = [entries[stem + suffix] for suffix in (ANNOTATIONS, LANDMARKS) if stem + suffix in entries]
-        person = people.get(path, {})
+        person = said(path) | people.get(path, {})
         yield SequenceRef(
             sequence_id=path,
             kind="video",
@@ -159,6 +187,7 @@ def list_videos(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
             version=entries[path].version,
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
+            split=person.get("split") or None,
             annotation_uris=(store.url(stem + ANNOTATIONS),) if stem + ANNOTATIONS in entries else (),
             landmarks_uri=store.url(stem + LANDMARKS) if stem + LANDMARKS in entries else None,
             truth_version="+".join(f"{entry.size}:{entry.version}" for entry in sidecars),
@@ -167,13 +196,13 @@ def list_videos(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
 
 
 @FORMATS.register("images")
-def list_images(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
+def list_images(uri: str, pattern: Sequence[str], *, regex: str | None = None) -> Iterator[SequenceRef]:
     """Stills anywhere below a folder."""
     store = Store(uri)
     entries = _entries(store, uri)
-    people = _people(store, entries)
+    people, said = _people(store, entries), name_parts(regex)
     for path in _select(entries, pattern, IMAGE_SUFFIXES, uri, "images"):
-        person = people.get(path, {})
+        person = said(path) | people.get(path, {})
         emotion = person.get("emotion") or None
         yield SequenceRef(
             sequence_id=path,
@@ -183,6 +212,7 @@ def list_images(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
             version=entries[path].version,
             subject_id=person.get("subject_id") or None,
             emotion=emotion,
+            split=person.get("split") or None,
             labels=((emotion, 1.0),) if emotion else (),
             skip_reason=_skip_reason(path),
         )
@@ -221,18 +251,18 @@ def listing_version(entries: Iterable[Entry]) -> str:
 
 
 @FORMATS.register("image_sequences")
-def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
+def list_image_sequences(uri: str, pattern: Sequence[str], *, regex: str | None = None) -> Iterator[SequenceRef]:
     """Folders of numbered images: every folder that holds images is one sequence."""
     store = Store(uri)
     entries = _entries(store, uri)
-    people = _people(store, entries)
+    people, said = _people(store, entries), name_parts(regex)
     folders: dict[str, list[str]] = {}
     for path in _select(entries, pattern, IMAGE_SUFFIXES, uri, "images"):
         if _skip_reason(path) is None:
             folders.setdefault(posixpath.dirname(path) or ".", []).append(path)
     for folder, paths in folders.items():
         ordered = in_order([entries[path] for path in paths], store.url(folder))
-        person = people.get(folder, {})
+        person = said(folder) | people.get(folder, {})
         base = "" if folder == "." else folder + "/"
         sidecars = [base + name for name in ("annotations.csv", "landmarks.csv") if base + name in entries]
         yield SequenceRef(
@@ -244,6 +274,7 @@ def list_image_sequences(uri: str, pattern: Sequence[str]) -> Iterator[SequenceR
             files=tuple(store.url(entry.path) for entry in ordered),
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
+            split=person.get("split") or None,
             annotation_uris=(store.url(base + "annotations.csv"),) if base + "annotations.csv" in sidecars else (),
             landmarks_uri=store.url(base + "landmarks.csv") if base + "landmarks.csv" in sidecars else None,
             truth_version="+".join(f"{entries[path].size}:{entries[path].version}" for path in sidecars),

@@ -1,8 +1,8 @@
 """A manifest: a CSV or Parquet file with one row per still or video.
 
-Columns: `path` (relative to the manifest, or absolute, or a URL), and where known `subject_id`, `emotion`,
+Columns: `path` (relative to the manifest, or absolute, or a URL), and where known `subject_id`, `emotion`, `split`,
 `x0..x67, y0..y67` (landmarks of a still in source pixels), Action Units as `AU01 ...` (intensity 0-5, empty where not
-annotated), and `skip` (a reason not to process the row).
+annotated), and `skip` (a reason not to process the row). A table with other names says which is which (`columns`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import hashlib
 import os
 import posixpath
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,32 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch.facs import au_id, au_name
-from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES, takes
+from fer_batch.registry import nearest
+from fer_batch.sources.labels import CODES, NO_EXPRESSION, expression, split_named
+from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES, name_parts, takes
 from fer_batch.storage.store import Entry, Store, has_scheme
 from fer_batch.types import InputError, SequenceRef
 
 POINTS = tuple(f"{axis}{index}" for index in range(68) for axis in "xy")
 
-DESCRIBED = ("path", "subject_id", "emotion", "skip")
+DESCRIBED = ("path", "subject_id", "emotion", "split", "skip")
 
 
-def _read(store: Store, name: str) -> pa.Table:
+def _read(store: Store, name: str, columns: Mapping[str, str]) -> pa.Table:
+    """The table with our names of its columns."""
     data = pa.BufferReader(store.read_bytes(name))
     if name.endswith(".parquet"):
-        return pq.read_table(data)
-    as_text = pacsv.ConvertOptions(column_types={key: pa.string() for key in DESCRIBED})
-    return pacsv.read_csv(data, convert_options=as_text)
+        table = pq.read_table(data)
+    else:
+        as_text = pacsv.ConvertOptions(column_types={columns.get(key, key): pa.string() for key in DESCRIBED})
+        table = pacsv.read_csv(data, convert_options=as_text)
+    theirs = {name: ours for ours, name in columns.items()}
+    absent = [name for name in theirs if name not in table.column_names]
+    if absent:
+        raise InputError(
+            f"source.columns: manifest has no column {absent[0]!r}; {nearest(absent[0], table.column_names)}"
+        )
+    return table.rename_columns([theirs.get(name, name) for name in table.column_names])
 
 
 def _numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.float32]:
@@ -51,6 +63,16 @@ def _numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.floa
 
 def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
+
+
+def _coded(code: str | None, codes: str | None, uri: str, index: int) -> str | None:
+    """Name of an expression."""
+    if code is None or codes is None:
+        return code
+    try:
+        return expression(codes, float(code))
+    except ValueError as error:
+        raise InputError(f"manifest {uri!r}, row {index + 1}: {error}") from None
 
 
 class _Files:
@@ -72,14 +94,29 @@ def _normal(location: str) -> str:
 
 
 @FORMATS.register("manifest")
-def list_manifest(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
-    """Inputs that a manifest names, in its folder or anywhere else; `pattern` narrows them by `path`."""
+def list_manifest(
+    uri: str,
+    pattern: Sequence[str],
+    *,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    regex: str | None = None,
+    codes: str | None = None,
+) -> Iterator[SequenceRef]:
+    """Inputs that a manifest names, in its folder or anywhere else; `pattern` narrows them by `path`.
+
+    `columns` maps our names of columns to those of the table; `regex` finds `(?P<subject_id>...)`, `(?P<emotion>...)`
+    and `(?P<split>...)` in the path where the table does not say; `codes` names the dataset whose numbers `emotion`
+    has.
+    """
+    said = name_parts(regex)
+    if codes is not None and codes not in CODES:
+        raise InputError(f"source.options: codes has no {codes!r}; {nearest(codes, CODES)}")
     folder, name = posixpath.split(uri if has_scheme(uri) else os.path.abspath(os.path.expanduser(uri)))
     store = Store(folder)
     if not store.exists(name):
         raise InputError(f"source.uri {uri!r} does not exist; expected a CSV or Parquet manifest")
     try:
-        table = _read(store, name)
+        table = _read(store, name, columns)
     except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise InputError(f"manifest {uri!r} is no readable CSV or Parquet file: {error}") from error
     if "path" not in table.column_names:
@@ -98,10 +135,12 @@ def list_manifest(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
         outside = has_scheme(path) or posixpath.isabs(path)
         location = _normal(path if outside else posixpath.join(folder, path))
         entry = files[location]
-        emotion, still = _text(row.get("emotion")), path.lower().endswith(IMAGE_SUFFIXES)
+        named = said(path) | {key: text for key in DESCRIBED if (text := _text(row.get(key))) is not None}
+        code, still = named.get("emotion"), path.lower().endswith(IMAGE_SUFFIXES)
+        emotion = _coded(code, codes, uri, index)
         known = np.flatnonzero(np.isfinite(intensities[index])) if still else ()
         labels = [(au_name(au_id(units[i]) or 0), float(intensities[index, i])) for i in known]
-        labels = [(emotion, 1.0), *labels] if emotion and still else labels
+        labels = [(emotion, 1.0), *labels] if emotion and emotion not in NO_EXPRESSION and still else labels
         has_points = still and points.shape[1] > 0 and bool(np.isfinite(points[index]).all())
         truth = repr(labels).encode() + (points[index].tobytes() if has_points else b"")
         yield SequenceRef(
@@ -110,10 +149,12 @@ def list_manifest(uri: str, pattern: Sequence[str]) -> Iterator[SequenceRef]:
             uri=location,
             size=entry.size if entry else -1,
             version=entry.version if entry else "missing",
-            subject_id=_text(row.get("subject_id")),
+            subject_id=named.get("subject_id"),
             emotion=emotion,
+            split=split_named(named["split"]) if "split" in named else None,
             labels=tuple(labels),
+            raw_labels=((emotion, code),) if emotion and code and emotion != code else (),
             landmarks=array("f", points[index].tobytes()) if has_points else (),  # 300,000 stills: 0.2 GB, not 1.4
             truth_version=hashlib.sha256(truth).hexdigest()[:16],
-            skip_reason=_text(row.get("skip")),
+            skip_reason=named.get("skip") or NO_EXPRESSION.get(emotion or ""),
         )

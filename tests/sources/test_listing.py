@@ -146,3 +146,14 @@ def test_a_people_file_that_cannot_be_read_is_said(folder):
     Store(uri).put("sequences.csv", "path\nä.mp4".encode("latin-1"))
     with pytest.raises(InputError, match="not UTF-8"):
         list_source("videos", uri)
+
+
+def test_names_that_say_who_and_what(folder):
+    """BU-4DFE in miniature: the folders are the labels."""
+    uri = folder(*(f"F001/{name}/{i:03d}.jpg" for name in ("Angry", "Happy") for i in range(2)))
+    regex = r"(?P<subject_id>[FM]\d+)/(?P<emotion>\w+)"
+    angry, happy = list_source("image_sequences", uri, (), {"regex": regex})
+    assert (angry.sequence_id, angry.subject_id, angry.emotion) == ("F001/Angry", "F001", "anger")
+    assert happy.emotion == "happiness"
+    still = list_source("images", uri, (), {"regex": regex})[0]
+    assert (still.subject_id, still.labels) == ("F001", (("anger", 1.0),))

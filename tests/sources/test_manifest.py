@@ -115,3 +115,36 @@ def test_a_missing_manifest_is_said(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"no")
     with pytest.raises(InputError, match="no readable CSV or Parquet"):
         list_source("manifest", str(tmp_path / "x.parquet"))
+
+
+def test_a_table_with_other_names(store):
+    store.put("pics/14_f_happy.jpg", b"x")
+    store.put("norms.csv", b"File,Person,Norm,Action unit 6\npics/14_f_happy.jpg,F14,Happy,3\n")
+    columns = {"path": "File", "subject_id": "Person", "emotion": "Norm", "AU06": "Action unit 6"}
+    (ref,) = list_source("manifest", store.url("norms.csv"), (), {"columns": columns})
+    assert (ref.subject_id, ref.emotion, ref.size) == ("F14", "Happy", 1)
+    assert ref.labels == (("Happy", 1.0), ("AU06", 3.0))
+    with pytest.raises(InputError, match="has no column 'Filename'; did you mean 'File'"):
+        list_source("manifest", store.url("norms.csv"), (), {"columns": {"path": "Filename"}})
+
+
+def test_a_name_says_what_the_table_does_not(store):
+    store.put("list.csv", b"path,subject_id\nTrain/f01_happy_2.jpg,\nTest/m02_sad_1.jpg,M2\nother.jpg,\n")
+    regex = r"((?P<split>Train|Test)/)(?P<subject_id>[fm]\d+)_(?P<emotion>[a-z]+)"
+    test, train, other = list_source("manifest", store.url("list.csv"), (), {"regex": regex})
+    assert (train.subject_id, train.emotion, train.split) == ("f01", "happiness", "train")
+    assert (test.subject_id, test.emotion) == ("M2", "sadness"), "the table goes before the name"
+    assert (other.subject_id, other.emotion) == (None, None)
+    with pytest.raises(InputError, match="names the group 'subject'; did you mean 'subject_id'"):
+        list_source("manifest", store.url("list.csv"), (), {"regex": "(?P<subject>.)"})
+    with pytest.raises(InputError, match="is no regular expression"):
+        list_source("manifest", store.url("list.csv"), (), {"regex": "("})
+
+
+def test_numbers_of_a_dataset_as_names(store):
+    store.put("list.csv", b"path,emotion\n1.jpg,7\n2.jpg,9\n")
+    one, other = list_source("manifest", store.url("list.csv"), (), {"codes": "affectnet"})
+    assert (one.labels, one.raw_labels) == ((("contempt", 1.0),), (("contempt", "7"),))
+    assert "uncertain" in other.skip_reason and other.labels == ()
+    with pytest.raises(InputError, match="row 2: expected an expression code of ck_plus, 0 to 7, got 9"):
+        list_source("manifest", store.url("list.csv"), (), {"codes": "ck_plus"})
