@@ -12,6 +12,7 @@ from typing import Any
 
 from fer_batch.models.card import SHIPPED, SUFFIXES, shipped_path
 from fer_batch.pipeline.inspect_checkpoint import checkpoint_facts, checkpoint_text
+from fer_batch.pipeline.inspect_dataset import dataset_facts, dataset_text
 from fer_batch.pipeline.status import status, status_text
 from fer_batch.sources.listing import (
     IMAGE_SUFFIXES,
@@ -21,12 +22,15 @@ from fer_batch.sources.listing import (
     frame_number,
     list_source,
 )
+from fer_batch.sources.tree import Tree, recognise
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 
 def inspect_uri(uri: str) -> dict[str, Any]:
-    """Facts about an output, a checkpoint, a manifest or a folder of media; a path goes before a shipped name.
+    """Facts about an output, a checkpoint, a dataset, a manifest or a folder of media.
+
+    A path goes before a shipped name.
 
     Raises
     ------
@@ -44,6 +48,9 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         return {"kind": "output", **status(store)}
     if uri.endswith((".csv", ".parquet")):
         return _source("manifest", uri)
+    known = recognise(Tree(uri))
+    if known:
+        return {**dataset_facts(known[0], uri), "also": known[1:]}
     entries = [entry.path for entry in store.walk()]
     if entries == ["."]:
         if uri.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
@@ -112,6 +119,8 @@ def _source(format: str, uri: str) -> dict[str, Any]:
 
 def inspect_text(found: dict[str, Any]) -> str:
     """The same for a person."""
+    if found["kind"] == "dataset":
+        return dataset_text(found)
     if found["kind"] == "output":
         return "an output of fer-batch\n" + status_text(found)
     if found["kind"] == "checkpoint":

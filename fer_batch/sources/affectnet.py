@@ -42,7 +42,11 @@ class _Images(NamedTuple):
     entries: dict[str, Entry]
 
 
-@dataset("affectnet", r"(^|/)(training|validation|automatically_annotated)\.csv$|_annotated_images$|manual_annot")
+@dataset(
+    "affectnet",
+    r"annotated_images$",
+    r"(^|/)(training|validation|automatically_annotated)\.csv$|annot_files$|annotated_file_lists$",
+)
 def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validation")) -> Iterator[SequenceRef]:
     """One row per line of the lists; `parts` chooses among training, validation and automatic."""
     unknown = [part for part in parts if part not in PARTS]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from fer_batch.facs import au_name
@@ -13,7 +14,7 @@ from fer_batch.sources.fetch import read_bytes
 from fer_batch.sources.labels import occurrence_of
 from fer_batch.sources.listing import VIDEO_SUFFIXES
 from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import ANNOTATIONS, Frames, Row, annotation_table, frame_rows, read_all
+from fer_batch.sources.truth import ANNOTATIONS, Frames, Row, annotation_table, frame_rows, number_table, read_all
 from fer_batch.storage.store import Entry
 from fer_batch.types import InputError, MediaError, SequenceRef
 
@@ -83,44 +84,36 @@ def _where(tree: Tree, labels: Sequence[Entry]) -> dict[str, Any]:
 @ANNOTATIONS.register("bp4d")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Occurrence from the sheet of all units, intensity from that of each; what is unknown has no row."""
-    occurrence: dict[tuple[int, int], bool] = {}
+    occurrence: dict[tuple[int, int], float] = {}
     intensity: dict[tuple[int, int], float] = {}
     for uri, data in zip(uris, read_all(uris), strict=True):
         unit = _INTENSITY.search(uri)
-        if unit:
-            sheet = ((number, {int(unit[1]): values[0]}) for number, values in _sheet(data, uri, header=False)[1])
-        else:
-            names, lines = _sheet(data, uri, header=True)
-            sheet = ((number, dict(zip(names, values, strict=True))) for number, values in lines)
-        for number, values_by_unit in sheet:
-            for au, value in values_by_unit.items():
-                if value == UNKNOWN:
-                    continue
-                if unit:
-                    intensity[number, au] = value
-                elif value in (0.0, 1.0):
-                    occurrence[number, au] = value == 1.0
-                else:
-                    raise MediaError(f"{uri}: expected 0, 1 or 9, got {value:g} for AU{au} in frame {number}")
+        for number, au, code in _codes(data, uri, int(unit[1]) if unit else None):
+            if unit is None and code > 1:
+                raise MediaError(f"{uri}: expected 0, 1 or 9, got {code:g} for AU{au} in frame {number}")
+            (intensity if unit else occurrence)[number, au] = code
     # A video's sheets begin with its first frame, whatever its number.
     first = 0 if frames else min((number for number, _ in (*occurrence, *intensity)), default=0)
     rows: list[Row] = []
     for number, au in sorted({*occurrence, *intensity}):
-        target, strength = au_name(au), intensity.get((number, au))
-        present = occurrence.get((number, au), None if strength is None else occurrence_of(target, strength)[1])
-        rows.append((number - first, target, strength, present, None))
+        strength, present = intensity.get((number, au)), occurrence.get((number, au))
+        said = bool(present) if present is not None else occurrence_of(au_name(au), strength or 0.0)[1]
+        rows.append((number - first, au_name(au), strength, said, None))
     return annotation_table(frame_rows(rows, frames, uris[0]))
 
 
-def _sheet(data: bytes, where: str, header: bool) -> tuple[list[int], list[tuple[int, list[float]]]]:
-    """Action Units of the columns after the frame's, and the values of each frame."""
-    lines = [line.split(",") for line in data.decode("utf-8-sig").splitlines() if line.strip(", ")]
-    try:
-        head = lines.pop(0) if lines and (header or not lines[0][0].strip().lstrip("-").isdigit()) else []
-        units = [re.search(r"(\d+)\s*(_?[rc])?\"?$", name.strip()) for name in head[1:]]
-        values = [(int(float(line[0])), [float(value) for value in line[1:]]) for line in lines]
-        known = [column for column, unit in enumerate(units) if unit] if header else [0]
-        names = [int(units[column][1]) for column in known] if header else []  # type: ignore[index]
-        return names, [(number, [row[column] for column in known]) for number, row in values]
-    except (ValueError, IndexError) as error:
-        raise MediaError(f"{where}: expected rows of frame and codes: {error}") from None
+def _codes(data: bytes, where: str, unit: int | None) -> list[tuple[int, int, float]]:
+    """Frame, Action Unit and code wherever a sheet has one; `unit` is that of a sheet without names."""
+    lines = data.decode("utf-8-sig").strip().splitlines()
+    head = lines[0].split(",") if lines and (unit is None or not lines[0].split(",")[0].strip().isdigit()) else []
+    named = {column: re.search(r"(\d+)\s*(_?[rc])?\"?$", name) for column, name in enumerate(head) if column}
+    aus = {column: int(found[1]) for column, found in named.items() if found} if unit is None else {1: unit}
+    values = number_table("\n".join(lines[bool(head) :]).encode(), where)
+    if len(values) and (not aus or values.shape[1] <= max(aus)):
+        raise MediaError(f"{where}: expected rows of a frame and its codes, got {values.shape[1]} columns")
+    if not len(values):
+        return []
+    columns = np.array(list(aus))
+    row, column = np.nonzero(values[:, columns] != UNKNOWN)
+    found = (values[row, 0].astype(int), np.array(list(aus.values()))[column], values[row, columns[column]])
+    return list(zip(*(part.tolist() for part in found), strict=True))

@@ -40,7 +40,7 @@ def list_fer2013(tree: Tree) -> Iterator[SequenceRef]:
         yield _still(tree, path, index, line, truth_version=line.code, **known)
 
 
-@dataset("fer_plus", r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$")
+@dataset("fer_plus", r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$", r"fer2013")
 def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
     """The same pictures with the majority of ten votes; from fer2013.csv, or from the folders made of it."""
     path = tree.find("fer2013.csv", files=True)

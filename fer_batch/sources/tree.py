@@ -190,7 +190,7 @@ def truth_version(entries: Iterable[Entry]) -> str:
 def recognise(tree: Tree) -> list[str]:
     """Formats whose marks a folder has, the one with the most marks first; looks at names of the upper folders only."""
     paths, level = [], [""]
-    for _ in range(3):
+    for _ in range(DEPTH):
         for folder in level:
             folders, files = tree.children(folder)
             paths += [posixpath.join(folder, name).lower() for name in (*folders[:200], *files[:200])]

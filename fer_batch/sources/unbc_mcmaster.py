@@ -70,7 +70,7 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Action Units and PSPI of every frame that has a file; labels of the whole sequence stand at its first frame.
 
-    PSPI is as given. Where the Action Units say another one, `raw` has it; where none is given, it is theirs.
+    PSPI is as given. Where the Action Units give another one, `raw` says so; where none is given, it is theirs.
     """
     rows: list[Row] = []
     computed: dict[int, float] = {}
@@ -94,6 +94,6 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     if wrong:
         log.warning("%s: PSPI of %d frames is not that of their Action Units", uris[0], len(wrong))
     for frame in sorted({*given, *computed}):
-        raw = f"{computed[frame]:g} by the Action Units" if frame in wrong or frame not in given else None
+        raw = f"Action Units give {computed[frame]:g}" if frame in wrong else None if frame in given else "not given"
         rows.append((frame, "PSPI", given.get(frame, computed.get(frame)), None, raw))
     return annotation_table(rows)
