@@ -94,29 +94,48 @@ def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[st
     unit: Unit = pickle.loads(row["unit"])
     sequences: list[dict[str, Any]] = []
     fault: str | None = None
-    pending: list[Item] = []
-    index = 0
+    pending = _Pending(unit.unit_id, options.size)
     cv2.setNumThreads(1)  # a worker owns one core
     try:
         for ref in unit.members:
             for item in _member(ref, options, sequences):
-                if len(pending) == CHUNK_FRAMES:
-                    yield _chunk(unit, index, pending, options.size).to_row()
-                    index, pending = index + 1, []
-                pending.append(item)
+                if len(pending.rows) == CHUNK_FRAMES:
+                    yield pending.chunk().to_row()
+                    pending.clear()
+                pending.add(item)
     except StoreFault as error:
         fault = str(error)
-    final = _chunk(unit, index, pending, options.size)
-    yield final.with_maps(last=True, sequences=sequences, fault=fault).to_row()
+    yield pending.chunk().with_maps(last=True, sequences=sequences, fault=fault).to_row()
 
 
-def _chunk(unit: Unit, index: int, items: list[Item], size: int) -> Chunk:
-    crops = [(i, item.image) for i, item in enumerate(items) if item.image is not None]
-    ok, images = [i for i, _ in crops], np.empty((len(crops), size, size, 3), np.uint8)
-    for place, (_, image) in enumerate(crops):
-        images[place] = image
-    rows, targets = [item.row for item in items], [items[i].targets for i in ok]
-    return Chunk(unit.unit_id, index, False, rows, np.array(ok, np.int64), images, targets)
+class _Pending:
+    """Items of the next chunk. Crops are kept in one array, which every chunk of the unit uses again."""
+
+    def __init__(self, unit_id: str, size: int) -> None:
+        self.unit_id = unit_id
+        self.index = 0
+        self.images = np.empty((CHUNK_FRAMES, size, size, 3), np.uint8)
+        self.rows: list[dict[str, Any]] = []
+        self.ok: list[int] = []
+        self.targets: list[list[str]] = []
+
+    def clear(self) -> None:
+        """Begin the chunk behind this one."""
+        self.index += 1
+        self.rows, self.ok, self.targets = [], [], []
+
+    def add(self, item: Item) -> None:
+        """Take an item."""
+        if item.image is not None:
+            self.images[len(self.ok)] = item.image
+            self.ok.append(len(self.rows))
+            self.targets.append(item.targets)
+        self.rows.append(item.row)
+
+    def chunk(self) -> Chunk:
+        """The items so far; valid until the next `add`."""
+        images = self.images[: len(self.ok)]
+        return Chunk(self.unit_id, self.index, False, self.rows, np.array(self.ok, np.int64), images, self.targets)
 
 
 def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, Any]]) -> Iterator[Item]:
