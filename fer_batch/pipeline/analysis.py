@@ -90,7 +90,11 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     sampled = np.arange(len(pairs))
     if len(pairs) > options.max_frames:
         sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))
-    maps = np.concatenate(list(data.maps(pairs[sampled])))
+    read = list(data.maps(pairs[sampled]))
+    sizes = sorted({piece.shape[1:] for piece in read})
+    if len(sizes) > 1:
+        raise ValueError(f"expected maps of one size for every frame of a target, got {sizes}")
+    maps = np.concatenate(read)
     clustering = spray.cluster(maps, **options.spray)
     own = spray.cluster_means(maps, clustering.labels)
     exemplars = [int(pairs[sampled[i]]) for i in spray.exemplars(maps, clustering.labels)]

@@ -88,8 +88,9 @@ def features(
 
 def check(maps: NDArray[np.floating], normalise: str) -> None:
     """Refuse what are not maps (n, h, w), and a normalisation that does not exist."""
-    if maps.ndim != 3:
-        raise ValueError(f"expected maps (n, h, w), got shape {maps.shape}")
+    if not isinstance(maps, np.ndarray) or maps.ndim != 3:
+        found = f"shape {maps.shape}" if isinstance(maps, np.ndarray) else type(maps).__name__
+        raise ValueError(f"expected maps of one size as one array (n, h, w), got {found}")
     if normalise not in NORMALISATIONS:
         raise types.InputError(f"unknown normalisation {normalise!r}; {registry.nearest(normalise, NORMALISATIONS)}")
 

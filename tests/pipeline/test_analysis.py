@@ -65,6 +65,17 @@ def test_a_cap_tells_the_same_story_of_a_long_easy_sequence(world, golden, max_f
         np.testing.assert_allclose(np.array(row["relevance"]) * row["scale"], mean, atol=1e-3)
 
 
+def test_maps_of_different_sizes_in_one_target_fail_their_sequence_with_the_sizes(world, golden):
+    active, maps = golden.make(np.random.default_rng(0))
+    world.stage("good", active, maps)
+    world.stage("odd", active, {place: m[:14, :14] if place[0] >= 8 else m for place, m in maps.items()})
+    assert world.publish() == [{"done": 1, "failed": 1}]
+    reasons = {row["sequence_id"]: row["reason"] for row in world.rows("sequences")}
+    assert reasons["good"] is None
+    assert "one size" in reasons["odd"]
+    assert "(14, 14), (28, 28)" in reasons["odd"]
+
+
 def test_an_undefined_map_keeps_the_name_without_a_letter(world, golden):
     active, maps = golden.make(np.random.default_rng(0))
     maps[4, 0] = np.full_like(maps[4, 0], np.nan)

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from fer_batch import types
+from fer_batch.spray import cluster
 from fer_batch.spray.features import averaged, features
+from fer_batch.spray.gram import gram, quick_gram
 
 MAPS = np.array([[[3.0, -1.0], [0.0, 4.0]], [[1.0, 1.0], [1.0, -1.0]]])
 
@@ -66,7 +68,9 @@ def test_averaged_keeps_mean_and_proportions():
 def test_wrong_arguments_are_named():
     with pytest.raises(types.InputError, match="did you mean 'absolute'"):
         features(MAPS, normalise="absolut")
-    with pytest.raises(ValueError, match=r"\(n, h, w\)"):
-        features(MAPS[0])
+    for odd in (MAPS[0], [MAPS[0], MAPS[1][:1]], np.array([MAPS[0], MAPS[1][:1]], dtype=object)):
+        for path in (features, gram, quick_gram, cluster):
+            with pytest.raises(ValueError, match=r"one size as one array \(n, h, w\)"):
+                path(odd)
     with pytest.raises(types.InputError, match="downsize"):
         features(MAPS, downsize=0)
