@@ -124,7 +124,7 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
             decision,
         )
     else:
-        axes.text(_MARGIN, _MARGIN + head + side, _without_spectrum(decision), fontsize=TEXT, color=INK, va="center")
+        axes.text(_MARGIN, _MARGIN + head + side, without_spectrum(decision), fontsize=TEXT, color=INK, va="center")
     for r, row in enumerate(rows):
         for c, cluster in enumerate(row):
             left = _MARGIN + spectrum + 0.45 + c * (side + _GAP)
@@ -286,7 +286,8 @@ def _n_maps(decision: ClusterDecision) -> int:
     return sum(cluster.n_frames for cluster in decision.clusters)
 
 
-def _without_spectrum(decision: ClusterDecision) -> str:
+def without_spectrum(decision: ClusterDecision) -> str:
+    """What stands where there is no spectrum."""
     n, k = _n_maps(decision), len(decision.clusters)
     clusters = {0: "no cluster", 1: "one cluster"}.get(k, f"{k} clusters")
     return f"{n} map{'' if n == 1 else 's'}: {clusters}"

@@ -125,29 +125,38 @@ def project_onto(
         Where projections meet, their colours mix in proportion to their relative relevance.
     """
     height, width = face.shape[:2]
-    weight = np.zeros((height, width))
-    colour = np.zeros((height, width, 3))
-    opaque = np.zeros((height, width))
-    for relevance, rgb in layers:
-        shown = _projection_on(relevance, height, width, share, ties)
+    colour, opaque = blended(
+        [(projection_on(relevance, height, width, share, ties), rgb) for relevance, rgb in layers], (height, width)
+    )
+    base = faded(face).astype(np.float64) / 255 * (1 - shadow(opaque > 0)[..., None])
+    return _to_bytes(base * (1 - opaque[..., None]) + colour * opaque[..., None])
+
+
+def blended(
+    layers: Sequence[tuple[NDArray[np.float64], tuple[float, float, float]]], shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Colour (H, W, 3) and opacity (H, W) of projections in [0, 1], each in its own colour.
+
+    Where projections meet, their colours mix in proportion to their relative relevance.
+    """
+    weight, opaque, colour = np.zeros(shape), np.zeros(shape), np.zeros((*shape, 3))
+    for shown, rgb in layers:
         strength = np.where(shown > 0, 0.55 + 0.4 * shown, 0.0)
         weight += strength
         colour += strength[..., None] * np.asarray(rgb)
         opaque = np.maximum(opaque, strength)
-    colour = np.divide(colour, weight[..., None], out=colour, where=weight[..., None] > 0)
-    base = faded(face).astype(np.float64) / 255 * (1 - _shadow(opaque > 0)[..., None])
-    return _to_bytes(base * (1 - opaque[..., None]) + colour * opaque[..., None])
+    return np.divide(colour, weight[..., None], out=colour, where=weight[..., None] > 0), opaque
 
 
-def _shadow(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """A soft dark rim, without which light colours would drown in light skin."""
+def shadow(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Darkness in [0, 1] of a soft rim, without which light colours would drown in light skin."""
     if not shown.any():
         return np.zeros(shown.shape)
     blurred = Image.fromarray(shown.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(max(shown.shape) / 75))
     return 0.32 * np.minimum(1.0, 1.6 * np.asarray(blurred, dtype=np.float64) / 255)
 
 
-def _projection_on(
+def projection_on(
     relevance: NDArray[np.floating], height: int, width: int, share: float, ties: Ties
 ) -> NDArray[np.float64]:
     """The projection on the grid of a face, in [0, 1]."""

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from fer_batch.visualize.vector import element, polyline
+
 # Methods 2.2: iBUG points on a canvas 224 wide and 275 high (Gaya-Morey et al. 2024, digitised).
 S68 = np.array(
     """
@@ -83,6 +85,32 @@ def line_face(height: int = 224, width: int = 224, landmarks: NDArray[np.floatin
     if points.shape != (68, 2):
         raise ValueError(f"expected 68 landmarks (68, 2), got {points.shape}")
     return _draw(points, height, width) if np.isfinite(points).all() else _draw_standard(height, width).copy()
+
+
+def line_face_svg(landmarks: NDArray[np.floating] | None = None, side: float = 100.0) -> str:
+    """The drawing of `line_face` as SVG elements on a square canvas.
+
+    Parameters
+    ----------
+    landmarks : shape (68, 2), units of the canvas
+        By default, or where a point is not finite, the standard face.
+    side
+        Of the canvas.
+    """
+    if landmarks is not None and np.shape(landmarks) != (68, 2):
+        raise ValueError(f"expected 68 landmarks (68, 2), got {np.shape(landmarks)}")
+    if landmarks is None or not np.isfinite(landmarks).all():
+        points = standard_landmarks(round(side), round(side))
+    else:
+        points = np.asarray(landmarks, dtype=np.float64)
+    strokes = "".join(polyline(points[first:end], closed) for first, end, closed in _STROKES)
+    brow, thickness = _forehead(points), 0.012 * side
+    line = {"fill": "none", "stroke_width": thickness, "stroke_linejoin": "round", "stroke_linecap": "round"}
+    return (
+        element("path", d=polyline(np.vstack([points[:17], brow]), True), fill="#f4f4f2")
+        + element("path", d=polyline(np.vstack([points[16:17], brow, points[:1]])), stroke="#e1e1e1", **line)
+        + element("path", d=strokes, stroke="#5f5f5f", **line)
+    )
 
 
 @lru_cache(maxsize=8)

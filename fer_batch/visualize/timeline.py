@@ -88,12 +88,7 @@ def timeline(data: Timeline, palette: Palette | None = None, *, probability: boo
         Axes `rows`, and `probability` below where drawn.
     """
     palette = palette or Palette(data.targets)
-    truth = data.annotated
-    rows = [
-        i
-        for i, row in enumerate(data.clusters)
-        if any(letter is not None for letter in row) or (truth is not None and truth[i].any())
-    ]
+    rows = rows_shown(data)
     curves = rows if probability and data.probability is not None else []
     n = len(data.frames)
     width = float(np.clip(2.2 + 0.24 * n, 7.0, 10.9))
@@ -113,6 +108,16 @@ def timeline(data: Timeline, palette: Palette | None = None, *, probability: boo
         axes.tick_params(labelbottom=False)
     _label_frames(bottom_axes, data)
     return figure
+
+
+def rows_shown(data: Timeline) -> list[int]:
+    """Rows of targets that are ever active or annotated."""
+    truth = data.annotated
+    return [
+        i
+        for i, row in enumerate(data.clusters)
+        if any(letter is not None for letter in row) or (truth is not None and truth[i].any())
+    ]
 
 
 def runs(letters: Sequence[str | None]) -> Iterator[tuple[int, int, str]]:

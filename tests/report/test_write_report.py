@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_batch.pipeline.report import _Annotations, _queries, partitions, write_report
+from fer_batch.pipeline import report, report_sequence
+from fer_batch.pipeline.report import partitions, write_figures, write_report
+from fer_batch.pipeline.report_data import occurrences
+from fer_batch.pipeline.report_sequence import queries
 from fer_batch.report.page import slug
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
@@ -195,31 +198,58 @@ def test_the_report_of_an_output_says_what_its_tables_say(store):
     assert sum(seen) == 10
     found = pages(store)
     names = ("S1/toy.mp4", NASTY, "faceless.mp4", "wall.mp4")
-    assert set(found) == {"index.html", *(f"sequences/{slug(name)}.html" for name in names)}
-    index = found["index.html"]
+    own = {f"sequences/{slug(name)}.html" for name in names}
+    assert set(found) == {"index.html", "list-1.html", "patterns.html", *own}
+    index, patterns = found["index.html"], found["patterns.html"]
     assert "moov atom &lt;b&gt;not&lt;/b&gt; found" in index
     assert "DEMO MODEL" in index
     assert "run <code>whole</code>" in index
-    assert "1 different prototype in 2 sequences" in index, "faceless.mp4 and wall.mp4 have no story"
-    assert index.count("<em>no face found</em>") == 2
+    assert "1 different prototype in 2 sequences" in patterns, "faceless.mp4 and wall.mp4 have no story"
+    assert found["list-1.html"].count("<em>no face found</em>") == 2
     wall = found[f"sequences/{slug('wall.mp4')}.html"]
     assert "No face was found in any frame" in wall
-    assert "-stages.svg" not in wall
-    assert "-stages.png" not in wall
+    assert '<ol class="strip' not in wall
     assert "no face found <small>1 of 1 listed" in index
     assert "probability 0.75, active, not explained" in index, "two.jpg has no map"
     for group, text in (("AU12", "2 of 2 shown"), ("AU06", "1 of 1 shown"), ("NONE", "1 of 1 shown")):
         assert f"{group} <small>{text}" in index
     assert "0.62" in index
     assert "<script>alert" not in "".join(found.values())
-    assert "8, 6 different" in found[f"sequences/{slug('S1/toy.mp4')}.html"]
+    toy = found[f"sequences/{slug('S1/toy.mp4')}.html"]
+    assert "8, 6 different" in toy
+    assert toy.count("<li><span") == 8, "one panel for each stage"
+    assert toy.count('class="annotated"') == 2, "frames 4 and 6"
+    assert "whole" not in toy, "the page of a sequence does not change with the run"
     assert "&#39;&lt;script&gt;alert(1)" in found[f"sequences/{slug(NASTY)}.html"], "the SQL has the name as a literal"
 
 
+def index_rows(store: Store) -> list[list]:
+    """Rows of the index, stages as text."""
+    base = f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}"
+    script = store.read_bytes(f"{base}/data/sequences-1.js").decode("ascii")
+    data = json.loads(script.removeprefix("ferRows(1,").removesuffix(");\n"))
+    return [[*row[:10], [data["stages"][i] for i in row[10]], row[11]] for row in data["rows"]]
+
+
+def test_the_rows_of_the_index_have_all_that_filters_need(store):
+    write_report(store)
+    rows = {row[0]: row for row in index_rows(store)}
+    assert len(rows) == 6
+    toy = rows["S1/toy.mp4"]
+    assert toy[1:8] == ["S1", "surprise", "done", None, 18, 0, 0.5556]
+    assert toy[8:10] == [f"sequences/{slug('S1/toy.mp4')}.html", f"thumbnails/{slug('S1/toy.mp4')}.jpg"]
+    assert toy[10][:2] == ["(NONE)", "(AU02_A)"]
+    assert toy[11] == [1, 2, 2, 4, 3, 2, 2, 2]
+    assert rows["broken.avi"][3:5] == ["failed", "moov atom <b>not</b> found"]
+    assert rows["old.mp4"][3] == "skipped"
+    assert rows["wall.mp4"][3] == "done"
+    assert rows["wall.mp4"][9:] == ["", [], []]
+
+
 def test_the_sql_of_a_page_gives_the_rows_of_its_own_partition():
-    queries = _queries("it's.mp4", Partition("o'clips", "net-01234567", "lrp-89abcdef"))
-    assert len(queries) == 3
-    for query in queries:
+    asked = queries("it's.mp4", Partition("o'clips", "net-01234567", "lrp-89abcdef"))
+    assert len(asked) == 3
+    for query in asked:
         connection = duckdb.connect()
         connection.execute(f"CREATE TABLE {query.sql.split('FROM ')[1].split()[0]} AS SELECT * FROM {EVERY_ROW}")
         assert len(connection.execute(query.sql).fetchall()) == 1
@@ -236,33 +266,85 @@ def test_a_still_before_a_video_of_the_same_file_of_tables_does_not_hide_its_col
         del row["status"]
     store.put(f"{other.folder('detections')}/a-00000.parquet", encode(rows_of("detections", seen)))
     write_report(store, dataset="mixed")
-    index = store.read_bytes(f"report/mixed/{other.model}/{other.explain}/index.html").decode()
-    assert "AU12 <small>1 of 1 shown" in index
-    assert "b.mp4" in index
+    folder = f"report/mixed/{other.model}/{other.explain}"
+    assert b"AU12 <small>1 of 1 shown" in store.read_bytes(f"{folder}/index.html")
+    assert b"AU12" in store.read_bytes(f"{folder}/sequences/{slug('b.mp4')}.html")
 
 
-def test_a_second_report_of_the_same_tables_is_the_same_and_leaves_nothing_else(store):
-    write_report(store, max_pages=1)
+def test_a_second_report_draws_what_changed_and_leaves_nothing_else(store, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        report, "draw_shard", lambda *args: (drawn.append(args[1]), report_sequence.draw_shard(*args))[1]
+    )
+    write_report(store)
+    assert drawn == ["a-00000.parquet"]
     before = {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
     # A page of a sequence that is gone: it may show a face.
-    store.put(f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}/sequences/gone.html", b"a face")
-    write_report(store, max_pages=1)
+    folder = f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}"
+    for gone in ("sequences/gone.html", "figures/gone-0123456789/stages.png", "data/sequences-9.js"):
+        store.put(f"{folder}/{gone}", b"a face")
+    write_report(store)
+    assert drawn == ["a-00000.parquet"], "the pages are those of the tables"
+    assert before == {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
+    changed = store.read_bytes(f"{HERE.folder('stages')}/a-00000.parquet")
+    store.put(f"{HERE.folder('stages')}/a-00000.parquet", changed)
+    write_report(store)
+    assert len(drawn) == 2, "the tables were written again"
+    assert before.keys() == {entry.path for entry in store.walk("report")}
+
+
+def test_a_report_that_was_killed_is_finished_by_the_next(store, monkeypatch):
+    write_report(store)
+    before = {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
+    store.delete("report")
+    puts = []
+
+    def put(self, path, data, real=Store.put):
+        if path.startswith("report/"):
+            puts.append(path)
+            if len(puts) == 4:
+                raise KeyboardInterrupt
+        real(self, path, data)
+
+    monkeypatch.setattr(Store, "put", put)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(store)
+    assert not any("drawn/" in path for path in puts)
+    monkeypatch.undo()
+    write_report(store)
     assert before == {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
 
 
-def test_sequences_beyond_the_limit_keep_their_row_and_the_index_says_so(store):
-    write_report(store, max_pages=1)
-    found = pages(store)
-    assert len(found) == 2
-    assert "Pages with pictures were made for 1 of 4 sequences" in found["index.html"]
-    assert "S1/toy.mp4" in found["index.html"]
+def test_tasks_of_shards_draw_the_same_pages(store, monkeypatch):
+    write_report(store)
+    before = {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
+    store.delete("report")
+    monkeypatch.setattr(report, "SPREAD_FROM", 1)
+    seen = []
+    write_report(store, progress=seen.append, compute=lambda tasks: [task.compute(scheduler="sync") for task in tasks])
+    assert sum(seen) == 10
+    assert before == {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
+
+
+def test_figures_for_print_are_drawn_for_who_asks(store):
+    write_report(store)
+    written = write_figures(store, ["S1/toy.mp4"])
+    folder = f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}/figures/{slug('S1/toy.mp4')}"
+    names = [path.removeprefix(store.url(folder) + "/") for path in written]
+    assert names[:3] == ["stages.png", "timeline.png", f"clusters-{slug('AU01')}.png"]
+    assert len(names) == 2 + 3 + 4, "strip, timeline, three targets, four clusters"
+    assert all(store.read_bytes(f"{folder}/{name}").startswith(b"\x89PNG") for name in names)
+    write_report(store)
+    assert store.exists(f"{folder}/stages.png"), "they stay while the sequence does"
+    with pytest.raises(InputError, match=r"S1/toy\.mp4"):
+        write_figures(store, ["S1/toy.mp"])
 
 
 def test_several_partitions_have_a_report_each_and_a_list(store):
     other = Partition("clips", "other-01234567", HERE.explain)
     store.put(f"{other.folder('sequences')}/a-00000.parquet", encode(rows_of("sequences", [sequence("x.mp4")])))
     assert partitions(store) == [HERE, other]
-    where = write_report(store, card={"licence": "CC-BY <4>", "demo": False}, max_pages=0)
+    where = write_report(store, card={"licence": "CC-BY <4>", "demo": False})
     assert where == store.url("report/index.html")
     listing = store.read_bytes("report/index.html").decode()
     for partition in (HERE, other):
@@ -274,9 +356,9 @@ def test_several_partitions_have_a_report_each_and_a_list(store):
 
 
 def test_ground_truth_is_what_occurs_or_has_an_intensity(store):
-    annotations = _Annotations(store, HERE)
-    assert {name: frames.tolist() for name, frames in annotations.of("S1/toy.mp4").items()} == {"AU04": [4, 6]}
-    assert annotations.of("another.mp4") == {}
+    found = occurrences(store, HERE.dataset, ["S1/toy.mp4", "another.mp4"])
+    assert {name: frames.tolist() for name, frames in found["S1/toy.mp4"].items()} == {"AU04": [4, 6]}
+    assert set(found) == {"S1/toy.mp4"}
 
 
 def test_nothing_to_report_is_said_in_one_sentence(store, tmp_path):

@@ -1,0 +1,248 @@
+"""The page of one sequence: one file that holds its pictures and needs no script."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from fer_batch.report.page import DataTable, Query, RunSummary, page, percent, slug
+
+
+@dataclass(frozen=True)
+class Label:
+    """A target with its cluster, as text, in its colours (`#rrggbb`)."""
+
+    text: str
+    fill: str = "#ffffff"
+    edge: str = "#57606a"
+    ink: str = "#1f2328"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the strip and of the table of stages.
+
+    Attributes
+    ----------
+    text
+        `(AU01_A, AU02_A)`.
+    labels
+        In the order of the text; none for NONE.
+    face
+        Number of the frame whose crop it shows; None shows `outline`.
+    outline
+        SVG elements of a face on a canvas of 100x100.
+    layer
+        Number of the picture that lies over the face.
+    unexplained
+        Whether its targets are active and none has a map.
+    seconds
+        Duration, where the frame rate is known.
+    """
+
+    text: str
+    first_frame: int
+    last_frame: int
+    n_frames: int
+    labels: tuple[Label, ...] = ()
+    n_missing_frames: int = 0
+    seconds: float | None = None
+    face: int | None = None
+    outline: str = ""
+    layer: int | None = None
+    unexplained: bool = False
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster of a target, None where undefined.
+
+    Attributes
+    ----------
+    label
+        `AU02_A` in its colours.
+    mean
+        PNG of the mean map.
+    top_25, top_10
+        Numbers of the pictures of its projections.
+    outline
+        SVG elements of a face on a canvas of 100x100, for an exemplar without a crop.
+    """
+
+    target: str
+    letter: str
+    label: Label
+    n_frames: int | None
+    first_frame: int | None
+    exemplar_frame: int | None
+    n_clusters: int | None = None
+    rule: str | None = None
+    n_neighbors: int | None = None
+    eigengap: float | None = None
+    silhouette: float | None = None
+    mean: bytes | None = None
+    top_25: int | None = None
+    top_10: int | None = None
+    outline: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How the maps of one target were split: its clusters by number, the spectrum as SVG, and why there is none."""
+
+    name: str
+    meaning: str
+    clusters: tuple[int, ...]
+    spectrum: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SequencePage:
+    """One sequence.
+
+    Attributes
+    ----------
+    text
+        Temporal prototype with ASCII arrows.
+    n_frames, n_missing_frames
+        Ok frames (0: the page says that no face was found), and frames without a usable face.
+    n_stages, n_distinct_stages, reduction
+        As in table `temporal_prototypes`.
+    facts
+        Further (name, value) pairs for the head of the page.
+    timeline
+        SVG.
+    layers
+        PNG: projections on a transparent ground, of all labels of a stage or of one cluster.
+    faces
+        JPEG crops by frame.
+    command
+        Draws the same for print.
+    """
+
+    sequence_id: str
+    text: str
+    n_frames: int
+    n_stages: int
+    n_missing_frames: int = 0
+    n_distinct_stages: int | None = None
+    reduction: float | None = None
+    subject_id: str | None = None
+    emotion: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    stages: tuple[Stage, ...] = ()
+    timeline: str = ""
+    clusters: tuple[Cluster, ...] = ()
+    targets: tuple[Target, ...] = ()
+    layers: tuple[bytes, ...] = ()
+    faces: Mapping[int, bytes] = field(default_factory=dict)
+    queries: tuple[Query, ...] = ()
+    command: str = ""
+
+
+def sequence_path(sequence_id: str) -> str:
+    """Where the page of a sequence lies in the report."""
+    return f"sequences/{slug(sequence_id)}.html"
+
+
+def sequence_page(summary: RunSummary, story: SequencePage) -> bytes:
+    """The page; every picture is in it once, however many stages show it."""
+    labels = [label for stage in story.stages for label in stage.labels] + [cluster.label for cluster in story.clusters]
+    kinds = {label: f"k{number}" for number, label in enumerate(dict.fromkeys(labels))}
+    colours = "".join(
+        f".{kind}{{background:{label.fill};border-color:{label.edge};color:{label.ink}}}"
+        for label, kind in kinds.items()
+    )
+    shown = {cluster.exemplar_frame for cluster in story.clusters} | {stage.face for stage in story.stages}
+    pictures = [
+        (f"m{number}", data_uri(cluster.mean))
+        for number, cluster in enumerate(story.clusters)
+        if cluster.mean is not None
+    ]
+    pictures += [(f"p{number}", data_uri(content)) for number, content in enumerate(story.layers)]
+    pictures += [(f"f{frame}", data_uri(story.faces[frame])) for frame in sorted(story.faces) if frame in shown]
+    exemplars: dict[int, list[Cluster]] = {}
+    for cluster in story.clusters:
+        if cluster.exemplar_frame is not None and cluster.exemplar_frame in story.faces:
+            exemplars.setdefault(cluster.exemplar_frame, []).append(cluster)
+    return page(
+        "sequence.html",
+        sequence_path(story.sequence_id),
+        summary,
+        more_style=colours,
+        story=story,
+        kinds=kinds,
+        facts=_facts(story),
+        pictures=pictures,
+        exemplars=sorted(exemplars.items()),
+        timeline=Markup(story.timeline),
+        stages_table=_stages_table(story.stages),
+        clusters_table=_clusters_table(story.clusters),
+    )
+
+
+def data_uri(content: bytes) -> Markup:
+    """A PNG or JPEG as a link that holds it."""
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return Markup(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")
+
+
+def _facts(story: SequencePage) -> list[tuple[str, str]]:
+    different = "" if story.n_distinct_stages is None else f", {story.n_distinct_stages} different"
+    facts = [
+        ("Emotion", story.emotion),
+        ("Subject", story.subject_id),
+        ("Frames with a face", str(story.n_frames)),
+        ("Frames without a usable face", str(story.n_missing_frames) if story.n_missing_frames else None),
+        ("Stages", f"{story.n_stages}" + different),
+        (
+            "Reduction in description length",
+            None if story.reduction is None else f"{percent(story.reduction)} (1 − stages / frames)",
+        ),
+    ]
+    return [(name, value) for name, value in facts if value is not None] + list(story.facts)
+
+
+def _stages_table(stages: Sequence[Stage]) -> DataTable | None:
+    if not stages:
+        return None
+    timed = any(stage.seconds is not None for stage in stages)
+    columns = ("Stage", "Labels", "First frame", "Last frame", "Frames", "Missing")
+    rows = tuple(
+        (
+            i,
+            stage.text,
+            stage.first_frame,
+            stage.last_frame,
+            stage.n_frames,
+            stage.n_missing_frames,
+            *((None if stage.seconds is None else round(stage.seconds, 3),) if timed else ()),
+        )
+        for i, stage in enumerate(stages, 1)
+    )
+    caption = "First and last frame are both part of the stage; missing frames lie between them."
+    return DataTable("Stages", columns + (("Seconds",) if timed else ()), rows, caption)
+
+
+def _clusters_table(clusters: Sequence[Cluster]) -> DataTable | None:
+    if not clusters:
+        return None
+    columns = (
+        "Target", "Cluster", "Frames", "First frame", "Exemplar frame", "Clusters", "Rule", "k", "Eigengap",
+        "Silhouette",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            c.target, c.letter, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters, c.rule, c.n_neighbors,
+            c.eigengap, c.silhouette,
+        )
+        for c in clusters
+    )  # fmt: skip
+    caption = (
+        "k: neighbours in the graph; eigengap: distance to the next eigenvalue; silhouette: −1 mixed to 1 well apart."
+    )
+    return DataTable("Clusters", columns, rows, caption)
