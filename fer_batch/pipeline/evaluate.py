@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -16,7 +17,7 @@ from fer_batch.evaluate.detection import Classification, f1_score
 from fer_batch.evaluate.localisation import Localisation, localisation_of_subjects
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
-from fer_batch.pipeline.evaluation_sql import CLASSES, COUNTS, FOLDS, PARTITION, SETS, SUBJECTS
+from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, PARTITION, SETS, SUBJECTS
 from fer_batch.pipeline.latest_run import card_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import region_words
@@ -25,6 +26,25 @@ from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 SEED = 0  # of every bootstrap: the same tables give the same figures
+
+
+class _Sums(NamedTuple):
+    """Over frames of one subject; the sums are None where n is 0."""
+
+    n_frames: int
+    n: int  # with a mu
+    mass: float
+    share: float
+    weighted: float
+
+
+class _Subject:
+    """A row of `SUBJECTS`: one target of one subject, or of one sequence whose subject is unknown."""
+
+    def __init__(self, target: str, unknown: bool, regions_version: str | None, *figures: Any) -> None:
+        self.target, self.unknown, self.regions_version = target, unknown, regions_version
+        self.known, self.right, self.invented, self.missed = figures[:4]
+        self.true_positives, self.detections = _Sums(*figures[4:9]), _Sums(*figures[9:])
 
 
 @dataclass
@@ -116,16 +136,16 @@ def evaluation_of(
     """The figures of one partition as its tables are now."""
     connection = connection or connect(store)
     result = Evaluation(partition)
-    counts = connection.execute(COUNTS, result.key).fetchall()
-    names = [target for target, *_ in counts]
+    found = [_Subject(*row) for row in connection.execute(SUBJECTS, result.key).fetchall()]
+    by_target = {name: list(rows) for name, rows in groupby(found, lambda row: row.target)}
+    names = list(by_target)
     head = _head(store, partition) if names else "multilabel"
-    annotated = [target for target, known, *_ in counts if known]
     result.unknown_targets = _unknown_targets(connection, result, names, head)
     if head == "softmax":
         _classes(connection, result, names)
-    elif annotated:
-        _action_units(connection, result, counts, annotated)
-    _evidence(connection, result, names, annotated)
+    elif any(row.known for row in found):
+        _action_units(connection, result, by_target)
+    _evidence(result, by_target)
     _stories(connection, result)
     for target, mean, n, n_folds in connection.execute(FOLDS, result.key).fetchall():
         result.folds[target] = mean if n else math.nan
@@ -158,17 +178,19 @@ def _unknown_targets(
 
 
 def _action_units(
-    connection: duckdb.DuckDBPyConnection, result: Evaluation, counts: list[tuple[Any, ...]], annotated: list[str]
+    connection: duckdb.DuckDBPyConnection, result: Evaluation, by_target: dict[str, list[_Subject]]
 ) -> None:
-    names, known, *errors = zip(*counts, strict=True)
-    scores = f1_score(*errors)
-    for name, n, score in zip(names, known, scores, strict=True):
-        result.add("f1", score, n, name)
-    defined = scores[~np.isnan(scores)]
-    result.add("f1_mean", defined.mean() if len(defined) else math.nan, len(defined))
+    scores = []
+    for name, rows in by_target.items():
+        errors = (sum(getattr(row, kind) for row in rows) for kind in ("right", "invented", "missed"))
+        scores.append(float(f1_score(*errors)))
+        result.add("f1", scores[-1], sum(row.known for row in rows), name)
+    defined = [score for score in scores if not math.isnan(score)]
+    result.add("f1_mean", sum(defined) / len(defined) if defined else math.nan, len(defined))
     # only targets that are annotated at all: a network may know more Action Units than the annotator
-    n_annotated, n_whole, n_right = connection.execute(SETS, result.key | {"annotated": annotated}).fetchall()[0]
-    result.n_annotated = n_annotated
+    n_annotated = sum(any(row.known for row in rows) for rows in by_target.values())
+    found = connection.execute(SETS, result.key | {"n_annotated": n_annotated}).fetchall()
+    result.n_annotated, n_whole, n_right = found[0]
     result.add("set_accuracy", n_right / n_whole if n_whole else math.nan, n_whole)
 
 
@@ -188,37 +210,38 @@ def _classes(connection: duckdb.DuckDBPyConnection, result: Evaluation, names: l
         result.add("f1", found.f1[c], n, name)
 
 
-def _evidence(
-    connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str], annotated: list[str]
-) -> None:
+def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]]) -> None:
     """Rows of mu and what goes with it, and the verdicts."""
-    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
-    for target, *row in connection.execute(SUBJECTS, result.key | {"annotated": annotated}).fetchall():
-        rows[target].append(tuple(row))
-    found = {name: _localisation(of_target) for name, of_target in rows.items()}
+    # Of a target without annotations no true positives are known, so all its detections count instead.
+    annotated = {name for name, rows in by_target.items() if any(row.known for row in rows)}
+    found = {
+        name: _localisation([row.true_positives if name in annotated else row.detections for row in rows])
+        for name, rows in by_target.items()
+    }
     if not any(localisation.n for localisation in found.values()):
         return
     scores = result.values("f1")
     for name, localisation in sorted(found.items(), key=lambda item: (facs.au_id(item[0]) or math.inf, item[0])):
-        by_sequence = any(row[2] for row in rows[name])
-        version = max((row[-1] or "" for row in rows[name]), default="")
-        score = scores[name] if name in annotated else None
         if localisation.n or facs.au_id(name) is not None:
-            result.verdicts.append(Verdict(name, region_words(name), localisation, score, by_sequence))
+            unknown = any(row.unknown for row in by_target[name])
+            score = scores[name] if name in annotated else None
+            result.verdicts.append(Verdict(name, region_words(name), localisation, score, unknown))
+        version = max((row.regions_version or "" for row in by_target[name]), default="")
         for metric, value, n, baseline in _figures(localisation):
-            # Of a target without annotations no true positives are known, so all its detections count instead.
             named = metric if name in annotated else metric.replace("mu", "mu_active", 1)
             result.add(named, value, n, name, baseline=baseline, regions_version=version or None)
 
 
-def _localisation(rows: list[tuple[Any, ...]]) -> Localisation:
-    """Of one target, from its rows by subject."""
-    n_frames = sum(row[0] for row in rows)
-    seen = [row for row in rows if row[1]]
-    counts = [row[1] for row in seen]
-    sums = (np.array([row[i] for row in seen], np.float64) for i in (3, 4, 5))
-    rng = np.random.default_rng(SEED)
-    return localisation_of_subjects(counts, *sums, n_undefined=n_frames - sum(counts), rng=rng)
+def _localisation(subjects: list[_Sums]) -> Localisation:
+    seen = [sums for sums in subjects if sums.n]
+    return localisation_of_subjects(
+        [sums.n for sums in seen],
+        [sums.mass for sums in seen],
+        [sums.share for sums in seen],
+        [sums.weighted for sums in seen],
+        n_undefined=sum(sums.n_frames - sums.n for sums in subjects),
+        rng=np.random.default_rng(SEED),
+    )
 
 
 def _figures(found: Localisation) -> Iterator[tuple[str, float, int, float | None]]:

@@ -1,7 +1,8 @@
 """What an evaluation asks the tables of one partition: DuckDB sums up, so memory does not grow with the rows.
 
-Parameters are `$dataset`, `$model`, `$explain`, and in some `$names` (all targets) and `$annotated` (those with a known
-truth). Decimal sums are exact: they do not depend on the order in which threads meet the rows.
+Parameters are `$dataset`, `$model`, `$explain`, and in some `$names` (all targets), `$annotated` (those with a known
+truth) or `$n_annotated` (how many). Decimal sums are exact: they do not depend on the order in which threads meet the
+rows.
 """
 
 from __future__ import annotations
@@ -16,17 +17,12 @@ JUDGED = f"""
     SELECT d.*, truth FROM (SELECT * FROM detections WHERE {PARTITION}) d
     LEFT JOIN ({TRUTH}) USING (sequence_id, frame_index, target)
 """
-COUNTS = f"""
-    SELECT target, count(truth), count(*) FILTER (active AND truth), count(*) FILTER (active AND NOT truth),
-           count(*) FILTER (NOT active AND truth)
-    FROM ({JUDGED}) GROUP BY target ORDER BY target
-"""
 SETS = f"""
-    SELECT count(*) FILTER (n_known > 0), count(*) FILTER (n_known = n_annotated),
-           count(*) FILTER (n_known = n_annotated AND all_right)
+    SELECT count(*) FILTER (n_known > 0), count(*) FILTER (n_known = $n_annotated),
+           count(*) FILTER (n_known = $n_annotated AND all_right)
     FROM (
-        SELECT count(truth) AS n_known, bool_and(active = truth) AS all_right, len($annotated::VARCHAR[]) AS n_annotated
-        FROM ({JUDGED}) WHERE list_contains($annotated, target) GROUP BY sequence_id, frame_index
+        SELECT count(truth) AS n_known, bool_and(active = truth) AS all_right
+        FROM ({JUDGED}) GROUP BY sequence_id, frame_index
     )
 """
 CLASSES = f"""
@@ -37,21 +33,33 @@ CLASSES = f"""
     ) t JOIN detections p USING (sequence_id, frame_index)
     WHERE {PARTITION} AND p.active GROUP BY ALL
 """
+
+
+def _sums(condition: str) -> str:
+    """Frames, those with a mu, and the sums of mu, of the region's share and of their quotient."""
+    return f"""
+           count(*) FILTER ({condition}), count(mu) FILTER ({condition}),
+           sum(mu::DECIMAL(18, 12)) FILTER ({condition})::DOUBLE,
+           sum(region_share::DECIMAL(18, 12)) FILTER ({condition} AND mu IS NOT NULL)::DOUBLE,
+           sum((mu / region_share)::DECIMAL(18, 9)) FILTER ({condition})::DOUBLE"""
+
+
+# By subject, or by sequence where it is not known: right and wrong frames, then what the true positives and all
+# detections have in their regions. All in one pass, as the join is what takes time.
+SUBJECTS = f"""
+    SELECT target, subject_id IS NULL, max(regions_version), count(truth),
+           count(*) FILTER (active AND truth), count(*) FILTER (active AND NOT truth),
+           count(*) FILTER (NOT active AND truth),{_sums("active AND truth")},{_sums("active")}
+    FROM ({JUDGED}) LEFT JOIN (
+        SELECT sequence_id, subject_id FROM sequences WHERE {PARTITION}
+    ) USING (sequence_id)
+    GROUP BY target, subject_id, CASE WHEN subject_id IS NULL THEN sequence_id END
+    ORDER BY target, subject_id, min(sequence_id)
+"""
 # The frames whose evidence is judged: true positives, or all detections of a target that is not annotated here.
 EVIDENCE = f"""
-    SELECT j.target, subject_id, j.sequence_id, frame_index, mu, region_share, regions_version
-    FROM ({JUDGED}) j
-    LEFT JOIN (SELECT sequence_id, subject_id FROM sequences WHERE {PARTITION}) s USING (sequence_id)
-    WHERE active AND (truth OR NOT list_contains($annotated, j.target))
-"""
-SUBJECTS = f"""
-    SELECT target, count(*) AS n_frames, count(mu) AS n, bool_or(subject_id IS NULL) AS by_sequence,
-           sum(mu::DECIMAL(18, 12))::DOUBLE AS mass,
-           sum(region_share::DECIMAL(18, 12)) FILTER (mu IS NOT NULL)::DOUBLE AS share,
-           sum((mu / region_share)::DECIMAL(18, 9))::DOUBLE AS weighted,
-           max(regions_version) AS regions_version
-    FROM ({EVIDENCE}) GROUP BY target, subject_id, CASE WHEN subject_id IS NULL THEN sequence_id END
-    ORDER BY target, subject_id, min(sequence_id)
+    SELECT target, sequence_id, frame_index, mu FROM ({JUDGED})
+    WHERE active AND (truth OR NOT list_contains($annotated, target))
 """
 # The frames of lowest and highest mu, among those whose map was kept; of equals the first by name.
 EXAMPLES = f"""
