@@ -53,6 +53,15 @@ class Sighting:
     how: str
 
 
+def every_face(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:
+    """All faces of a still, largest first: what the closer look sees, where there is one, and what only the first saw."""
+    faces = detector(image)
+    if isinstance(detector, Searcher):
+        closer = detector.look_closer(image)
+        faces = closer + [face for face in faces if all(overlap(face.box, other.box) < 0.3 for other in closer)]
+    return sorted(faces, key=lambda face: -_side(face.box))
+
+
 class FaceTracker:
     """Follows every face of one clip.
 

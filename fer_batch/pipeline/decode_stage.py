@@ -17,7 +17,7 @@ from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box
 from fer_batch.media.decode import Decoder, Frame
 from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
 from fer_batch.media.sampling import Sampling
-from fer_batch.media.tracks import FaceTracker, Roll
+from fer_batch.media.tracks import FaceTracker, Roll, every_face
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
 from fer_batch.pipeline.units import NO_FACE, Unit
 from fer_batch.sources.fetch import StoreFault, local_file, local_input
@@ -384,11 +384,11 @@ class _EveryFace(_Faces):
     """Every face of a still, the largest first."""
 
     def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
-        faces = FaceTracker(_detector(self.options.detector)).find(frame.image)
-        for sighting in faces:
-            item = self.item(frame, source_frame, self.found(sighting.face, sighting.how))
-            item.row["track_id"] = sighting.key
-            yield item._replace(person=sighting.key, targets=[] if sighting.key else item.targets)
+        faces = every_face(_detector(self.options.detector), frame.image)
+        for person, face in enumerate(faces):
+            item = self.item(frame, source_frame, self.found(face, "detected"))
+            item.row["track_id"] = person if item.image is not None else None
+            yield item._replace(person=person, targets=[] if person else item.targets)
         if not faces:
             yield self.item(frame, source_frame, _no_place(None))
 
