@@ -54,7 +54,7 @@ class Sighting:
 
 
 def every_face(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:
-    """All faces of a still, largest first: what the closer look sees, where there is one, and what only the first saw."""
+    """All faces of a still, largest first: what the closer look sees, if there is one, and what only the first saw."""
     faces = detector(image)
     if isinstance(detector, Searcher):
         closer = detector.look_closer(image)

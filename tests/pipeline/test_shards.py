@@ -8,7 +8,7 @@ import pytest
 
 from fer_batch.pipeline.retry import forget_failed
 from fer_batch.pipeline.shards import plan_shards, superseded, sweep_stage, unplanned
-from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, dump, stage_file
 from fer_batch.storage.parquet import Partition
 from fer_batch.types import InputError
 
@@ -66,6 +66,51 @@ def test_a_changed_input_replaces_its_rows_and_no_others(world, small):
     world.publish(listed={"a2", "id-b"})
     assert sequences(world) == [("a", "a2"), ("b", "id-b")]
     assert [row for row in world.rows("relevance") if row["sequence_id"] == "b"] == before
+    only_once(world)
+
+
+def stage_people(world, name, identity, *people):
+    """One unit that holds an input and its further people."""
+    commits = []
+    for number, (active, maps) in enumerate(people, 1):
+        own = name if number == 1 else f"{name}#face{number}"
+        commits.append(world.stage(own, active, maps, identity=identity, unit_id=f"{identity}-{number}"))
+    rows, n_files = [], 0
+    for commit in commits:
+        for index in range(commit["n_files"]):
+            data = world.store.read_bytes(stage_file(commit["unit_id"], index))
+            world.store.put(stage_file(identity, n_files), data)
+            n_files += 1
+        rows += [{**row, "input": name, "unit_id": identity} for row in commit["sequences"]]
+        world.store.delete(f"{COMMITS}/{commit['unit_id']}.json")
+    whole = {**commits[0], "unit_id": identity, "n_files": n_files, "sequences": rows}
+    world.store.put(f"{COMMITS}/{identity}.json", dump(whole))
+
+
+def test_people_of_an_input_come_and_go_with_it(world, small):
+    stage_people(world, "a", "a1", small(0), small(1), small(2))
+    world.stage("b", *small(3))
+    world.publish()
+    assert [row["sequence_id"] for row in world.rows("sequences")] == ["a", "a#face2", "a#face3", "b"]
+    only_once(world)
+    stage_people(world, "a", "a2", small(4), small(5))
+    world.publish(listed={"a2", "id-b"})
+    assert sequences(world) == [("a", "a2"), ("a#face2", "a2"), ("b", "id-b")]
+    assert {row["sequence_id"] for row in world.rows("relevance")} == {"a", "a#face2", "b"}
+    only_once(world)
+    world.stage("a", *small(6), identity="a3")
+    world.publish(listed={"a3", "id-b"})
+    assert sequences(world) == [("a", "a3"), ("b", "id-b")]
+    only_once(world)
+
+
+def test_people_of_an_input_that_changed_before_its_tables_were_written_are_never_seen(world, small):
+    stage_people(world, "a", "a1", small(0), small(1))
+    ledger = Ledger(world.store)
+    plan_shards(ledger, world.partition, unplanned(ledger, world.partition, {"a1"}), 2)
+    world.stage("a", *small(4), identity="a2")
+    world.publish(listed={"a2"})
+    assert sequences(world) == [("a", "a2")]
     only_once(world)
 
 
