@@ -46,6 +46,23 @@ class Shards:
         return out
 
 
+class Rows:
+    """Some rows of a collection of images, numbered anew; nothing is read before they are indexed."""
+
+    def __init__(self, images: NDArray[np.uint8] | Shards, rows: NDArray[np.int64]) -> None:
+        self._images, self._rows = images, rows
+        self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._images[self._rows[rows]]
+
+
+Images = NDArray[np.uint8] | Shards | Rows
+
+
 @dataclass(frozen=True)
 class FaceSet:
     """Labelled crops of some people.
@@ -53,7 +70,7 @@ class FaceSet:
     Attributes
     ----------
     images : shape (N, H, W, 3), uint8
-        RGB; an array, a memory map, or `Shards`.
+        RGB; an array, a memory map, `Shards`, or `Rows` of one of them.
     labels : shape (N, A), float32
         1 present, 0 absent, NaN not annotated. For a softmax head every row has one 1 and zeros.
     targets
@@ -72,7 +89,7 @@ class FaceSet:
         If shapes differ, or a label is neither 0, 1 nor NaN.
     """
 
-    images: NDArray[np.uint8] | Shards
+    images: Images
     labels: NDArray[np.float32]
     targets: tuple[str, ...]
     subjects: NDArray[np.str_]

@@ -14,7 +14,7 @@ from fer_batch.models.card import Preprocessing
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import normalised
 from fer_batch.training.augment import Augment
-from fer_batch.training.data import Shards
+from fer_batch.training.data import Images
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -54,7 +54,7 @@ def as_images(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> 
 
 
 def batches(
-    images: NDArray[np.uint8] | Shards,
+    images: Images,
     labels: torch.Tensor,
     maps: NDArray[np.float32] | None,
     rows: Iterable[NDArray[np.int64]],
@@ -211,7 +211,7 @@ def fit(
 @torch.no_grad()
 def logits_of(
     model: nn.Module,
-    images: NDArray[np.uint8] | Shards,
+    images: Images,
     batch_size: int = 128,
     rows: NDArray[np.int64] | None = None,
     preprocessing: Preprocessing | None = None,

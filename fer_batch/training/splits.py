@@ -139,6 +139,42 @@ def holdout(
     return [_fold(0, people, sets, chosen, validation, seed, "")]
 
 
+def given(
+    splits: Sequence[str | None], subjects: ArrayLike, datasets: ArrayLike, validation: float = 0.0, seed: int = 0
+) -> list[Fold]:
+    """The one split that the datasets themselves state.
+
+    Parameters
+    ----------
+    splits
+        `train`, `val` or `test` of every sample; a sample without one is left out.
+    subjects, datasets : shape (N,)
+        Of every sample.
+    validation
+        Share of the training subjects to hold out where the datasets state no validation part.
+
+    Raises
+    ------
+    ValueError
+        If a subject is in two parts, or a part to train or to test on is missing.
+    """
+    people, sets = _checked(subjects, datasets)
+    stated = np.array([part or "" for part in splits])
+    parts = {part: stated == part for part in ("train", "val", "test")}
+    owners: dict[str, str] = {}
+    for part, own in parts.items():
+        for who in sorted(set(people[own].tolist())):
+            if owners.setdefault(who, part) != part:
+                raise ValueError(f"subject {who!r} is in the parts {owners[who]!r} and {part!r} of the given split")
+    if not parts["val"].any() and validation:
+        for name, own in _by_dataset(people[parts["train"]], sets[parts["train"]]):
+            held = np.isin(people, sorted(_some(own, validation, _rng(seed, name, "validation 0"))))
+            parts["val"] |= held & parts["train"]
+        parts["train"] &= ~parts["val"]
+    train, val, test = (np.flatnonzero(parts[part]) for part in ("train", "val", "test"))
+    return [Fold(0, train, val, test)]
+
+
 def _checked(subjects: ArrayLike, datasets: ArrayLike) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     people, sets = np.asarray(subjects, str), np.asarray(datasets, str)
     if people.ndim != 1 or people.shape != sets.shape:
