@@ -23,13 +23,14 @@ EXAMPLES = {
     "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
     "report": "fer-batch report out",
     "evaluate": "fer-batch evaluate demo/out",
+    "train": "fer-batch train jobs/train_posed.yaml --output trained",
     "inspect": "fer-batch inspect my_videos",
     "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "schemas": "fer-batch schemas --engine spark",
 }
 
 LEAVE = ("exit", "quit", "\\q")
-RESUMABLE = ("run", "demo")
+RESUMABLE = ("run", "demo", "train")
 
 
 class Command(click.Command):
@@ -269,6 +270,23 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
     click.echo(evaluation_text(results, published))
     for page in filter(None, pages):
         click.echo(f"verdict {page}")
+
+
+@cli.command(cls=Command)
+@click.argument("job")
+@click.option("--output", help="Folder or URL of the results; overrides the job's.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a dotted key of the job.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def train(job: str, output: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Train a network fold by fold, by subject, and say how good it is on those it never saw."""
+    from fer_batch.config import read_train_job
+    from fer_batch.pipeline.train import outcome_text
+    from fer_batch.pipeline.train import train as train_job
+
+    config = read_train_job(job, overrides, output)
+    outcome = train_job(config)
+    click.echo(json.dumps(outcome.as_json()) if as_json else outcome_text(outcome, config.output))
+    sys.exit(outcome.exit_code)
 
 
 @cli.command(cls=Command)
