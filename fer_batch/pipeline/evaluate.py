@@ -20,7 +20,7 @@ from fer_batch.evaluate.verdict import Verdict
 from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, PARTITION, SETS, SUBJECTS
 from fer_batch.pipeline.latest_run import card_of, latest_run
 from fer_batch.pipeline.query import connect
-from fer_batch.regions import region_words
+from fer_batch.regions import has_region, region_words
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -123,10 +123,9 @@ def evaluate_partition(
 ) -> Evaluation:
     """Evaluate one partition and store its figures in table `evaluation`."""
     result = evaluation_of(store, partition, connection)
-    if not result.rows:
-        return result  # a training, which has written its own figures
     where = f"{partition.folder('evaluation')}/evaluation.parquet"
-    store.put(where, encode(rows_of("evaluation", result.rows)))
+    if result.rows or store.exists(where):  # a training has nothing here but the figures that it wrote itself
+        store.put(where, encode(rows_of("evaluation", result.rows)))
     return result
 
 
@@ -222,9 +221,9 @@ def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]]) -> None:
         return
     scores = result.values("f1")
     for name, localisation in sorted(found.items(), key=lambda item: (facs.au_id(item[0]) or math.inf, item[0])):
-        if localisation.n or facs.au_id(name) is not None:
+        if localisation.n or has_region(name):
             unknown = any(row.unknown for row in by_target[name])
-            score = scores[name] if name in annotated else None
+            score = scores.get(name, math.nan) if name in annotated else None
             result.verdicts.append(Verdict(name, region_words(name), localisation, score, unknown))
         version = max((row.regions_version or "" for row in by_target[name]), default="")
         for metric, value, n, baseline in _figures(localisation):

@@ -117,6 +117,11 @@ def regions_version(version: str | RegionTable = "default") -> str:
     return _table(version).version
 
 
+def has_region(target: str, version: str | RegionTable = "default") -> bool:
+    """Whether the table says where a target shows."""
+    return _name(target) in _table(version).targets
+
+
 def region_words(target: str, version: str | RegionTable = "default") -> str:
     """A region as a sentence names it: `the upper lip`; `the region of X` where the table has no words for it."""
     return _table(version).words.get(_name(target), f"the region of {target}")
@@ -221,7 +226,7 @@ def region_masks(
     """
     table = _table(version)
     points = checked(landmarks)
-    if _name(target) not in table.targets:
+    if not has_region(target, table):
         return None
     height, width = shape
     masks = np.zeros((len(points), height, width), dtype=bool)

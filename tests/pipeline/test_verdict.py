@@ -148,6 +148,27 @@ def test_without_any_landmarks_there_is_no_verdict(output):
     assert figures(result)["f1", "AU01"]["value"] == 1
 
 
+def test_a_target_without_a_region_has_a_score_and_no_verdict(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    path = f"{PARTITION.folder('detections')}/a.parquet"
+    rows = read(output.store, "detections").select(SCHEMAS["detections"].names).to_pylist()
+    for row in rows:
+        if row["target"] == "AU04":
+            row.update(target="AU13", mu=None, region_share=None, regions_version=None)
+    output.store.put(path, encode(rows_of("detections", rows), {"head": "multilabel"}))
+    (result,) = evaluate_output(output.store)
+    assert states(result) == {"AU01": "ok"}
+    assert result.unknown_targets == ("AU04",)
+
+
+def test_figures_that_are_no_longer_true_go(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE}, annotated=False)
+    evaluate_output(output.store)
+    output.write(PARTITION, SUBJECTS, {}, annotated=False)
+    evaluate_output(output.store)
+    assert read(output.store, "evaluation").num_rows == 0
+
+
 def test_few_or_unknown_subjects_are_said(output):
     output.write(PARTITION, ["P1", "P2", "P2", "P3"], {"AU01": OUTSIDE})
     output.write(Partition("e", "m-1", "e-1"), [None] * 4, {"AU01": OUTSIDE})
