@@ -189,24 +189,29 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     record = _RunRecord(store, plan, config, run_id)
     record.write(None)
     _announce(config, plan, outcome)
-    with _engine(config, plan) as n_cpus:
+    engine = _engine(config, plan)
+    with engine as n_cpus:
         if "explain" in config.phases and plan.units:
             plan.ledger.withdraw(plan.back)
             _explain(config, store, plan, run_id, n_cpus)
         if "prototypes" in config.phases:
             _prototypes(config, store, plan, analysis_id, n_cpus)
-    _count(outcome, store, plan)
-    if outcome.n_faceless:
-        say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
-    if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
-        from fer_batch.pipeline.evaluate import evaluate_partition
-        from fer_batch.pipeline.report import write_report
+        _count(outcome, store, plan)
+        if outcome.n_faceless:
+            say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
+        if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
+            from fer_batch.pipeline.evaluate import evaluate_partition
+            from fer_batch.pipeline.per_sequence import compute_with
+            from fer_batch.pipeline.report import write_report
 
-        record.write(outcome.counts())
-        where = plan.partition
-        evaluate_partition(store, where)
-        with progress("report", outcome.found, "input") as advance:
-            outcome.report = write_report(store, where.dataset, where.model, where.explain, advance)
+            record.write(outcome.counts())
+            where = plan.partition
+            evaluate_partition(store, where)
+            compute = compute_with("ray", n_cpus) if engine.needed else None
+            with progress("report", outcome.found, "input") as advance:
+                outcome.report = write_report(
+                    store, where.dataset, where.model, where.explain, advance, compute=compute
+                )
     record.write(outcome.counts())
     if {"prototypes", "report"} & set(config.phases):
         store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))

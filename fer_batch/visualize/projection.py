@@ -97,14 +97,14 @@ def _top(values: NDArray[np.float64], share: float, ties: Ties) -> NDArray[np.bo
         return np.zeros(values.shape, dtype=bool)
     if share >= 100:
         return positive
-    order = np.argsort(-values, kind="stable")[: np.count_nonzero(positive)]
-    mass = np.cumsum(values[order])
+    ordered = np.sort(values[positive])[::-1]
+    mass = np.cumsum(ordered)
     # The sum of the sorted values, not of the map: it is the same for every order of the pixels.
     last = int(np.searchsorted(mass, share / 100 * mass[-1] * (1 - _MASS_TOLERANCE)))
     if ties == "all":
-        return values >= values[order[last]]
+        return values >= ordered[last]
     kept = np.zeros(values.shape, dtype=bool)
-    kept[order[: last + 1]] = True
+    kept[np.argsort(-values, kind="stable")[: last + 1]] = True
     return kept
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import json
+import tracemalloc
 
 import duckdb
 import numpy as np
@@ -10,13 +11,18 @@ import pytest
 from PIL import Image
 
 from fer_batch.pipeline import report, report_sequence
+from fer_batch.pipeline.latest_run import summary_of
 from fer_batch.pipeline.report import partitions, write_figures, write_report
 from fer_batch.pipeline.report_data import occurrences
+from fer_batch.pipeline.report_index import index_contents, overview_of
 from fer_batch.pipeline.report_sequence import queries
+from fer_batch.report.index import CHUNK_ROWS, Index
 from fer_batch.report.page import slug
+from fer_batch.report.sequence import sequence_path
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
+from fer_batch.visualize.colours import Palette
 
 HERE = Partition("clips", "net-01234567", "lrp-89abcdef")
 TOY = (
@@ -366,3 +372,48 @@ def test_nothing_to_report_is_said_in_one_sentence(store, tmp_path):
         write_report(store, dataset="other")
     with pytest.raises(InputError, match="no published tables"):
         write_report(Store(str(tmp_path / "empty")))
+
+
+def test_5000_sequences_are_indexed_in_files_of_bounded_size_and_little_memory(tmp_path):
+    store, here = Store(str(tmp_path / "out")), Partition("large", "net-01234567", "lrp-89abcdef")
+    n, n_shards, stages = 5000, 10, 12
+    names = [f"S{i // 50:03d}/{i:04d}.mp4" for i in range(n)]
+    for shard in range(n_shards):
+        own = names[shard * n // n_shards : (shard + 1) * n // n_shards]
+        label = [f"AU{1 + shard:02d}_A"]
+        tables = {
+            "sequences": [sequence(name, emotion="fear") for name in own],
+            "stages": [
+                {"sequence_id": name, "stage_index": k, "n_frames": 4, "labels": label, "text": f"({label[0]}, x{k})"}
+                for name in own
+                for k in range(stages)
+            ],
+            "temporal_prototypes": [{"sequence_id": name, "text": "", "n_frames": 4 * stages} for name in own],
+        }
+        for table, rows in tables.items():
+            store.put(f"{here.folder(table)}/a-{shard:05d}.parquet", encode(rows_of(table, rows)))
+    del tables, rows, own
+    written: dict[str, bytes] = {}
+    reachable: set[str] = set()
+    index = Index(summary_of(here, {}, {}))
+    tracemalloc.start()
+
+    def put(files) -> None:
+        for path, content in files:
+            written[path] = content if path == "index.html" else content[:0]
+            if path.endswith(".js"):
+                assert len(content) < 200_000
+                packed = json.loads(content.decode("ascii").split(",", 1)[1].removesuffix(");\n"))
+                reachable.update(row[8] for row in packed["rows"])
+
+    paged: set[str] = set()
+    overview = overview_of(store, here, index, put, paged)
+    put(index.pages(index_contents(store, here, Palette(), None, overview)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6, "one shard and one file of rows"
+    assert paged == set(names)
+    assert reachable == {sequence_path(name) for name in names}
+    assert len(written["index.html"]) < 60_000, "rows are not in the page"
+    assert sum(path.endswith(".js") for path in written) == n // CHUNK_ROWS
+    assert overview.by_group["fear"].total() == n

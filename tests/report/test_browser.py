@@ -1,0 +1,173 @@
+"""The report in headless Chromium, from a folder and from a static host: open, filter, open a sequence, patterns."""
+
+import functools
+import http.server
+import json
+import threading
+
+import pytest
+
+from fer_batch.pipeline.report import write_report
+from fer_batch.report import index
+from fer_batch.report.page import RunSummary
+from fer_batch.storage.parquet import encode, rows_of
+from fer_batch.storage.store import Store
+
+N, CHUNK = 40, 15
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, report_scale):
+    """A report of 40 sequences and three inputs without, in three files of rows."""
+    store = Store(str(tmp_path_factory.mktemp("site")))
+    report_scale.write_tables(store, N, n_maps=6)
+    here = report_scale.HERE
+    odd = [
+        {"sequence_id": "broken <b>.avi", "status": "failed", "reason": "no moov & no mdat", "kind": "video"},
+        {"sequence_id": "old.mp4", "status": "skipped", "reason": "not asked for", "kind": "video"},
+        {"sequence_id": "wall.mp4", "status": "done", "kind": "video", "emotion": "surprise"},
+    ]
+    rows = rows_of("sequences", [row | {"run_id": "r"} for row in odd])
+    store.put(f"{here.folder('sequences')}/shard-99999.parquet", encode(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "CHUNK_ROWS", CHUNK)
+        write_report(store, card={"demo": True, "targets": list(report_scale.TARGETS)})
+    return store.path(f"report/{here.dataset}/{here.model}/{here.explain}")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module", params=["folder", "host"])
+def url(request, site):
+    if request.param == "folder":
+        yield f"file://{site}"
+        return
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+SHOWN = "document.getElementById('shown').textContent"
+ROWS = "document.querySelectorAll('#rows tbody tr').length"
+NAMES = "[...document.querySelectorAll('#rows tbody th bdi')].map(node => node.textContent)"
+LOADED = "[...document.querySelectorAll('script[src]')].length"
+
+
+def choose(browser, name: str, value: str) -> None:
+    browser.value(
+        f"(() => {{ const one = document.querySelector('select[name={name}]'); one.value = {json.dumps(value)}; "
+        "one.dispatchEvent(new Event('change')); })()"
+    )
+
+
+def search(browser, text: str) -> None:
+    browser.value(
+        f"(() => {{ const one = document.getElementById('search'); one.value = {json.dumps(text)}; "
+        "one.dispatchEvent(new Event('input')); })()"
+    )
+
+
+def options(browser, name: str) -> dict[str, int]:
+    found = browser.value(
+        f"[...document.querySelectorAll('select[name={name}] option')].slice(1).map(o => [o.value, o.textContent])"
+    )
+    return {value: int(text.rsplit("(", 1)[1].rstrip(")")) for value, text in found}
+
+
+def test_browse_filter_open_and_patterns(browser, url):
+    browser.complaints.clear()
+    browser.open(f"{url}/index.html")
+    browser.wait(f"{SHOWN} === '{N + 3} sequences'")
+    assert browser.value(ROWS) == N + 3
+    assert browser.value("document.querySelectorAll('#rows svg.mini').length") == N
+    assert "DEMO MODEL" in browser.value("document.body.innerText")
+    assert browser.value("document.querySelectorAll('#rows b').length") == 0, "names are text"
+
+    emotions = options(browser, "emotion")
+    assert sum(emotions.values()) == N + 3
+    choose(browser, "emotion", "fear")
+    browser.wait(f"{SHOWN}.startsWith('{emotions['fear']} of')")
+    assert set(browser.value("[...document.querySelectorAll('#rows tbody tr')].map(r => r.cells[2].textContent)")) == {
+        "fear"
+    }
+    targets = options(browser, "target")
+    choose(browser, "emotion", "")
+    choose(browser, "target", "AU12")
+    browser.wait(f"{SHOWN}.startsWith('{targets['AU12']} of')")
+    choose(browser, "target", "")
+    choose(browser, "status", "failed")
+    browser.wait(f"{SHOWN}.startsWith('1 of')")
+    assert browser.value(NAMES) == ["broken <b>.avi"]
+    assert "no moov & no mdat" in browser.value("document.getElementById('rows').innerText")
+    choose(browser, "status", "no face found")
+    browser.wait(f"{NAMES}[0] === 'wall.mp4'")
+    browser.value("document.getElementById('reset').click()")
+    browser.wait(f"{SHOWN} === '{N + 3} sequences'")
+    search(browser, "s000 00017")
+    browser.wait(f"{SHOWN}.startsWith('1 of')")
+    search(browser, "no such thing")
+    browser.wait(f"{SHOWN}.startsWith('0 of')")
+    assert "q=no%20such%20thing" in browser.value("location.hash"), "a view can be sent to somebody"
+
+    browser.open(f"{url}/index.html#q=00017")
+    browser.wait(f"{SHOWN}.startsWith('1 of')")
+    browser.click("#rows tbody a")
+    words = browser.value("document.body.innerText")
+    for heading in ("The story, stage by stage", "The frames nearest to the means", "When", "Where the network looks"):
+        assert heading in words
+    assert "WHERE sequence_id = 'S000/00017.mp4'" in words
+    assert browser.value("document.querySelectorAll('.strip li').length") >= 2
+    drawn = "[...document.querySelectorAll('.strip use, .card use')].every(u => u.getBBox().width === 100)"
+    assert browser.value(drawn), "every picture that is used is there"
+    assert browser.value("document.querySelector('svg.timeline').getBoundingClientRect().width") > 400
+
+    browser.open(f"{url}/patterns.html")
+    n = int(browser.value("document.querySelector('table.patterns a').textContent"))
+    browser.click("table.patterns a")
+    browser.wait(f"{SHOWN}.startsWith('{n} of')")
+    assert browser.value("document.getElementById('pattern').textContent").startswith(
+        "Sequences with the gapped pattern"
+    )
+    links = browser.value("[...document.querySelectorAll('nav.pages a')].map(a => a.textContent)")
+    assert links[:2] == ["Sequences", "Patterns"]
+    assert browser.complaints == []
+
+
+def test_rows_are_loaded_when_they_are_needed(browser, tmp_path):
+    browser.complaints.clear()
+    rows = index.Index(_summary())
+    files = {}
+    for i in range(1200):
+        story = ("(NONE)", f"(AU{1 + i % 2:02d}_A)")
+        files.update(rows.row(index.IndexRow(f"clip {i:04d}", stages=story, lengths=(1, 2), n_frames=3), ("AU01",)))
+    files.update(rows.pages(index.IndexContents()))
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    browser.open(f"file://{tmp_path}/index.html")
+    browser.wait(f"{SHOWN} === '1200 sequences'")
+    assert browser.value(ROWS) == 100
+    assert browser.value(LOADED) == 1, "the first page needs the first file only"
+    browser.value("document.querySelector('#pager button:last-child').click()")
+    browser.wait(f"{NAMES}[0] === 'clip 0100'")
+    assert browser.value(LOADED) == 1
+    browser.open(f"file://{tmp_path}/index.html#page=11")
+    browser.wait(f"{NAMES}[0] === 'clip 1000'")
+    assert browser.value(LOADED) == 1, "and the eleventh page the third"
+    search(browser, "au02")
+    browser.wait(f"{SHOWN} === '600 of 1200 sequences'")
+    assert browser.value(LOADED) == 3, "a search needs all"
+    assert browser.complaints == []
+    (tmp_path / "data" / "sequences-2.js").unlink()
+    browser.open(f"file://{tmp_path}/index.html#page=6")
+    browser.wait(f"{SHOWN}.includes('data/sequences-2.js is not there')")
+
+
+def _summary() -> RunSummary:
+    return RunSummary(title="d", dataset="d", model="m", explain="e")
