@@ -234,9 +234,10 @@ def _plain(value: Any) -> str:
 
 @cli.command(cls=Command)
 @click.argument("out")
-def report(out: str) -> None:
-    """Draw the report pages again from the tables."""
-    from fer_batch.pipeline.report import write_report
+@click.option("--figures", multiple=True, metavar="SEQUENCE", help="Only draw this sequence's figures, for print.")
+def report(out: str, figures: tuple[str, ...]) -> None:
+    """Draw the report pages again from the tables, where these changed."""
+    from fer_batch.pipeline.report import processes, write_figures, write_report
     from fer_batch.pipeline.status import status as read_status
     from fer_batch.storage.store import Store
 
@@ -245,8 +246,11 @@ def report(out: str) -> None:
     drawn = [part for part in read_status(store)["partitions"] if part["done"] + part["failed"] + part["skipped"]]
     if not drawn:
         raise InputError(f"{out!r} has no published tables yet; run the job first")
+    if figures:
+        click.echo("\n".join(write_figures(store, figures)))
+        return
     for part in drawn:
-        click.echo(write_report(store, part["dataset"], part["model"], part["explain"]))
+        click.echo(write_report(store, part["dataset"], part["model"], part["explain"], compute=processes()))
 
 
 @cli.command(cls=Command)
