@@ -11,9 +11,11 @@ from fer_batch.evaluate.localisation import localisation_summary
 from fer_batch.pipeline.evaluate import evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
 from fer_batch.pipeline.query import connect
+from fer_batch.pipeline.report import write_page, write_report
 from fer_batch.pipeline.verdict import has_verdict, verdict_page
 from fer_batch.regions import standard_face
 from fer_batch.report.page import RunSummary
+from fer_batch.report.verdict import FILE as VERDICT
 from fer_batch.storage.parquet import Partition, encode, pack_maps, read, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
@@ -284,3 +286,28 @@ def test_the_page_sets_other_explanations_and_data_sets_beside(output):
     beside = page(output, lrp)["verdict.html"].decode()
     assert "mu side by side" in beside
     assert ">cam-1<" in beside
+
+
+def test_the_report_has_the_page_and_evaluate_draws_it_again(output):
+    every = [(i, frame) for i in range(6) for frame in range(N_FRAMES)]
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE}, maps=every)
+    folder = "report/d/m-1/e-1"
+    alone = write_page(output.store, PARTITION, VERDICT)
+    assert alone == output.store.url(f"{folder}/verdict.html")
+    assert b"index.html" not in output.store.read_bytes(f"{folder}/verdict.html")  # there is none to link to
+    write_report(output.store)
+    assert b'href="verdict.html"' in output.store.read_bytes(f"{folder}/index.html")
+    assert b'href="index.html"' in output.store.read_bytes(f"{folder}/verdict.html")
+    shown = [name for name in output.store.names(f"{folder}/pictures") if name.startswith("verdict-")]
+    assert len(shown) == 4
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE}, maps=every)
+    write_page(output.store, PARTITION, VERDICT)
+    assert [n for n in output.store.names(f"{folder}/pictures") if n.startswith("verdict-")] == shown[:2]
+
+
+def test_without_relevance_in_a_region_there_is_no_page(output):
+    everything = {(i, frame) for i in range(6) for frame in range(N_FRAMES)}
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE}, missing=everything)
+    assert write_page(output.store, PARTITION, VERDICT) is None
+    write_report(output.store)
+    assert not output.store.exists("report/d/m-1/e-1/verdict.html")
