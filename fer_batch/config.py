@@ -215,6 +215,8 @@ class LabelsConfig(_Section):
 
     present_from: PositiveFloat = 2.0  # intensity; level B
     absent_to: NonNegativeFloat = 0.0  # intensities between the two count as not annotated
+    whole_inputs: bool = False  # for classes: the expression of an input is that of all its frames
+    classes: dict[str, str] = {}  # name in a source to class, such as {PA3: pain, PA4: pain}
 
     @model_validator(mode="after")
     def _apart(self) -> LabelsConfig:
@@ -232,7 +234,7 @@ class NetworkConfig(_Section):
     options: dict[str, Any] = {}
     checkpoint: str | None = None  # pretrained weights; none starts afresh
     key_map: KeyMap | None = None
-    fresh: tuple[str, ...] = ()  # prefixes of the layers that do not come from the checkpoint, such as [fc.]
+    fresh: tuple[str, ...] = ()  # prefixes of what does not come from the checkpoint; its last layer
     preprocessing: Preprocessing = Preprocessing()
 
     @field_validator("name")

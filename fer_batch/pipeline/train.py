@@ -182,7 +182,7 @@ def _write_samples(config: TrainConfig, store: Store, crops: Crops, folder: str)
         raise InputError("no input shows a face that can be used, so there is nothing to train on")
     if config.head == "softmax":
         targets = config.targets
-        labels = class_labels(rows, targets)
+        labels = class_labels(rows, targets, config.labels)
     else:
         targets = config.targets or tuple(name for name in annotated_targets(rows) if name.startswith("AU"))
         if not targets:

@@ -86,7 +86,7 @@ def make_network(network: NetworkConfig, n_outputs: int) -> Any:
     InputError
         If it cannot be built, or the checkpoint does not fit it.
     """
-    from fer_batch.models.backbone import build
+    from fer_batch.models.backbone import build, head_prefixes
     from fer_batch.models.card import read_file
     from fer_batch.models.checkpoint import call_factory, load_state, read_state
 
@@ -96,7 +96,7 @@ def make_network(network: NetworkConfig, n_outputs: int) -> Any:
         model = build(str(network.architecture), n_outputs, network.options)
     if network.checkpoint:
         state = read_state(read_file(network.checkpoint), network.checkpoint)
-        load_state(model, state, network.key_map, network.checkpoint, network.fresh)
+        load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
     return model
 
 

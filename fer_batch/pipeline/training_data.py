@@ -171,10 +171,10 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
 
 def _subject(ref: SequenceRef, source: TrainSourceConfig) -> str:
     """The subject of an input, prefixed by its dataset (methods D-3)."""
-    if ref.subject_id:
-        return f"{source.dataset}/{ref.subject_id}"
+    if ref.subject_id:  # adapters of datasets say whose they are already
+        return ref.subject_id if ":" in ref.subject_id else f"{source.dataset}:{ref.subject_id}"
     if source.subjects == "per_input" or ref.skip_reason:
-        return f"{source.dataset}/{ref.sequence_id}"
+        return f"{source.dataset}:{ref.sequence_id}"
     raise InputError(
         f"source {source.dataset}: the input {ref.sequence_id!r} has no subject, and splits are made by subject; add "
         "subject_id to its sequences.csv or manifest, or set subjects: per_input where every input shows another person"
@@ -425,10 +425,11 @@ def _floats(rows: pa.Table, name: str) -> NDArray[np.float32]:
     return values.to_numpy(zero_copy_only=False).astype(np.float32)
 
 
-def class_labels(rows: pa.Table, targets: Sequence[str]) -> NDArray[np.float32]:
+def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> NDArray[np.float32]:
     """Labels of classes, shape (N, C): one 1 a row; all NaN where a crop shows none of them, or more than one.
 
-    The class that a frame is annotated with decides; where it has none, the expression of its input does.
+    The class that a frame is annotated with decides. Where it has none, the expression of its input does if the rule
+    says that it holds for all frames.
 
     Raises
     ------
@@ -437,18 +438,20 @@ def class_labels(rows: pa.Table, targets: Sequence[str]) -> NDArray[np.float32]:
     """
     place = {name: column for column, name in enumerate(targets)}
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
-    seen = set()
+    known: set[str] = set()
     for row, (names, present, emotion) in enumerate(
         zip(*(rows[name].to_pylist() for name in ("targets", "occurrence", "emotion")), strict=True)
     ):
-        shown = {name for name, there in zip(names, present, strict=True) if there and name in place}
-        shown = shown or ({emotion} if emotion in place else set())
+        own = {rule.classes.get(name, name) for name, there in zip(names, present, strict=True) if there}
+        if not own & set(place) and rule.whole_inputs and emotion:
+            own = {rule.classes.get(emotion, emotion)}
+        known |= {name for name in own if au_id(name) is None}
+        shown = own & set(place)
         if len(shown) == 1:
             labels[row] = 0
-            (name,) = shown
-            labels[row, place[name]] = 1
-            seen.add(name)
-    for name in targets:
-        if name not in seen:
-            raise InputError(f"targets: no source shows the class {name!r}; {nearest(name, seen)}")
+            labels[row, place[shown.pop()]] = 1
+    for name, shown_at_all in zip(targets, (labels == 1).any(0), strict=True):
+        if not shown_at_all:
+            whole = "" if rule.whole_inputs else "; labels.whole_inputs gives all frames the expression of their input"
+            raise InputError(f"targets: no frame is annotated with the class {name!r}; {nearest(name, known)}{whole}")
     return labels

@@ -43,9 +43,9 @@ def training_figure(
     metrics = [m for m in ("loss", "f1") if any(metric == m for _, metric in curves)]
     width_targets = max(2.4, 0.26 * len(targets) + 0.8)
     width = 0.6 + len(metrics) * (_CURVE + 0.55) + width_targets + 0.15
-    figure = new_figure(width, _HEIGHT + 0.75)
-    left, bottom, height = 0.6, 0.62, _HEIGHT - 0.3
-    total = _HEIGHT + 0.75
+    total = _HEIGHT + 0.95
+    figure = new_figure(width, total)
+    left, bottom, height = 0.6, 0.66, _HEIGHT - 0.3
 
     def place(label: str, span: float) -> Axes:
         axes = figure.add_axes((left / width, bottom / total, span / width, height / total), label=label)
@@ -61,7 +61,7 @@ def training_figure(
         _draw_curves(place(metric, _CURVE), metric, {s: lines for (s, m), lines in curves.items() if m == metric})
         left += _CURVE + 0.55
     _draw_targets(place("targets", width_targets), targets, np.asarray(f1, np.float64))
-    figure.text(0.6 / width, 1 - 0.22 / total, title, fontsize=TEXT + 1, color=INK, va="center")
+    figure.text(0.6 / width, 1 - 0.2 / total, title, fontsize=TEXT + 1, weight="bold", color=INK, va="center")
     return figure
 
 
@@ -96,7 +96,7 @@ def _draw_targets(axes: Axes, targets: Sequence[str], f1: NDArray[np.float64]) -
     for place, column in enumerate(f1.T):
         known = column[~np.isnan(column)]
         spread = rng.uniform(-0.22, 0.22, len(known)) if len(known) > 1 else np.zeros(len(known))
-        axes.plot(place + spread, known, "o", color=_COLOURS["test"], alpha=0.35, markersize=3, markeredgewidth=0)
+        axes.plot(place + spread, known, "o", color=_COLOURS["test"], alpha=0.5, markersize=3.4, markeredgewidth=0)
         if len(known):
             axes.plot([place - 0.32, place + 0.32], [known.mean()] * 2, color=INK, linewidth=1.6)
         else:

@@ -129,7 +129,7 @@ def test_nobody_is_tested_who_was_trained_on_and_everybody_is_tested_once(traine
         subjects = json.loads(path.read_text())["subjects"]
         assert not set(subjects["train"]) & set(subjects["test"])
         tested += subjects["test"]
-    assert sorted(tested) == [f"posed/P00{i}" for i in (1, 2, 3, 4)]
+    assert sorted(tested) == [f"posed:P00{i}" for i in (1, 2, 3, 4)]
     samples = connect(Store(str(folder / "out"))).execute(
         "SELECT count(*), count(DISTINCT (sequence_id, frame_index)) FROM predictions WHERE target = 'AU12'"
     )

@@ -72,7 +72,7 @@ def test_crops_labels_and_landmarks_are_those_of_the_clips(clips, tmp_path):
     store, crops = cut(job(tmp_path / "out", {"dataset": "a", "uri": str(clips)}))
     rows, images = crops.rows(store), Shards(crops.files(store))
     assert images.shape == (48, 48, 48, 3) and rows.num_rows == 48  # the broken one has none
-    assert set(rows["subject_id"].to_pylist()) == {"a/P001", "a/P002"}
+    assert set(rows["subject_id"].to_pylist()) == {"a:P001", "a:P002"}
     assert np.asarray(rows["landmarks"].to_pylist()).shape == (48, 136)
     found = images[np.arange(48)]
     assert found.std((1, 2, 3)).min() > 10  # a face, not a grey square
@@ -83,7 +83,7 @@ def test_crops_labels_and_landmarks_are_those_of_the_clips(clips, tmp_path):
     for row, (name, frame, who) in enumerate(
         zip(*(rows[k].to_pylist() for k in ("sequence_id", "frame_index", "subject_id")), strict=True)
     ):
-        if who == "a/P002":
+        if who == "a:P002":
             intensity = plans[name.split("/")[1]].intensities[frame]
             expected = np.where(intensity >= 2, 1, np.where(intensity == 0, 0, np.nan))
             np.testing.assert_array_equal(labels[row], expected)
@@ -136,15 +136,20 @@ def test_datasets_with_other_units_leave_them_open():
     np.testing.assert_array_equal(occurrence_labels(rows, ["AU01", "AU26"], LabelsConfig()), [[1, NAN], [NAN, 0]])
 
 
-def test_a_frame_s_class_is_its_own_or_that_of_its_input():
+def test_a_frame_s_class_is_its_own_or_that_of_its_whole_input():
     rows = rows_of(
         [("anger", None, True), ("AU04", 3.0, True)], [], [("fear", None, True), ("anger", None, True)], [],
         emotion=["fear", "fear", None, "boredom"],
     )  # fmt: skip
+    whole = LabelsConfig(whole_inputs=True)
     expected = [[1, 0], [0, 1], [NAN, NAN], [NAN, NAN]]
-    np.testing.assert_array_equal(class_labels(rows, ["anger", "fear"]), expected)
-    with pytest.raises(InputError, match="no source shows the class 'joy'"):
-        class_labels(rows, ["anger", "joy"])
+    np.testing.assert_array_equal(class_labels(rows, ["anger", "fear"], whole), expected)
+    renamed = LabelsConfig(whole_inputs=True, classes={"boredom": "fear"})
+    np.testing.assert_array_equal(class_labels(rows, ["anger", "fear"], renamed)[3], [0, 1])
+    with pytest.raises(InputError, match=r"annotated with the class 'joy'; known: anger, boredom, fear$"):
+        class_labels(rows, ["anger", "joy"], whole)
+    with pytest.raises(InputError, match=r"the class 'fear'.*; labels\.whole_inputs gives all frames"):
+        class_labels(rows_of([], emotion=["fear"]), ["fear"], LabelsConfig())
 
 
 def test_a_unit_that_met_a_fault_of_the_store_leaves_nothing(clips, tmp_path, monkeypatch):
@@ -176,7 +181,7 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_is_decoded(clips, 
     (source,) = list_sources(
         job(out, {"dataset": "a", "uri": str(bare), "subjects": "per_input"}, faces={"detector": "none"}), 48
     )
-    assert source.units[0].members[0].subject_id == "a/one.mp4"
+    assert source.units[0].members[0].subject_id == "a:one.mp4"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +192,7 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_is_decoded(clips, 
         ({"sources": [{"dataset": "a", "uri": "x", "posed": {}}]}, "give either uri or posed, not both"),
         ({"sources": [{"dataset": "a", "uri": "x"}, {"dataset": "a", "uri": "y"}]}, "each a dataset of its own name"),
         ({"recipe": {"epoch": 3}}, "unknown key 'recipe.epoch'; did you mean 'epochs'"),
-        ({"sources": [{"dataset": "a", "uri": "x", "formt": "y"}]}, "unknown key 'sources.formt'; did you mean 'format'"),
+        ({"sources": [{"dataset": "a", "uri": "x", "formt": "y"}]}, "'sources.formt'; did you mean 'format'"),
         ({"split": {"tested": "b"}}, "split.tested: no source is of dataset 'b'"),
         ({"recipe": {"patience": 1}}, "set split.validation"),
         ({"head": "softmax"}, "targets of a softmax head are its classes"),
