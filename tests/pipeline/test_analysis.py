@@ -9,6 +9,7 @@ import pytest
 from fer_batch.pipeline import sequence_data
 from fer_batch.pipeline.analysis import analyse
 from fer_batch.pipeline.sequence_data import published_shard, staged_unit
+from fer_batch.regions import standard_face
 from fer_batch.storage import parquet
 
 
@@ -112,6 +113,23 @@ def test_mu_needs_landmarks(world, golden):
     assert any(row["mu"] is not None for row in explained)
     assert all(0 <= row["mu"] <= 1 for row in explained if row["mu"] is not None)
     assert all(row["mu"] is None for row in measured if not row["active"])
+
+
+def test_mu_is_null_only_where_landmarks_are_missing(world, golden):
+    points = (standard_face()[0] * 28 / 275).ravel().tolist()
+    commit = world.stage("a", *golden.make(np.random.default_rng(0)), landmarks=points)
+    ((_, data),) = staged_unit(world.store, commit, 3)
+    rows = data.frames.to_pylist()
+    for lost in (5, 6):
+        rows[lost]["landmarks"] = None
+    tables = analyse(dataclasses.replace(data, frames=parquet.rows_of("frames", rows)), world.options().analysis)
+    explained = [row for row in tables["detections"].to_pylist() if row["active"]]
+    assert {row["frame_index"] for row in explained if row["mu"] is None} == {5, 6}
+    assert {row["regions_version"] for row in explained if row["mu"] is None} == {None}
+    everywhere = analyse(data, world.options().analysis)["detections"].to_pylist()
+    assert [row for row in everywhere if row["active"] and row["frame_index"] not in (5, 6)] == [
+        row for row in explained if row["mu"] is not None
+    ]
 
 
 def test_no_frame_with_a_face_is_an_empty_story(world, golden):

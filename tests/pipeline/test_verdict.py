@@ -1,12 +1,14 @@
 """The verdict from tables: what is flagged, what is picked, what the page shows."""
 
 import io
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fer_batch.cli import main
 from fer_batch.evaluate.localisation import localisation_summary
 from fer_batch.pipeline.evaluate import evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
@@ -311,3 +313,18 @@ def test_without_relevance_in_a_region_there_is_no_page(output):
     assert write_page(output.store, PARTITION, VERDICT) is None
     write_report(output.store)
     assert not output.store.exists("report/d/m-1/e-1/verdict.html")
+
+
+def test_the_command_prints_sentences_or_everything_as_json(output, capsys):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    assert main(["evaluate", output.store.uri]) == 0
+    printed = capsys.readouterr().out
+    assert "but 98 % of the evidence lies outside the brows" in printed
+    assert printed.splitlines()[-1] == f"verdict {output.store.url('report/d/m-1/e-1/verdict.html')}"
+    assert main(["evaluate", output.store.uri, "--json", "--published"]) == 0
+    (found,) = (said := json.loads(capsys.readouterr().out))["partitions"]
+    assert {verdict["target"]: verdict["state"] for verdict in found["verdicts"]} == {"AU01": "ok", "AU04": "flag"}
+    assert found["verdicts"][1]["region"] == "the brows"
+    assert {row["metric"] for row in found["rows"]} >= {"f1", "mu", "mu_low", "mu_high", "mu_weighted", "mu_undefined"}
+    assert [table["title"] for table in said["tables"]] == ["F1", "mu"]
+    assert "Actor Study (Rieger et al. 2020)" in said["tables"][1]["columns"]
