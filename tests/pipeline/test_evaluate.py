@@ -5,7 +5,8 @@ import pytest
 
 from fer_batch.evaluate.detection import f1, set_accuracy
 from fer_batch.pipeline.evaluate import evaluate_output
-from fer_batch.pipeline.evaluation_text import evaluation_text
+from fer_batch.pipeline.evaluation_text import evaluation_tables, evaluation_text
+from fer_batch.pipeline.query import connect
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -102,3 +103,33 @@ def test_vp_e_folds_are_averaged_where_they_define_a_score(tmp_path):
     assert store.names(trained.folder("evaluation")) == ["fold-000.parquet"]
     (line,) = [line for line in evaluation_text([result]).splitlines() if line.startswith("d, mean of 3 folds")]
     assert line.split()[-4:] == [".600", "-", ".500", ".550"]
+
+
+def test_tp_o_data_sets_are_compared_in_print_and_in_sql(tmp_path):
+    store = Store(str(tmp_path))
+    for dataset, frames, stages in (("actor_study", (120, 138), (16, 20)), ("ck_plus", (18, 18), (6, 6))):
+        where = Partition(dataset, "m-1", "e-1")
+        inputs, stories = [], []
+        for i, (n, k) in enumerate(zip(frames, stages, strict=True)):
+            name = {"sequence_id": f"{i}.mp4"}
+            inputs.append({**name, "kind": "video", "status": "done", "run_id": "r"})
+            ids = {"cooccurrence_id": f"{i}", "prototype_id": f"{i}"}
+            stories.append({**name, "emotion": "surprise", "n_frames": n, "n_stages": k, **ids})
+        store.put(f"{where.folder('sequences')}/a.parquet", encode(rows_of("sequences", inputs)))
+        store.put(f"{where.folder('temporal_prototypes')}/a.parquet", encode(rows_of("temporal_prototypes", stories)))
+    results = evaluate_output(store)
+    tables = {table.title: table for table in evaluation_tables(results)}
+    assert tables["data sets compared"].rows == (("actor_study / ck_plus", "7.2", "3.0", "86 %", "67 %"),)
+    assert tables["stories of ck_plus"].columns[1:4] == ("Fear", "Disgust", "Happy")
+    by_row = {row[0]: row for row in tables["stories of actor_study"].rows}
+    assert by_row["mean reduction"][1:] == ("86 %", "86 %")
+    assert by_row["  published"][1:] == ("-", "86 %")
+    asked = (
+        connect(store)
+        .execute(
+            """SELECT metric, a.value / b.value FROM evaluation a JOIN evaluation b USING (model, explain, metric, "group")
+        WHERE metric IN ('mean frames', 'mean stages') AND "group" = 'all' AND a.dataset < b.dataset ORDER BY metric"""
+        )
+        .fetchall()
+    )
+    assert asked == [("mean frames", pytest.approx(129 / 18)), ("mean stages", pytest.approx(3))]
