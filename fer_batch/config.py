@@ -40,6 +40,8 @@ class SamplingConfig(_Section):
     start_s: NonNegativeFloat | None = None
     stop_s: PositiveFloat | None = None
     max_frames: PositiveInt | None = None
+    slots: PositiveInt | None = None  # equal parts of the clip, of each of which
+    per_slot: PositiveInt | None = None  # so many frames are taken
 
 
 class SourceConfig(_Section):

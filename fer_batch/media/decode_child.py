@@ -104,7 +104,8 @@ class Cutter:
 
 def send_video(channel: Sender, path: str, sampling: Sampling, cutter: Cutter | None = None) -> None:
     """Messages `open`, `frame` for each kept frame, `end`."""
-    sampler, clip, converter = sampling.sampler(), Clip(path), VideoReformatter()
+    n_frames = true_count(channel, path) if sampling.slots else None
+    sampler, clip, converter = sampling.sampler(n_frames), Clip(path), VideoReformatter()
     with clip:
         channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
         timestamp_ns, complete = 0, True
@@ -135,6 +136,16 @@ def send_video(channel: Sender, path: str, sampling: Sampling, cutter: Cutter | 
             raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
         known = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared, "reason": clip.reason(complete)}
         channel.send({"kind": "end", **known})
+
+
+def true_count(channel: Sender, path: str) -> int:
+    """Frames that the clip gives; what containers declare is too often something else."""
+    with Clip(path) as clip:
+        for _ in clip.true_frames():
+            clip.n_decoded += 1
+            if time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
+                channel.send({"kind": "alive", "n_decoded": 0})  # none was delivered so far
+        return clip.n_decoded
 
 
 class Clip:

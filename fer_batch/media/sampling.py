@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 SECOND_NS = 1_000_000_000
 # Matroska and many recorders round timestamps to 1 ms; without this slack a 30 fps clip sampled at 30 fps loses frames.
@@ -25,6 +29,8 @@ class Sampling:
         Half-open window [start_s, stop_s) in seconds from the first frame.
     max_frames
         Stop after this many kept frames.
+    slots, per_slot
+        Keep `per_slot` frames of each of so many equal parts of the clip (`balanced_frames`); goes with nothing else.
 
     Raises
     ------
@@ -37,6 +43,8 @@ class Sampling:
     start_s: float | None = None
     stop_s: float | None = None
     max_frames: int | None = None
+    slots: int | None = None
+    per_slot: int | None = None
 
     def __post_init__(self) -> None:
         _whole("stride", self.stride)
@@ -52,16 +60,29 @@ class Sampling:
         if self.stop_s is not None and self.stop_s <= (self.start_s or 0.0):
             raise ValueError(f"sampling: stop_s {self.stop_s} must be after start_s {self.start_s or 0.0}")
 
-    def sampler(self) -> Sampler:
-        """Fresh state for one clip."""
-        return Sampler(self)
+        if (self.slots is None) != (self.per_slot is None):
+            raise ValueError("sampling: slots and per_slot go together; give both, such as 3 and 107")
+        if self.slots is not None and self.per_slot is not None:
+            _whole("slots", self.slots)
+            _whole("per_slot", self.per_slot)
+            if self.stride != 1 or any(v is not None for v in (self.fps, self.start_s, self.stop_s, self.max_frames)):
+                raise ValueError("sampling: slots choose from the whole clip; give no other choice beside them")
+
+    def sampler(self, n_frames: int | None = None) -> Sampler:
+        """Fresh state for one clip; `slots` need its number of frames."""
+        return Sampler(self, n_frames)
 
 
 class Sampler:
     """Decides frame by frame, in presentation order; one per clip."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, n_frames: int | None = None) -> None:
         self.sampling = sampling
+        self._chosen: frozenset[int] | None = None
+        if sampling.slots is not None and sampling.per_slot is not None:
+            if n_frames is None:
+                raise ValueError("sampling: slots need the number of frames of the clip")
+            self._chosen = frozenset(balanced_frames(n_frames, sampling.slots, sampling.per_slot).tolist())
         self.n_kept = 0
         self._n_inside = 0
         self._start_ns = round((sampling.start_s or 0.0) * SECOND_NS)
@@ -72,14 +93,18 @@ class Sampler:
         """Whether this frame is kept; to be asked once for each frame, in order."""
         if timestamp_ns < self._start_ns or self.finished(timestamp_ns):
             return False
-        kept = self._on_tick(timestamp_ns) if self.sampling.fps else self._n_inside % self.sampling.stride == 0
+        if self._chosen is not None:
+            kept = self._n_inside in self._chosen
+        else:
+            kept = self._on_tick(timestamp_ns) if self.sampling.fps else self._n_inside % self.sampling.stride == 0
         self._n_inside += 1
         self.n_kept += kept
         return kept
 
     def finished(self, timestamp_ns: int = 0) -> bool:
         """Whether neither a frame at this time nor any later one can be kept."""
-        enough = self.sampling.max_frames is not None and self.n_kept >= self.sampling.max_frames
+        most = self.sampling.max_frames if self._chosen is None else len(self._chosen)
+        enough = most is not None and self.n_kept >= most
         return enough or (self._stop_ns is not None and timestamp_ns >= self._stop_ns)
 
     def _on_tick(self, timestamp_ns: int) -> bool:
@@ -90,6 +115,33 @@ class Sampler:
             return False
         self._next_tick = tick + 1
         return True
+
+
+def balanced_frames(n_frames: int, slots: int = 3, per_slot: int = 107) -> NDArray[np.int64]:
+    """Evenly spaced frames of each of some equal parts of a clip (methods PD-a).
+
+    Parameters
+    ----------
+    n_frames
+        Of the clip.
+    slots, per_slot
+        Parts, and frames of each; a part that has fewer gives all it has.
+
+    Returns
+    -------
+    shape (at most slots * per_slot,)
+        Frame indices, ascending, none twice.
+
+    References
+    ----------
+    Weitz (2018), Bamberg: 107 frames of each third of a clip, 321 of each subject and class.
+    """
+    edges = np.arange(slots + 1) * n_frames // slots
+    chosen = []
+    for start, stop in itertools.pairwise(edges.tolist()):
+        n = min(per_slot, stop - start)
+        chosen.append(start + (2 * np.arange(n) + 1) * (stop - start) // (2 * max(n, 1)))
+    return np.concatenate(chosen).astype(np.int64)
 
 
 def _whole(name: str, value: int) -> None:

@@ -231,7 +231,7 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any
     faces = _faces(options, truth)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     row.update(n_declared=len(ref.files), n_decoded=0)
-    sampler, broken = options.sampling.sampler(), None
+    sampler, broken = options.sampling.sampler(len(ref.files)), None
     for index, uri in enumerate(ref.files):
         if sampler.finished():
             break

@@ -135,7 +135,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
             known = nearest(target, (*model.targets, *CHOICES))
             raise InputError(f"explain.targets: the model has no output {target!r}; {known}")
     if refs[0].kind == "image_sequence" and (sampling.fps or sampling.start_s or sampling.stop_s):
-        raise InputError("source.sampling: numbered images have no clock; use stride or max_frames")
+        raise InputError("source.sampling: numbered images have no clock; use stride, max_frames or slots")
     ledger = Ledger(store)
     old = superseded(ledger, partition)
     gone = set().union(*old.values())  # an input that is as it was before a change is new

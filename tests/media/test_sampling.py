@@ -1,10 +1,15 @@
 """Which frames are kept."""
 
+import itertools
+
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_batch.media.sampling import SECOND_NS, Sampling
+from fer_batch.media.decode import Decoder
+from fer_batch.media.sampling import SECOND_NS, Sampling, balanced_frames
 
 
 def kept(sampling, timestamps_ns):
@@ -63,6 +68,10 @@ def test_window_is_half_open_and_finishes():
         ({"start_s": -1.0}, "start_s"),
         ({"start_s": 2.0, "stop_s": 2.0}, "must be after"),
         ({"max_frames": 0}, "max_frames"),
+        ({"slots": 3}, "slots and per_slot go together"),
+        ({"slots": 0, "per_slot": 5}, "slots must be a whole number"),
+        ({"slots": 3, "per_slot": 5, "stride": 2}, "give no other choice"),
+        ({"slots": 3, "per_slot": 5, "max_frames": 9}, "give no other choice"),
     ],
 )
 def test_impossible_choices_are_refused(options, message):
@@ -88,3 +97,42 @@ def test_fps_sampling_never_exceeds_source_or_clock_and_keeps_the_first(gaps, fp
 @given(n=st.integers(1, 200), stride=st.integers(1, 50))
 def test_stride_is_a_slice(n, stride):
     assert kept(Sampling(stride=stride), clock(25, n)) == list(range(n))[::stride]
+
+
+def test_pd_a_three_disjoint_slots_of_107_frames():
+    """Feature row PD-a: a one-minute clip at 25 fps gives 321 frames."""
+    frames = balanced_frames(1500)
+    assert len(frames) == len(set(frames.tolist())) == 321
+    for slot in range(3):
+        inside = (frames >= 500 * slot) & (frames < 500 * (slot + 1))
+        assert inside.sum() == 107
+    assert set(np.diff(frames[:107]).tolist()) <= {4, 5}, "evenly spaced"
+
+
+@given(n=st.integers(0, 2000), slots=st.integers(1, 7), per_slot=st.integers(1, 120))
+def test_balanced_frames_exist_and_are_taken_once(n, slots, per_slot):
+    frames = balanced_frames(n, slots, per_slot)
+    assert (np.diff(frames) > 0).all()
+    assert len(frames) == 0 or (frames[0] >= 0 and frames[-1] < n)
+    edges = [n * slot // slots for slot in range(slots + 1)]
+    for start, stop in itertools.pairwise(edges):
+        assert ((frames >= start) & (frames < stop)).sum() == min(per_slot, stop - start)
+
+
+def test_slots_of_a_clip():
+    sampler = Sampling(slots=2, per_slot=2).sampler(9)
+    assert [i for i in range(9) if sampler.keeps(i * SECOND_NS)] == balanced_frames(9, 2, 2).tolist() == [1, 3, 5, 7]
+    with pytest.raises(ValueError, match="need the number of frames"):
+        Sampling(slots=2, per_slot=2).sampler()
+
+
+def test_slots_are_of_the_frames_a_clip_really_has(tmp_path):
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (32, 32))
+    for value in range(30):
+        writer.write(np.full((32, 32, 3), 8 * value, np.uint8))
+    writer.release()
+    with Decoder() as decoder:
+        frames = list(decoder.frames(path, Sampling(slots=3, per_slot=2)))
+    assert [frame.frame_index for frame in frames] == balanced_frames(30, 3, 2).tolist() == [2, 7, 12, 17, 22, 27]
+    assert [round(frame.image.mean() / 8) for frame in frames] == [2, 7, 12, 17, 22, 27]
