@@ -28,6 +28,7 @@ from fer_batch.visualize.heatmap import projection_on
 from fer_batch.visualize.raster import SIDE, map_png, projection_png
 from fer_batch.visualize.stages import stage_strip, thumbnail_strip
 from fer_batch.visualize.standard_face import line_face_svg
+from fer_batch.visualize.tags import tags
 from fer_batch.visualize.timeline import timeline
 from fer_batch.visualize.vector_spectrum import spectrum_svg
 from fer_batch.visualize.vector_timeline import timeline_svg
@@ -185,6 +186,14 @@ class _Layers:
             self.pictures.append(projection_png([(self._projection(label, share), rgb) for label, rgb in colours]))
         return self._numbers[key]
 
+    def tags(self, labels: Sequence[Label]) -> tuple[tuple[float, float, str], ...]:
+        """Short names on the projections of several labels."""
+        known = [label for label in labels if label in self.maps]
+        if len(known) < 2:
+            return ()
+        found = tags(known, [self._projection(label, 25.0) for label in known])
+        return tuple((100 * x, 100 * y, text) for x, y, text in found)
+
     def _projection(self, label: Label, share: float) -> NDArray[np.float64]:
         if (label, share) not in self._shown:
             self._shown[label, share] = projection_on(self.maps[label], SIDE, SIDE, share, "all")
@@ -206,6 +215,7 @@ def _stage(story: Story, stage: Mapping[str, Any], palette: Palette, layers: _La
         face=crop,
         outline="" if crop is not None else _outline(story, stage["first_frame"], stage["last_frame"]),
         layer=layers.number(labels),
+        tags=layers.tags(labels),
         unexplained=bool(labels) and all(not label[1] and label not in maps for label in labels),
     )
 

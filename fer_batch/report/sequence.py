@@ -37,6 +37,8 @@ class Stage:
         SVG elements of a face on a canvas of 100x100.
     layer
         Number of the picture that lies over the face.
+    tags
+        (x, y, text) on a canvas of 100x100: which projection is whose.
     unexplained
         Whether its targets are active and none has a map.
     seconds
@@ -53,6 +55,7 @@ class Stage:
     face: int | None = None
     outline: str = ""
     layer: int | None = None
+    tags: tuple[tuple[float, float, str], ...] = ()
     unexplained: bool = False
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from fer_batch.visualize.colours import Label, Palette, label_text
 from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
-from fer_batch.visualize.heatmap import faded, project_onto, resize_face
+from fer_batch.visualize.heatmap import faded, project_onto, projection_on, resize_face
 from fer_batch.visualize.standard_face import line_face
+from fer_batch.visualize.tags import tags
 
 _CHIP_CHARACTERS = 20
 
@@ -195,6 +197,8 @@ def _draw_panel(
         linewidth=0.7,
     )
     _draw_chips(axes, panel, left, top, palette, grid)
+    if grid is _ROOMY:
+        _draw_tags(axes, panel, left, top, grid, share)
     place: dict[str, Any] = {"fontsize": grid.text, "ha": "center", "va": "top", "parse_math": False}
     line, middle = grid.text / 72 * 1.35, left + side / 2
     noun = "frame" if panel.first_frame == panel.last_frame else "frames"
@@ -232,6 +236,18 @@ def _draw_panel(
         weight="bold",
         bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "alpha": 0.65, "linewidth": 0},
     )
+
+
+def _draw_tags(axes: Axes, panel: StagePanel, left: float, top: float, grid: _Grid, share: float) -> None:
+    """Short names on the projections of a panel that has several."""
+    known = [(label, m) for label, m in zip(panel.labels, panel.maps, strict=True) if m is not None]
+    if len(known) < 2:
+        return
+    shown = [projection_on(relevance, grid.pixels, grid.pixels, share, "all") for _, relevance in known]
+    style: dict[str, Any] = {"fontsize": 5.6, "color": INK, "ha": "center", "va": "center", "weight": "bold"}
+    for x, y, name in tags([label for label, _ in known], shown):
+        text = axes.text(left + x * grid.side, top + y * grid.side, name, parse_math=False, **style)
+        text.set_path_effects([withStroke(linewidth=1.4, foreground="white")])
 
 
 def _draw_chips(axes: Axes, panel: StagePanel, left: float, top: float, palette: Palette, grid: _Grid) -> None:

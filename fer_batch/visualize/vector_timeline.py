@@ -129,7 +129,7 @@ def _tiles(data: Timeline, shown: Sequence[int], palette: Palette) -> Iterator[s
     used = {palette.style(data.targets[i], letter).hatch for i in shown for _, _, letter in runs(data.clusters[i])}
     tiles = [
         element(
-            "pattern", element("path", d=path, stroke="#000", stroke_opacity=0.55, fill="none"),
+            "pattern", element("path", d=path, stroke="#000", stroke_opacity=0.4, fill="none"),
             id=f"hatch-{number}", width=6, height=6, patternUnits="userSpaceOnUse",
         )
         for number, (hatch, path) in enumerate(_TILES.items())
@@ -215,7 +215,7 @@ def _axis(data: Timeline, left: float, cell: float, top: float, per_column: int)
     steps = np.unique(np.diff(frames))
     notes = ["frame"]
     if per_column > 1:
-        notes.append(f"each column stands for {per_column} frames")
+        notes.append(f"each column stands for {per_column} frames: commonest cluster, highest probability")
     elif len(steps) == 1 and steps[0] > 1:
         notes.append(f"every {steps[0]}th frame was analysed")
     if data.annotated is not None:
