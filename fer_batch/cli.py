@@ -25,6 +25,7 @@ EXAMPLES = {
     "evaluate": "fer-batch evaluate demo/out",
     "train": "fer-batch train jobs/train_posed.yaml --output trained",
     "inspect": "fer-batch inspect my_videos",
+    "export": "fer-batch export out --to openface-csv out_openface",
     "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "schemas": "fer-batch schemas --engine spark",
 }
@@ -302,6 +303,21 @@ def inspect(uri: str, as_json: bool) -> None:
 
     found = inspect_uri(uri)
     click.echo(json.dumps(found, indent=1) if as_json else inspect_text(found))
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.option("--to", required=True, metavar="FORMAT", help="openface-csv or virelay.")
+@click.argument("folder", metavar="DIR")
+def export(out: str, to: str, folder: str) -> None:
+    """Write an output in the format of another tool into DIR.
+
+    openface-csv: one CSV a sequence, with OpenFace 2's names for every column that has a source. virelay: projects
+    that ViRelAy opens, of the prototypes and their maps.
+    """
+    from fer_batch.pipeline.export import export_output
+
+    click.echo("\n".join(export_output(out, to, folder)))
 
 
 @cli.command(cls=Command)

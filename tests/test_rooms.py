@@ -26,6 +26,7 @@ LIMITED = {
     "fsspec": {"sources", "storage", "models", "pipeline"},
     "torch": {"models", "explain", "training", "pipeline"},
     "click": {"cli"},
+    "h5py": {"export"},
 }
 
 

@@ -1,0 +1,99 @@
+"""Frames and detections as OpenFace 2 would have written them, one CSV a sequence."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fer_batch.export.openface import N_LANDMARKS, au_columns, csv_bytes, openface_table, source_points
+from fer_batch.pipeline.progress import progress
+from fer_batch.pipeline.shard_rows import Reader, published_shards
+from fer_batch.sources.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from fer_batch.storage.parquet import Partition, read
+from fer_batch.storage.store import Store
+
+_FRAMES = ("frame_index", "timestamp_ns", "status", "track_id", "crop_matrix", "landmarks")
+
+
+def to_openface(store: Store, found: list[Partition], target: Store) -> list[str]:
+    """Write `<dataset>/<model>/<sequence>.csv`: detections do not depend on how they were explained."""
+    said = []
+    for dataset, model in dict.fromkeys((p.dataset, p.model) for p in found):
+        ids = read(store, "sequences", dataset=dataset, model=model, columns=["sequence_id"])["sequence_id"]
+        missing = set(ids.to_pylist())
+        stems = Counter(map(_stem, missing))
+        n_frames, n_written, without_column = 0, 0, set()
+        with progress("export", len(missing), "sequence") as advance:
+            for partition in (p for p in found if (p.dataset, p.model) == (dataset, model)):
+                for shard in published_shards(store, partition):
+                    for sequence in [row["sequence_id"] for row in shard.sequences]:
+                        if sequence not in missing:
+                            continue
+                        rows, targets = _rows(shard.of(sequence))
+                        if not rows.num_rows:
+                            continue
+                        name = _stem(sequence) if stems[_stem(sequence)] == 1 else sequence
+                        target.put(f"{dataset}/{model}/{_inside(name)}.csv", csv_bytes(rows))
+                        missing.discard(sequence)
+                        n_written, n_frames = n_written + 1, n_frames + rows.num_rows
+                        without_column |= set(targets) - set(au_columns(targets))
+                        advance(1)
+            if missing:
+                advance(len(missing))
+        line = f"{target.url(f'{dataset}/{model}')}: {n_written} sequences, {n_frames} frames"
+        line += f"; {len(missing)} sequences have no frames" if missing else ""
+        line += f"; OpenFace has no column for {', '.join(sorted(without_column))}" if without_column else ""
+        said.append(line)
+    return said
+
+
+def _rows(reader: Reader) -> tuple[pa.Table, list[str]]:
+    """Rows of one sequence, and the targets it was looked at for."""
+    frames = reader("frames", _FRAMES).sort_by("frame_index")
+    detections = reader("detections", ("frame_index", "target", "active"))
+    index = frames["frame_index"].to_numpy()
+    targets = sorted(set(detections["target"].to_pylist()))
+    occurrence = np.full((len(index), len(targets)), np.nan)
+    row = np.searchsorted(index, detections["frame_index"].to_numpy())
+    column = np.searchsorted(targets, detections["target"].to_pylist()) if targets else row
+    occurrence[row, column] = detections["active"].cast(pa.float64()).to_numpy()
+    tracks = frames["track_id"].drop_null()
+    table = openface_table(
+        index,
+        frames["timestamp_ns"].to_numpy(),
+        np.asarray(frames["status"].to_pylist()) == "ok",
+        tracks[0].as_py() if len(tracks) else 0,
+        source_points(
+            _listed(frames["landmarks"], (N_LANDMARKS, 2)),
+            _listed(frames["crop_matrix"], (2, 3)),
+        ),
+        occurrence,
+        targets,
+    )
+    return table, targets
+
+
+def _listed(column: pa.ChunkedArray, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A column of lists as an array (T, *shape), NaN where it is NULL."""
+    found = np.full((len(column), *shape), np.nan)
+    for row, values in enumerate(column):
+        if values.is_valid:
+            found[row] = values.values.to_numpy(zero_copy_only=False).reshape(shape)
+    return found
+
+
+def _stem(sequence_id: str) -> str:
+    """The id without the suffix of its file: OpenFace names `a.mp4` `a.csv`."""
+    path, mark, face = sequence_id.partition("#")
+    for suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
+        if path.lower().endswith(suffix):
+            return path[: -len(suffix)] + mark + face
+    return sequence_id
+
+
+def _inside(name: str) -> str:
+    """The name as a path that stays below its folder, whatever a manifest calls its sequences."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", "..")) or "_"
