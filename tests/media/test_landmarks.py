@@ -70,6 +70,27 @@ def test_dlib_agrees_with_the_stored_landmarks(shared_data, decoder, dlib_detect
     assert max(errors) < 0.05
 
 
+@pytest.mark.parametrize("every", [1, 10])
+def test_openface_agrees(shared_data, decoder, dlib_detector, every):
+    """OpenFace 2 has other models and smooths over time; `frame` counts from 1."""
+    with open(shared_data / "reference" / "icface_00116_openface.csv") as file:
+        rows = list(csv.DictReader(file, skipinitialspace=True))
+    expected = {
+        int(row["frame"]) - 1: np.array([[float(row[f"{axis}_{i}"]) for axis in "xy"] for i in range(68)])
+        for row in rows
+    }
+    finder, errors, boxes = FaceFinder(dlib_detector, every=every), [], []
+    sampling = Sampling(stride=9 if every == 1 else 3)
+    for frame in decoder.frames(shared_data / "videos" / "icface_00116.mp4", sampling):
+        face, how = finder.find(frame.image)
+        errors.append(error(face.landmarks, expected[frame.frame_index]))
+        boxes.append(how)
+    assert len(errors) == (56 if every == 1 else 166)
+    assert boxes.count("detected") <= (56 if every == 1 else 25)
+    assert max(errors) < 0.05
+    assert np.median(errors) < 0.03
+
+
 def test_dlib_on_the_shipped_portrait(dlib_detector):
     data = pytest.importorskip("skimage.data")
     faces = dlib_detector(data.astronaut())
