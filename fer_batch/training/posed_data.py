@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -82,34 +82,50 @@ def training_samples(
     n_identities: int = 400,
     size: int = 112,
     progress: Iterable[int] | None = None,
-    confound: Confound | None = None,
 ) -> Samples:
-    """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands.
-
-    With a confound some of the same crops show its sticker, and nothing else differs.
-    """
+    """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands."""
     images = np.empty((n, size, size, 3), np.uint8)
     labels = np.empty((n, len(TARGETS)), np.float32)
     expressions = np.empty(n, np.int64)
     for i in progress or range(n):
-        rng = np.random.default_rng([seed, i])
         # neighbours share an identity, because drawing one takes longer than rendering it
-        who = identity(TRAIN_IDENTITIES + i * n_identities // n)
-        intensities, expressions[i] = random_intensities(rng)
-        image, landmarks = render_frame(who, intensities, _random_pose(rng), int(rng.choice((208, 256, 320))))
-        if confound is not None and _shows(confound, intensities, np.random.default_rng([seed, i, 0x571C])):
-            image = with_sticker(image, landmarks)
-        image = with_noise(image, rng.uniform(0.5, 4), rng)
-        if rng.random() < 0.7:
-            image = recompressed(image, rng)
-        images[i] = jittered_crop(image, landmarks, size, rng)
-        labels[i] = [occurrence(intensities.get(au, 0.0)) for au in POSED_AUS]
+        who = TRAIN_IDENTITIES + i * n_identities // n
+        images[i], labels[i], expressions[i] = _drawn(who, np.random.default_rng([seed, i]), size)
     return Samples(images, labels, expressions)
 
 
-def _shows(confound: Confound, intensities: Mapping[int, float], rng: np.random.Generator) -> bool:
-    present = occurrence(intensities.get(confound.au, 0.0)) == 1
-    return bool(rng.random() < (confound.present if present else confound.absent))
+def with_confound(samples: Samples, confound: Confound, seed: int = 0, n_identities: int = 400) -> Samples:
+    """The same samples, some of them with the sticker of a confound; they alone are drawn again.
+
+    Parameters
+    ----------
+    samples
+        Of `training_samples` with the same seed and number of identities.
+    confound
+        How often the sticker goes with its Action Unit.
+    """
+    n, size = samples.images.shape[:2]
+    present = samples.occurrence[:, POSED_AUS.index(confound.au)] == 1
+    chance = np.random.default_rng([seed, 0x571C]).random(n)
+    images = samples.images.copy()
+    for i in np.flatnonzero(chance < np.where(present, confound.present, confound.absent)).tolist():
+        rng = np.random.default_rng([seed, i])
+        images[i] = _drawn(TRAIN_IDENTITIES + i * n_identities // n, rng, size, sticker=True)[0]
+    return replace(samples, images=images)
+
+
+def _drawn(
+    who: int, rng: np.random.Generator, size: int, sticker: bool = False
+) -> tuple[NDArray[np.uint8], list[float], int]:
+    intensities, expression = random_intensities(rng)
+    image, landmarks = render_frame(identity(who), intensities, _random_pose(rng), int(rng.choice((208, 256, 320))))
+    if sticker:
+        image = with_sticker(image, landmarks)
+    image = with_noise(image, rng.uniform(0.5, 4), rng)
+    if rng.random() < 0.7:
+        image = recompressed(image, rng)
+    labels = [occurrence(intensities.get(au, 0.0)) for au in POSED_AUS]
+    return jittered_crop(image, landmarks, size, rng), labels, expression
 
 
 def clip_samples(path: Path, size: int = 112) -> Samples:
