@@ -127,7 +127,7 @@ def _labels(refs: Sequence[SequenceRef], n_files: int) -> dict[str, Any]:
             bad.append(str(error))
             continue
         emotions.update([truth.emotion] if truth.emotion and ref.annotation_uris else [])
-        counted = truth.annotations.group_by(["target", "occurrence"]).aggregate([([], "count_all")])
+        counted = truth.annotations.group_by(["target", "occurrence"], use_threads=False).aggregate([([], "count_all")])
         units = [row for row in counted.to_pylist() if au_id(row["target"])]
         for row in units:
             count = present if row["occurrence"] else absent

@@ -26,6 +26,7 @@ from fer_batch.types import InputError, SequenceRef
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".ts", ".flv", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
+_DIGITS = re.compile(r"\d+")
 NAMED = ("subject_id", "emotion", "split")  # what a regex may find in a path
 ANNOTATIONS, LANDMARKS, SEQUENCES = ".annotations.csv", ".landmarks.csv", "sequences.csv"
 
@@ -220,7 +221,8 @@ def list_images(uri: str, pattern: Sequence[str], *, regex: str | None = None) -
 
 def frame_number(path: str) -> int | None:
     """The last number in a file name (`S005_001_00000011.png` is 11), None without one that fits 64 bits."""
-    numbers = re.findall(r"\d+", posixpath.splitext(posixpath.basename(path))[0])
+    name = path[path.rfind("/") + 1 :]
+    numbers = _DIGITS.findall(name[: name.rfind(".")] if name.rfind(".") > 0 else name)
     number = int(numbers[-1]) if numbers else None
     return None if number is not None and number >= 2**63 else number  # a hash is no frame number
 

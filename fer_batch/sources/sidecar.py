@@ -117,7 +117,7 @@ def check_annotations(table: pa.Table, where: str) -> None:
         )
     if (pc.min(table["frame_index"]).as_py() or 0) < 0:
         raise MediaError(f"{where}: frames are numbered from 0, got {pc.min(table['frame_index']).as_py()}")
-    counts = table.group_by(["frame_index", "target"]).aggregate([([], "count_all")])
+    counts = table.group_by(["frame_index", "target"], use_threads=False).aggregate([([], "count_all")])
     twice = counts.filter(pc.greater(counts["count_all"], 1))
     if twice.num_rows:
         row = twice.sort_by("frame_index").slice(0, 1).to_pylist()[0]
