@@ -7,12 +7,14 @@ import sys
 import textwrap
 import time
 from itertools import islice
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from fer_batch.media.align import crop, crop_matrix, whole_frame_matrix
 from fer_batch.media.decode import Decoder, Summary
 from fer_batch.media.sampling import Sampling
 from fer_batch.types import MediaError
@@ -394,6 +396,25 @@ def test_sampling_reaches_the_child(decoder, clip):
     assert [f.timestamp_ns for f in frames] == [400_000_000, 600_000_000, 800_000_000, 1_000_000_000]
 
 
+def test_crops_cut_in_the_child_are_those_cut_here(decoder, clip):
+    rng = np.random.default_rng(0)
+    matrices = {i: crop_matrix((*rng.uniform(-5, 20, 2), *rng.uniform(30, 70, 2)), 24) for i in range(0, 40, 3)}
+    frames = list(decoder.frames(clip))
+    for given in (matrices, None):
+        crops = list(decoder.crops(clip, 24, given, Sampling(stride=2)))
+        assert [(c.frame_index, c.timestamp_ns) for c in crops] == [
+            (frame.frame_index, frame.timestamp_ns) for frame in frames[::2]
+        ]
+        for cut in crops:
+            if given is not None and cut.frame_index not in given:
+                assert (cut.image, cut.height, cut.width) == (None, 0, 0)
+                continue
+            matrix = whole_frame_matrix(48, 64, 24) if given is None else given[cut.frame_index]
+            np.testing.assert_array_equal(cut.image, crop(frames[cut.frame_index].image, matrix, 24))
+            assert (cut.height, cut.width) == (48, 64)
+        assert decoder.summary.n_decoded == 40
+
+
 def test_a_window_behind_the_end_keeps_nothing_without_an_error(decoder, clip):
     assert list(decoder.frames(clip, Sampling(start_s=100.0))) == []
     assert decoder.summary.n_decoded == 40
@@ -479,6 +500,39 @@ def test_two_files_at_once_are_refused(clip):
         assert len(list(decoder.frames(clip))) == 40
         with pytest.raises(RuntimeError, match="another file in the meantime"):
             next(first)
+
+
+def repeated(source, target, n_rounds):
+    """Write the packets of a clip again and again."""
+    with av.open(str(source)) as container, av.open(str(target), "w") as out:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        copy, times = out.add_stream_from_template(stream), [packet.pts for packet in packets]
+        step = times[-1] - times[0] + (times[1] - times[0])
+        for number in range(n_rounds):
+            for packet, pts in zip(packets, times, strict=True):
+                packet.stream, packet.time_base = copy, stream.time_base
+                packet.pts = packet.dts = pts + number * step
+                out.mux(packet)
+    return target
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_long_clip_needs_no_more_memory_than_a_short_one(clip, tmp_path):
+    def pss_bytes(decoder):
+        lines = Path(f"/proc/{decoder._child._process.pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+
+    long = repeated(clip, tmp_path / "long.mkv", 150)
+    used = {}
+    with Decoder() as decoder:
+        for frame in decoder.frames(long):
+            if frame.frame_index in (500, 5500):
+                used[frame.frame_index] = pss_bytes(decoder)
+    assert frame.frame_index == 5999
+    assert frame.timestamp_ns == 5999 * 40_000_000
+    assert decoder.summary.reason is None
+    assert used[5500] - used[500] < 8 << 20  # 5,000 frames are 46 MB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

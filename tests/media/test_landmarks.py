@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,13 +249,30 @@ def test_checking_does_not_import_dlib():
 
 
 def test_a_detector_can_be_given_by_import_path(tmp_path, monkeypatch):
-    (tmp_path / "my_faces.py").write_text("def make():\n    return lambda image: []\n")
+    (tmp_path / "no_faces.py").write_text("def make():\n    return lambda image: []\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert load_detector("my_faces:make")(np.zeros((4, 4, 3), np.uint8)) == []
+    assert load_detector("no_faces:make")(np.zeros((4, 4, 3), np.uint8)) == []
     with pytest.raises(InputError, match="cannot be imported"):
-        load_detector("my_faces:absent")
+        load_detector("no_faces:absent")
     with pytest.raises(InputError, match="'nowhere_at_all', which is not installed"):
         check_detector("nowhere_at_all.sub:make")
+
+
+def test_the_detector_of_the_documentation_finds_its_face(tmp_path, monkeypatch):
+    cv2, data = pytest.importorskip("cv2"), pytest.importorskip("skimage.data")
+    text = (Path(__file__).parents[2] / "docs" / "media.md").read_text()
+    (tmp_path / "my_faces.py").write_text(text.split("```python\n")[1].split("```")[0])
+    portrait = data.astronaut()
+    cv2.imwrite(str(tmp_path / "face.png"), portrait[76:167, 175:266, ::-1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    detector = load_detector("my_faces:make")
+    shifted = np.roll(portrait, (30, -50), (0, 1))
+    (face,) = detector(shifted)
+    assert face.box == (125, 106, 215, 196)
+    assert detector(np.zeros_like(portrait)) == []
+    assert FaceFinder(detector).find(shifted)[0].box == face.box
+    sys.modules.pop("my_faces")
 
 
 def test_an_unknown_detector_is_answered_with_the_nearest():
