@@ -111,13 +111,15 @@ def train_epoch(
     _train_mode(model)
     total, n = 0.0, 0
     seen: dict[str, torch.Tensor] = {}
+    prefix = "module." if isinstance(model, nn.parallel.DistributedDataParallel) else ""
     for batch in found:
         x = batch.images if preprocessing is None else normalised(batch.images, preprocessing)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
             if auxiliary is None:
                 logits = model(x)
             else:
-                logits, seen = features(model, x, auxiliary.layers)
+                logits, found_by_name = features(model, x, [f"{prefix}{name}" for name in auxiliary.layers])
+                seen = {name.removeprefix(prefix): values for name, values in found_by_name.items()}
         value = loss(logits.float(), batch.labels)
         if auxiliary is not None and batch.maps is not None:
             value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)

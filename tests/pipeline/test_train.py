@@ -1,0 +1,159 @@
+"""The driver of a training: how folds share a machine, what is refused before anything starts, what is printed."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from fer_batch.config import build_train
+from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout
+from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, means
+from fer_batch.pipeline.train_worker import make_network
+from fer_batch.pipeline.training_data import Crops
+from fer_batch.training.splits import given
+from fer_batch.types import InputError
+
+TARGETS = ("AU01", "AU26", "AU27")
+
+
+def job(**more):
+    network = {"architecture": "resnet18", "options": {"width": 0.125}, "preprocessing": {"size": 48}}
+    return build_train(
+        {
+            "kind": "train",
+            "name": "test",
+            "sources": [{"dataset": "a", "uri": "x"}],
+            "output": "out",
+            **more,
+            "network": {**network, **more.get("network", {})},
+        },
+        "test",
+    )
+
+
+def marker(fold, f1, without=(), tested="a"):
+    return {"fold": fold, "f1": f1, "without_positives": list(without), "n_samples": {"test": {tested: 4}}}
+
+
+MARKERS = [
+    marker(0, [0.5, None, None]),
+    marker(1, [0.75, 0.25, None], ["AU27"]),
+    marker(2, [0.25, 0.5, None], ["AU27"]),
+]
+
+
+def test_the_table_has_targets_as_columns_and_counts_the_folds_behind_every_mean():
+    text = f1_table(job(seed=3), "net-0123abcd", TARGETS, MARKERS)
+    head, targets, row, folds = text.splitlines()
+    assert head == "F1 on a, mean over 3 folds (leave_one_subject_out); recipe custom, seed 3, selection last"
+    assert targets.split() == [*TARGETS, "mean"]
+    assert row.split() == ["net-0123abcd", ".50", ".38", "-", ".44"]
+    assert folds.split() == ["folds", "3", "2", "0"]
+    mean, n = means(MARKERS)
+    np.testing.assert_allclose(mean, [0.5, 0.375, np.nan])
+    np.testing.assert_array_equal(n, [3, 2, 0])
+
+
+def test_what_the_table_leaves_out_is_said():
+    assert fold_lines(TARGETS, MARKERS) == [
+        "left out of the mean, because the target is neither shown nor detected: AU26 1, AU27 3 folds",
+        "AU27: no positive in the training part of fold 1, 2; weight 1, nothing learned",
+    ]
+    assert fold_lines(("AU01",), [marker(0, [0.5])]) == []
+
+
+def test_the_best_fold_is_that_of_the_highest_mean_and_the_first_of_equals():
+    assert best_fold(MARKERS) == 0
+    assert best_fold([marker(0, [None]), marker(1, [0.1]), marker(2, [0.1])]) == 1
+
+
+@pytest.mark.parametrize(
+    ("resources", "cpus", "gpus", "expected"),
+    [
+        ({}, 2, 0, (2, 1, 1, 0)),
+        ({"folds_at_once": 1}, 4, 0, (1, 1, 4, 0)),
+        ({"workers": 2}, 4, 0, (2, 2, 1, 0)),
+        ({"workers": 4}, 4, 0, (1, 4, 1, 0)),
+        ({}, 16, 4, (4, 1, 4, 1)),
+        ({"num_gpus": 0.5}, 16, 1, (2, 1, 8, 0.5)),
+        ({"workers": 2}, 32, 8, (4, 2, 4, 1)),
+        ({}, 64, 0, (20, 1, 3, 0)),
+    ],
+)
+def test_folds_run_beside_each_other_as_far_as_there_is_room(resources, cpus, gpus, expected):
+    found = layout(job(resources=resources), 20, cpus, gpus)
+    assert (found.at_once, found.workers, found.cpus, found.gpus) == expected
+
+
+def test_more_than_there_is_is_refused():
+    with pytest.raises(InputError, match="ask for 2 GPUs, Ray has 1"):
+        layout(job(resources={"workers": 2, "num_gpus": 1}), 5, 8, 1)
+    with pytest.raises(InputError, match=r"resources\.workers is 4, Ray has 2 CPUs"):
+        layout(job(resources={"workers": 4}), 5, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": {"architecture": "resnet81"}}, "'resnet81' is unknown; did you mean 'resnet18'"),
+        ({"network": {"options": {"widht": 1}}}, "model.options do not fit resnet18"),
+        ({"recipe": {"optimizer": "adm"}}, "recipe: unknown optimizer 'adm'; did you mean 'adam'"),
+        ({"recipe": {"augment": "face"}}, "recipe: unknown augmentation 'face'; did you mean 'faces'"),
+        ({"recipe": {"augment": "flip", "augment_options": {"p": 1}}}, "augment_options do not fit flip"),
+        ({"recipe": {"l2": 1e-4, "l2_layers": ["head."]}}, "no weights of the network are named head"),
+        ({"recipe": {"trainable": ["head."]}}, "nothing of the network is named head.*its parts are"),
+        ({"network": {"architecture": "vgg_face", "options": {}, "preprocessing": {"size": 112}}},
+         "does not take images of 112 pixels"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said_before_anything_starts(change, said):
+    with pytest.raises(InputError, match=said):
+        _check_network(job(**change), TARGETS, 48)
+
+
+def test_weights_that_are_not_there_and_tensorboard_that_is_not_installed(tmp_path):
+    with pytest.raises(InputError, match="does not exist; the program downloads no weights"):
+        _check_parts(job(network={"checkpoint": str(tmp_path / "vgg_face.safetensors")}))
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(InputError, match=r"pip install 'fer_batch\[tensorboard\]'"):
+            _check_parts(job(tensorboard=True))
+
+
+def test_a_pretrained_file_fills_all_but_the_last_layer(tmp_path):
+    import safetensors.torch
+    import torch
+
+    from fer_batch.models.backbone import build
+
+    torch.manual_seed(0)
+    source = build("resnet18", 5, {"width": 0.125})
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(source.state_dict(), path)
+    model = make_network(job(network={"checkpoint": str(path)}).network, 3)
+    for name, tensor in model.state_dict().items():
+        assert name.startswith("fc.") or torch.equal(tensor, source.state_dict()[name]), name
+    assert model.fc.weight.shape[0] == 3
+
+
+def test_what_changes_a_result_changes_the_training_and_nothing_else_does():
+    crops = Crops("_crops/1", ("shard-00000",), 48)
+    base = _identity(job(), crops)
+    assert _identity(job(resources={"folds_at_once": 1}, keep_models="all", tensorboard=True), crops) == base
+    for change in ({"seed": 1}, {"recipe": {"epochs": 3}}, {"targets": ["AU01"]}, {"resources": {"workers": 2}},
+                   {"labels": {"present_from": 1}}, {"split": {"kind": "folds"}},
+                   {"network": {"options": {"width": 0.25}}}):  # fmt: skip
+        assert _identity(job(**change), crops) != base, change
+    assert _identity(job(), Crops("_crops/2", (), 48)) != base
+
+
+def test_the_split_that_a_dataset_states_is_kept_and_checked():
+    people = np.array(["a:1", "a:2", "a:3", "a:4"])
+    (fold,) = given(["train", "test", "train", None], people, np.full(4, "a"))
+    np.testing.assert_array_equal(fold.train, [0, 2])
+    np.testing.assert_array_equal(fold.test, [1])
+    (fold,) = given(["train", "test", "train", None], people, np.full(4, "a"), 0.5)
+    assert len(fold.train) == len(fold.validation) == 1
+    with pytest.raises(ValueError, match="subject 'a:1' is in the parts 'train' and 'test'"):
+        given(["train", "test"], ["a:1", "a:1"], ["a", "a"])
+    with pytest.raises(ValueError, match="expected samples to train and to test on, got 0 and 1"):
+        given(["test"], ["a:1"], ["a"])
