@@ -41,12 +41,16 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
     tables = []
     if scores := _scores(results):
         tables.append(f1_table(scores, printed))
-    for model in sorted({result.partition.model for result in results}):
-        columns = _columns([result for result in results if result.partition.model == model])
-        if any(columns.values()):
+    models = sorted({result.partition.model for result in results})
+    for model in models:
+        own = [result for result in results if result.partition.model == model]
+        of = f" of {model}" if len(models) > 1 else ""
+        if columns := _columns(own, "mu"):
             found = mu_table(columns, printed)
-            several = len({result.partition.model for result in results}) > 1
-            tables.append(replace(found, title=f"mu of {model}") if several else found)
+            tables.append(replace(found, title=f"mu{of}"))
+        if columns := _columns(own, "mu_active"):
+            about = "mean over all frames in which a target is seen; in brackets their number, then chance level"
+            tables.append(replace(mu_table(columns, ()), title=f"mu{of}, where nothing is annotated", caption=about))
     told = [result for result in results if result.statistics]
     labels = _labels(told)
     for result, label in zip(told, labels, strict=True):
@@ -117,14 +121,14 @@ def _scores(results: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
     return rows
 
 
-def _columns(results: Sequence[Evaluation]) -> dict[str, dict[str, Mu]]:
-    """Columns of mu: one per data set and explanation; only of true positives, as in the papers."""
-    measured = [result for result in results if result.values("mu")]
+def _columns(results: Sequence[Evaluation], metric: str) -> dict[str, dict[str, Mu]]:
+    """Columns of mu: one per data set and explanation."""
+    measured = [result for result in results if result.values(metric)]
     return {
         label: {
             row["target"]: Mu(row["value"], row["n"], row["baseline"])
             for row in result.rows
-            if row["metric"] == "mu" and row["value"] is not None
+            if row["metric"] == metric and row["value"] is not None
         }
         for result, label in zip(measured, _labels(measured), strict=True)
     }
@@ -187,7 +191,7 @@ def notes(result: Evaluation) -> Iterator[str]:
         yield f"An interval needs {subjects_needed()} subjects; there are fewer for {', '.join(short)}."
     missing = sum(verdict.localisation.n_undefined for verdict in result.verdicts)
     if missing:
-        yield f"{missing} of the explained detections have no mu: no landmarks, or no positive relevance."
+        yield f"{missing} of these detections have no mu: no landmarks, no map, or no positive relevance in it."
 
 
 def _targets(result: Evaluation) -> list[str]:

@@ -91,7 +91,8 @@ def _tables(result: Evaluation, connection: duckdb.DuckDBPyConnection) -> Iterat
     """F1 and mu beside other data sets and explanations of the network, as table `evaluation` has them, and papers."""
     rows = connection.execute(
         "SELECT dataset, explain, target, metric, value, n, baseline FROM evaluation WHERE model = $model "
-        "AND metric IN ('f1', 'mu') AND fold IS NULL AND \"group\" IS NULL AND target IS NOT NULL ORDER BY ALL",
+        "AND metric IN ('f1', 'mu', 'mu_active') AND fold IS NULL AND \"group\" IS NULL AND target IS NOT NULL "
+        "ORDER BY ALL",
         {"model": result.partition.model},
     )
     others: dict[Partition, Evaluation] = {}
@@ -102,7 +103,7 @@ def _tables(result: Evaluation, connection: duckdb.DuckDBPyConnection) -> Iterat
     results = [result, *(other for where, other in others.items() if where != result.partition)]
     if len(results) > 1 or published_name(result.partition.dataset):
         for table in evaluation_tables([replace(found, statistics=[]) for found in results]):
-            yield DataTable(f"{table.title} side by side", table.columns, table.rows, table.caption)
+            yield DataTable(table.title, table.columns, table.rows, table.caption)
 
 
 def _picks(result: Evaluation, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, list[_Pick]]]:

@@ -124,12 +124,10 @@ def test_tp_o_data_sets_are_compared_in_print_and_in_sql(tmp_path):
     by_row = {row[0]: row for row in tables["stories of actor_study"].rows}
     assert by_row["mean reduction"][1:] == ("86 %", "86 %")
     assert by_row["  published"][1:] == ("-", "86 %")
-    asked = (
-        connect(store)
-        .execute(
-            """SELECT metric, a.value / b.value FROM evaluation a JOIN evaluation b USING (model, explain, metric, "group")
-        WHERE metric IN ('mean frames', 'mean stages') AND "group" = 'all' AND a.dataset < b.dataset ORDER BY metric"""
-        )
-        .fetchall()
-    )
+    statement = """
+        SELECT metric, a.value / b.value
+        FROM evaluation a JOIN evaluation b USING (model, explain, metric, "group")
+        WHERE metric IN ('mean frames', 'mean stages') AND "group" = 'all' AND a.dataset < b.dataset ORDER BY metric
+    """
+    asked = connect(store).execute(statement).fetchall()
     assert asked == [("mean frames", pytest.approx(129 / 18)), ("mean stages", pytest.approx(3))]

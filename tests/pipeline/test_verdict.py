@@ -141,7 +141,7 @@ def test_frames_without_landmarks_are_counted_and_change_no_mean(output):
     assert (found["mu", "AU01"]["n"], found["mu_undefined", "AU01"]["value"]) == (22, 2)
     assert found["mu_undefined", "AU01"]["n"] == 24
     assert found["mu", "AU01"]["value"] == pytest.approx(INSIDE, abs=0.01)
-    assert "2 of the explained detections have no mu" in evaluation_text([result])
+    assert "2 of these detections have no mu" in evaluation_text([result])
 
 
 def test_without_any_landmarks_there_is_no_verdict(output):
@@ -193,6 +193,7 @@ def test_without_annotations_all_detections_count(output):
         "mu_active", "mu_active_weighted", "mu_active_low", "mu_active_high", "mu_active_undefined",
     }  # fmt: skip
     text = evaluation_text([result])
+    assert "\nmu, where nothing is annotated\n" in text
     assert "no frame is annotated" in text
     assert "AU04 is seen in 24 frames (not annotated" in text
 
@@ -286,7 +287,7 @@ def test_the_page_sets_other_explanations_and_data_sets_beside(output):
     assert "cam-1" not in alone  # not evaluated yet
     evaluate_output(output.store)
     beside = page(output, lrp)["verdict.html"].decode()
-    assert "mu side by side" in beside
+    assert "Side by side" in beside
     assert ">cam-1<" in beside
 
 
