@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fer_batch.export.openface import N_LANDMARKS, au_columns, csv_bytes, openface_table, source_points
 from fer_batch.pipeline.progress import progress
-from fer_batch.pipeline.shard_rows import Reader, published_shards
+from fer_batch.pipeline.shard_rows import Reader, published_shards, targets_of
 from fer_batch.sources.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
@@ -22,46 +24,48 @@ def to_openface(store: Store, found: list[Partition], target: Store) -> list[str
     """Write `<dataset>/<model>/<sequence>.csv`: detections do not depend on how they were explained."""
     said = []
     for dataset, model in dict.fromkeys((p.dataset, p.model) for p in found):
+        same = [p for p in found if (p.dataset, p.model) == (dataset, model)]
+        targets = next(filter(None, (targets_of(store, partition) for partition in same)), [])
         ids = read(store, "sequences", dataset=dataset, model=model, columns=["sequence_id"])["sequence_id"]
         missing = set(ids.to_pylist())
         stems = Counter(map(_stem, missing))
-        n_frames, n_written, without_column = 0, 0, set()
+        n_frames, n_written = 0, 0
         with progress("export", len(missing), "sequence") as advance:
-            for partition in (p for p in found if (p.dataset, p.model) == (dataset, model)):
+            for partition in same:
                 for shard in published_shards(store, partition):
                     for sequence in [row["sequence_id"] for row in shard.sequences]:
                         if sequence not in missing:
                             continue
-                        rows, targets = _rows(shard.of(sequence))
+                        rows = _rows(shard.of(sequence), targets)
                         if not rows.num_rows:
                             continue
                         name = _stem(sequence) if stems[_stem(sequence)] == 1 else sequence
                         target.put(f"{dataset}/{model}/{_inside(name)}.csv", csv_bytes(rows))
                         missing.discard(sequence)
                         n_written, n_frames = n_written + 1, n_frames + rows.num_rows
-                        without_column |= set(targets) - set(au_columns(targets))
                         advance(1)
             if missing:
                 advance(len(missing))
+        others = sorted(set(targets) - set(au_columns(targets)))
         line = f"{target.url(f'{dataset}/{model}')}: {n_written} sequences, {n_frames} frames"
         line += f"; {len(missing)} sequences have no frames" if missing else ""
-        line += f"; OpenFace has no column for {', '.join(sorted(without_column))}" if without_column else ""
+        line += f"; OpenFace has no column for {', '.join(others)}" if others else ""
         said.append(line)
     return said
 
 
-def _rows(reader: Reader) -> tuple[pa.Table, list[str]]:
-    """Rows of one sequence, and the targets it was looked at for."""
+def _rows(reader: Reader, targets: Sequence[str]) -> pa.Table:
     frames = reader("frames", _FRAMES).sort_by("frame_index")
+    if not frames.num_rows:
+        return frames
     detections = reader("detections", ("frame_index", "target", "active"))
     index = frames["frame_index"].to_numpy()
-    targets = sorted(set(detections["target"].to_pylist()))
     occurrence = np.full((len(index), len(targets)), np.nan)
     row = np.searchsorted(index, detections["frame_index"].to_numpy())
-    column = np.searchsorted(targets, detections["target"].to_pylist()) if targets else row
+    column = pc.index_in(detections["target"].cast(pa.string()), pa.array(targets, pa.string())).to_numpy()
     occurrence[row, column] = detections["active"].cast(pa.float64()).to_numpy()
     tracks = frames["track_id"].drop_null()
-    table = openface_table(
+    return openface_table(
         index,
         frames["timestamp_ns"].to_numpy(),
         np.asarray(frames["status"].to_pylist()) == "ok",
@@ -73,7 +77,6 @@ def _rows(reader: Reader) -> tuple[pa.Table, list[str]]:
         occurrence,
         targets,
     )
-    return table, targets
 
 
 def _listed(column: pa.ChunkedArray, shape: tuple[int, ...]) -> NDArray[np.float64]:

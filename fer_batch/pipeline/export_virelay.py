@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import facs, spray
-from fer_batch.pipeline.shard_rows import Reader, ShardRows, published_shards
+from fer_batch.pipeline.shard_rows import Reader, ShardRows, published_shards, targets_of
 from fer_batch.spray.affinity import default_neighbours, nearest_neighbours, neighbour_graph
 from fer_batch.spray.features import averaged, features
 from fer_batch.spray.laplacian import spectrum
@@ -58,7 +58,7 @@ def _write_project(store: Store, partition: Partition, target: Store) -> str:
     first = next(_prototypes(store, partition), None)
     if first is None:
         return f"{folder}: no prototypes, so no project"
-    targets = _targets(store, partition)
+    targets = targets_of(store, partition)
     side = _side(first[0])
     with ExitStack() as stack:
         dataset, attribution, analysis, listed = (
@@ -102,16 +102,6 @@ def _prototypes(store: Store, partition: Partition) -> Iterator[tuple[dict[str, 
                 for row, relevance in zip(plain, unpack_maps(rows), strict=True):
                     if row["scale"]:
                         yield row | {"map": relevance}, shard
-
-
-def _targets(store: Store, partition: Partition) -> list[str]:
-    """What the outputs of the network stand for, in their order, as the first frame with detections has them."""
-    for shard in published_shards(store, partition):
-        for row in shard.sequences:
-            found = shard.of(row["sequence_id"])("detections", ("frame_index", "target"))
-            if found.num_rows:
-                return found.filter(pc.equal(found["frame_index"], found["frame_index"][0]))["target"].to_pylist()
-    raise InputError(f"{store.uri!r} has prototypes of {partition.model} but no detections")
 
 
 def _side(prototype: dict[str, Any]) -> tuple[int, int]:

@@ -35,6 +35,16 @@ def published_shards(store: Store, partition: Partition) -> Iterator[ShardRows]:
             yield ShardRows(store, partition, name)
 
 
+def targets_of(store: Store, partition: Partition) -> list[str]:
+    """What the outputs of the network stand for, in their order: as the first frame with detections has them."""
+    for shard in published_shards(store, partition):
+        for row in shard.sequences:
+            found = shard.of(row["sequence_id"])("detections", ("frame_index", "target"))
+            if found.num_rows:
+                return found.filter(pc.equal(found["frame_index"], found["frame_index"][0]))["target"].to_pylist()
+    return []
+
+
 class ShardRows:
     """The tables of one shard, read as they are needed."""
 

@@ -110,6 +110,19 @@ def test_openface_csv_says_what_the_tables_say(out, tmp_path):
     np.testing.assert_allclose(found.loc[0, [f"y_{k}" for k in range(68)]], (crop[:, 1] - 4) / 0.5, atol=1e-3)
 
 
+def test_a_sequence_without_any_face_has_the_columns_of_the_model(tmp_path):
+    store = published(tmp_path / "out", [["a.mp4"]])
+    tables = {
+        "sequences": [{"sequence_id": "wall.mp4", "status": "done", "run_id": "r"}],
+        "frames": [{"sequence_id": "wall.mp4", "frame_index": 0, "timestamp_ns": 0, "status": "no_face"}],
+    }
+    for key, rows in tables.items():
+        store.put(f"{ONE.folder(key)}/b-00000.parquet", encode(rows_of(key, rows)))
+    export_output(store.uri, "openface-csv", str(tmp_path / "csv"))
+    found = (tmp_path / "csv" / "clips" / "net-01234567" / "wall.csv").read_text()
+    assert found == "frame,face_id,timestamp,success,AU01_c,AU12_c\n1,0,0,0,,\n"
+
+
 def test_our_own_adapter_reads_openface_csv_back(out, tmp_path):
     """Landmarks and occurrences of the tables, through the file, as a dataset of OpenFace's."""
     from fer_batch.sources.openface import read_annotations, read_landmarks
