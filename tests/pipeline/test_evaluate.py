@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_batch.evaluate.detection import f1, set_accuracy
+from fer_batch.evaluate.detection import classification, f1, set_accuracy
 from fer_batch.pipeline.evaluate import evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_tables, evaluation_text
 from fer_batch.pipeline.query import connect
@@ -131,3 +131,28 @@ def test_tp_o_data_sets_are_compared_in_print_and_in_sql(tmp_path):
     """
     asked = connect(store).execute(statement).fetchall()
     assert asked == [("mean frames", pytest.approx(129 / 18)), ("mean stages", pytest.approx(3))]
+
+
+def test_classes_are_those_of_the_evaluate_room(tmp_path):
+    classes, rng = ("anger", "fear", "happiness"), np.random.default_rng(1)
+    true, predicted = rng.integers(-1, 4, 60), rng.integers(0, 3, 60)  # -1: not annotated; 3: a class it does not know
+    store, found, truth = Store(str(tmp_path)), [], []
+    for i, (label, chosen) in enumerate(zip(true, predicted, strict=True)):
+        still = {"sequence_id": f"{i}.jpg", "frame_index": 0}
+        found += [{**still, "target": name, "active": c == chosen} for c, name in enumerate(classes)]
+        if label >= 0:
+            truth.append({**still, "target": (*classes, "contempt")[label], "occurrence": True})
+        truth.append({**still, "target": "AU12", "occurrence": True})  # beside its class, not addressed to this network
+    inputs = [{"sequence_id": f"{i}.jpg", "kind": "still", "status": "done", "run_id": "r"} for i in range(60)]
+    for table, rows in (("sequences", inputs), ("detections", found), ("annotations", truth)):
+        store.put(f"{PARTITION.folder(table)}/a.parquet", encode(rows_of(table, rows), {"head": "softmax"}))
+    (result,) = evaluate_output(store)
+    expected = classification(predicted, np.where(true == 3, -1, true), 3)
+    stored = {(row["metric"], row["target"]): row for row in result.rows}
+    assert stored["accuracy", None]["value"] == pytest.approx(expected.accuracy)
+    assert stored["accuracy", None]["n"] == result.n_annotated == ((true >= 0) & (true < 3)).sum()
+    for metric in ("precision", "recall", "f1"):
+        values = [stored[metric, name]["value"] for name in classes]
+        np.testing.assert_allclose(values, getattr(expected, metric))
+    assert (result.unknown_targets, result.verdicts) == (("contempt",), [])
+    assert "accuracy" in evaluation_text([result])
