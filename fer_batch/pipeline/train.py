@@ -17,7 +17,7 @@ import shlex
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -126,19 +126,20 @@ def train(config: TrainConfig) -> TrainOutcome:
         except ValueError as error:
             raise InputError(f"split: {error}") from None
         outcome = TrainOutcome({"found": len(inputs), **counts}, failures, targets, model)
+        where = Partition(_tested(config, samples, folds), model, "none")
         jobs = [FoldJob(store.uri, folder, config, crops, targets, fold.index) for fold in folds]
         waiting = [job for job in jobs if not store.exists(job.path(".json"))]
         outcome.n_done_before = len(jobs) - len(waiting)
         _announce(config, samples, folds, outcome)
-        record = _Record(store, config, model, inputs)
+        record = _Record(store, config, where, inputs)
         record.write(None)
         if waiting:
             _check_network(config, targets, size)
             engine.start()
-            _train_folds(config, store, waiting, lambda job: publish_fold(store, job, model, _marker(store, job)))
+            _train_folds(config, store, waiting, lambda job: publish_fold(store, job, where, _marker(store, job)))
     outcome.folds = [_marker(store, job) for job in jobs]
     for job, marker in zip(jobs, outcome.folds, strict=True):
-        publish_fold(store, job, model, marker)
+        publish_fold(store, job, where, marker)
     outcome.checkpoint, outcome.figure = publish_model(store, config, model, jobs, outcome.folds, samples)
     outcome.table = "\n".join([f1_table(config, model, targets, outcome.folds), *fold_lines(targets, outcome.folds)])
     record.write(outcome.counts | {"n_folds": len(jobs), "already_done": outcome.n_done_before})
@@ -235,6 +236,13 @@ def _check_network(config: TrainConfig, targets: Sequence[str], size: int) -> No
         )
 
 
+def _tested(config: TrainConfig, samples: pa.Table, folds: Sequence[Fold]) -> str:
+    """The dataset that the figures are of: the one that is tested, or the job's name where several are."""
+    datasets = np.asarray(samples["dataset"].to_pylist(), str)
+    tested = sorted({name for fold in folds for name in np.unique(datasets[fold.test]).tolist()})
+    return tested[0] if len(tested) == 1 else config.name
+
+
 def _announce(config: TrainConfig, samples: pa.Table, folds: Sequence[Fold], outcome: TrainOutcome) -> None:
     datasets = dict(zip(*np.unique(samples["dataset"].to_pylist(), return_counts=True), strict=True))
     people = len(set(samples["subject_id"].to_pylist()))
@@ -314,22 +322,29 @@ def _train_folds(config: TrainConfig, store: Store, jobs: Sequence[FoldJob], on_
     for job in jobs:
         store.delete(job.path(".error.json"))
     epochs, told = config.recipe.epochs, dict.fromkeys((job.index for job in jobs), 0)
-    with progress("train", len(jobs) * epochs, "epoch") as advance, ThreadPoolExecutor(where.at_once) as pool:
+    pool = ThreadPoolExecutor(where.at_once)
+    try:
         running = {pool.submit(_fit, store, tuple(lane), where, place): lane for place, lane in enumerate(lanes)}
-        pending = set(running)
-        while pending:
-            _, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            for lane in lanes:
-                while lane and (store.exists(lane[0].path(".json")) or store.exists(lane[0].path(".error.json"))):
-                    job = lane.pop(0)
-                    advance(epochs - told[job.index])  # it may have stopped early
-                    if store.exists(job.path(".json")):
-                        on_done(job)
-                        say(_fold_sentence(_marker(store, job)))
-                if lane:
-                    gone = max(0, _epoch(store, lane[0]) - told[lane[0].index])
-                    told[lane[0].index] += gone
-                    advance(gone)
+        with progress("train", len(jobs) * epochs, "epoch") as advance:
+            pending = set(running)
+            while pending:
+                _, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                for lane in lanes:
+                    while lane and (store.exists(lane[0].path(".json")) or store.exists(lane[0].path(".error.json"))):
+                        job = lane.pop(0)
+                        advance(epochs - told[job.index])  # it may have stopped early
+                        if store.exists(job.path(".json")):
+                            on_done(job)
+                            say(_fold_sentence(_marker(store, job)))
+                    if lane:
+                        gone = max(0, _epoch(store, lane[0]) - told[lane[0].index])
+                        told[lane[0].index] += gone
+                        advance(gone)
+    except BaseException:
+        ray.shutdown()  # else the threads would wait for their folds
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
     missing = [job for job in jobs if not store.exists(job.path(".json"))]
     if missing:
         reasons = [*(_problem(store, job) for job in missing), *(_cause(future) for future in running)]
@@ -403,13 +418,13 @@ def _marker(store: Store, job: FoldJob) -> dict[str, Any]:
 class _Record:
     """Rows of the tables `runs` and `sequences` of a training."""
 
-    def __init__(self, store: Store, config: TrainConfig, model: str, inputs: Sequence[dict[str, Any]]) -> None:
-        self.store, self.config, self.model = store, config, model
+    def __init__(self, store: Store, config: TrainConfig, where: Partition, inputs: Sequence[dict[str, Any]]) -> None:
+        self.store, self.config, self.where = store, config, where
         self.started = dt.datetime.now(dt.UTC)
         self.run_id = self.started.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
         for dataset in sorted({row["dataset"] for row in inputs}):
             rows = [{**row, "run_id": self.run_id} for row in inputs if row["dataset"] == dataset]
-            path = f"{Partition(dataset, model, 'none').folder('sequences')}/inputs.parquet"
+            path = f"{replace(where, dataset=dataset).folder('sequences')}/inputs.parquet"
             store.put(path, encode(rows_of("sequences", rows)))
 
     def write(self, counts: dict[str, int] | None) -> None:
@@ -422,8 +437,8 @@ class _Record:
             "versions": json.dumps(versions()),
             "counts": json.dumps(counts) if counts else None,
         }
-        folder = Partition(self.config.name, self.model, "none").folder("runs")
-        self.store.put(f"{folder}/{self.run_id}.parquet", encode(rows_of("runs", [row])))
+        path = f"{self.where.folder('runs')}/{self.run_id}.parquet"
+        self.store.put(path, encode(rows_of("runs", [row])))
 
 
 def outcome_text(outcome: TrainOutcome, output: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,27 @@ from fer_batch.storage.store import Store, join
 CHECKPOINTS = "checkpoints"
 
 
-def publish_fold(store: Store, job: FoldJob, model: str, marker: dict[str, Any]) -> None:
+def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str, Any]) -> None:
     """Tables `training`, `evaluation` and `predictions` of one fold; the same files however often."""
     recipe, fold, name = job.config.recipe.id, job.index, f"fold-{job.index:03d}.parquet"
-    own = Partition(job.config.name, model, "none")
     epochs = [
         {"recipe": recipe, "fold": fold, "epoch": number, "split": split, "metric": metric, "value": value}
         for number, epoch in enumerate(marker["history"], 1)
         for key, value in epoch.items()
         for split, metric in [key.split("/")]
     ]
-    store.put(f"{own.folder('training')}/{name}", encode(rows_of("training", epochs)))
+    store.put(f"{where.folder('training')}/{name}", encode(rows_of("training", epochs)))
     trained_on = " + ".join(sorted(marker["n_samples"]["train"]))
     figures = [
         {"target": target, "metric": "f1", "value": value, "n": n, "split": "test", "fold": fold,
          "trained_on": trained_on}
         for target, value, n in zip(job.targets, marker["f1"], marker["n_observed"], strict=True)
     ]  # fmt: skip
-    store.put(f"{own.folder('evaluation')}/{name}", encode(rows_of("evaluation", figures)))
+    store.put(f"{where.folder('evaluation')}/{name}", encode(rows_of("evaluation", figures)))
     predictions = decode(store.read_bytes(job.path(".predictions.parquet")))
     for dataset in sorted(set(predictions["dataset"].to_pylist())):
         rows = predictions.filter(pc.equal(predictions["dataset"], dataset)).drop_columns(["dataset"])
-        folder = Partition(dataset, model, "none").folder("predictions")
+        folder = replace(where, dataset=dataset).folder("predictions")
         store.put(f"{folder}/{name}", encode(rows.cast(rows_of("predictions", []).schema)))
 
 

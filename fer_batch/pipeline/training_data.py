@@ -144,6 +144,11 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
     uri = source.uri or _posed(config, source)
     refs = list_source(source.format, uri, source.pattern, source.keywords)
     _check_detector(config.faces, refs)
+    clock = source.sampling.fps or source.sampling.start_s or source.sampling.stop_s
+    if clock and any(ref.kind == "image_sequence" for ref in refs):
+        raise InputError(f"source {source.dataset}: numbered images have no clock; sample by stride or max_frames")
+    if config.faces.choose == "all":
+        raise InputError("faces.choose: all gives several people per input; labels are of one, so choose largest")
     try:
         sampling = Sampling(**source.sampling.model_dump())
     except ValueError as error:
