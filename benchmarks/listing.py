@@ -1,6 +1,6 @@
 """How long planning takes over an AffectNet of 200,000 entries, and how much memory: empty files, both releases.
 
-    python -m benchmarks.listing            # or --entries N
+python -m benchmarks.listing            # or --entries N
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def npy_release(root: Path, n: int) -> None:
             (root / "train_set" / "annotations" / f"{i}_{kind}.npy").touch()
 
 
-def measured(command: list[str]) -> tuple[float, float, str]:
-    """Seconds, peak resident MiB and output of a command."""
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of CPU and peak resident MiB of a command."""
     code = (
         "import resource, subprocess, sys\n"
         "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-        "print(done.stdout + done.stderr)\n"
-        "sys.exit(done.returncode)\n"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss)\n"
+        "sys.exit(done.stderr if done.returncode else 0)\n"
     )
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     seconds = time.monotonic() - start
-    peak, _, said = done.stdout.partition("\n")
     if done.returncode:
-        sys.exit(f"{' '.join(command)} failed: {said} {done.stderr}")
-    return seconds, int(peak) / (1024 if sys.platform == "linux" else 1 << 20), said.strip()
+        sys.exit(f"{' '.join(command)} failed: {done.stderr}")
+    cpu, peak = done.stdout.split()
+    return seconds, float(cpu), int(peak) / (1024 if sys.platform == "linux" else 1 << 20)
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=200_000)
     n = parser.parse_args().entries
     job = Path(__file__).parents[1] / "jobs" / "affectnet.yaml"
-    print("| tree | inputs | files | command | seconds | peak MiB |\n|---|---|---|---|---|---|")
+    print("| tree | inputs | files | command | seconds | of CPU | peak MiB |\n|---|---|---|---|---|---|---|")
     releases = {"affectnet": (csv_release, 1), "affectnet_npy": (npy_release, 5)}
     for name, (make, per_input) in releases.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -71,9 +71,12 @@ def main() -> None:
             run = ["run", str(job), "--dry-run", "--output", f"{folder}/out"]
             run += ["--set", f"source.uri={root}", "--set", f"source.format={name}"]
             for command in (run, ["inspect", str(root)]):
-                seconds, peak, _ = measured([sys.executable, "-m", "fer_batch.cli", *command])
+                seconds, cpu, peak = measured([sys.executable, "-m", "fer_batch.cli", *command])
                 what = " ".join(["fer-batch", command[0], *(["--dry-run"] if command[0] == "run" else [])])
-                print(f"| {name} | {n:,} | {n * per_input:,} | `{what}` | {seconds:.1f} | {peak:.0f} |", flush=True)
+                print(
+                    f"| {name} | {n:,} | {n * per_input:,} | `{what}` | {seconds:.1f} | {cpu:.1f} | {peak:.0f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
