@@ -243,8 +243,9 @@ def report(out: str, figures: tuple[str, ...]) -> None:
     from fer_batch.storage.store import Store
 
     store = Store(out)
-    # a run that did not get as far as its tables leaves a partition with nothing to draw
-    drawn = [part for part in read_status(store)["partitions"] if part["done"] + part["failed"] + part["skipped"]]
+    # nothing can be drawn of a training, nor of a run that did not get as far as its tables
+    parts = [part for part in read_status(store)["partitions"] if part["explain"] != "none"]
+    drawn = [part for part in parts if part["done"] + part["failed"] + part["skipped"]]
     if not drawn:
         raise InputError(f"{out!r} has no published tables yet; run the job first")
     if figures:
