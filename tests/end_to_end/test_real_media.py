@@ -30,14 +30,28 @@ def run_clips(source, output, *settings):
 
 
 @pytest.mark.timeout(900)
-def test_every_real_clip_is_a_row(shared_data, tmp_path, helpers):
-    finished = run_clips(shared_data / "videos", tmp_path / "out", "source.sampling.fps=1")
+def test_every_real_clip_is_a_row_and_every_person_in_it(shared_data, tmp_path, helpers):
+    finished = run_clips(shared_data / "videos", tmp_path / "out", "source.sampling.fps=1", "faces.choose=tracked")
     assert finished.returncode == 0, finished.stderr[-3000:]
-    sequences = helpers.rows(tmp_path / "out", "sequences")
+    sequences = helpers.rows(tmp_path / "out", "sequences").to_pylist()
     videos = sorted(path.name for path in (shared_data / "videos").iterdir())
-    assert sequences["sequence_id"].to_pylist() == videos
-    assert set(sequences["status"].to_pylist()) == {"done"}
+    outcome = json.loads(finished.stdout.strip().splitlines()[-1])
+    assert (outcome["found"], outcome["done"]) == (len(videos), len(videos))
+    ids = [row["sequence_id"] for row in sequences]
+    assert len(ids) == len(set(ids))
+    assert sorted(name for name in ids if "#face" not in name) == videos
+    assert {name for name in ids if name.startswith("openface_multi_face.avi")} >= {
+        "openface_multi_face.avi",
+        "openface_multi_face.avi#face2",
+        "openface_multi_face.avi#face3",
+    }
+    assert {row["status"] for row in sequences} == {"done"}
     frames = helpers.rows(tmp_path / "out", "frames").to_pylist()
+    own = {name: [row["frame_index"] for row in frames if row["sequence_id"] == name] for name in ids}
+    assert all(indices == sorted(set(indices)) for indices in own.values())
+    assert {row["sequence_id"]: row["n_frames"] for row in sequences} == {name: len(rows) for name, rows in own.items()}
+    seen = {(row["sequence_id"], row["track_id"]) for row in frames if row["status"] == "ok"}
+    assert all(track == int(name.partition("#face")[2] or 1) - 1 for name, track in seen)
     faceless = {row["status"] for row in frames if row["sequence_id"] == "pyfeat_no_face.mp4"}
     assert faceless == {"no_face"}
     story = helpers.rows(tmp_path / "out", "temporal_prototypes").to_pylist()
