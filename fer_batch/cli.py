@@ -90,9 +90,9 @@ def _telling_query(config: Any) -> str:
     from fer_batch.pipeline.query import connect
     from fer_batch.storage.store import Store
 
-    if config.source.format != "manifest":
+    if config.source.format in ("videos", "image_sequences", "images"):
         return "active" if config.source.format == "images" else "stories"
-    try:  # a manifest may name videos and stills
+    try:  # a manifest may name videos and stills, and datasets have either
         found = connect(Store(config.output)).execute(
             "SELECT count(*) FROM sequences WHERE dataset = ? AND kind <> 'still'", [config.name]
         )
