@@ -8,6 +8,7 @@ network together.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,7 @@ class FoldTraining:
         if auxiliary is not None and faces.maps is None:
             raise ValueError("an auxiliary loss needs maps, and the collection has none")
         self.faces, self.fold, self.recipe, self.auxiliary = faces, fold, recipe, auxiliary
+        self.epoch = 0
         plain = Preprocessing(size=faces.images.shape[1])
         self.preprocessing = None if preprocessing in (None, plain) else preprocessing
         self.device = torch.device(device)
@@ -126,7 +128,6 @@ class FoldTraining:
             raise ValueError(f"{self.n_workers} workers need as many samples, got {len(fold.train)} to train on")
         self.optimizer = OPTIMIZERS[recipe.optimizer](self.model, recipe)
         self.schedule = learning_rates(self.optimizer, recipe, len(fold.train) // (self._share * self.n_workers))
-        self.epoch = 0
         self.history: list[dict[str, float]] = []
         self._best: dict[str, Any] | None = None  # {"epoch", "value", "weights"}
         self._module: nn.Module = self.model
@@ -226,7 +227,7 @@ class FoldTraining:
         self.epoch, self.history, self._best = state["epoch"], list(state["history"]), state["best"]
 
     def _seed(self, purpose: int, shared: bool = False) -> int:
-        parts = [self.recipe.seed, self.fold.index, getattr(self, "epoch", 0), purpose, 0 if shared else self.rank]
+        parts = [self.recipe.seed, self.fold.index, self.epoch, purpose, 0 if shared else self.rank]
         return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
     def _batches(self) -> Iterator[Batch]:
@@ -291,6 +292,7 @@ def deterministic(device: torch.device) -> None:
     """Have equal computations give equal results on this device, at some cost in speed on GPUs."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.backends.cudnn.benchmark = False
 
 
