@@ -14,6 +14,7 @@ from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_
 from fer_batch.evaluate.verdict import Verdict
 from fer_batch.pipeline.evaluate import Evaluation
 
+_KEYS = ("dataset", "model", "explain")
 _MARKS = {"flag": "FLAG", "note": "note", "open": "open", "ok": ""}
 
 
@@ -52,8 +53,8 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
             about = "mean over all frames in which a target is seen; in brackets their number, then chance level"
             tables.append(replace(mu_table(columns, ()), title=f"mu{of}, where nothing is annotated", caption=about))
     told = [result for result in results if result.statistics]
-    labels = _labels(told)
-    for result, label in zip(told, labels, strict=True):
+    for result in told:
+        label = _label(result, results)
         tables.append(story_table(label, result.statistics, named[result.partition.dataset]))
     for group in _alike(told):
         if len(group) > 1:
@@ -109,9 +110,8 @@ def _plain(value: float | None) -> float | None:
 def _scores(results: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
     """Rows of F1: one per data set and network, as explaining does not change what is detected."""
     rows: dict[str, dict[str, float]] = {}
-    scored = [result for result in results if result.values("f1") or result.folds]
-    for result, label in zip(scored, _labels(scored, ("dataset", "model")), strict=True):
-        figures = result.values("f1")
+    for result in results:
+        figures, label = result.values("f1"), _label(result, results, ("dataset", "model"))
         if repr(rows.get(label, figures)) != repr(figures):  # other frames or another threshold
             label = f"{label}, {result.partition.explain}"
         if figures:
@@ -122,22 +122,22 @@ def _scores(results: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
 
 
 def _columns(results: Sequence[Evaluation], metric: str) -> dict[str, dict[str, Mu]]:
-    """Columns of mu: one per data set and explanation."""
-    measured = [result for result in results if result.values(metric)]
+    """Columns of mu of one network: one per data set and explanation."""
     return {
-        label: {
+        _label(result, results): {
             row["target"]: Mu(row["value"], row["n"], row["baseline"])
             for row in result.rows
             if row["metric"] == metric and row["value"] is not None
         }
-        for result, label in zip(measured, _labels(measured), strict=True)
+        for result in results
+        if result.values(metric)
     }
 
 
-def _labels(results: Sequence[Evaluation], keys: Sequence[str] = ("dataset", "model", "explain")) -> list[str]:
-    """Of each partition what tells it from the others; the data set where there is nothing to tell."""
-    differing = [key for key in keys if len({result.key[key] for result in results}) > 1] or ["dataset"]
-    return [", ".join(result.key[key] for key in differing) for result in results]
+def _label(result: Evaluation, among: Sequence[Evaluation], keys: Sequence[str] = _KEYS) -> str:
+    """What tells a partition from the others of an output; the data set where there is nothing to tell."""
+    differing = [key for key in keys if len({other.key[key] for other in among}) > 1] or ["dataset"]
+    return ", ".join(result.key[key] for key in differing)
 
 
 def _alike(results: Sequence[Evaluation]) -> list[list[Evaluation]]:
