@@ -49,6 +49,7 @@ class _Images(NamedTuple):
 )
 def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validation")) -> Iterator[SequenceRef]:
     """One row per line of the lists; `parts` chooses among training, validation and automatic."""
+    parts = (parts,) if isinstance(parts, str) else parts
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise InputError(f"source.options: parts has no {unknown[0]!r}; {nearest(unknown[0], PARTS)}")
@@ -59,7 +60,8 @@ def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validatio
     for part, path in lists.items():
         split, _, folder_name = PARTS[part]
         if path is not None:
-            folder = tree.need(folder_name, folder_name.removesuffix("_Images"))
+            # Its own name first, at any depth: a folder of the shorter name may be around it.
+            folder = tree.find(folder_name) or tree.need(folder_name.removesuffix("_Images"))
             if folder not in images:
                 images[folder] = _Images(folder, {entry.path: entry for entry in tree.scan(folder, IMAGES)})
             prefix = "automatic/" if part == "automatic" else ""
@@ -72,7 +74,8 @@ def _lines(tree: Tree, path: str) -> Iterator[tuple[int, bytes]]:
     start = 0
     with tree.store.fs.open(tree.store.path(path), "rb") as handle:
         for line in handle:
-            if start or not line.lstrip(b'\xef\xbb\xbf"').startswith(COLUMNS[0].encode()):
+            is_header = not start and line.lstrip(b'\xef\xbb\xbf"').startswith(COLUMNS[0].encode())
+            if line.strip() and not is_header:
                 yield start, line
             start += len(line)
 

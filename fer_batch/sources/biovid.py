@@ -17,7 +17,7 @@ LEVELS = {"BL1": 0, "PA1": 1, "PA2": 2, "PA3": 3, "PA4": 4}
 @dataset("biovid", r"\d{6}_[mw]_\d+(-(bl1|pa\d)-\d+\.\w+)?$")
 def list_biovid(tree: Tree, *, exclude: Sequence[str] = ()) -> Iterator[SequenceRef]:
     """One row per video; `exclude` names subjects that are not processed (papers differ in them)."""
-    excluded = {str(name) for name in exclude}
+    excluded = {exclude} if isinstance(exclude, str) else {str(name) for name in exclude}
     for entry in tree.walk("", VIDEO_SUFFIXES):
         name = _NAME.search(entry.path.rpartition("/")[2])
         if name is None:

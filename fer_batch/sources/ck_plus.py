@@ -30,8 +30,8 @@ def list_ck_plus(tree: Tree) -> Iterator[SequenceRef]:
     """One row per sequence (`S005/001`). FACS codes and emotions of the peak are annotations of its frame."""
     images = tree.grouped(tree.need("cohn-kanade-images", "extended-cohn-kanade-images"), IMAGES, 2)
     landmarks = tree.grouped(tree.find("Landmarks"), ("_landmarks.txt",), 2)
-    facs = tree.grouped(tree.find("FACS"), ("_facs.txt",), 2)
-    emotion = tree.grouped(tree.find("Emotion"), ("_emotion.txt",), 2)
+    facs = tree.grouped(tree.find("FACS", "FACS_labels"), ("_facs.txt",), 2)
+    emotion = tree.grouped(tree.find("Emotion", "Emotion_labels"), ("_emotion.txt",), 2)
     for key, frames in images.items():
         labels = [*facs.get(key, ()), *emotion.get(key, ())]
         points = landmarks.get(key, ())

@@ -43,7 +43,7 @@ def list_disfa(tree: Tree, *, camera: str = "left") -> Iterator[SequenceRef]:
         if subject is None:
             continue
         own = labels.get(subject[0].upper(), ())
-        faces = next((found for key, found in points.items() if key.startswith(subject[0].upper() + "/")), ())
+        faces = next((found for key, found in points.items() if subject[0].upper() in key.split("/")), ())
         yield tree.file(
             name,
             "video",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,7 +23,10 @@ def list_raf_db(tree: Tree, *, images: str = "aligned") -> Iterator[SequenceRef]
         raise InputError(f"source.options: images must be 'aligned' or 'original', got {images!r}")
     labels = tree.need(*LISTS, files=True)
     folder = tree.need(images, below=tree.find("Image") or "")
-    entries = {entry.path.rpartition(".")[0].removesuffix("_aligned"): entry for entry in tree.scan(folder, IMAGES)}
+    entries = {
+        posixpath.splitext(posixpath.basename(entry.path))[0].removesuffix("_aligned"): entry
+        for entry in tree.scan(folder, IMAGES)
+    }
     boxes = tree.find("boundingbox") if images == "original" else None
     for number, line in enumerate(tree.read(labels).decode("utf-8-sig").splitlines(), 1):
         if not line.strip():

@@ -14,6 +14,7 @@ from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError, Kind, SequenceRef
 
 DEPTH = 4  # folders below the root among which a dataset's own folders are looked for
+WIDE = 20  # a folder with more folders than these holds subjects or sequences, and none of the dataset's own
 MARKS: dict[str, tuple[re.Pattern[str], ...]] = {}
 
 
@@ -91,9 +92,8 @@ class Tree:
             known = [(wanted[name.lower()], posixpath.join(f, name)) for f, name in here if name.lower() in wanted]
             if known:
                 return min(known)[1]
-            level = [posixpath.join(folder, name) for folder in level for name in self.children(folder)[0]]
-            if len(level) > 64:
-                break  # these are subjects or sequences
+            inner = ((folder, self.children(folder)[0]) for folder in level)
+            level = [posixpath.join(folder, name) for folder, names in inner if len(names) <= WIDE for name in names]
         return None
 
     def need(self, *names: str, below: str = "", files: bool = False) -> str:

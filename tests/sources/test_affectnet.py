@@ -51,6 +51,13 @@ def test_lists_with_and_without_a_header(tree, jpg, header, lists):
     assert [ref.split for ref in refs] == ["train"] * 4 + ["val"]
 
 
+def test_pictures_in_many_folders_inside_a_folder_of_nearly_their_name(tree, jpg):
+    files = {f"Manually_Annotated/Manually_Annotated_Images/{i}/a.jpg": jpg for i in range(30)}
+    files["lists/more/training.csv"] = "\n" + "".join(line(f"{i}/a.jpg", 0) for i in range(30)) + "\n"
+    refs = list_source("affectnet", tree(files), (), {"parts": "training"})
+    assert len(refs) == 30 and {ref.size for ref in refs} == {len(jpg)}
+
+
 def test_a_still_with_all_its_labels(tree, jpg, columns):
     ref = list_source("affectnet", tree(csv_release(jpg)))[0]
     truth = read_truth(ref)
