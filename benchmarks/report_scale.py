@@ -21,6 +21,7 @@ from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.storage.parquet import Partition, TableWriter, pack_maps, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.visualize.standard_face import standard_landmarks
 
 HERE = Partition("invented", "net-00000000", "lrp-00000000")
 TARGETS = ("AU01", "AU02", "AU04", "AU06", "AU12", "AU25")
@@ -88,7 +89,7 @@ def sequence_rows(name: str, rng: np.random.Generator, faces: list[bytes], maps:
         {"sequence_id": name, "subject_id": name.split("/")[0], "kind": "video", "emotion": EMOTIONS[emotion],
          "fps": 25.0, "n_decoded": n, "n_frames": n, "status": "done", "run_id": "r"}
     )  # fmt: skip
-    points = np.random.default_rng(1).uniform(20, 90, 136).tolist()
+    points = standard_landmarks(SIZE, SIZE).ravel().tolist()
     for frame in range(n):
         rows["frames"].append({"sequence_id": name, "frame_index": frame, "status": "ok", "landmarks": points})
         rows["detections"] += [
@@ -126,6 +127,12 @@ def write_tables(store: Store, n: int, n_maps: int = 64) -> None:
                 writer.write(rows_of(table, own))
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process and of those it has started and seen end."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -140,10 +147,9 @@ def main() -> None:
         if changed:
             path = f"{HERE.folder('stages')}/shard-00000.parquet"
             store.put(path, store.read_bytes(path))
-        began = time.perf_counter()
+        began, used = time.perf_counter(), cpu_seconds()
         write_report(store, compute=processes())
-        took = time.perf_counter() - began
-        print(f"{name}: {took:.1f} s", flush=True)
+        print(f"{name}: {time.perf_counter() - began:.1f} s, {cpu_seconds() - used:.1f} s of CPU", flush=True)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20
     files = list(store.walk("report"))
     pages = [entry.size for entry in files if "/sequences/" in entry.path]

@@ -129,7 +129,10 @@ def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
 
 
 def processes(n: int | None = None) -> Compute:
-    """Dask tasks on `n` processes of this machine, by default one for each core."""
+    """Dask tasks on `n` processes of this machine, by default one for each core.
+
+    They import the program that asks, as those of `multiprocessing` do: a script needs its `if __name__ == "__main__"`.
+    """
 
     def compute(tasks: list[Any]) -> list[Any]:
         import dask
@@ -215,7 +218,7 @@ def _draw(
     store: Store, options: PageOptions, overview: Overview, compute: Compute | None, progress: Callable[[int], None]
 ) -> None:
     """Pages of sequences of shards that changed."""
-    keys = drawn_from(store, options, list(overview.sizes))
+    keys = drawn_from(store, options, overview.bounds)
     changed = []
     for file, (n_inputs, n_pages) in overview.sizes.items():
         if n_pages == 0 or is_drawn(store, options, file, keys[file]):
@@ -261,7 +264,7 @@ FURTHER_PAGES: tuple[FurtherPage, ...] = (FurtherPage(VERDICT, "Verdict", has_ve
 
 def _navigation(store: Store, partition: Partition) -> tuple[list[FurtherPage], tuple[tuple[str, str], ...]]:
     further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
-    patterns = ((PATTERNS, "Patterns"),) if store.exists(partition.folder("patterns")) else ()
+    patterns = ((PATTERNS, "Patterns"),) if store.names(partition.folder("patterns")) else ()
     return further, (("index.html", "Sequences"), *patterns, *((page.file, page.name) for page in further))
 
 

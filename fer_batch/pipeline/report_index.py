@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -44,8 +45,8 @@ class Overview:
 
     Attributes
     ----------
-    sizes
-        Inputs of each shard, and how many of them have a page.
+    sizes, bounds
+        Inputs of each shard, and how many of them have a page; its first and last input.
     texts, emotions, by_group
         Sequences of each story, their emotions, and the stories of each emotion.
     first
@@ -57,6 +58,7 @@ class Overview:
     """
 
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    bounds: dict[str, tuple[str, str]] = field(default_factory=dict)
     texts: Counter[str] = field(default_factory=Counter)
     emotions: dict[str, Counter[str]] = field(default_factory=dict)
     by_group: dict[str, Counter[str]] = field(default_factory=dict)
@@ -108,7 +110,9 @@ def overview_of(
             put(index.row(_index_row(row, story), sorted(story.targets, key=target_order)))
             if story.stages and story.n_frames:
                 _count_story(overview, shard.file, row, story)
-        overview.sizes[shard.file] = (len(inputs), n_pages)
+        if inputs:
+            overview.sizes[shard.file] = (len(inputs), n_pages)
+            overview.bounds[shard.file] = (inputs[0]["sequence_id"], inputs[-1]["sequence_id"])
     return overview
 
 
@@ -143,6 +147,11 @@ def _stories(store: Store, shard: ShardRows) -> dict[str, _Told]:
         story.lengths.append(n_frames or 0)
         story.labels.update(labels or ())
     return told
+
+
+def _recent(store: Store, partition: Partition) -> Callable[[str], ShardRows]:
+    """Shards by file; two are kept, because each holds what was read of it."""
+    return lru_cache(maxsize=2)(lambda file: ShardRows(store, partition, file))
 
 
 def _whole(
@@ -218,12 +227,12 @@ def index_contents(
         match = _LETTERED.fullmatch(label)
         style = palette.style(match[1], match[2]) if match else palette.style(label, "")
         colours[label] = (style.fill, style.edge, style.ink)
-    shards = {shard.file: shard for shard in published_shards(store, partition)}
+    shards = _recent(store, partition)
     groups = [
         StillGroup(
             name,
             n,
-            tuple(_still(shards[file], row, name, palette, crop_size) for file, row in overview.stills.get(name, ())),
+            tuple(_still(shards(file), row, name, palette, crop_size) for file, row in overview.stills.get(name, ())),
         )
         for name, n in _commonest(overview.classes, None)
     ]
@@ -281,7 +290,7 @@ def patterns_page(
         return
     where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     table = read(store, "patterns", **where, columns=SCHEMAS["patterns"].names)
-    shards = {shard.file: shard for shard in published_shards(store, partition)}
+    shards = _recent(store, partition)
     groups = []
     several = [name for name in sorted(overview.by_group) if sum(overview.by_group[name].values()) > 1]
     for number, name in enumerate([None, *several]):
@@ -298,6 +307,7 @@ def patterns_page(
     counts = tuple(
         PrototypeCount(text, n, tuple(_commonest(overview.emotions.get(text, Counter()), None)))
         for text, n in _commonest(overview.texts, COMMONEST)
+        if n > 1
     )
     n_stories = sum(overview.texts.values())
     without = tuple(sorted(set(overview.by_group) - set(several)))
@@ -339,7 +349,7 @@ def _support(rows: Mapping[str, _Row], pattern: str) -> int | None:
 
 
 def _gallery(
-    shards: Mapping[str, ShardRows],
+    shards: Callable[[str], ShardRows],
     name: str | None,
     texts: Counter[str],
     palette: Palette,
@@ -353,7 +363,7 @@ def _gallery(
     items = []
     for text, n in _commonest(texts, GALLERY_ROWS):
         file, sequence_id = overview.first[(name, text)]
-        shard = shards[file]
+        shard = shards(file)
         (row,) = [one for one in shard.sequences if one["sequence_id"] == sequence_id]
         story = Story(shard.of(sequence_id), row, crop_size)
         items.append(CommonPrototype(n, tuple(story.panel(stage) for stage in story.stages)))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -74,16 +75,39 @@ def marker_path(file: str) -> str:
     return f"drawn/{file.removesuffix('.parquet')}.json"
 
 
-def drawn_from(store: Store, options: PageOptions, files: Sequence[str]) -> dict[str, str]:
-    """Of each shard, a digest of what its pages are drawn from."""
-    annotations = store.files(options.partition.folder("annotations"))
-    truth = sorted((entry.path, entry.size, entry.version) for entry in annotations.values())
+def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Of each shard, a digest of what its pages are drawn from.
+
+    Parameters
+    ----------
+    shards
+        First and last sequence of each.
+    """
     tables = [store.files(options.partition.folder(name)) for name in _TABLES]
-    common = digest([__version__, asdict(options), truth])
+    truth = _truth_files(store, options.partition.folder("annotations"))
+    common = digest([__version__, asdict(options)])
     found = {}
-    for file in files:
+    for file, (first, last) in shards.items():
         own = [(entry.size, entry.version) if (entry := table.get(file)) else None for table in tables]
-        found[file] = digest([common, own])
+        # Ground truth is not cut like the shards: what may be about this one.
+        about = [version for version, low, high in truth if low <= last and first <= high]
+        found[file] = digest([common, own, about])
+    return found
+
+
+def _truth_files(store: Store, folder: str) -> list[tuple[tuple[str, int, str], str, str]]:
+    """Version, first and last sequence of every file of annotations that has rows."""
+    found = []
+    for name, entry in sorted(store.files(folder).items()):
+        if name.endswith(".parquet"):
+            with store.fs.open(store.path(f"{folder}/{name}"), "rb") as handle:
+                footer = pq.ParquetFile(handle).metadata
+            column = footer.schema.names.index("sequence_id")
+            groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
+            known = [group for group in groups if group is not None and group.has_min_max]
+            if known:
+                bounds = min(group.min for group in known), max(group.max for group in known)
+                found.append(((name, entry.size, entry.version), *bounds))
     return found
 
 

@@ -13,12 +13,12 @@ from fer_batch.report.page import RunSummary
 from fer_batch.storage.parquet import encode, rows_of
 from fer_batch.storage.store import Store
 
-N, CHUNK = 40, 15
+N, CHUNK = 26, 10
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, report_scale):
-    """A report of 40 sequences and three inputs without, in three files of rows."""
+    """A report of 26 sequences and three inputs without, in three files of rows."""
     store = Store(str(tmp_path_factory.mktemp("site")))
     report_scale.write_tables(store, N, n_maps=6)
     here = report_scale.HERE

@@ -296,6 +296,14 @@ def test_a_second_report_draws_what_changed_and_leaves_nothing_else(store, monke
     store.put(f"{HERE.folder('stages')}/a-00000.parquet", changed)
     write_report(store)
     assert len(drawn) == 2, "the tables were written again"
+    truth = [{"sequence_id": "zzz.mp4", "frame_index": 1, "target": "AU04", "occurrence": True}]
+    store.put(f"{HERE.folder('annotations')}/b-00001.parquet", encode(rows_of("annotations", truth)))
+    write_report(store)
+    assert len(drawn) == 2, "ground truth of other sequences changes nothing"
+    truth[0]["sequence_id"] = "S1/toy.mp4"
+    store.put(f"{HERE.folder('annotations')}/b-00001.parquet", encode(rows_of("annotations", truth)))
+    write_report(store)
+    assert len(drawn) == 3, "and their own does"
     assert before.keys() == {entry.path for entry in store.walk("report")}
 
 
@@ -376,7 +384,7 @@ def test_nothing_to_report_is_said_in_one_sentence(store, tmp_path):
 
 def test_5000_sequences_are_indexed_in_files_of_bounded_size_and_little_memory(tmp_path):
     store, here = Store(str(tmp_path / "out")), Partition("large", "net-01234567", "lrp-89abcdef")
-    n, n_shards, stages = 5000, 10, 12
+    n, n_shards, stages = 5000, 10, 6
     names = [f"S{i // 50:03d}/{i:04d}.mp4" for i in range(n)]
     for shard in range(n_shards):
         own = names[shard * n // n_shards : (shard + 1) * n // n_shards]
