@@ -20,6 +20,7 @@ from pathlib import Path
 import av
 from decode import decode_options, drifting_portrait
 
+from fer_batch.pipeline.chunk import Chunk
 from fer_batch.pipeline.decode_stage import decode_unit
 from fer_batch.pipeline.units import Unit
 from fer_batch.types import SequenceRef
@@ -86,7 +87,7 @@ def main() -> None:
         watch.start()
         n_frames = n_chunks = 0
         for row in decode_unit({"unit": pickle.dumps(Unit("unit", (ref,), ("id",)))}, decode_options(options.detector)):
-            chunk = pickle.loads(row["payload"])
+            chunk = Chunk.from_batch({"payload": [row["payload"]]})  # type: ignore[dict-item]
             n_frames, n_chunks = n_frames + len(chunk.frames), n_chunks + 1
         watch.stopped.set()
         watch.join()

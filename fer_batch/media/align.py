@@ -123,7 +123,7 @@ def crop(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> ND
     if matrix.shape != (2, 3):
         raise ValueError(f"matrix must have shape (2, 3), got {matrix.shape}")
     square = _whole_pixels(matrix, size)
-    if square is not None:
+    if square is not None and (square[2] >= size or _holds(square, image)):
         return _resized_square(image, *square, size)
     shrink = 1.0 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     factor = int(np.ceil(shrink - 1e-9))
@@ -147,9 +147,9 @@ def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _whole_pixels(matrix: NDArray[np.float64], size: int) -> tuple[int, int, int] | None:
-    """Left, top and side of the source square that a crop shows, where it shrinks whole pixels and does not turn."""
+    """Left, top and side of the source square that a crop shows, where it is made of whole pixels and not turned."""
     (scale, shear_x, x), (shear_y, scale_y, y) = matrix.tolist()
-    if shear_x or shear_y or scale != scale_y or not 0 < scale <= 1:
+    if shear_x or shear_y or scale != scale_y or scale <= 0:
         return None
     edges = [((scale - 1) / 2 - x) / scale, ((scale - 1) / 2 - y) / scale, size / scale]
     left, top, side = (round(edge) for edge in edges)
@@ -157,8 +157,14 @@ def _whole_pixels(matrix: NDArray[np.float64], size: int) -> tuple[int, int, int
     return (left, top, side) if whole else None
 
 
+def _holds(square: tuple[int, int, int], image: NDArray[np.uint8]) -> bool:
+    """Whether a square (left, top, side) shows all of an image, so that no pixel beside it matters."""
+    left, top, side = square
+    return left <= 0 and top <= 0 and left + side >= image.shape[1] and top + side >= image.shape[0]
+
+
 def _resized_square(image: NDArray[np.uint8], left: int, top: int, side: int, size: int) -> NDArray[np.uint8]:
-    """Area means of a square of the image, black outside of it."""
+    """A square of the image, area means or bilinear, black outside of the image."""
     height, width = image.shape[:2]
     spans = [(max(-start, 0), max(min(limit - start, side), 0)) for start, limit in ((top, height), (left, width))]
     (first_row, last_row), (first_column, last_column) = spans  # of the square, that the image has
@@ -176,7 +182,7 @@ def _resized_square(image: NDArray[np.uint8], left: int, top: int, side: int, si
         inside = cv2.resize(inside, (inside.shape[1] // 2, inside.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     cut = np.zeros((size, size, 3), np.uint8)
     shape = (columns.stop - columns.start, rows.stop - rows.start)
-    cut[rows, columns] = cv2.resize(inside, shape, interpolation=cv2.INTER_AREA)
+    cut[rows, columns] = cv2.resize(inside, shape, interpolation=cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR)
     return cut
 
 

@@ -7,6 +7,7 @@ need no care, and nothing is copied column by column.
 from __future__ import annotations
 
 import pickle
+import struct
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from fer_batch.models.card import ResolvedModel
 
 CHUNK_FRAMES = 64
+_ALIGNMENT = 16  # bytes: of the numbers in a payload
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,26 @@ class Chunk:
         return replace(self, **arrays)
 
     def to_row(self) -> dict[str, Any]:
-        """A Ray Data row."""
-        return {"unit_id": self.unit_id, "payload": pickle.dumps(self, protocol=5)}
+        """A Ray Data row; arrays are copied once."""
+        buffers: list[pickle.PickleBuffer] = []
+        head = pickle.dumps(self, protocol=5, buffer_callback=buffers.append)
+        parts: list[bytes | memoryview] = [head, *(buffer.raw() for buffer in buffers)]
+        sizes = struct.pack(f"<{len(parts) + 1}Q", len(parts), *(len(part) for part in parts))
+        padded = [piece for part in (sizes, *parts) for piece in (part, bytes(-len(part) % _ALIGNMENT))]
+        return {"unit_id": self.unit_id, "payload": b"".join(padded)}
 
     @classmethod
     def from_batch(cls, batch: dict[str, NDArray[Any]]) -> Chunk:
-        """The chunk of a batch of one row."""
-        return pickle.loads(batch["payload"][0])
+        """The chunk of a batch of one row; its arrays are the payload's own memory and cannot be written."""
+        payload = memoryview(batch["payload"][0])
+        (n_parts,) = struct.unpack_from("<Q", payload)
+        sizes = struct.unpack_from(f"<{n_parts}Q", payload, 8)
+        parts, start = [], 8 * (n_parts + 1)
+        for size in sizes:
+            start += -start % _ALIGNMENT
+            parts.append(payload[start : start + size])
+            start += size
+        return pickle.loads(parts[0], buffers=parts[1:])
 
 
 @dataclass(frozen=True)

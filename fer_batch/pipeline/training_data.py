@@ -294,7 +294,7 @@ def crop_unit(row: dict[str, Any]) -> dict[str, Any]:
     try:
         with store.staged(f"{path}.u8") as local, open(local, "wb") as file:
             for part in decode_unit({"unit": row["unit"]}, options.decode):
-                chunk: Chunk = pickle.loads(part["payload"])
+                chunk = Chunk.from_batch({"payload": [part["payload"]]})  # type: ignore[dict-item]
                 if chunk.fault:
                     raise StoreFault(chunk.fault)
                 file.write(chunk.images.tobytes())

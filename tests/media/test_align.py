@@ -125,6 +125,18 @@ def test_shrinking_averages_areas_also_at_the_edge_of_the_frame(box, size, toler
     assert difference.mean() < tolerance  # of noise with a standard deviation of 74
 
 
+def test_a_small_frame_is_enlarged_without_a_dark_edge():
+    image = np.random.default_rng(0).integers(100, 256, (30, 41, 3)).astype(np.uint8)
+    matrix = whole_frame_matrix(30, 41, 123)
+    cut = crop(image, matrix, 123)
+    warped = cv2.warpAffine(image, matrix, (123, 123), flags=cv2.INTER_LINEAR)
+    shown = np.flatnonzero(cut.any((1, 2)))
+    assert (shown[0], shown[-1]) == (18, 107)  # 30 rows of 3, centred to the source pixel
+    inside = slice(20, 106), slice(2, 121)
+    assert np.abs(cut[inside].astype(int) - warped[inside]).max() <= 2
+    assert cut[18:108].min() >= 95
+
+
 def test_a_crop_beside_the_frame_is_black():
     image = np.full((50, 60, 3), 255, np.uint8)
     assert not crop(image, crop_matrix((200, 300, 299, 399), 20), 20).any()
