@@ -66,7 +66,7 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
         peak = frame_of(uri, frames)
         if peak is None:
             continue
-        if uri.endswith("_emotion.txt"):
+        if uri.lower().endswith("_emotion.txt"):
             for code in number_table(read_bytes(uri), uri, 1)[:1, 0]:
                 rows.append((peak, _expression(code, uri), None, True, f"{code:g}"))
                 rows += [(0, "neutral", None, True, None)] if peak else []

@@ -55,7 +55,7 @@ class Truth:
     annotations
         Table `annotations` without `sequence_id`.
     emotion
-        The one expression that is annotated as present, in any frame but that `neutral` goes before others.
+        The one expression that any frame shows; `neutral` only where there is no other.
     """
 
     points: Points
@@ -194,10 +194,10 @@ def frame_of(uri: str, frames: Frames) -> int | None:
 
 
 def numbered_files(folder: str, suffix: str) -> dict[int, str]:
-    """URIs of the files of a folder whose name ends with `suffix`, by the last number in their name."""
+    """URIs of the files of a folder whose name ends with `suffix` in any case, by the last number in their name."""
     found = {}
     for name in sorted(list_files(folder)):
-        number = frame_number(name) if name.endswith(suffix) and not name.startswith("._") else None
+        number = frame_number(name) if name.lower().endswith(suffix) and not name.startswith("._") else None
         if number is not None:
             if number in found:
                 raise MediaError(f"{folder}: two files for frame {number}, such as {name}")
