@@ -263,13 +263,12 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
     """Compare detections with annotations, and relevance with regions; writes table `evaluation` and the verdicts."""
     from fer_batch.pipeline.evaluate import evaluate_output
     from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
-    from fer_batch.pipeline.report import write_page
-    from fer_batch.report.verdict import FILE
+    from fer_batch.pipeline.report import VERDICT, write_page
     from fer_batch.storage.store import Store
 
     store = Store(out)
     results = evaluate_output(store)
-    pages = [write_page(store, result.partition, FILE) for result in results]
+    pages = [write_page(store, result.partition, VERDICT) for result in results]
     if as_json:
         click.echo(json.dumps(evaluation_json(results, pages, published)))
         return
