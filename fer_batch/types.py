@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -88,6 +88,12 @@ class SequenceRef:
 def face_id(sequence_id: str, person: int) -> str:
     """Sequence of one person of an input: the input's own for the first (0), `a.mp4#face2` for the second."""
     return sequence_id if person == 0 else f"{sequence_id}#face{person + 1}"
+
+
+def input_id(sequence_id: str, known: Container[str]) -> str:
+    """Input that a sequence belongs to: what is before `#face2` where that is a known input, else itself."""
+    before, _, number = sequence_id.rpartition("#face")
+    return before if number.isdigit() and before in known else sequence_id
 
 
 @dataclass(frozen=True)

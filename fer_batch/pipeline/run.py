@@ -37,7 +37,7 @@ from fer_batch.storage.manifest import Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
-from fer_batch.types import InputError, SequenceRef
+from fer_batch.types import InputError, SequenceRef, input_id
 
 PUBLISHED = "_published"
 PACKAGES = (
@@ -148,6 +148,13 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
 
 def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
     detector = config.faces.detector
+    waiting = [ref for ref in refs if not ref.skip_reason]
+    known = any(ref.landmarks_uri or len(ref.landmarks) or ref.face_box for ref in waiting)
+    if detector == "dataset" and waiting and not known:
+        raise InputError(
+            f"faces.detector: dataset, but none of the {len(waiting)} inputs has landmarks or a face box; give dlib, or "
+            "none for the whole frame"
+        )
     if detector in ("none", "dataset"):
         return
     if any(not ref.landmarks and not ref.landmarks_uri and not ref.skip_reason for ref in refs):
@@ -429,10 +436,9 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     for commit in ledger.commits(ledger.committed - published).values():
         rows.update({row["sequence_id"]: row for row in commit["sequences"] if row["identity"] in plan.listed})
     inputs = {ref.sequence_id for ref in plan.refs}
-    for sequence_id, row in list(rows.items()):  # an input whose second face failed has failed
-        of = sequence_id.rpartition("#face")[0]
-        if row["status"] == "failed" and sequence_id not in inputs and of in rows:
-            rows[of] = row
+    for sequence_id, row in list(rows.items()):
+        if row["status"] == "failed":  # an input has failed where one of its people has
+            rows[input_id(sequence_id, inputs)] = row
     outcome.done = outcome.failed = outcome.skipped = 0
     outcome.failures, outcome.n_faceless = [], 0
     for sequence_id in sorted(inputs & set(rows)):

@@ -9,7 +9,7 @@ from typing import Any
 from fer_batch.storage.manifest import STAGE, Ledger
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError
+from fer_batch.types import InputError, input_id
 
 SHOWN_FAILURES = 20
 
@@ -32,7 +32,11 @@ def status(store: Store) -> dict[str, Any]:
     found = []
     for partition in partitions:
         own = [row for row in sequences if tuple(row[key] for key in keys) == partition]
-        counts = Counter(row["status"] for row in own)
+        ids = {row["sequence_id"] for row in own}
+        # People beside the first are sequences, not inputs; one that failed has failed its input.
+        inputs = {row["sequence_id"]: row for row in own if input_id(row["sequence_id"], ids) == row["sequence_id"]}
+        inputs |= {input_id(row["sequence_id"], ids): row for row in own if row["status"] == "failed"}
+        counts = Counter(row["status"] for row in inputs.values())
         last = max(
             (row for row in runs if tuple(row[key] for key in keys) == partition),
             key=lambda row: row["started_at"],
@@ -44,6 +48,7 @@ def status(store: Store) -> dict[str, Any]:
                 "done": counts["done"],
                 "failed": counts["failed"],
                 "skipped": counts["skipped"],
+                "n_sequences": len(own),
                 "n_frames": sum(row["n_frames"] or 0 for row in own),
                 "failures": {row["sequence_id"]: row["reason"] for row in own if row["status"] == "failed"},
                 "last_run": last
@@ -70,7 +75,8 @@ def status_text(found: dict[str, Any]) -> str:
     for part in found["partitions"]:
         lines.append(f"  dataset={part['dataset']} model={part['model']} explain={part['explain']}")
         lines.append(
-            f"    {part['done']} done, {part['failed']} failed, {part['skipped']} skipped; {part['n_frames']} frames"
+            f"    {part['done']} done, {part['failed']} failed, {part['skipped']} skipped; "
+            f"{part['n_sequences']} sequences, {part['n_frames']} frames"
         )
         failures = sorted(part["failures"].items())
         lines += [f"    failed {name}: {reason}" for name, reason in failures[:SHOWN_FAILURES]]

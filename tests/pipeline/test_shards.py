@@ -8,9 +8,10 @@ import pytest
 
 from fer_batch.pipeline.retry import forget_failed
 from fer_batch.pipeline.shards import plan_shards, superseded, sweep_stage, unplanned
+from fer_batch.pipeline.status import status
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, dump, stage_file
 from fer_batch.storage.parquet import Partition
-from fer_batch.types import InputError
+from fer_batch.types import InputError, face_id, input_id
 
 
 @pytest.fixture
@@ -92,6 +93,8 @@ def test_people_of_an_input_come_and_go_with_it(world, small):
     world.stage("b", *small(3))
     world.publish()
     assert [row["sequence_id"] for row in world.rows("sequences")] == ["a", "a#face2", "a#face3", "b"]
+    (found,) = status(world.store)["partitions"]
+    assert (found["done"], found["failed"], found["n_sequences"]) == (2, 0, 4)  # two inputs
     only_once(world)
     stage_people(world, "a", "a2", small(4), small(5))
     world.publish(listed={"a2", "id-b"})
@@ -112,6 +115,16 @@ def test_people_of_an_input_that_changed_before_its_tables_were_written_are_neve
     world.publish(listed={"a2"})
     assert sequences(world) == [("a", "a2")]
     only_once(world)
+
+
+def test_a_sequence_is_of_the_input_before_its_face():
+    known = {"a.mp4", "odd#face2"}
+    assert input_id("a.mp4#face3", known) == "a.mp4"
+    assert input_id("a.mp4", known) == "a.mp4"
+    assert input_id("odd#face2", known) == "odd#face2"  # its own name, and no input is called odd
+    assert input_id("odd#face2#face4", known) == "odd#face2"
+    assert face_id("a.mp4", 0) == "a.mp4"
+    assert input_id(face_id("a.mp4", 1), known) == "a.mp4"
 
 
 def test_a_change_between_plan_and_tables_leaves_the_new_rows_alone(world, small):
