@@ -6,7 +6,7 @@ CREATE TABLE frames (
     "timestamp_ns" BIGINT,  -- from the first frame
     "status" VARCHAR NOT NULL,  -- ok, no_face, face_too_small, decode_error
     "reason" VARCHAR,
-    "track_id" INTEGER,
+    "track_id" INTEGER,  -- whose face of the input, 0 for the first
     "face_box" FLOAT[],  -- left, top, right, bottom in displayed source pixels
     "crop_matrix" DOUBLE[],  -- 2x3 row-major, source to crop, pixel centres at integers
     "landmarks" FLOAT[],  -- x0, y0 .. x67, y67 in crop pixels

@@ -1,6 +1,6 @@
--- One input: a video, an image sequence or a still.
+-- One input: a video, an image sequence or a still; where its people are followed, one of them.
 CREATE TABLE sequences (
-    "sequence_id" VARCHAR NOT NULL,  -- path relative to the source root
+    "sequence_id" VARCHAR NOT NULL,  -- path relative to the source root; #face2 behind it for the second person
     "subject_id" VARCHAR,
     "uri" VARCHAR,
     "kind" VARCHAR,  -- video, image_sequence, still

@@ -32,8 +32,8 @@ _MAP_DOC = "row-major map divided by scale; R = relevance * scale"
 SCHEMAS = MappingProxyType(
     {
         "sequences": _schema(
-            "One input: a video, an image sequence or a still.",
-            ("sequence_id", _STR, "path relative to the source root"),
+            "One input: a video, an image sequence or a still; where its people are followed, one of them.",
+            ("sequence_id", _STR, "path relative to the source root; #face2 behind it for the second person"),
             ("subject_id", _STR),
             ("uri", _STR),
             ("kind", _STR, "video, image_sequence, still"),
@@ -56,7 +56,7 @@ SCHEMAS = MappingProxyType(
             ("timestamp_ns", _I64, "from the first frame"),
             ("status", _STR, "ok, no_face, face_too_small, decode_error"),
             ("reason", _STR),
-            ("track_id", _I32),
+            ("track_id", _I32, "whose face of the input, 0 for the first"),
             ("face_box", _FLOATS, "left, top, right, bottom in displayed source pixels"),
             ("crop_matrix", _DOUBLES, "2x3 row-major, source to crop, pixel centres at integers"),
             ("landmarks", _FLOATS, "x0, y0 .. x67, y67 in crop pixels"),
