@@ -31,6 +31,7 @@ WHOLE = {
     "fer_plus": (35887, None),
     "affectnet_npy": (291650, None),
 }
+CROPPED = ("affectnet_plus", "raf_db", "fer2013", "fer_plus")  # a face fills the picture, and has no landmarks
 JOBS = {"ck_plus": "ck_plus", "unbc_mcmaster": "unbc_pain", "affectnet": "affectnet"}
 
 
@@ -74,10 +75,12 @@ def job_line(format: str, uri: str, refs: Sequence[SequenceRef]) -> str:
     values = {"source.uri": uri}
     if JOBS.get(format) is None:
         values["source.format"] = format
-    if name in ("stills", "clips"):
+    if name in ("stills", "clips"):  # whose detector is dlib
         values["name"] = format
         values["faces.detector"] = "dataset" if all(map(_has_landmarks, refs)) else ""
-    if format == "affectnet_plus":
+    elif not any(ref.landmarks_uri or ref.face_box for ref in refs):
+        values["faces.detector"] = "dlib"
+    if format in CROPPED:
         values["faces.detector"] = "none"
     settings = [shlex.quote(f"{key}={value}") for key, value in values.items() if value]
     return " ".join(["fer-batch run", f"jobs/{name}.yaml", *(f"--set {value}" for value in settings), "--output OUT"])

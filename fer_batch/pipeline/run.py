@@ -152,8 +152,8 @@ def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
     known = any(ref.landmarks_uri or len(ref.landmarks) or ref.face_box for ref in waiting)
     if detector == "dataset" and waiting and not known:
         raise InputError(
-            f"faces.detector: dataset, but none of the {len(waiting)} inputs has landmarks or a face box; give dlib, or "
-            "none for the whole frame"
+            f"faces.detector: dataset, but none of the {len(waiting)} inputs has landmarks or a face box; "
+            "give dlib, or none for the whole frame"
         )
     if detector in ("none", "dataset"):
         return

@@ -65,7 +65,7 @@ def test_the_job_line_plans(tmp_path, name, capsys, request, monkeypatch):
     monkeypatch.chdir(request.config.rootpath)
     line = inspect_uri(str(tmp_path / "data set"))["run"]
     words = shlex.split(line.replace("OUT", str(tmp_path / "out")))
-    detector = [] if "faces.detector" in line else ["--set", "faces.detector=none"]
+    detector = ["--set", "faces.detector=none"]  # dlib may not be installed
     assert words[0] == "fer-batch"
     assert cli.main([*words[1:], *detector, "--set", "phases=[report]", "--dry-run"]) == 0, capsys.readouterr().err
     assert "1 to do" in capsys.readouterr().err
@@ -117,6 +117,24 @@ def test_a_million_files_are_not_opened(tmp_path):
     assert (found["inputs"], found["emotions"]) == (5, {})
     read = inspect_uri(str(tmp_path))
     assert "labels of 5 inputs cannot be read" in read["missing"][-1], "these are empty"
+
+
+def test_the_detector_of_the_job_line_is_what_the_dataset_has(tmp_path):
+    ck_plus(tmp_path / "bare")
+    assert "faces.detector=dlib" in inspect_uri(str(tmp_path / "bare"))["run"]
+    ck_plus(tmp_path / "whole")
+    write(tmp_path / "whole", ["Landmarks/S005/001/S005_001_00000001_landmarks.txt"])
+    assert "faces.detector" not in inspect_uri(str(tmp_path / "whole"))["run"], "the job takes the dataset's"
+    write(tmp_path / "raf", NAMES["raf_db"])
+    assert "faces.detector=none" in inspect_uri(str(tmp_path / "raf"))["run"], "its faces are cropped"
+
+
+def test_landmarks_that_no_input_has_are_not_waited_for(tmp_path, capsys, request, monkeypatch):
+    write(tmp_path, NAMES["ck_plus"])
+    monkeypatch.chdir(request.config.rootpath)
+    job = ["run", "jobs/ck_plus.yaml", "--set", f"source.uri={tmp_path}", "--output", str(tmp_path / "o"), "--dry-run"]
+    assert cli.main(job) == 1
+    assert "none of the 1 inputs has landmarks or a face box; give dlib" in capsys.readouterr().err
 
 
 def test_pspi_is_checked(tmp_path):
