@@ -14,6 +14,7 @@ from fer_batch.models.card import SHIPPED, SUFFIXES, shipped_path
 from fer_batch.pipeline.inspect_checkpoint import checkpoint_facts, checkpoint_text
 from fer_batch.pipeline.inspect_dataset import dataset_facts, dataset_text
 from fer_batch.pipeline.status import status, status_text
+from fer_batch.sources.fer2013 import TABLES
 from fer_batch.sources.listing import (
     IMAGE_SUFFIXES,
     LANDMARKS,
@@ -46,9 +47,10 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
         return {"kind": "output", **status(store)}
-    if uri.endswith((".csv", ".parquet")):
+    is_table = uri.endswith((".csv", ".parquet"))
+    known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in TABLES else []
+    if is_table and not known:
         return _source("manifest", uri)
-    known = recognise(Tree(uri))
     if known:
         return {**dataset_facts(known[0], uri), "also": known[1:]}
     entries = [entry.path for entry in store.walk()]

@@ -14,6 +14,7 @@ from fer_batch.sources.tree import IMAGES, Tree, dataset
 from fer_batch.types import InputError, SequenceRef
 
 SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv")
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 

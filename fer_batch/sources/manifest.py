@@ -120,7 +120,10 @@ def list_manifest(
     except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise InputError(f"manifest {uri!r} is no readable CSV or Parquet file: {error}") from error
     if "path" not in table.column_names:
-        raise InputError(f"manifest {uri!r} needs a column 'path'; its columns are {', '.join(table.column_names)}")
+        raise InputError(
+            f"manifest {uri!r} needs a column 'path'; its columns are {', '.join(table.column_names)}; "
+            "source.columns says which is which"
+        )
     units = [column for column in table.column_names if au_id(column) is not None]
     intensities = _numbers(table, units, uri)
     points = _numbers(table, POINTS if set(POINTS) <= set(table.column_names) else (), uri)

@@ -54,7 +54,7 @@ class Tree:
     Parameters
     ----------
     uri
-        Local or any fsspec URL.
+        Local or any fsspec URL; of a dataset that is one table, also that.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Tree:
     """
 
     def __init__(self, uri: str) -> None:
-        self.store = Store(uri)
+        self.store = Store(posixpath.dirname(uri) or "." if uri.lower().endswith(".csv") else uri)
         if not self.store.exists():
             raise InputError(f"source.uri {uri!r} does not exist; expected the folder of a dataset")
         self._children: dict[str, tuple[list[str], list[str]]] = {}

@@ -157,6 +157,12 @@ def test_an_expression_that_is_none_is_counted_as_skipped(tmp_path):
     assert "4 of 4 stills have no file" in found["missing"]
 
 
+def test_a_dataset_that_is_one_table(tmp_path):
+    write(tmp_path, NAMES["fer2013"])
+    found = inspect_uri(str(tmp_path / "fer2013.csv"))
+    assert (found["format"], found["emotions"], found["splits"]) == ("fer2013", {"happiness": 1}, {"train": 1})
+
+
 def test_a_folder_of_clips_is_no_dataset(tmp_path):
     write(tmp_path, ["a/one.mp4", "b/two.mp4"])
     assert inspect_uri(str(tmp_path))["kind"] == "source"

@@ -3,9 +3,11 @@
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fer_batch.sources.listing import frame_number, list_source
-from fer_batch.storage.store import Store
+from fer_batch.sources.listing import frame_number, in_order, list_source
+from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError
 
 
@@ -157,3 +159,10 @@ def test_names_that_say_who_and_what(folder):
     assert happy.emotion == "happiness"
     still = list_source("images", uri, (), {"regex": regex})[0]
     assert (still.subject_id, still.labels) == ("F001", (("anger", 1.0),))
+
+
+@given(numbers=st.sets(st.integers(0, 10**9), min_size=1, max_size=30), rng=st.randoms())
+def test_the_order_of_frames_is_that_of_their_numbers_however_they_are_listed(numbers, rng):
+    entries = [Entry(f"S/x_{number:0{rng.choice([1, 4, 8])}d}.png", 1, "1") for number in numbers]
+    rng.shuffle(entries)
+    assert [frame_number(entry.path) for entry in in_order(entries, "S")] == sorted(numbers)

@@ -1,13 +1,18 @@
 """DISFA, DISFA+, BP4D, BP4D+, FERA 2017 and BioVid in miniature, with their traps."""
 
 import io
+import uuid
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.io import savemat
 
+from fer_batch.sources.bp4d import read_annotations
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.truth import read_truth
+from fer_batch.storage.store import Store
 from fer_batch.types import InputError, MediaError
 
 POINTS = np.stack([np.arange(66.0), 10 + np.arange(66.0)], 1)
@@ -174,3 +179,15 @@ def test_biovid_names_say_subject_and_level(tree, columns):
 def test_biovid_part_d(tree):
     (ref,) = list_source("biovid", tree({"PartD/video/071309_w_21/071309_w_21-happy.mp4": b"video"}))
     assert (ref.emotion, ref.labels) == ("happiness", ())
+
+
+@given(rng=st.randoms(), n=st.integers(1, 20))
+def test_the_order_of_lines_says_nothing(rng, n):
+    """A label file may be sorted in any way: rows are joined on the frame."""
+    values = [rng.choice([0, 2, 3, 9]) for _ in range(n)]
+    lines = [f"{frame},{value}" for frame, value in enumerate(values)]
+    rng.shuffle(lines)
+    uri = f"memory://{uuid.uuid4().hex}/F001_T1_AU06.csv"
+    Store(uri.rpartition("/")[0]).put("F001_T1_AU06.csv", "\n".join(lines).encode())
+    rows = read_annotations([uri], {frame: frame for frame in range(n)}).to_pylist()
+    assert {row["frame_index"]: row["intensity"] for row in rows} == {f: v for f, v in enumerate(values) if v != 9}
