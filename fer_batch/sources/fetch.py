@@ -75,7 +75,7 @@ def read_bytes(uri: str, span: tuple[int, int] | None = None) -> bytes:
                 handle.seek(span[0])
                 return handle.read(span[1] - span[0])
         fs, path = url_to_fs(uri)
-        return fs.cat_file(path, *(span or ()))
+        return fs.cat_file(path, **({} if span is None else {"start": span[0], "end": span[1]}))
 
     return _patiently(action, uri)
 
