@@ -46,9 +46,14 @@ class _Pick:
 
 def has_verdict(store: Store, partition: Partition) -> bool:
     """Whether any relevance of the partition met a region."""
-    key = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    found = connect(store).execute(f"SELECT 1 FROM detections WHERE {PARTITION} AND mu IS NOT NULL LIMIT 1", key)
+    found = connect(store).execute(
+        f"SELECT 1 FROM detections WHERE {PARTITION} AND mu IS NOT NULL LIMIT 1", _key(partition)
+    )
     return bool(found.fetchall())
+
+
+def _key(partition: Partition) -> dict[str, str]:
+    return {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
 
 
 def verdict_page(store: Store, partition: Partition, summary: RunSummary) -> Iterator[tuple[str, bytes]]:
@@ -128,7 +133,7 @@ def _examples(
         return {}
     rows = _rows_of(wanted, partition, connection)
     run = latest_run(store, partition)
-    size = crop_size_of(run, card_of(run))
+    size = crop_size_of(run, card_of(run)) or _stored_size(partition, connection)
     examples: dict[str, list[Example]] = {}
     maps = unpack_maps(rows)
     for row, values in zip(rows.drop(["relevance"]).to_pylist(), maps, strict=True):
@@ -145,6 +150,14 @@ def _examples(
     return examples
 
 
+def _stored_size(partition: Partition, connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Side of the crops by one that was kept: a map may be far smaller than the crop it explains."""
+    kept = connection.execute(
+        f"SELECT exemplar_jpeg FROM prototypes WHERE {PARTITION} AND exemplar_jpeg IS NOT NULL LIMIT 1", _key(partition)
+    ).fetchone()
+    return None if kept is None else Image.open(io.BytesIO(kept[0])).height
+
+
 def _rows_of(wanted: list[_Pick], partition: Partition, connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """Map, landmarks and crop of the picked frames, in their order; `number` counts the picks."""
     picked = pa.table(
@@ -156,7 +169,6 @@ def _rows_of(wanted: list[_Pick], partition: Partition, connection: duckdb.DuckD
         }
     )
     connection.register("picked", picked)
-    key = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     # Any target's exemplar shows the same frame.
     return connection.sql(
         f"""
@@ -169,7 +181,7 @@ def _rows_of(wanted: list[_Pick], partition: Partition, connection: duckdb.DuckD
         ) USING (sequence_id, frame_index)
         ORDER BY number
         """,
-        params=key,
+        params=_key(partition),
     ).to_arrow_table()
 
 

@@ -34,7 +34,7 @@ class Output:
 
     store: Store
 
-    def write(self, partition, subjects, mu, *, annotated=True, maps=(), exemplar=None, missing=(), seed=0):
+    def write(self, partition, subjects, mu, *, annotated=True, maps=(), grid=SIDE, exemplar=None, missing=(), seed=0):
         """One sequence per subject; every target of `mu` is active, and present where it is annotated.
 
         Parameters
@@ -49,6 +49,8 @@ class Output:
             Whether there is ground truth.
         maps
             Frames (sequence number, frame) whose map is kept.
+        grid
+            Side of the maps.
         exemplar
             A frame whose pixels are kept.
         missing
@@ -67,8 +69,8 @@ class Output:
                 found.append({**here, "target": target, "active": True, "logit": 1.0, "probability": 0.7, **measured})
                 truth.append({**here, "target": target, "occurrence": True})
                 if divmod(number, N_FRAMES) in maps:
-                    values, scale = pack_maps(rng.normal(size=(1, SIDE, SIDE)))
-                    relevance = {"height": SIDE, "width": SIDE, "scale": float(scale[0]), "relevance": values.ravel()}
+                    values, scale = pack_maps(rng.normal(size=(1, grid, grid)))
+                    relevance = {"height": grid, "width": grid, "scale": float(scale[0]), "relevance": values.ravel()}
                     kept.append({**here, "target": target, **relevance})
         sequences = [
             {"sequence_id": f"s{i}.mp4", "subject_id": name, "kind": "video", "status": "done", "run_id": "r"}
@@ -266,6 +268,16 @@ def test_an_example_whose_pixels_were_kept_shows_them(output):
     names = [name for name in files if name.startswith("pictures/")]
     brightness = sorted(np.asarray(Image.open(io.BytesIO(files[name]))).mean() for name in names)
     assert brightness[1] - brightness[0] > 30  # a dark face, and lines on paper
+
+
+def test_a_coarse_map_lies_under_a_region_of_the_crop(output):
+    output.write(PARTITION, SUBJECTS, {"AU04": OUTSIDE}, maps=[(2, 1), (3, 1)], grid=7, exemplar=(2, 1))
+    files = page(output)
+    for name in (name for name in files if name.startswith("pictures/")):
+        picture = np.asarray(Image.open(io.BytesIO(files[name]))).astype(int)
+        y, x = np.nonzero(np.abs(picture - [0, 158, 115]).max(2) < 40)
+        assert 0.1 < y.min() / len(picture) < y.max() / len(picture) < 0.4  # the brows
+        assert x.max() - x.min() > 0.4 * len(picture)
 
 
 def test_without_maps_the_page_says_so(output):
