@@ -239,9 +239,8 @@ def index_contents(
     if overview.n_faceless:
         shown = tuple(Still(row["sequence_id"], None, row["emotion"]) for row in overview.faceless)
         groups.append(StillGroup(NO_FACE, overview.n_faceless, shown))
-    recur = len(overview.texts) < sum(overview.texts.values())
     return IndexContents(
-        stories=tuple(_commonest(overview.texts, COMMONEST)) if recur else (),
+        stories=tuple((text, n) for text, n in _commonest(overview.texts, COMMONEST) if n > 1),
         colours=colours,
         stills=tuple(groups),
         problems=tuple(problem for status in sorted(overview.problems) for problem in overview.problems[status]),

@@ -160,6 +160,8 @@ def test_rows_are_loaded_when_they_are_needed(browser, tmp_path):
     browser.open(f"file://{tmp_path}/index.html#page=11")
     browser.wait(f"{NAMES}[0] === 'clip 1000'")
     assert browser.value(LOADED) == 1, "and the eleventh page the third"
+    browser.open(f"file://{tmp_path}/index.html#page=99")
+    browser.wait(f"{NAMES}[0] === 'clip 0000'")
     search(browser, "au02")
     browser.wait(f"{SHOWN} === '600 of 1200 sequences'")
     assert browser.value(LOADED) == 3, "a search needs all"

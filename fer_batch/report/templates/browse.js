@@ -212,6 +212,7 @@
   }
 
   function draw(items, at, count, complete) {
+    if (at && !items.length && count) { change("page", 0, true); return; }  // an address from before the filter
     var body = document.createElement("tbody");
     items.forEach(function (item) { body.appendChild(line(item)); });
     table.replaceChild(body, table.tBodies[0]);
