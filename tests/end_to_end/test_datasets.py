@@ -125,7 +125,7 @@ def test_affectnet(tmp_path, faces, helpers):
     assert (outcome["found"], outcome["done"], outcome["skipped"]) == (6, 5, 1)
     rows = helpers.rows(tmp_path / "out", "sequences").to_pylist()
     assert [row["emotion"] for row in rows] == ["neutral", "happiness", None, "surprise", "fear", "disgust"]
-    assert "uncertain" in rows[2]["reason"]
+    assert "uncertain" in rows[2]["reason"] and {row["split"] for row in rows} == {"train"}
     frames = helpers.rows(tmp_path / "out", "frames").to_pylist()
     assert [row["landmarks"] is None for row in frames] == [False, True, False, False, False]
     assert frames[1]["face_box"] == [40, 40, 119, 119]
