@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from fer_batch.facs import au_name
-from fer_batch.sources.fetch import read_bytes
 from fer_batch.sources.labels import occurrence_of
 from fer_batch.sources.listing import VIDEO_SUFFIXES
 from fer_batch.sources.tree import IMAGES, Tree, dataset

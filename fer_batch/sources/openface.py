@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
+from numpy.typing import NDArray
 
 from fer_batch.facs import au_name
 from fer_batch.sources.fetch import read_bytes
@@ -50,10 +51,9 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     columns = [f"{axis}_{i}" for i in range(68) for axis in "xy"]
     if not set(columns) <= set(table.column_names):
         raise MediaError(f"{uri}: expected the columns x_0 ... y_67; run OpenFace with -2Dfp")
-    tracked = np.asarray(table["success"]) > 0 if "success" in table.column_names else np.ones(table.num_rows, bool)
     points = np.stack([np.asarray(table[name], np.float32) for name in columns], 1).reshape(-1, 68, 2)
     index = _frame_index(table)
-    return {int(index[i]): points[i] for i in np.flatnonzero(tracked)[::-1]}  # of several faces, the first
+    return {int(index[i]): points[i] for i in np.flatnonzero(_tracked(table))[::-1]}  # of several faces, the first
 
 
 @ANNOTATIONS.register("openface")
@@ -62,8 +62,7 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     table = _read(uris[0])
     index = _frame_index(table)
     _, first = np.unique(index, return_index=True)
-    tracked = np.asarray(table["success"]) > 0 if "success" in table.column_names else np.ones(table.num_rows, bool)
-    rows = [i for i in first.tolist() if tracked[i]]
+    rows = first[_tracked(table)[first]].tolist()
     units = sorted({int(name[2:4]) for name in table.column_names if re.fullmatch(r"AU\d\d_[rc]", name)})
     values = {name: np.asarray(table[name], float) for name in table.column_names if name.startswith("AU")}
     found = []
@@ -71,7 +70,8 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
         present, strength = values.get(f"AU{au:02d}_c"), values.get(f"AU{au:02d}_r")
         for i in rows:
             intensity = None if strength is None else float(strength[i])
-            found.append((int(index[i]), au_name(au), intensity, None if present is None else bool(present[i]), "OpenFace"))
+            occurrence = None if present is None else bool(present[i])
+            found.append((int(index[i]), au_name(au), intensity, occurrence, "OpenFace"))
     return annotation_table(found)
 
 
@@ -86,5 +86,9 @@ def _read(uri: str) -> pa.Table:
     return table
 
 
-def _frame_index(table: pa.Table) -> np.ndarray:
+def _tracked(table: pa.Table) -> NDArray[np.bool_]:
+    return np.asarray(table["success"]) > 0 if "success" in table.column_names else np.ones(table.num_rows, bool)
+
+
+def _frame_index(table: pa.Table) -> NDArray[np.int64]:
     return np.asarray(table["frame"], np.int64) - 1  # OpenFace counts from 1

@@ -84,7 +84,8 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
             frame = frames[number] if frames else number
             values = number_table(data, where, 1 if kind == "PSPI" else 2)
             if kind == "PSPI":
-                given.update({frame: float(value) for value in values[:1, 0]})
+                if len(values):  # an empty file says nothing
+                    given[frame] = float(values[0, 0])
             else:
                 coded = list(coded_rows(values, frame, CODED))
                 rows += coded
