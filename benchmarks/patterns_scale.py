@@ -10,8 +10,8 @@ import resource
 import time
 
 import numpy as np
-from fer_batch.pipeline.patterns import MIN_SHARE
 
+from fer_batch.pipeline.patterns import MIN_SHARE
 from fer_batch.prototypes.patterns import Story, mine
 from fer_batch.prototypes.stages import label_set
 
