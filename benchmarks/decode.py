@@ -140,7 +140,7 @@ def throughput(clips: list[Path], n_frames: int, n_workers: int, n_rounds: int) 
         print(f"{n_workers} workers, {n_rounds} rounds, up to {n_frames} frames; crops of {SIZE} px, written as JPEG")
         print(f"{'clip':42} {'crop':>6} {'plain':>8} {'stage':>8} {'wall':>6} {'CPU':>6}   (frames/s; stage : plain)")
         for path in clips:
-            for square in (None, face_square(path)):
+            for square in (None, face_square(path, min(n_frames, stage_frames(path)))):
                 seconds: dict[str, list[tuple[float, float]]] = {"plain": [], "stage": []}
                 for number in range(n_rounds + 1):
                     for way in seconds if number % 2 else reversed(seconds):
@@ -163,19 +163,26 @@ def throughput(clips: list[Path], n_frames: int, n_workers: int, n_rounds: int) 
             process.join()
 
 
-def face_square(path: Path) -> tuple[int, int, int]:
+def face_square(path: Path, n_frames: int) -> tuple[int, int, int]:
     """Left, top and side of the square that the stage cuts for the landmarks that lie beside a clip."""
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
-        height, width, n_frames = stream.height, stream.width, stream.frames or 5000
+        height, width = stream.height, stream.width
     points = np.random.default_rng(0).uniform(0.35, 0.7, (68, 2)) * [width, height]
     text = [",".join(["frame_index"] + [f"{axis}{i}" for axis in "xy" for i in range(68)])]
     row = ",".join(f"{value:.1f}" for value in points.T.ravel())
-    text += [f"{index},{row}" for index in range(n_frames + 2)]
+    text += [f"{index},{row}" for index in range(n_frames)]
     path.with_suffix(".landmarks.csv").write_text("\n".join(text) + "\n")
     inverse = invert_affine(crop_matrix(face_box(points.round(1)), SIZE))
     left, top = np.round(inverse @ [-0.5, -0.5, 1.0] + 0.5).astype(int).tolist()
     return max(left, 0), max(top, 0), round(inverse[0, 0] * SIZE)
+
+
+def stage_frames(path: Path) -> int:
+    """Frames of a clip."""
+    with Decoder() as decoder:
+        list(decoder.frames(path, Sampling(stride=1000)))
+        return decoder.summary.n_decoded
 
 
 def own_clips(folder: Path) -> list[Path]:
