@@ -9,12 +9,19 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Runs of the engine share one worker: they share a reference run, and two engines at once want four cores."""
-    for item in items:
-        if "end_to_end" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("end_to_end"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """One worker runs the engine: those tests share a reference run, and two engines at once want four cores.
+
+    The group marker of `--dist loadgroup` would say the same, but pytest-xdist 3.8 does not get it through pytest 9.2.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneEngine(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "end_to_end" if "tests/end_to_end/" in nodeid else super()._split_scope(nodeid)
+
+    return OneEngine(config, log)
 
 
 @pytest.fixture(scope="session")
