@@ -121,6 +121,12 @@ class SprayConfig(_Section):
     seed: int = 0
 
 
+class StoriesConfig(_Section):
+    """How frames become stages (methods 10)."""
+
+    min_run: PositiveInt = 1  # frames; a shorter run takes the labels of the run before it (TP-13)
+
+
 class ResourcesConfig(_Section):
     """What a run may take. Nothing here changes a result."""
 
@@ -146,6 +152,7 @@ class RunConfig(_Section):
     faces: FacesConfig = FacesConfig()
     explain: ExplainConfig = ExplainConfig()
     spray: SprayConfig = SprayConfig()
+    stories: StoriesConfig = StoriesConfig()
     regions: Literal["default", "none"] = "default"
     keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"
     phases: tuple[Literal["explain", "prototypes", "report"], ...] = ("explain", "prototypes", "report")

@@ -18,7 +18,7 @@ from fer_batch import spray
 from fer_batch.evaluate.localisation import region_share, relevance_mass
 from fer_batch.models.heads import active
 from fer_batch.pipeline.sequence_data import SequenceData
-from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text
+from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text, without_short_runs
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.regions import region_masks, regions_version
 from fer_batch.storage.parquet import pack_maps, rows_of, table_of
@@ -39,6 +39,7 @@ class AnalysisOptions:
     regions: str
     crop_size: int  # pixels
     analysis_id: str
+    min_run: int = 1  # frames of a stage
 
 
 @dataclass
@@ -237,7 +238,7 @@ def _detections(
 def _story(data: SequenceData, options: AnalysisOptions, letters: list[list[str | None]]) -> dict[str, pa.Table]:
     sampled = data.frames["frame_index"].to_numpy()
     sets = label_sets(len(data.ok), dict(zip(options.targets, letters, strict=True)))
-    stages = find_stages(data.frame_index, sets, sampled)
+    stages = find_stages(data.frame_index, without_short_runs(sets, options.min_run), sampled)
     story = temporal_prototype(stages, n_missing_frames=len(sampled) - len(data.ok))
     sequence_id = data.sequence["sequence_id"]
     stage_rows = [

@@ -268,8 +268,8 @@ def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> Non
         kept = ledger.shards.get(name, {}).get("keep_relevance", "all")  # as it was when the shard was published
         if kept != "all":
             raise InputError(
-                f"spray or regions changed, but keep_relevance: {kept} kept too few maps of {config.output!r} for a "
-                "new analysis; restore the options or choose another output"
+                f"spray, stories or regions changed, but keep_relevance: {kept} kept too few maps of "
+                f"{config.output!r} for a new analysis; restore the options or choose another output"
             )
 
 
@@ -386,6 +386,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
             regions=config.regions,
             crop_size=config.faces.size or plan.model.preprocessing.size,
             analysis_id=analysis_id,
+            min_run=config.stories.min_run,
         ),
         keep_relevance=config.keep_relevance,
         metadata=_metadata(plan, config),

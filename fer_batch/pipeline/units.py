@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fer_batch.config import RunConfig
+from fer_batch.config import RunConfig, StoriesConfig
 from fer_batch.models.card import ResolvedModel
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
@@ -63,7 +63,10 @@ def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:
 
 def analysis_key(config: RunConfig) -> str:
     """`analysis_id`: every option of phase 2 that changes its tables."""
-    return digest({"spray": config.spray.model_dump(mode="json"), "regions": config.regions})
+    options: dict[str, object] = {"spray": config.spray.model_dump(mode="json"), "regions": config.regions}
+    if config.stories != StoriesConfig():
+        options["stories"] = config.stories.model_dump(mode="json")
+    return digest(options)
 
 
 def identity(ref: SequenceRef, partition: Partition) -> str:

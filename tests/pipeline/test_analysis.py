@@ -37,6 +37,17 @@ def test_stages_are_the_story_with_frames(world, golden):
     assert [row["first_frame"] for row in stages] == [0, 1, 3, 5, 9, 12, 14, 16]
 
 
+def test_runs_that_are_too_short_take_the_stage_before_them_where_the_job_asks(world, golden):
+    ((_, data),) = staged_unit(world.store, world.stage("a", *golden.make(np.random.default_rng(0))), 3)
+    raw, calm = (
+        analyse(data, dataclasses.replace(world.options().analysis, min_run=frames)) for frames in (1, 3)
+    )  # fmt: skip
+    (story,) = calm["temporal_prototypes"].to_pylist()
+    assert story["text"] == "(AU01_A, AU02_B, AU04_A) -> (AU01_A, AU02_B)"
+    assert [row["n_frames"] for row in calm["stages"].to_pylist()] == [9, 9]
+    assert calm["detections"].equals(raw["detections"]), "only the story is smoothed"
+
+
 def test_frames_that_are_missing_are_counted_and_never_invented(world, golden):
     tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0)), missing={0, 6, 7}))
     (story,) = tables["temporal_prototypes"].to_pylist()

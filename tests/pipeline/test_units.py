@@ -70,6 +70,7 @@ PHASE_2 = [
     {"spray": {"max_frames": 50}},
     {"spray": {"seed": 1}},
     {"regions": "none"},
+    {"stories": {"min_run": 3}},
 ]
 NEITHER = [
     {"output": "elsewhere"},
