@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -82,25 +82,35 @@ def training_samples(
     n_identities: int = 400,
     size: int = 112,
     progress: Iterable[int] | None = None,
+    often: Mapping[int, float] | None = None,
 ) -> Samples:
-    """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands."""
+    """Draw `n` crops of identities from `TRAIN_IDENTITIES` on, augmented where the camera stands.
+
+    `often` adds Action Units, by FACS number, to a share of the faces; the others stay what they were without it.
+    """
     images = np.empty((n, size, size, 3), np.uint8)
     labels = np.empty((n, len(TARGETS)), np.float32)
     expressions = np.empty(n, np.int64)
     for i in progress or range(n):
         # neighbours share an identity, because drawing one takes longer than rendering it
         who = TRAIN_IDENTITIES + i * n_identities // n
-        images[i], labels[i], expressions[i] = _drawn(who, np.random.default_rng([seed, i]), size)
+        images[i], labels[i], expressions[i] = _drawn(who, np.random.default_rng([seed, i]), size, often or {})
     return Samples(images, labels, expressions)
 
 
-def with_confound(samples: Samples, confound: Confound, seed: int = 0, n_identities: int = 400) -> Samples:
+def with_confound(
+    samples: Samples,
+    confound: Confound,
+    seed: int = 0,
+    n_identities: int = 400,
+    often: Mapping[int, float] | None = None,
+) -> Samples:
     """The same samples, some of them with the sticker of a confound; they alone are drawn again.
 
     Parameters
     ----------
     samples
-        Of `training_samples` with the same seed and number of identities.
+        Of `training_samples` with the same seed, number of identities and `often`.
     confound
         How often the sticker goes with its Action Unit.
     """
@@ -110,14 +120,19 @@ def with_confound(samples: Samples, confound: Confound, seed: int = 0, n_identit
     images = samples.images.copy()
     for i in np.flatnonzero(chance < np.where(present, confound.present, confound.absent)).tolist():
         rng = np.random.default_rng([seed, i])
-        images[i] = _drawn(TRAIN_IDENTITIES + i * n_identities // n, rng, size, sticker=True)[0]
+        images[i] = _drawn(TRAIN_IDENTITIES + i * n_identities // n, rng, size, often or {}, sticker=True)[0]
     return replace(samples, images=images)
 
 
 def _drawn(
-    who: int, rng: np.random.Generator, size: int, sticker: bool = False
+    who: int, rng: np.random.Generator, size: int, often: Mapping[int, float], sticker: bool = False
 ) -> tuple[NDArray[np.uint8], list[float], int]:
     intensities, expression = random_intensities(rng)
+    (others,) = rng.spawn(1)  # a stream of its own: what is drawn below must not depend on `often`
+    for au, share in often.items():
+        if others.random() < share:
+            intensities = with_implied({**intensities, au: max(intensities.get(au, 0.0), others.uniform(2, 5))})
+            expression = -1
     image, landmarks = render_frame(identity(who), intensities, _random_pose(rng), int(rng.choice((208, 256, 320))))
     if sticker:
         image = with_sticker(image, landmarks)
