@@ -135,7 +135,8 @@ def status(out: str, as_json: bool) -> None:
 def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
-    SQL may also be the name of a query: stories, localisation, active, clusters, failed, frames, runs.
+    SQL may also be the name of a query: stories, localisation, patterns, active, clusters, failed, frames,
+    runs.
     """
     from fer_batch.pipeline.query import QUERIES, connect
     from fer_batch.storage.store import Store
@@ -244,9 +245,14 @@ def report(out: str, figures: tuple[str, ...]) -> None:
 
     store = Store(out)
     # nothing can be drawn of a training, nor of a run that did not get as far as its tables
-    parts = [part for part in read_status(store)["partitions"] if part["explain"] != "none"]
+    everything = read_status(store)["partitions"]
+    parts = [part for part in everything if part["explain"] != "none"]
     drawn = [part for part in parts if part["done"] + part["failed"] + part["skipped"]]
     if not drawn:
+        if everything and not parts:
+            raise InputError(
+                f"{out!r} holds a training, which has no pages; its figures: fer-batch evaluate {shlex.quote(out)}"
+            )
         raise InputError(f"{out!r} has no published tables yet; run the job first")
     if figures:
         click.echo("\n".join(write_figures(store, figures)))

@@ -471,6 +471,6 @@ def _sentence(error: ValidationError, job: type[BaseModel]) -> str:
         else:
             message = problem["msg"].removeprefix("Value error, ")
             got = problem.get("input")
-            shown = "" if isinstance(got, dict) or "got" in message else f", got {got!r}"
+            shown = "" if got is None or isinstance(got, dict) or "got" in message else f", got {got!r}"
             problems.append(f"{key}: {message[0].lower()}{message[1:]}{shown}")
     return "; ".join(problems)

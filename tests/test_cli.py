@@ -120,6 +120,25 @@ def test_a_manifest_of_stills_is_sent_to_active(out, tmp_path):
     assert cli._telling_query(config) == "active"
 
 
+def test_commands_that_draw_or_export_say_that_an_output_is_a_training(tmp_path, capsys):
+    store, partition = Store(str(tmp_path / "trained")), Partition("d", "m-1", "none")
+    row = {"sequence_id": "a.mp4", "kind": "video", "status": "done", "run_id": "r"}
+    store.put(f"{partition.folder('sequences')}/s.parquet", encode(rows_of("sequences", [row])))
+    store.put("_train/1/targets.json", b"[]")
+    for command in (["report"], ["retry"], ["export", "--to", "openface-csv", str(tmp_path / "csv")]):
+        assert cli.main([command[0], store.uri, *command[1:]]) == 1
+        assert "holds a training" in capsys.readouterr().err
+    assert not (tmp_path / "csv").exists()
+
+
+def test_every_ready_made_query_is_named_by_the_help(capsys):
+    from fer_batch.pipeline.query import QUERIES
+
+    assert cli.main(["query", "--help"]) == 0
+    named = capsys.readouterr().out.split("name of a query:")[1].split(".")[0]
+    assert {name.strip() for name in named.split(",")} == set(QUERIES)
+
+
 def test_the_example_of_retry_names_a_source_on_one_line(capsys):
     assert cli.main(["retry", "--help"]) == 0
     line = capsys.readouterr().out.split("Example:")[1].strip()

@@ -121,6 +121,12 @@ def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = No
         raise InputError(f"model.options do not fit {architecture}: {type(error).__name__}: {error}") from None
 
 
+def check_architecture(architecture: str) -> None:
+    """Raise `InputError`, with the nearest one, where no network has this name; nothing is built."""
+    library, _, name = architecture.rpartition(":")
+    _factory_of(library, name)
+
+
 def _factory_of(library: str, name: str) -> Callable[..., nn.Module]:
     if library == "torchvision":
         return _of_torchvision(name)

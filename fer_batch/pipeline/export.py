@@ -45,7 +45,10 @@ def export_output(out: str, to: str, folder: str) -> list[str]:
     if to not in FORMATS:
         raise InputError(f"--to {to!r} is unknown; {nearest(to, FORMATS)}")
     store, target = Store(out), Store(folder)
-    found = partitions(store)
+    everything = partitions(store)
+    found = [partition for partition in everything if partition.explain != "none"]  # a training has no frames
+    if everything and not found:
+        raise InputError(f"{out!r} holds a training: there are no frames or maps in it to export")
     if not found:
         raise InputError(f"{out!r} has no published tables yet; run the job first")
     _claim(target, to)

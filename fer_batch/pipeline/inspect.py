@@ -58,6 +58,8 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         if uri.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
             folder = shlex.quote(posixpath.dirname(uri) or ".")
             raise InputError(f"{uri!r} is a single media file; give its folder: fer-batch inspect {folder}")
+        if uri.lower().endswith((".yaml", ".yml")):
+            raise InputError(f"{uri!r} looks like a job file; it is done by fer-batch run or fer-batch train")
         raise InputError(f"{uri!r} is a file; expected a folder, a checkpoint ({', '.join(SUFFIXES)}) or a manifest")
     if not entries:
         raise InputError(f"{uri!r} is empty")

@@ -103,7 +103,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
         If no sequence with pages has such a name.
     """
     wanted = dict.fromkeys(sequence_ids, False)
-    known: list[str] = []
+    known: dict[str, None] = {}  # one sequence may have been explained in several ways
     written = []
     for partition in _chosen(store, None, None, None):
         options = _options(store, partition, None)
@@ -113,7 +113,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
                 name = row["sequence_id"]
                 if row["status"] != "done" or row["kind"] == "still":
                     continue
-                known.append(name)
+                known[name] = None
                 if name not in wanted:
                     continue
                 wanted[name] = True
@@ -124,7 +124,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
                     written.append(store.url(path))
     for name, found in wanted.items():
         if not found:
-            raise InputError(f"no sequence is named {name!r}; {nearest(name, known[:10_000])}")
+            raise InputError(f"no sequence is named {name!r}; {nearest(name, list(known)[:10_000])}")
     return written
 
 

@@ -16,6 +16,8 @@ def forget_failed(store: Store) -> int:
     Their rows stay until the next run replaces them. A pack of stills is done again whole.
     """
     if not store.exists(COMMITS):
+        if store.exists("_train"):
+            raise InputError(f"{store.uri!r} holds a training: retry is for the outputs of fer-batch run")
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has no folder {COMMITS!r}")
     ledger = Ledger(store)
     failed = {

@@ -112,6 +112,7 @@ def train(config: TrainConfig) -> TrainOutcome:
     with _Engine(config) as engine:
         crops = read_crops(store, crops_folder(sources))
         if crops is None:
+            _check_recipe(config)  # before hours of decoding, not after them
             engine.start()
             crops = prepare(store, sources, size, config.resources.window)
         inputs = crops.inputs(store)
@@ -158,6 +159,18 @@ def _check_parts(config: TrainConfig) -> None:
         raise InputError(
             f"network.checkpoint {config.network.checkpoint!r} does not exist; the program downloads no weights"
         )
+
+
+def _check_recipe(config: TrainConfig) -> Any:
+    """The recipe of a job, refused like its network where it names what there is not."""
+    from fer_batch.models.backbone import check_architecture
+
+    if config.network.architecture:
+        check_architecture(config.network.architecture)
+    try:
+        return make_recipe(config)
+    except ValueError as error:
+        raise InputError(f"recipe: {error}") from None
 
 
 def _identity(config: TrainConfig, crops: Crops) -> dict[str, Any]:
@@ -212,8 +225,8 @@ def _check_network(config: TrainConfig, targets: Sequence[str], size: int) -> No
     from fer_batch.training.losses import squared_norm
     from fer_batch.training.recipe import freeze_all_but
 
+    recipe = _check_recipe(config)
     try:
-        recipe = make_recipe(config)
         model = make_network(config.network, len(targets))
         freeze_all_but(model, recipe.trainable)
         if recipe.l2:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build_train
-from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout
+from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout, train
 from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, means
 from fer_batch.pipeline.train_worker import make_network
 from fer_batch.pipeline.training_data import Crops
@@ -109,6 +109,23 @@ def test_more_than_there_is_is_refused():
 def test_what_does_not_fit_is_said_before_anything_starts(change, said):
     with pytest.raises(InputError, match=said):
         _check_network(job(**change), TARGETS, 48)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"recipe": {"optimizer": "adm"}}, "did you mean 'adam'"),
+        ({"network": {"architecture": "resnet81"}}, "did you mean 'resnet18'"),
+    ],
+)
+def test_a_wrong_name_is_said_before_the_data_are_read(change, said, tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"no video: it would fail if it were decoded")
+    source = {"dataset": "a", "uri": str(tmp_path / "clips"), "format": "videos", "subjects": "per_input"}
+    output = tmp_path / "out"
+    with pytest.raises(InputError, match=said):
+        train(job(sources=[source], output=str(output), **change))
+    assert not any(path.is_file() for path in output.rglob("*"))
 
 
 def test_weights_that_are_not_there_and_tensorboard_that_is_not_installed(tmp_path):
