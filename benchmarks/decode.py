@@ -48,15 +48,20 @@ WRONG = 2.0  # grey levels of mean absolute difference that make a frame another
 # ------------------------------------------------------------------------------------------------------- crops a second
 
 
-def plain(path: Path, square: tuple[int, int, int] | None, n_frames: int, folder: Path) -> int:
-    """What one writes without this package."""
+def plain(path: Path, faces: bool, n_frames: int, folder: Path) -> int:
+    """What one writes without this package: whole frames, or the square around the landmarks of each frame."""
+    if faces:
+        table = np.loadtxt(path.with_suffix(".landmarks.csv"), delimiter=",", skiprows=1, ndmin=2)
+        points_of = dict(
+            zip(table[:, 0].astype(int).tolist(), table[:, 1:].reshape(-1, 2, 68).transpose(0, 2, 1), strict=True)
+        )
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
         stream.thread_count = 1
         for index, frame in enumerate(islice(container.decode(stream), n_frames)):
             image = frame.to_ndarray(format="rgb24")
-            if square is not None:
-                left, top, side = square
+            if faces:
+                left, top, side = face_square(points_of[index])
                 crop = cv2.resize(
                     image[top : top + side, left : left + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA
                 )
@@ -73,9 +78,9 @@ def plain(path: Path, square: tuple[int, int, int] | None, n_frames: int, folder
     return index + 1
 
 
-def stage(path: Path, square: tuple[int, int, int] | None, n_frames: int, folder: Path) -> int:
+def stage(path: Path, faces: bool, n_frames: int, folder: Path) -> int:
     """The decode stage of the pipeline, its chunks taken apart as the sink does."""
-    options = decode_options("none" if square is None else "dataset", n_frames)
+    options = decode_options("dataset" if faces else "none", n_frames)
     landmarks = path.with_suffix(".landmarks.csv")
     ref = SequenceRef(
         sequence_id=path.name,
@@ -83,7 +88,7 @@ def stage(path: Path, square: tuple[int, int, int] | None, n_frames: int, folder
         uri=str(path),
         size=path.stat().st_size,
         version="0",
-        landmarks_uri=str(landmarks) if square is not None else None,
+        landmarks_uri=str(landmarks) if faces else None,
     )
     index = 0
     for row in decode_stage.decode_unit({"unit": pickle.dumps(Unit("unit", (ref,), ("id",)))}, options):
@@ -116,9 +121,9 @@ def worker(connection: Any) -> None:
             task = connection.recv()
             if task is None:
                 break
-            way, path, square, n_frames = task
+            way, path, faces, n_frames = task
             started, cpu = time.perf_counter(), cpu_seconds()
-            n_done = {"plain": plain, "stage": stage}[way](path, square, n_frames, Path(folder))
+            n_done = {"plain": plain, "stage": stage}[way](path, faces, n_frames, Path(folder))
             connection.send((n_done, time.perf_counter() - started, cpu_seconds() - cpu))
     os._exit(0)
 
@@ -140,12 +145,13 @@ def throughput(clips: list[Path], n_frames: int, n_workers: int, n_rounds: int) 
         print(f"{n_workers} workers, {n_rounds} rounds, up to {n_frames} frames; crops of {SIZE} px, written as JPEG")
         print(f"{'clip':42} {'crop':>6} {'plain':>8} {'stage':>8} {'wall':>6} {'CPU':>6}   (frames/s; stage : plain)")
         for path in clips:
-            for square in (None, face_square(path, min(n_frames, stage_frames(path)))):
+            write_landmarks(path, min(n_frames, stage_frames(path)))
+            for faces in (False, True):
                 seconds: dict[str, list[tuple[float, float]]] = {"plain": [], "stage": []}
                 for number in range(n_rounds + 1):
                     for way in seconds if number % 2 else reversed(seconds):
                         for ours, _ in pipes:
-                            ours.send((way, path, square, n_frames))
+                            ours.send((way, path, faces, n_frames))
                         answers = [ours.recv() for ours, _ in pipes]
                         if number:  # the first round warms up
                             seconds[way].append((max(a[1] for a in answers), sum(a[2] for a in answers)))
@@ -153,7 +159,7 @@ def throughput(clips: list[Path], n_frames: int, n_workers: int, n_rounds: int) 
                     {way: statistics.median(pair[i] for pair in pairs) for way, pairs in seconds.items()}
                     for i in (0, 1)
                 )
-                n_done, cut = sum(answer[0] for answer in answers), "frame" if square is None else "face"
+                n_done, cut = sum(answer[0] for answer in answers), "face" if faces else "frame"
                 rates = " ".join(f"{n_done / wall[way]:8.0f}" for way in seconds)
                 ratios = " ".join(f"{times['plain'] / times['stage']:6.2f}" for times in (wall, cpu))
                 print(f"{path.name:42} {cut:>6} {rates} {ratios}", flush=True)
@@ -163,8 +169,8 @@ def throughput(clips: list[Path], n_frames: int, n_workers: int, n_rounds: int) 
             process.join()
 
 
-def face_square(path: Path, n_frames: int) -> tuple[int, int, int]:
-    """Left, top and side of the square that the stage cuts for the landmarks that lie beside a clip."""
+def write_landmarks(path: Path, n_frames: int) -> None:
+    """Landmarks of a face that stays where it is, beside a clip."""
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
         height, width = stream.height, stream.width
@@ -173,7 +179,11 @@ def face_square(path: Path, n_frames: int) -> tuple[int, int, int]:
     row = ",".join(f"{value:.1f}" for value in points.T.ravel())
     text += [f"{index},{row}" for index in range(n_frames)]
     path.with_suffix(".landmarks.csv").write_text("\n".join(text) + "\n")
-    inverse = invert_affine(crop_matrix(face_box(points.round(1)), SIZE))
+
+
+def face_square(points: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and side of the square that the stage cuts for these landmarks."""
+    inverse = invert_affine(crop_matrix(face_box(points), SIZE))
     left, top = np.round(inverse @ [-0.5, -0.5, 1.0] + 0.5).astype(int).tolist()
     return max(left, 0), max(top, 0), round(inverse[0, 0] * SIZE)
 
