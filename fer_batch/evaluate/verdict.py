@@ -27,6 +27,8 @@ class Verdict:
         NaN where undefined; None where the target is not annotated.
     by_sequence
         Whether sequences stood for subjects in the interval, because subjects are not known.
+    invented
+        Annotated frames in which it is detected, of a target that occurs in none of them.
     """
 
     target: str
@@ -34,6 +36,7 @@ class Verdict:
     localisation: Localisation
     f1: float | None = None
     by_sequence: bool = False
+    invented: int = 0
 
     @property
     def flagged(self) -> bool:
@@ -61,6 +64,11 @@ class Verdict:
             said = f"{self.target} is seen in {_counted(n_frames, 'frame')} (not annotated, so its F1 is not known)"
         elif math.isnan(self.f1):
             return f"{self.target} neither occurs nor is detected."
+        elif not n_frames and self.invented:
+            return (
+                f"{self.target} never occurs, yet is detected in {_counted(self.invented, 'frame')} "
+                f"(F1 {two_digits(self.f1)}); no true positive shows where it looks."
+            )
         elif not n_frames:
             return f"{self.target} is never recognised (F1 {two_digits(self.f1)}), so there is no evidence to judge."
         else:

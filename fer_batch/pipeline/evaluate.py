@@ -224,7 +224,9 @@ def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]]) -> None:
         if localisation.n or has_region(name):
             unknown = any(row.unknown for row in by_target[name])
             score = scores.get(name, math.nan) if name in annotated else None
-            result.verdicts.append(Verdict(name, region_words(name), localisation, score, unknown))
+            occurs = any(row.right or row.missed for row in by_target[name])
+            invented = 0 if occurs else sum(row.invented for row in by_target[name])
+            result.verdicts.append(Verdict(name, region_words(name), localisation, score, unknown, invented))
         version = max((row.regions_version or "" for row in by_target[name]), default="")
         for metric, value, n, baseline in _figures(localisation):
             named = metric if name in annotated else metric.replace("mu", "mu_active", 1)

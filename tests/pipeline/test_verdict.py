@@ -167,6 +167,17 @@ def test_a_target_without_a_region_has_a_score_and_no_verdict(output):
     assert result.unknown_targets == ("AU04",)
 
 
+def test_a_target_that_never_occurs_and_is_detected_is_not_said_to_be_overlooked(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    rows = read(output.store, "annotations").select(SCHEMAS["annotations"].names).to_pylist()
+    for row in rows:
+        if row["target"] == "AU04":
+            row["occurrence"] = False
+    output.store.put(f"{PARTITION.folder('annotations')}/a.parquet", encode(rows_of("annotations", rows)))
+    (result,) = evaluate_output(output.store)
+    assert "AU04 never occurs, yet is detected in 24 frames (F1 .00)" in evaluation_text([result])
+
+
 def test_figures_that_are_no_longer_true_go(output):
     output.write(PARTITION, SUBJECTS, {"AU01": INSIDE}, annotated=False)
     evaluate_output(output.store)
