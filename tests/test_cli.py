@@ -148,7 +148,7 @@ def test_the_example_of_retry_names_a_source_on_one_line(capsys):
 @pytest.mark.parametrize(
     ("name", "job", "expected"),
     [
-        ("a.jpg", "clips", "it holds 1 image; images: jobs/stills.yaml"),
+        ("a.jpg", "clips", "it holds 1 image; images: jobs/stills.yaml; what it is: fer-batch inspect "),
         ("a.mp4", "stills", "it holds 1 video; videos: jobs/clips.yaml"),
     ],
 )

@@ -33,7 +33,8 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
         return
     started = last = time.monotonic()
     done = 0
-    say(f"{what}: {total} {unit}s")
+    units = unit if total == 1 else f"{unit}s"
+    say(f"{what}: {total} {units}")
 
     def advance(n: int) -> None:
         nonlocal done, last
@@ -41,6 +42,6 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
         now = time.monotonic()
         if now - last >= LINE_SECONDS or done == total:
             last = now
-            say(f"{what}: {done} of {total} {unit}s, {now - started:.0f} s")
+            say(f"{what}: {done} of {total} {units}, {now - started:.0f} s")
 
     yield advance

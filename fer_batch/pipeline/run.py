@@ -247,7 +247,7 @@ def _say_plan(config: RunConfig, plan: Plan) -> None:
 
 def _announce(config: RunConfig, plan: Plan, outcome: Outcome) -> None:
     earlier = f", {outcome.already_done} done earlier" if outcome.already_done else ""
-    say(f"{config.name}: {outcome.found} inputs, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
+    say(f"{config.name}: {outcome.found} input{"" if outcome.found == 1 else "s"}, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
     if plan.model.demo:
         say(
             f"DEMO MODEL: {plan.model.card.notes if plan.model.card else 'its output on real faces is a demonstration'}"
@@ -392,7 +392,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
         metadata=_metadata(plan, config),
     )
     drop_replaced(store, plan.partition, plans)
-    with progress("prototypes", sum(len(p["sequences"]) for p in plans), "input") as advance:
+    with progress("prototypes", sum(len(p["sequences"]) for p in plans), "sequence") as advance:
         publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
     shards = sorted(_shards_of(Ledger(store), plan.partition))
     publish_collection(

@@ -14,6 +14,7 @@ import io
 import itertools
 import posixpath
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -100,6 +101,8 @@ def _select(entries: Iterable[str], pattern: Sequence[str], suffixes: Sequence[s
         looked_for = ", ".join(pattern or [f"*{suffix}" for suffix in suffixes])
         example = f", such as {paths[0]!r}" if paths else ""
         other = _other_media(paths, suffixes)
+        if other:  # it may as well be a dataset, with a format of its own
+            other += f"; what it is: fer-batch inspect {shlex.quote(uri)}"
         raise InputError(f"no {what} in {uri!r}: looked for {looked_for} among {len(paths)} files{example}{other}")
     return chosen
 
