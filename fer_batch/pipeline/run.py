@@ -247,7 +247,8 @@ def _say_plan(config: RunConfig, plan: Plan) -> None:
 
 def _announce(config: RunConfig, plan: Plan, outcome: Outcome) -> None:
     earlier = f", {outcome.already_done} done earlier" if outcome.already_done else ""
-    say(f"{config.name}: {outcome.found} input{"" if outcome.found == 1 else "s"}, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
+    inputs = "1 input" if outcome.found == 1 else f"{outcome.found} inputs"
+    say(f"{config.name}: {inputs}, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
     if plan.model.demo:
         say(
             f"DEMO MODEL: {plan.model.card.notes if plan.model.card else 'its output on real faces is a demonstration'}"
