@@ -152,7 +152,7 @@ def clip_samples(path: Path, size: int = 112) -> Samples:
     landmarks = np.array([_points(row) for row in _rows(path.with_suffix(".landmarks.csv"))])
     labels = np.full((len(frames), len(TARGETS)), np.nan, np.float32)
     for row in _rows(path.with_suffix(".annotations.csv")):
-        if row["occurrence"]:
+        if row["occurrence"] and row["target"] in TARGETS:  # a sticker is none of them
             labels[int(row["frame_index"]), TARGETS.index(row["target"])] = float(row["occurrence"])
     images = np.stack([landmark_crop(f, p, size) for f, p in zip(frames, landmarks, strict=True)])
     return Samples(images, labels, np.full(len(frames), -1))
