@@ -45,12 +45,15 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     for sequence_id, text in rows:
         print(f"  {sequence_id}\n      {text}")
     print("\nAgainst the exact annotations of the posed clips:\n")
-    print("  " + evaluation_text(evaluate_output(store)).replace("\n", "\n  "))
+    results = evaluate_output(store)
+    print("  " + evaluation_text(results).replace("\n", "\n  "))
     print("\nLook at it:")
     print(f"  report    {outcome.report}")
     for name in ("stories", "localisation"):
         print(f"  {QUERIES[name].about}: fer-batch query {shlex.quote(config.output)} {name}")
     print(f'  any SQL   fer-batch query {shlex.quote(config.output)} "SELECT ..."')
+    if all(verdict.state == "open" for result in results for verdict in result.verdicts):
+        print(f"  verdicts  need more people: fer-batch demo --output {shlex.quote(output)} --clips 40 (3 minutes)")
     print("  your own  fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT")
     say(f"demo took {time.monotonic() - started:.0f} s")
     return outcome.exit_code
