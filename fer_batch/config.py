@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -26,6 +28,22 @@ from fer_batch.types import InputError
 
 Job = TypeVar("Job", bound=BaseModel)
 CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
+
+
+def _path_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+        raise ValueError(f"becomes part of a path: letters, digits, '_', '.', '-' only, got {value!r}")
+    return value
+
+
+def _output_given(value: Any) -> Any:
+    if value in (None, ""):
+        raise ValueError("name the output folder, for example --output OUT")
+    return value
+
+
+PathName = Annotated[str, AfterValidator(_path_name)]
+Output = Annotated[str, BeforeValidator(_output_given)]
 
 
 class _Section(BaseModel):
@@ -145,9 +163,9 @@ class RunConfig(_Section):
     """One job of `kind: run`."""
 
     kind: Literal["run"] = "run"
-    name: str
+    name: PathName
     source: SourceConfig
-    output: str
+    output: Output
     model: ModelSpec
     faces: FacesConfig = FacesConfig()
     explain: ExplainConfig = ExplainConfig()
@@ -162,20 +180,6 @@ class RunConfig(_Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
-
-    @field_validator("name")
-    @classmethod
-    def _partition_value(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
-            raise ValueError(f"names the dataset in paths: letters, digits, '_', '.', '-' only, got {value!r}")
-        return value
-
-    @field_validator("output", mode="before")
-    @classmethod
-    def _given(cls, value: Any) -> Any:
-        if value in (None, ""):
-            raise ValueError("name the output folder, for example --output OUT")
-        return value
 
     @model_validator(mode="after")
     def _no_overlap(self) -> RunConfig:
@@ -196,7 +200,7 @@ class PosedConfig(_Section):
 class TrainSourceConfig(SourceConfig):
     """One labelled collection to train or test on."""
 
-    dataset: str  # goes before the ids of its subjects
+    dataset: PathName  # goes before the ids of its subjects
     uri: str = ""
     posed: PosedConfig | None = None  # in the place of uri
     subjects: Literal["required", "per_input"] = "required"  # per_input: an input without a subject is one by itself
@@ -205,11 +209,6 @@ class TrainSourceConfig(SourceConfig):
     @classmethod
     def _given(cls, value: Any) -> Any:
         return "" if value is None else value
-
-    @field_validator("dataset")
-    @classmethod
-    def _partition_value(cls, value: str) -> str:
-        return _path_name(value)
 
     @model_validator(mode="after")
     def _one_origin(self) -> TrainSourceConfig:
@@ -237,7 +236,7 @@ class LabelsConfig(_Section):
 class NetworkConfig(_Section):
     """The network that is trained, and the file it starts from."""
 
-    name: str = "network"  # of the checkpoint, and part of the model partition
+    name: PathName = "network"  # of the checkpoint, and part of the model partition
     architecture: str | None = None
     factory: str | None = None
     options: dict[str, Any] = {}
@@ -245,11 +244,6 @@ class NetworkConfig(_Section):
     key_map: KeyMap | None = None
     fresh: tuple[str, ...] = ()  # prefixes of what does not come from the checkpoint; its last layer
     preprocessing: Preprocessing = Preprocessing()
-
-    @field_validator("name")
-    @classmethod
-    def _partition_value(cls, value: str) -> str:
-        return _path_name(value)
 
     @model_validator(mode="after")
     def _one_builder(self) -> NetworkConfig:
@@ -309,9 +303,9 @@ class TrainConfig(_Section):
     """One job of `kind: train`."""
 
     kind: Literal["train"] = "train"
-    name: str
+    name: PathName
     sources: tuple[TrainSourceConfig, ...]
-    output: str
+    output: Output
     seed: NonNegativeInt = 0
     head: Literal["multilabel", "softmax"] = "multilabel"
     targets: tuple[str, ...] = ()  # every Action Unit (or class) that is annotated, where none is named
@@ -323,18 +317,6 @@ class TrainConfig(_Section):
     keep_models: Literal["best", "all"] = "best"
     tensorboard: bool = False
     resources: TrainResourcesConfig = TrainResourcesConfig()
-
-    @field_validator("name")
-    @classmethod
-    def _partition_value(cls, value: str) -> str:
-        return _path_name(value)
-
-    @field_validator("output", mode="before")
-    @classmethod
-    def _given(cls, value: Any) -> Any:
-        if value in (None, ""):
-            raise ValueError("name the output folder, for example --output OUT")
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -353,12 +335,6 @@ class TrainConfig(_Section):
         if self.head == "softmax" and len(set(self.targets)) < 2:
             raise ValueError("targets of a softmax head are its classes; name two or more")
         return self
-
-
-def _path_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
-        raise ValueError(f"becomes part of a path: letters, digits, '_', '.', '-' only, got {value!r}")
-    return value
 
 
 def read_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> RunConfig:

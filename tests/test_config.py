@@ -1,9 +1,11 @@
 """The job file is read once; what is wrong in it is one sentence that names the key."""
 
+import dataclasses
+
 import pytest
 from pydantic import ValidationError
 
-from fer_batch.config import build, read_job
+from fer_batch.config import RecipeConfig, build, read_job
 from fer_batch.types import InputError
 
 JOB = "name: d\nsource: {uri: in}\noutput: out\nmodel: {checkpoint: demo}\n"
@@ -116,3 +118,12 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_an_override_that_is_none(job, override):
     with pytest.raises(InputError, match="--set"):
         read_job(job(), (override,))
+
+
+def test_a_recipe_is_in_the_job_what_it_is_in_the_training_room():
+    """The job file is read without PyTorch, so it says the keys and defaults of `Recipe` again."""
+    from fer_batch.training.recipe import Recipe
+
+    said = RecipeConfig().model_dump()
+    meant = dataclasses.asdict(Recipe())
+    assert said == {name: value for name, value in meant.items() if name != "seed"}

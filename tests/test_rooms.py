@@ -13,7 +13,7 @@ ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.n
 # A room may import itself and what is shared; these arrows are allowed besides.
 ALLOWED = {
     "sources": {"storage"},  # both stand on the same store
-    "training": {"models", "sources"},  # trains the one on the other
+    "training": {"models", "sources", "evaluate"},  # trains the one on the other, and says how well
     "explain": set(),
     "pipeline": ROOMS | {"config"},
     "config": {"models"},  # the model section of a job is the model room's own

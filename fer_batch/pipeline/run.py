@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import gc
 import importlib.metadata
 import json
 import os
-import platform
-import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +16,7 @@ from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis import AnalysisOptions
 from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
 from fer_batch.pipeline.units import (
     NO_FACE,
@@ -34,24 +32,12 @@ from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import Ledger, digest, dump
-from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 from fer_batch.types import InputError, SequenceRef, input_id
 
 PUBLISHED = "_published"
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "ray",
-    "dask",
-    "zennit",
-    "av",
-    "numpy",
-    "pyarrow",
-    "scikit-learn",
-    "opencv-python-headless",
-)
 
 
 @dataclass
@@ -194,15 +180,16 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         return outcome
     _check_relevance(config, stale, plan.ledger)
     _check_method(config, bool(plan.units))
-    run_id = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
-    record = _RunRecord(store, plan, config, run_id)
+    record = RunRecord(
+        store, plan.partition, config, model_digest=plan.model.digest, weights_license=plan.model.licence or None
+    )
     record.write(None)
     _announce(config, plan, outcome)
     engine = _engine(config, plan)
     with engine as n_cpus:
         if "explain" in config.phases and plan.units:
             plan.ledger.withdraw(plan.back)
-            _explain(config, store, plan, run_id, n_cpus)
+            _explain(config, store, plan, record.run_id, n_cpus)
         if "prototypes" in config.phases:
             _prototypes(config, store, plan, analysis_id, n_cpus)
         _count(outcome, store, plan)
@@ -453,37 +440,3 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     if known < outcome.found:
         say(f"{outcome.found - known} inputs wait for a run whose phases include explain")
         outcome.found = known
-
-
-class _RunRecord:
-    """The row of table `runs`; without an end while the run goes on, and for ever if it was killed."""
-
-    def __init__(self, store: Store, plan: Plan, config: RunConfig, run_id: str) -> None:
-        self.store, self.plan, self.config, self.run_id = store, plan, config, run_id
-        self.started = dt.datetime.now(dt.UTC)
-
-    def write(self, counts: dict[str, int] | None) -> None:
-        """Write or replace it."""
-        row = {
-            "run_id": self.run_id,
-            "started_at": self.started,
-            "finished_at": dt.datetime.now(dt.UTC) if counts else None,
-            "config": self.config.model_dump_json(),
-            "versions": json.dumps(versions()),
-            "model_digest": self.plan.model.digest,
-            "weights_license": self.plan.model.licence or None,
-            "counts": json.dumps(counts) if counts else None,
-        }
-        path = f"{self.plan.partition.folder('runs')}/{self.run_id}.parquet"
-        self.store.put(path, encode(rows_of("runs", [row])))
-
-
-def versions() -> dict[str, str]:
-    """What computes the results, by package."""
-    versions = {"fer_batch": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

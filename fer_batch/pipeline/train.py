@@ -9,12 +9,10 @@ the crops, `_train/<id>/folds/007.json` for a fold. Between epochs a fold leaves
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import importlib.util
 import json
 import os
 import shlex
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -25,7 +23,7 @@ import pyarrow as pa
 
 from fer_batch.config import TrainConfig
 from fer_batch.pipeline.progress import progress, say
-from fer_batch.pipeline.run import versions
+from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.train_tables import f1_table, fold_lines, publish_fold, publish_model
 from fer_batch.pipeline.train_worker import FoldJob, folds_of, make_network, make_recipe, read_samples, train_on_worker
 from fer_batch.pipeline.training_data import (
@@ -132,7 +130,8 @@ def train(config: TrainConfig) -> TrainOutcome:
         waiting = [job for job in jobs if not store.exists(job.path(".json"))]
         outcome.n_done_before = len(jobs) - len(waiting)
         _announce(config, samples, folds, outcome)
-        record = _Record(store, config, where, inputs)
+        record = RunRecord(store, where, config)
+        _publish_inputs(store, where, inputs, record.run_id)
         record.write(None)
         if waiting:
             _check_network(config, targets, size)
@@ -428,30 +427,14 @@ def _marker(store: Store, job: FoldJob) -> dict[str, Any]:
     return json.loads(store.read_bytes(job.path(".json")))
 
 
-class _Record:
-    """Rows of the tables `runs` and `sequences` of a training."""
-
-    def __init__(self, store: Store, config: TrainConfig, where: Partition, inputs: Sequence[dict[str, Any]]) -> None:
-        self.store, self.config, self.where = store, config, where
-        self.started = dt.datetime.now(dt.UTC)
-        self.run_id = self.started.strftime("%Y%m%dT%H%M%S-") + uuid.uuid4().hex[:6]
-        for dataset in sorted({row["dataset"] for row in inputs}):
-            rows = [{**row, "run_id": self.run_id} for row in inputs if row["dataset"] == dataset]
-            path = f"{replace(where, dataset=dataset).folder('sequences')}/inputs.parquet"
-            store.put(path, encode(rows_of("sequences", rows)))
-
-    def write(self, counts: dict[str, int] | None) -> None:
-        """Write or replace the run's row."""
-        row = {
-            "run_id": self.run_id,
-            "started_at": self.started,
-            "finished_at": dt.datetime.now(dt.UTC) if counts else None,
-            "config": self.config.model_dump_json(),
-            "versions": json.dumps(versions()),
-            "counts": json.dumps(counts) if counts else None,
-        }
-        path = f"{self.where.folder('runs')}/{self.run_id}.parquet"
-        self.store.put(path, encode(rows_of("runs", [row])))
+def _publish_inputs(store: Store, where: Partition, inputs: Sequence[dict[str, Any]], run_id: str) -> None:
+    """Write table `sequences`: what became of every input."""
+    for dataset in sorted({row["dataset"] for row in inputs}):
+        rows = [{**row, "run_id": run_id} for row in inputs if row["dataset"] == dataset]
+        store.put(
+            f"{replace(where, dataset=dataset).folder('sequences')}/inputs.parquet",
+            encode(rows_of("sequences", rows)),
+        )
 
 
 def outcome_text(outcome: TrainOutcome, output: str) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import Card
-from fer_batch.pipeline.run import versions
+from fer_batch.pipeline.run_record import versions
 from fer_batch.pipeline.train_worker import FoldJob
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join

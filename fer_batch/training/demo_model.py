@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
+from fer_batch.evaluate.detection import f1
 from fer_batch.facs import EXPRESSIONS
 from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import SHIPPED, Card, Preprocessing
@@ -30,7 +31,6 @@ from fer_batch.sources.posed import TARGETS, write_clips, write_stills
 from fer_batch.training.augment import photometric
 from fer_batch.training.loop import fit, logits_of
 from fer_batch.training.losses import positive_weights, weighted_bce
-from fer_batch.training.metrics import f1_scores
 from fer_batch.training.posed_data import (
     HELD_OUT_IDENTITIES,
     TRAIN_IDENTITIES,
@@ -135,7 +135,7 @@ def judge_au_model(model: torch.nn.Module, n_clips: int, first_identity: int, se
         clips = [clip_samples(path, SIZE) for path in write_clips(folder, n_clips, seed, first_identity=first_identity)]
     predicted = [logits_of(model, clip.images) >= 0 for clip in clips]
     labels = np.concatenate([clip.occurrence for clip in clips])
-    scores = f1_scores(np.concatenate(predicted), labels)
+    scores = f1(np.concatenate(predicted), labels).f1
     return {
         "f1": {t: _rounded(s) for t, s in zip(TARGETS, scores, strict=True)},
         "n_positive": {t: int(n) for t, n in zip(TARGETS, (labels == 1).sum(0), strict=True)},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.evaluate.detection import f1
 from fer_batch.models.card import Head
 
 
@@ -36,25 +37,11 @@ class Scores:
         return {"f1": self.mean} | ({} if np.isnan(self.accuracy) else {"accuracy": self.accuracy})
 
 
-def f1_scores(predicted: NDArray[np.bool_], labels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """F1 of every target over its observed labels; NaN where neither labels nor predictions have a positive.
-
-    Parameters
-    ----------
-    predicted, labels : shape (N, A)
-        Labels are 1, 0 or NaN.
-    """
-    true_positive = (predicted & (labels == 1)).sum(0)
-    wrong = (predicted & (labels == 0)).sum(0) + (~predicted & (labels == 1)).sum(0)
-    whole = 2 * true_positive + wrong
-    return np.divide(2 * true_positive, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-
 def scores(logits: NDArray[np.floating], labels: NDArray[np.floating], head: Head) -> Scores:
     """Scores of logits [N, A]: a target is detected from even odds on, a class where it is the likeliest."""
     if head == "multilabel":
-        return Scores(f1_scores(logits >= 0, labels))
+        return Scores(f1(logits >= 0, labels).f1)
     chosen = logits.argmax(1)
     predicted = np.arange(logits.shape[1]) == chosen[:, None]
     accuracy = float((chosen == labels.argmax(1)).mean()) if len(labels) else float("nan")
-    return Scores(f1_scores(predicted, labels), accuracy)
+    return Scores(f1(predicted, labels).f1, accuracy)
