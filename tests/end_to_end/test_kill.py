@@ -1,6 +1,7 @@
 """Kill anything anywhere, run again: the same tables as if nothing had happened."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -31,28 +32,36 @@ def worker_of(driver, title):
     return None
 
 
+def killed_half_way(job, helpers, folder, *settings):
+    """Kill a driver of six units when the first is marked in a folder; how many were marked when it was gone.
+
+    On a machine that lets this process wait for a second all six may be over by then; that run is done again.
+    """
+    for _ in range(3):
+        shutil.rmtree(job.output, ignore_errors=True)
+        driver = job.start(*settings)
+        helpers.until(lambda driver=driver: markers(job.output, folder) or driver.poll() is not None)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        n_marked = len(markers(job.output, folder))
+        assert n_marked >= 1, driver.communicate()[0][-3000:]
+        if n_marked < 6:
+            return n_marked
+    pytest.fail("three runs were over before they could be killed")
+
+
 def test_driver_killed_in_phase_1(posed_clips, reference, make_job, helpers):
     job = make_job(posed_clips)
-    driver = job.start("--set", "resources.window=1")
-    helpers.until(lambda: len(markers(job.output, "_commits")) >= 1 or driver.poll() is not None)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    n_before = len(markers(job.output, "_commits"))
-    assert 1 <= n_before < 6
+    n_before = killed_half_way(job, helpers, "_commits", "--set", "resources.window=1")
     assert not list(Path(job.output).glob("tables/detections/**/*.parquet"))
     outcome = job.done()
-    assert outcome["already_done"] == n_before
+    assert outcome["already_done"] in (n_before, n_before + 1), "a worker may commit one more before it is gone"
     helpers.assert_same_tables(reference, job.output)
 
 
 def test_driver_killed_in_phase_2(posed_clips, reference, make_job, helpers):
     job = make_job(posed_clips)
-    driver = job.start("--set", "resources.shard_units=1")
-    helpers.until(lambda: markers(job.output, "_shards") or driver.poll() is not None)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    n_before = len(markers(job.output, "_shards"))
-    assert 1 <= n_before < 6
+    killed_half_way(job, helpers, "_shards", "--set", "resources.shard_units=1")
     outcome = job.done()
     assert outcome["already_done"] == 6
     assert len(markers(job.output, "_shards")) == 6, "the planned shards are finished as they were planned"
