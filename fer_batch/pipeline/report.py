@@ -25,7 +25,7 @@ from fer_batch.pipeline.shard_rows import partitions, published_shards
 from fer_batch.pipeline.verdict import has_verdict, verdict_page
 from fer_batch.registry import nearest
 from fer_batch.report.index import Index
-from fer_batch.report.page import RunSummary, contents_page, slug
+from fer_batch.report.page import ReportLink, RunSummary, contents_page, slug
 from fer_batch.report.patterns import FILE as PATTERNS
 from fer_batch.report.sequence import sequence_path
 from fer_batch.report.verdict import FILE as VERDICT
@@ -81,7 +81,13 @@ def write_report(
     for partition in chosen:
         _write_partition(store, partition, progress or (lambda _: None), card, compute)
     reports = [
-        (p.dataset, p.model, p.explain, quote(f"{p.dataset}/{p.model}/{p.explain}/index.html"))
+        ReportLink(
+            p.dataset,
+            p.model,
+            p.explain,
+            quote(f"{p.dataset}/{p.model}/{p.explain}/index.html"),
+            demo=summary_of(p, run := latest_run(store, p), card_of(run)).demo,
+        )
         for p in partitions(store)
         if store.exists(f"{_folder(p)}/index.html")
     ]

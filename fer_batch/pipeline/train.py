@@ -140,7 +140,9 @@ def train(config: TrainConfig) -> TrainOutcome:
     outcome.folds = [_marker(store, job) for job in jobs]
     for job, marker in zip(jobs, outcome.folds, strict=True):
         publish_fold(store, job, where, marker)
-    outcome.checkpoint, outcome.figure = publish_model(store, config, model, jobs, outcome.folds, samples)
+    outcome.checkpoint, outcome.figure, record.known["model_digest"] = publish_model(
+        store, config, model, jobs, outcome.folds, samples
+    )
     outcome.table = "\n".join([f1_table(config, model, targets, outcome.folds), *fold_lines(targets, outcome.folds)])
     record.write(outcome.counts | {"n_folds": len(jobs), "already_done": outcome.n_done_before})
     return outcome

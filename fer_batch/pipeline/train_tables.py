@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fer_batch.config import TrainConfig
-from fer_batch.models.card import Card
+from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.pipeline.run_record import versions
 from fer_batch.pipeline.train_worker import FoldJob
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
@@ -73,19 +73,19 @@ def publish_model(
     jobs: Sequence[FoldJob],
     markers: Sequence[dict[str, Any]],
     samples: pa.Table,
-) -> tuple[str, str]:
+) -> tuple[str, str, str]:
     """The network of the best fold (or of all) with its card, and the picture of the training.
 
     Returns
     -------
-    URIs of the checkpoint and of the picture
+    URIs of the best fold's checkpoint and of the picture, and the digest by which a run of that checkpoint knows it
     """
     best, folder = best_fold(markers), f"{CHECKPOINTS}/{model}"
     kept = range(len(jobs)) if config.keep_models == "all" else [best]
     written = {}
     for place in kept:
         data = store.read_bytes(jobs[place].path(".safetensors"))
-        card = _card(config, jobs[place].targets, markers, place, hashlib.sha256(data).hexdigest())
+        card = _card(config, model, jobs[place].targets, markers, place, hashlib.sha256(data).hexdigest())
         names = [f"fold-{jobs[place].index:03d}"] if config.keep_models == "all" else []
         for name in [*names, *(["best"] if place == best else [])]:
             store.put(f"{folder}/{name}.safetensors", data)
@@ -95,11 +95,13 @@ def publish_model(
     store.put(picture, _picture(config, jobs[0].targets, markers))
     if config.tensorboard:
         _tensorboard(store, f"tensorboard/{model}", markers)
-    return written["best"], join(config.output, picture)
+    spec = ModelSpec(checkpoint="best.safetensors", factory=config.network.factory)
+    digest = resolve(spec, lambda name: store.read_bytes(f"{folder}/{name}")).digest
+    return written["best"], join(config.output, picture), digest
 
 
 def _card(
-    config: TrainConfig, targets: Sequence[str], markers: Sequence[dict[str, Any]], place: int, sha256: str
+    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[dict[str, Any]], place: int, sha256: str
 ) -> Card:
     marker = markers[place]
     people = {part: len(names) for part, names in marker["subjects"].items()}
@@ -118,6 +120,7 @@ def _card(
         + (f"{people['train']} subjects; not on {tested}",),
         f1={target: _rounded(value) for target, value in zip(targets, marker["f1"], strict=True)},
         metrics={
+            "training": model,
             "recipe": config.recipe.id,
             "seed": config.seed,
             "split": config.split.kind,

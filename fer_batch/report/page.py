@@ -168,9 +168,21 @@ def page(
     return written.encode("utf-8")
 
 
-def contents_page(reports: Sequence[tuple[str, str, str, str]]) -> bytes:
-    """A page that lists reports as (dataset, model, explain, link)."""
-    nothing = RunSummary(title="", dataset="", model="", explain="", shows_faces=False)
+@dataclass(frozen=True)
+class ReportLink:
+    """A report in the list of an output's reports; `demo` where its model card says these are demo weights."""
+
+    dataset: str
+    model: str
+    explain: str
+    href: str
+    demo: bool = False
+
+
+def contents_page(reports: Sequence[ReportLink]) -> bytes:
+    """A page that lists reports; it warns of demo weights like its reports where all have them."""
+    demo = all(report.demo for report in reports)
+    nothing = RunSummary(title="", dataset="", model="", explain="", shows_faces=False, demo=demo)
     return page("contents.html", "index.html", nothing, reports=reports)
 
 

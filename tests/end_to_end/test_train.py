@@ -212,7 +212,9 @@ def test_the_best_network_can_be_used_and_its_card_says_where_it_comes_from(trai
     resolved = resolve(ModelSpec(checkpoint=outcome["checkpoint"]))
     best = max(outcome["folds"], key=lambda fold: np.mean([v for v in fold["f1"] if v is not None] or [-1]))
     card = resolved.card
-    assert card.metrics["fold"] == best["fold"]
+    digests = connect(Store(str(trained[0] / "out"))).execute("SELECT model_digest FROM runs WHERE counts IS NOT NULL")
+    assert (resolved.digest,) in digests.fetchall(), "a run of this network is found by its digest"
+    assert card.metrics["training"] == outcome["model"] and card.metrics["fold"] == best["fold"]
     assert card.metrics["recipe"] == "test" and card.metrics["seed"] == 0
     assert set(card.metrics["class_weights"]) == set(resolved.targets)
     assert "torch" in card.metrics["versions"]

@@ -23,7 +23,7 @@ from fer_batch.report.index import (
     Still,
     StillGroup,
 )
-from fer_batch.report.page import DataTable, Picture, Query, RunSummary, contents_page, slug, visible
+from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page, slug, visible
 from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, patterns_files
 from fer_batch.report.sequence import Cluster, Label, SequencePage, Stage, Target, sequence_page, sequence_path
 
@@ -443,6 +443,16 @@ def test_stills_have_a_gallery_that_says_how_many_it_leaves_out():
 
 
 def test_the_contents_page_lists_every_report():
-    page = Page(contents_page([("<b>", "m-1", "lrp-2", "x/index.html"), ("d", "m-1", "lrp-2", "y/index.html")]))
+    reports = [ReportLink("<b>", "m-1", "lrp-2", "x/index.html"), ReportLink("d", "m-1", "lrp-2", "y/index.html")]
+    page = Page(contents_page(reports))
     assert [a["href"] for a in page.of("a")] == ["#content", "x/index.html", "y/index.html"]
     assert "<b>" in page.words
+    assert "demo model" not in page.words.lower()
+
+
+def test_the_contents_page_says_which_reports_come_from_demo_weights():
+    mine = ReportLink("d", "mine-1", "lrp-2", "x/index.html")
+    demo = ReportLink("d", "demo-1", "lrp-2", "y/index.html", demo=True)
+    words = Page(contents_page([mine, demo])).words
+    assert "demo-1 demo model" in words and "mine-1 demo model" not in words and "DEMO MODEL." not in words
+    assert "DEMO MODEL." in Page(contents_page([demo])).words
