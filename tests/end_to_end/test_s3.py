@@ -1,11 +1,13 @@
 """The whole job from `s3://` to `s3://`, on moto's server."""
 
+import json
 import os
 import subprocess
 import sys
 
 import boto3
 import pytest
+import yaml
 from moto.server import ThreadedMotoServer
 
 pytestmark = pytest.mark.slow
@@ -33,14 +35,20 @@ def s3():
     server.stop()
 
 
-def test_from_s3_to_s3(s3, posed_clips, reference, make_job, helpers):
+@pytest.fixture(scope="module")
+def faces(s3, posed_clips):
+    """Where the posed clips lie in a bucket."""
     s3.create_bucket(Bucket="faces")
-    s3.create_bucket(Bucket="results")
     for path in sorted(posed_clips.rglob("*")):
         if path.is_file():
             s3.upload_file(str(path), "faces", f"clips/{path.relative_to(posed_clips).as_posix()}")
+    return "s3://faces/clips"
+
+
+def test_from_s3_to_s3(s3, faces, reference, make_job, helpers):
+    s3.create_bucket(Bucket="results")
     phases = ["explain", "prototypes", "report"]
-    job = make_job("s3://faces/clips", output="s3://results/night/out", phases=phases)
+    job = make_job(faces, output="s3://results/night/out", phases=phases)
     outcome = job.done()
     assert (outcome["found"], outcome["done"]) == (6, 6)
     for table in ("temporal_prototypes", "stages", "detections", "annotations"):
@@ -55,6 +63,42 @@ def test_from_s3_to_s3(s3, posed_clips, reference, make_job, helpers):
     sql = "SELECT count(*) AS n FROM temporal_prototypes"
     printed = subprocess.run([*command, sql], capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["n", "6"]
+
+
+def test_two_workers_train_from_a_bucket_into_another(s3, faces, reference, helpers, tmp_path):
+    """Ray Train with two processes a fold, and everything they keep in a bucket."""
+    s3.create_bucket(Bucket="trained")
+    job = {
+        "kind": "train",
+        "name": "posed",
+        "sources": [{"format": "videos", "dataset": "posed", "uri": faces}],
+        "faces": {"detector": "dataset"},
+        "network": {"name": "tiny", "architecture": "resnet18", "options": {"width": 0.125},
+                    "preprocessing": {"size": 64}},
+        "recipe": {"id": "test", "epochs": 2, "batch_size": 8, "augment": "faces"},
+        "split": {"kind": "folds", "k": 2},
+        "resources": {"num_cpus": 2, "workers": 2, "object_store_mb": 100},
+    }  # fmt: skip
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "fer_batch.cli", *map(str, arguments)], capture_output=True, text=True
+        )
+
+    first = call("train", path, "--output", "s3://trained/out", "--json")
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert "on 2 workers with 1 CPU" in first.stderr
+    outcome = json.loads(first.stdout.splitlines()[-1])
+    assert outcome["checkpoint"].startswith("s3://trained/out/checkpoints/tiny-")
+    again = call("train", path, "--output", "s3://trained/out", "--json")
+    assert json.loads(again.stdout.splitlines()[-1]) == {**outcome, "n_done_before": 2}
+    shown = call("inspect", outcome["checkpoint"], "--json")
+    assert json.loads(shown.stdout)["card"]["metrics"]["training"] == outcome["model"], shown.stderr
+    sql = "SELECT count(*) AS n, count(DISTINCT fold) AS folds FROM predictions WHERE target = 'AU12'"
+    printed = call("query", "s3://trained/out", "--format", "csv", sql)
+    assert printed.stdout.split() == ["n,folds", f"{helpers.rows(reference, 'frames').num_rows},2"], printed.stderr
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(s3, posed_clips, make_job):
