@@ -23,7 +23,7 @@ from fer_batch.sources.listing import (
     frame_number,
     list_source,
 )
-from fer_batch.sources.tree import Tree, recognise
+from fer_batch.sources.tree import Tree, dataset_around, recognise
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -104,6 +104,7 @@ def _unmatched_people(store: Store, entries: Iterable[str]) -> dict[str, Any]:
 
 def _source(format: str, uri: str) -> dict[str, Any]:
     refs = list_source(format, uri)
+    around = dataset_around(uri) if format != "manifest" else None
     emotions = Counter(ref.emotion for ref in refs if ref.emotion)
     return {
         "kind": "source",
@@ -117,6 +118,7 @@ def _source(format: str, uri: str) -> dict[str, Any]:
         "with_annotations": sum(bool(ref.annotation_uris or ref.labels) for ref in refs),
         "landmarks": sum(bool(ref.landmarks or ref.landmarks_uri) for ref in refs),
         "example": refs[0].sequence_id,
+        "part_of": {"format": around[0], "uri": around[1]} if around else None,
         "job": "jobs/stills.yaml" if refs[0].kind == "still" else "jobs/clips.yaml",
     }
 
@@ -142,6 +144,9 @@ def inspect_text(found: dict[str, Any]) -> str:
         named, n_missing = found["sequences_csv_missing_first"], found["sequences_csv_missing"]
         rest = ", ..." if n_missing > len(named) else ""
         lines.append(f"  {SEQUENCES}: {_count(n_missing, 'row')} without a file: {', '.join(named)}{rest}")
+    if found["part_of"]:
+        name, folder = found["part_of"]["format"], shlex.quote(found["part_of"]["uri"])
+        lines.append(f"  it lies in a folder of {name}, whose labels are read from above: fer-batch inspect {folder}")
     uri = shlex.quote(f"source.uri={found['uri']}")
     format = "" if found["format"] in ("videos", "images") else f"--set source.format={found['format']} "
     lines.append(f"  run it: fer-batch run {found['job']} {format}--set {uri} --output OUT")

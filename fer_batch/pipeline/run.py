@@ -6,6 +6,7 @@ import gc
 import importlib.metadata
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from fer_batch.pipeline.units import (
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
+from fer_batch.sources.tree import dataset_around
 from fer_batch.storage.manifest import Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
@@ -109,6 +111,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     partition = partition_of(config, model)
     source = config.source
     refs = list_source(source.format, source.uri, source.pattern, source.keywords)
+    _say_dataset(config)
     _check_faces(config, refs)
     sampling = config.source.sampling
     try:
@@ -224,6 +227,14 @@ def _check_method(config: RunConfig, has_work: bool) -> None:
         explain.method(config.explain.method, **config.explain.options)
     except (ValueError, TypeError) as error:
         raise InputError(f"explain: {error}") from None
+
+
+def _say_dataset(config: RunConfig) -> None:
+    """Tell who gives the folder of a known dataset as plain media that its labels are left unread."""
+    source = config.source
+    if source.format in ("videos", "images", "image_sequences") and (around := dataset_around(source.uri)):
+        name, folder = around[0], shlex.quote(around[1])
+        say(f"format {source.format} reads no labels of {name}, in which this source lies: fer-batch inspect {folder}")
 
 
 def _say_plan(config: RunConfig, plan: Plan) -> None:

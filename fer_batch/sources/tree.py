@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES, in_order, listing_version, takes
-from fer_batch.storage.store import Entry, Store
+from fer_batch.storage.store import Entry, Store, has_scheme
 from fer_batch.types import InputError, Kind, SequenceRef
 
 DEPTH = 4  # folders below the root among which a dataset's own folders are looked for
@@ -75,6 +76,12 @@ class Tree:
             kept = [name for name in folders if name != "__MACOSX" and not name.startswith(".")]
             self._children[folder] = kept, [name for name in files if not is_junk(name)]
         return self._children[folder]
+
+    def without(self, folder: str) -> Tree:
+        """This tree as if a folder directly below its root were not there."""
+        folders, files = self.children()
+        self._children[""] = [name for name in folders if name != folder], files
+        return self
 
     def find(self, *names: str, below: str | None = "", files: bool = False) -> str | None:
         """Path of the uppermost folder (or file) that has one of these names in any case; None where there is none.
@@ -199,6 +206,25 @@ def recognise(tree: Tree) -> list[str]:
             return sorted(found, key=lambda name: (-len(MARKS[name]), name))
         level = [posixpath.join(folder, name) for folder in level for name in tree.children(folder)[0]][:40]
     return []
+
+
+def dataset_around(uri: str) -> tuple[str, str] | None:
+    """The dataset that a local folder is, or is a part of: (format, its folder); looks at it and at the two above.
+
+    A folder above counts only if it is no dataset without this one: clips may lie beside a dataset. Folders of an
+    object store are not looked at, for listing them again takes long.
+    """
+    if has_scheme(uri):
+        return None
+    here, below = os.path.abspath(uri), ""
+    for _ in range(3):
+        known = recognise(Tree(here))
+        if known and (not below or known[0] not in recognise(Tree(here).without(below))):
+            return known[0], here
+        here, below = os.path.split(here)
+        if not below or os.path.dirname(here) == here:
+            return None
+    return None
 
 
 IMAGES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".gif")

@@ -166,3 +166,31 @@ def test_a_dataset_that_is_one_table(tmp_path):
 def test_a_folder_of_clips_is_no_dataset(tmp_path):
     write(tmp_path, ["a/one.mp4", "b/two.mp4"])
     assert inspect_uri(str(tmp_path))["kind"] == "source"
+
+
+@pytest.mark.parametrize("deep", ["cohn-kanade-images", "cohn-kanade-images/S005"])
+def test_a_part_of_a_dataset_names_the_whole(tmp_path, deep, capsys):
+    ck_plus(tmp_path / "ck")
+    found = inspect_uri(str(tmp_path / "ck" / deep))
+    assert found["kind"] == "source" and found["part_of"] == {"format": "ck_plus", "uri": str(tmp_path / "ck")}
+    assert f"fer-batch inspect {tmp_path / 'ck'}" in inspect_text(found)
+
+
+def test_clips_beside_a_dataset_are_no_part_of_it(tmp_path):
+    ck_plus(tmp_path / "ck")
+    write(tmp_path, ["mine/one.mp4", "mine/two.mp4"])
+    found = inspect_uri(str(tmp_path / "mine"))
+    assert found["part_of"] is None and "fer-batch inspect" not in inspect_text(found)
+
+
+def test_a_run_that_leaves_the_labels_of_a_dataset_unread_is_told(tmp_path, capsys, request, monkeypatch):
+    ck_plus(tmp_path / "ck")
+    monkeypatch.chdir(request.config.rootpath)
+    settings = {"source.uri": tmp_path / "ck", "source.format": "image_sequences", "faces.detector": "none"}
+    chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    assert cli.main(["run", "jobs/clips.yaml", *chosen, "--output", str(tmp_path / "out"), "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "format image_sequences reads no labels of ck_plus, in which this source lies" in said
+    known = [*chosen, "--set", "source.format=ck_plus", "--output", str(tmp_path / "out"), "--dry-run"]
+    assert cli.main(["run", "jobs/clips.yaml", *known]) == 0
+    assert "reads no labels" not in capsys.readouterr().err
