@@ -88,13 +88,20 @@ def group_statistics(
         raise ValueError(f"expected one entry per sequence in every argument, got lengths {sorted(lengths)}")
     if (stages > frames).any() or (stages < 0).any():
         raise ValueError("a sequence cannot have more stages than frames, nor fewer than none")
-    names = np.array([NO_EMOTION if emotion is None else emotion for emotion in emotions], dtype=object)
+    names = np.array([_group(emotion) for emotion in emotions], dtype=object)
     ids = np.array(cooccurrence_ids, dtype=object), np.array(prototype_ids, dtype=object)
     order = [*sorted(set(names) - {NO_EMOTION}), *([NO_EMOTION] if NO_EMOTION in names else []), ALL]
     return [
         _statistics(name, np.ones(len(names), bool) if name == ALL else names == name, frames, stages, *ids)
         for name in order
     ]
+
+
+def _group(emotion: str | None) -> str:
+    """Name of its column; a class that is really called `all` or `None` is told from the columns of that name."""
+    if emotion is None:
+        return NO_EMOTION
+    return f"{emotion} (class)" if emotion in (ALL, NO_EMOTION) else emotion
 
 
 def _statistics(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -49,12 +50,15 @@ def f1_table(rows: Mapping[str, Mapping[str, float]], datasets: Iterable[str]) -
     wanted = tuple(f"{name}," for name in datasets)
     printed = {f"{name} ({RIEGER})": figures for name, figures in known if name.startswith(wanted)} if wanted else {}
     targets = sorted_targets(target for figures in (*rows.values(), *printed.values()) for target in figures)
-    body = tuple(
-        (name, *(write(figures.get(target)) for target in targets), write(_mean(figures.values())))
-        for both, write in ((rows, share), (printed, _as_printed))
-        for name, figures in both.items()
-    )
-    return Table("F1", ("", *targets, "mean"), body)
+    ours = [
+        (name, *(share(figures.get(target)) for target in targets), share(_mean(figures.values())))
+        for name, figures in rows.items()
+    ]
+    # the papers print no mean, and one over other targets than ours could not be compared with ours
+    theirs = [
+        (name, *(_as_printed(figures.get(target)) for target in targets), MISSING) for name, figures in printed.items()
+    ]
+    return Table("F1", ("", *targets, "mean"), (*ours, *theirs))
 
 
 def mu_table(columns: Mapping[str, Mapping[str, Mu]], datasets: Iterable[str]) -> Table:
@@ -101,7 +105,13 @@ def story_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as:
     """
     ours = statistics_table(statistics)
     theirs = published.STORIES.get(printed_as or "", {})
-    named = {published.published_class(s.group): s.group for s in statistics}
+    columns = Counter(published.published_class(s.group) for s in statistics)
+    # two spellings of a class, such as anger and angry, stay two columns under their own names
+    named = {
+        column if columns[column] == 1 else s.group: s.group
+        for s in statistics
+        for column in [published.published_class(s.group)]
+    }
     order = [*published.CK_PLUS, *sorted(named.keys() - published.CK_PLUS.keys())]
     order = [group for group in order if group not in (NO_EMOTION, ALL)] + [NO_EMOTION, ALL]
     shown = [group for group in order if group in named or any(group in row for row in theirs.values())]
@@ -114,8 +124,16 @@ def story_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as:
     return Table(f"stories of {dataset}", ("", *shown), tuple(body), caption)
 
 
-def comparison_table(datasets: Mapping[str, GroupStatistics]) -> Table:
-    """Every two data sets side by side, the one with the longer sequences first (methods TP-o)."""
+def comparison_table(datasets: Mapping[str, GroupStatistics], differing: str = "") -> Table:
+    """Every two data sets side by side, the one with the longer sequences first (methods TP-o).
+
+    Parameters
+    ----------
+    datasets
+        By name: statistics over all sequences.
+    differing
+        What else than the data set differs between them, for the caption.
+    """
     body = []
     for pair in combinations(datasets, 2):
         one, other = sorted(pair, key=lambda name: -datasets[name].mean_frames)
@@ -124,7 +142,8 @@ def comparison_table(datasets: Mapping[str, GroupStatistics]) -> Table:
         reductions = (_percent(found.reduction), _percent(found.other_reduction))
         body.append((f"{one} / {other}", *figures, *reductions))
     columns = ("", "frames ratio", "stages ratio", "reduction", "reduction of the other")
-    return Table("data sets compared", columns, tuple(body), "of the means over all sequences")
+    caption = "of the means over all sequences" + (f"; {differing}" if differing else "")
+    return Table("data sets compared", columns, tuple(body), caption)
 
 
 def sorted_targets(targets: Iterable[str]) -> list[str]:

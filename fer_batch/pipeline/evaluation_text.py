@@ -24,6 +24,9 @@ def evaluation_text(results: Sequence[Evaluation], published: bool = False) -> s
     for table in evaluation_tables(results, published):
         parts.append("\n".join([table.title, *aligned([table.columns, *table.rows])]))
         parts[-1] += f"\n({table.caption})" if table.caption else ""
+    told = [result for result in results if result.statistics]
+    if len({result.partition.dataset for result in told}) > 1 and all(len(group) == 1 for group in _alike(told)):
+        parts.append("data sets are compared where one network and one method told the stories of both; here none are")
     return "\n\n".join(parts)
 
 
@@ -57,9 +60,11 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
         label = _label(result, results)
         tables.append(story_table(label, result.statistics, named[result.partition.dataset]))
     for group in _alike(told):
-        if len(group) > 1:
-            overall = {r.partition.dataset: next(s for s in r.statistics if s.group == ALL) for r in group}
-            tables.append(comparison_table(overall))
+        if len({result.partition.dataset for result in group}) > 1:
+            overall = {_short_label(r, group): next(s for s in r.statistics if s.group == ALL) for r in group}
+            settings = "faces, sampling or other settings of the explanation differ"
+            one = len({result.partition.explain for result in group}) == 1
+            tables.append(comparison_table(overall, "" if one else settings))
     return tables
 
 
@@ -140,11 +145,18 @@ def _label(result: Evaluation, among: Sequence[Evaluation], keys: Sequence[str] 
     return ", ".join(result.key[key] for key in differing)
 
 
+def _short_label(result: Evaluation, among: Sequence[Evaluation]) -> str:
+    """Its data set, where no other partition is of it."""
+    once = sum(other.partition.dataset == result.partition.dataset for other in among) == 1
+    return result.partition.dataset if once else _label(result, among)
+
+
 def _alike(results: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Data sets that one network and one explanation told the stories of."""
+    """Data sets that one network and one method told the stories of, whatever else their jobs set."""
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     for result in results:
-        groups.setdefault((result.partition.model, result.partition.explain), []).append(result)
+        method = result.partition.explain.rpartition("-")[0]
+        groups.setdefault((result.partition.model, method), []).append(result)
     return list(groups.values())
 
 

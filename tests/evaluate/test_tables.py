@@ -44,6 +44,7 @@ def test_vp_f_f1_has_the_printed_layout_and_a_dash_for_what_is_missing():
     printed = found["Actor Study, ResNet (Rieger et al. 2020)"]
     figures = [printed[au] for au in table.columns[1:-1] if au != "AU12"]
     assert figures == [".68", ".55", ".62", ".48", ".32", ".83", ".60", ".57"]
+    assert printed["mean"] == "-", "the papers print none, and theirs would be over other targets"
     assert found["Actor Study, OpenFace (Rieger et al. 2020)"]["AU27"] == "-"
     assert list(cells(f1_table({"mine": {"AU04": 0.5}}, []))) == ["mine"]
 
@@ -85,6 +86,13 @@ def test_own_emotions_stand_in_the_printed_columns():
     beside = cells(story_table("posed", statistics, "Actor Study"))["  published"]
     assert beside == {"Happy": "-", "Angry": "-", "pain": "-", "None": "-", "all": "86 %"}
     assert published_class("Surprise") == "Surprise"
+
+
+def test_two_spellings_of_a_class_and_reserved_names_lose_no_sequence():
+    emotions = ["anger", "angry", "all", "None", None]
+    statistics = group_statistics(emotions, [1] * 5, [1] * 5, list("abcde"), list("abcde"))
+    found = cells(story_table("posed", statistics))["sequences"]
+    assert found == {"all (class)": "1", "anger": "1", "angry": "1", "None (class)": "1", "None": "1", "all": "5"}
 
 
 def test_tp_o_actor_study_beside_ck_plus():
