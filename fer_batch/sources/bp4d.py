@@ -85,14 +85,17 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Occurrence from the sheet of all units, intensity from that of each; what is unknown has no row."""
     occurrence: dict[tuple[int, int], float] = {}
     intensity: dict[tuple[int, int], float] = {}
+    begins: list[int] = []  # of each sheet, also where all codes of a frame are unknown
     for uri, data in zip(uris, read_all(uris), strict=True):
         unit = _INTENSITY.search(uri)
-        for number, au, code in _codes(data, uri, int(unit[1]) if unit else None):
+        codes, begin = _codes(data, uri, int(unit[1]) if unit else None)
+        begins += [] if begin is None else [begin]
+        for number, au, code in codes:
             if unit is None and code > 1:
                 raise MediaError(f"{uri}: expected 0, 1 or 9, got {code:g} for AU{au} in frame {number}")
             (intensity if unit else occurrence)[number, au] = code
     # A video's sheets begin with its first frame, whatever its number.
-    first = 0 if frames else min((number for number, _ in (*occurrence, *intensity)), default=0)
+    first = 0 if frames else min(begins, default=0)
     rows: list[Row] = []
     for number, au in sorted({*occurrence, *intensity}):
         strength, present = intensity.get((number, au)), occurrence.get((number, au))
@@ -101,8 +104,8 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     return annotation_table(frame_rows(rows, frames, uris[0]))
 
 
-def _codes(data: bytes, where: str, unit: int | None) -> list[tuple[int, int, float]]:
-    """Frame, Action Unit and code wherever a sheet has one; `unit` is that of a sheet without names."""
+def _codes(data: bytes, where: str, unit: int | None) -> tuple[list[tuple[int, int, float]], int | None]:
+    """Frame, Action Unit and code wherever a sheet has one, and its first frame; `unit` is that of one without names."""
     lines = data.decode("utf-8-sig").strip().splitlines()
     head = lines[0].split(",") if lines and (unit is None or not lines[0].split(",")[0].strip().isdigit()) else []
     named = {column: re.search(r"(\d+)\s*(_?[rc])?\"?$", name) for column, name in enumerate(head) if column}
@@ -111,8 +114,8 @@ def _codes(data: bytes, where: str, unit: int | None) -> list[tuple[int, int, fl
     if len(values) and (not aus or values.shape[1] <= max(aus)):
         raise MediaError(f"{where}: expected rows of a frame and its codes, got {values.shape[1]} columns")
     if not len(values):
-        return []
+        return [], None
     columns = np.array(list(aus))
     row, column = np.nonzero(values[:, columns] != UNKNOWN)
     found = (values[row, 0].astype(int), np.array(list(aus.values()))[column], values[row, columns[column]])
-    return list(zip(*(part.tolist() for part in found), strict=True))
+    return list(zip(*(part.tolist() for part in found), strict=True)), int(values[:, 0].min())

@@ -158,6 +158,16 @@ def test_fera17_views_share_their_labels(tree, columns):
     assert rows == [(0, "AU01", 2.0, True), (1, "AU01", 0.0, False), (1, "AU04", None, True)]
 
 
+@pytest.mark.parametrize("begin", [1, 5])
+def test_fera17_first_rows_that_are_unknown_shift_nothing(tree, columns, begin):
+    rows = ["9,9", "9,9", "1,0", "0,1"]
+    files = {"valid/FERA17_VA_F001_T1_6.mp4": b"video", "int/FERA17_VA_F001_T1_AU04_Int.csv": f"{begin + 3},4\n"}
+    files["occ/FERA17_VA_F001_T1.csv"] = "0,1,4\n" + "".join(f"{begin + i},{row}\n" for i, row in enumerate(rows))
+    (ref,) = list_source("fera17", tree(files))
+    labels = columns(read_truth(ref).annotations, "frame_index", "target", "intensity", "occurrence")
+    assert labels == [(2, "AU01", None, True), (2, "AU04", None, False), (3, "AU01", None, False), (3, "AU04", 4, True)]
+
+
 def test_biovid_names_say_subject_and_level(tree, columns):
     folder = "PartA/video/071309_w_21"
     files = {f"{folder}/071309_w_21-{name}.mp4": b"video" for name in ("BL1-081", "PA3-001")}
