@@ -118,7 +118,7 @@ class Localisation:
     n_subjects
         Subjects in the n frames.
     low, high
-        Bootstrap interval of the mean, drawn by subject; NaN where there are too few subjects for one.
+        Percentile interval of the mean of mu, drawn by subject; NaN where there are too few subjects for one.
     """
 
     mean: float
@@ -133,7 +133,8 @@ class Localisation:
     @property
     def above_chance(self) -> bool | None:
         """Whether the whole interval lies above chance level; None where there is no interval."""
-        return None if np.isnan(self.low) else self.low > self.chance
+        # Maps without any preference are at chance, not above it by what rounding makes of their sums.
+        return None if np.isnan(self.low) else self.low > self.chance * (1 + 1e-9)
 
 
 def subjects_needed(level: float = 0.95) -> int:
@@ -201,9 +202,8 @@ def localisation_of_subjects(
 ) -> Localisation:
     """`localisation_summary` of what a database has summed up already: one entry per subject.
 
-    Frames of one subject are alike, so whole subjects are drawn, with replacement, not frames. Where the region is
-    larger, mu is larger without any merit; the interval is therefore that of mu - share, moved up by the mean share.
-    It is the plain percentile interval of mu where all regions have one size.
+    Frames of one subject are alike, so whole subjects are drawn, with replacement, not frames: the interval is that
+    of the mean mu of S subjects drawn from S, between its percentiles.
 
     Parameters
     ----------
@@ -232,9 +232,8 @@ def localisation_of_subjects(
     low = high = np.nan
     if n_subjects >= subjects_needed(level):
         groups = np.arange(n_subjects) % MAX_DRAWN
-        frames, gains = np.bincount(groups, count), np.bincount(groups, mu - area)
+        frames, sums = np.bincount(groups, count), np.bincount(groups, mu)
         drawn = rng.multinomial(len(frames), np.full(len(frames), 1 / len(frames)), size=n_draws)
-        gain = (drawn @ gains) / (drawn @ frames)
         tail = (1 - level) / 2
-        low, high = np.clip(chance + np.quantile(gain, [tail, 1 - tail]), 0, 1)  # where mu itself lies
+        low, high = np.quantile((drawn @ sums) / (drawn @ frames), [tail, 1 - tail])
     return Localisation(mean, chance, float(relative.sum() / n), n, n_undefined, n_subjects, float(low), float(high))
