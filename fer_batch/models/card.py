@@ -62,6 +62,8 @@ class Card(BaseModel):
         `multilabel` (one sigmoid per output) or `softmax` (one class of many).
     trained_on, f1, metrics, licence, notes
         Where the weights come from, how well they do per target, and what may be done with them.
+    trained_subjects
+        Whose crops set the weights, as `dataset:subject`; empty where the card does not say.
     digest
         sha256 of the weights file; verified when the card is read.
     demo
@@ -80,6 +82,7 @@ class Card(BaseModel):
     head: Head = "multilabel"
     preprocessing: Preprocessing = Preprocessing()
     trained_on: tuple[str, ...] = ()
+    trained_subjects: tuple[str, ...] = ()
     f1: dict[str, float | None] = {}
     metrics: dict[str, Any] = {}
     licence: str = ""

@@ -118,6 +118,7 @@ def _card(
         preprocessing=config.network.preprocessing,
         trained_on=tuple(f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
         + (f"{people['train']} subjects; not on {tested}",),
+        trained_subjects=tuple(marker["subjects"]["train"]),
         f1={target: _rounded(value) for target, value in zip(targets, marker["f1"], strict=True)},
         metrics={
             "training": model,
