@@ -105,7 +105,7 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
 
 
 def _codes(data: bytes, where: str, unit: int | None) -> tuple[list[tuple[int, int, float]], int | None]:
-    """Frame, Action Unit and code wherever a sheet has one, and its first frame; `unit` is that of one without names."""
+    """Frame, Action Unit and code wherever a sheet has one, and its first frame; `unit` is of one without names."""
     lines = data.decode("utf-8-sig").strip().splitlines()
     head = lines[0].split(",") if lines and (unit is None or not lines[0].split(",")[0].strip().isdigit()) else []
     named = {column: re.search(r"(\d+)\s*(_?[rc])?\"?$", name) for column, name in enumerate(head) if column}

@@ -18,7 +18,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from fer_batch.registry import Registry, nearest
 from fer_batch.sources.labels import expression_named, split_named
@@ -30,6 +30,15 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".p
 _DIGITS = re.compile(r"\d+")
 NAMED = ("subject_id", "emotion", "split")  # what a regex may find in a path
 ANNOTATIONS, LANDMARKS, SEQUENCES = ".annotations.csv", ".landmarks.csv", "sequences.csv"
+
+
+class Entries(Protocol):
+    """Entries of files by path."""
+
+    def __contains__(self, path: str) -> bool: ...
+
+    def __getitem__(self, path: str) -> Entry: ...
+
 
 Listing = Callable[..., Iterator[SequenceRef]]  # (uri, pattern, *, options of the format)
 FORMATS: Registry[Listing] = Registry("source format")
@@ -170,7 +179,39 @@ def _people(store: Store, entries: dict[str, Entry]) -> dict[str, dict[str, str]
             f"{store.url(SEQUENCES)}: expected the columns path, subject_id, emotion; got {rows.fieldnames}"
         )
     known = ({key: value for key, value in row.items() if value} for row in rows)
-    return {posixpath.normpath(row["path"].strip()): row for row in known if "path" in row}
+    return {
+        posixpath.normpath(row["path"].strip()): _named(row, store.url(SEQUENCES)) for row in known if "path" in row
+    }
+
+
+def _named(row: dict[str, str], where: str) -> dict[str, str]:
+    """A row of `sequences.csv` with the names that the tables have; `raw` is the emotion as it was."""
+    named = {key: row[key].strip() for key in NAMED if row.get(key)}
+    if re.fullmatch(r"\d+(\.\d*)?", named.get("emotion", "")):
+        raise InputError(f"{where}: the emotion of {row['path']!r} is the number {row['emotion']}; expected its name")
+    if "emotion" in named:
+        named |= {"emotion": expression_named(named["emotion"]), "raw": row["emotion"]}
+    return named | ({"split": split_named(named["split"])} if "split" in named else {})
+
+
+def beside(entries: Entries, annotations: str, landmarks: str, url: Callable[[str], str] = str) -> dict[str, Any]:
+    """Ground truth in files beside an input, as keywords of its ref.
+
+    Parameters
+    ----------
+    entries
+        Entries of files by path.
+    annotations, landmarks
+        Paths where there may be some.
+    url
+        Of a path.
+    """
+    there = [path for path in (annotations, landmarks) if path in entries]
+    return {
+        "annotation_uris": (url(annotations),) if annotations in there else (),
+        "landmarks_uri": url(landmarks) if landmarks in there else None,
+        "truth_version": "+".join(f"{entries[path].size}:{entries[path].version}" for path in there),
+    }
 
 
 @FORMATS.register("videos")
@@ -181,7 +222,6 @@ def list_videos(uri: str, pattern: Sequence[str], *, regex: str | None = None) -
     people, said = _people(store, entries), name_parts(regex)
     for path in _select(entries, pattern, VIDEO_SUFFIXES, uri, "videos"):
         stem = posixpath.splitext(path)[0]
-        sidecars = [entries[stem + suffix] for suffix in (ANNOTATIONS, LANDMARKS) if stem + suffix in entries]
         person = said(path) | people.get(path, {})
         yield SequenceRef(
             sequence_id=path,
@@ -192,10 +232,8 @@ def list_videos(uri: str, pattern: Sequence[str], *, regex: str | None = None) -
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
             split=person.get("split") or None,
-            annotation_uris=(store.url(stem + ANNOTATIONS),) if stem + ANNOTATIONS in entries else (),
-            landmarks_uri=store.url(stem + LANDMARKS) if stem + LANDMARKS in entries else None,
-            truth_version="+".join(f"{entry.size}:{entry.version}" for entry in sidecars),
             skip_reason=_skip_reason(path),
+            **beside(entries, stem + ANNOTATIONS, stem + LANDMARKS, store.url),
         )
 
 
@@ -218,6 +256,7 @@ def list_images(uri: str, pattern: Sequence[str], *, regex: str | None = None) -
             emotion=emotion,
             split=person.get("split") or None,
             labels=((emotion, 1.0),) if emotion else (),
+            raw_labels=((emotion, raw),) if emotion and (raw := person.get("raw", emotion)) != emotion else (),
             skip_reason=_skip_reason(path),
         )
 
@@ -269,7 +308,6 @@ def list_image_sequences(uri: str, pattern: Sequence[str], *, regex: str | None 
         ordered = in_order([entries[path] for path in paths], store.url(folder))
         person = said(folder) | people.get(folder, {})
         base = "" if folder == "." else folder + "/"
-        sidecars = [base + name for name in ("annotations.csv", "landmarks.csv") if base + name in entries]
         yield SequenceRef(
             sequence_id=folder,
             kind="image_sequence",
@@ -280,7 +318,5 @@ def list_image_sequences(uri: str, pattern: Sequence[str], *, regex: str | None 
             subject_id=person.get("subject_id") or None,
             emotion=person.get("emotion") or None,
             split=person.get("split") or None,
-            annotation_uris=(store.url(base + "annotations.csv"),) if base + "annotations.csv" in sidecars else (),
-            landmarks_uri=store.url(base + "landmarks.csv") if base + "landmarks.csv" in sidecars else None,
-            truth_version="+".join(f"{entries[path].size}:{entries[path].version}" for path in sidecars),
+            **beside(entries, base + ANNOTATIONS[1:], base + LANDMARKS[1:], store.url),
         )

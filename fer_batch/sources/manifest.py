@@ -1,8 +1,9 @@
-"""A manifest: a CSV or Parquet file with one row per still or video.
+"""A manifest: a CSV or Parquet file with one row per still, video or folder of numbered images.
 
-Columns: `path` (relative to the manifest, or absolute, or a URL), and where known `subject_id`, `emotion`, `split`,
-`x0..x67, y0..y67` (landmarks of a still in source pixels), Action Units as `AU01 ...` (intensity 0-5, empty where not
-annotated), and `skip` (a reason not to process the row). A table with other names says which is which (`columns`).
+Columns: `path` (relative to the manifest, or absolute, or a URL), and where known `subject_id`, `emotion`, `split`, of
+a still `x0..x67, y0..y67` (landmarks in source pixels) and Action Units as `AU01 ...` (intensity 0-5, empty where not
+annotated), and `skip` (a reason not to process the row). Labels of the frames of a video or a folder lie beside it, as
+they do for `videos` and `image_sequences`. A table with other names says which is which (`columns`).
 """
 
 from __future__ import annotations
@@ -16,63 +17,30 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_batch.facs import au_id, au_name
+from fer_batch.facs import au_id
 from fer_batch.registry import nearest
-from fer_batch.sources.labels import CODES, NO_EXPRESSION, expression, split_named
-from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES, name_parts, takes
+from fer_batch.sources.labels import CODES, NO_EXPRESSION, split_named
+from fer_batch.sources.listing import (
+    ANNOTATIONS,
+    FORMATS,
+    IMAGE_SUFFIXES,
+    LANDMARKS,
+    VIDEO_SUFFIXES,
+    beside,
+    in_order,
+    listing_version,
+    name_parts,
+    takes,
+)
+from fer_batch.sources.manifest_table import DESCRIBED, POINTS, emotion_of, intensities, numbers, read_table
 from fer_batch.storage.store import Entry, Store, has_scheme
 from fer_batch.types import InputError, SequenceRef
-
-POINTS = tuple(f"{axis}{index}" for index in range(68) for axis in "xy")
-
-DESCRIBED = ("path", "subject_id", "emotion", "split", "skip")
-
-
-def _read(store: Store, name: str, columns: Mapping[str, str]) -> pa.Table:
-    """The table with our names of its columns."""
-    data = pa.BufferReader(store.read_bytes(name))
-    if name.endswith(".parquet"):
-        table = pq.read_table(data)
-    else:
-        as_text = pacsv.ConvertOptions(column_types={columns.get(key, key): pa.string() for key in DESCRIBED})
-        table = pacsv.read_csv(data, convert_options=as_text)
-    theirs = {name: ours for ours, name in columns.items()}
-    absent = [name for name in theirs if name not in table.column_names]
-    if absent:
-        raise InputError(
-            f"source.columns: manifest has no column {absent[0]!r}; {nearest(absent[0], table.column_names)}"
-        )
-    return table.rename_columns([theirs.get(name, name) for name in table.column_names])
-
-
-def _numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.float32]:
-    """Columns of numbers, NaN where empty, shape (rows, names)."""
-    columns = []
-    for name in names:
-        try:
-            columns.append(np.asarray(table[name].cast(pa.float32()).fill_null(np.nan), np.float32))
-        except pa.ArrowInvalid as error:
-            raise InputError(f"manifest {uri!r}: column {name!r} must hold numbers: {error}") from None
-    return np.stack(columns, 1) if columns else np.zeros((table.num_rows, 0), np.float32)
 
 
 def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
-
-
-def _coded(code: str | None, codes: str | None, uri: str, index: int) -> str | None:
-    """Name of an expression."""
-    if code is None or codes is None:
-        return code
-    try:
-        return expression(codes, float(code))
-    except ValueError as error:
-        raise InputError(f"manifest {uri!r}, row {index + 1}: {error}") from None
 
 
 class _Files:
@@ -81,11 +49,27 @@ class _Files:
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, Entry]] = {}
 
-    def __getitem__(self, location: str) -> Entry | None:
+    def __getitem__(self, location: str) -> Entry:
         folder, name = posixpath.split(location)
+        return self.inside(folder)[name]
+
+    def __contains__(self, location: str) -> bool:
+        folder, name = posixpath.split(location)
+        return name in self.inside(folder)
+
+    def inside(self, folder: str) -> dict[str, Entry]:
+        """Files directly in a folder by name; none where there is no such folder."""
         if folder not in self._folders:
             self._folders[folder] = Store(folder).files()
-        return self._folders[folder].get(name)
+        return self._folders[folder]
+
+    def frames(self, location: str) -> list[Entry]:
+        """Images of a folder in the order of their numbers; none of what is a file, or is not there."""
+        if location.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)) or location in self:
+            return []
+        inside = self.inside(location).values()
+        images = [e for e in inside if e.path.lower().endswith(IMAGE_SUFFIXES) and not e.path.startswith("._")]
+        return in_order(images, location)
 
 
 def _normal(location: str) -> str:
@@ -115,21 +99,14 @@ def list_manifest(
     store = Store(folder)
     if not store.exists(name):
         raise InputError(f"source.uri {uri!r} does not exist; expected a CSV or Parquet manifest")
-    try:
-        table = _read(store, name, columns)
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise InputError(f"manifest {uri!r} is no readable CSV or Parquet file: {error}") from error
-    if "path" not in table.column_names:
-        raise InputError(
-            f"manifest {uri!r} needs a column 'path'; its columns are {', '.join(table.column_names)}; "
-            "source.columns says which is which"
-        )
+    table = read_table(store, name, columns)
     units = [column for column in table.column_names if au_id(column) is not None]
-    intensities = _numbers(table, units, uri)
-    points = _numbers(table, POINTS if set(POINTS) <= set(table.column_names) else (), uri)
+    coded = intensities(table, units, uri)
+    points = numbers(table, POINTS if set(POINTS) <= set(table.column_names) else (), uri)
     described = table.select([key for key in DESCRIBED if key in table.column_names])
     files = _Files()
     for index, row in enumerate(described.to_pylist()):
+        where = f"manifest {uri!r}, row {index + 1}"
         path = _text(row["path"])
         if path is None:
             raise InputError(f"manifest {uri!r}: row {index + 1} has no path")
@@ -137,27 +114,78 @@ def list_manifest(
             continue
         outside = has_scheme(path) or posixpath.isabs(path)
         location = _normal(path if outside else posixpath.join(folder, path))
-        entry = files[location]
         named = said(path) | {key: text for key in DESCRIBED if (text := _text(row.get(key))) is not None}
-        code, still = named.get("emotion"), path.lower().endswith(IMAGE_SUFFIXES)
-        emotion = _coded(code, codes, uri, index)
-        known = np.flatnonzero(np.isfinite(intensities[index])) if still else ()
-        labels = [(au_name(au_id(units[i]) or 0), float(intensities[index, i])) for i in known]
-        labels = [(emotion, 1.0), *labels] if emotion and emotion not in NO_EXPRESSION and still else labels
-        has_points = still and points.shape[1] > 0 and bool(np.isfinite(points[index]).all())
-        truth = repr(labels).encode() + (points[index].tobytes() if has_points else b"")
+        code = named.get("emotion")
+        emotion = emotion_of(code, codes, where)
+        known = [(units[i], float(coded[index, i])) for i in np.flatnonzero(np.isfinite(coded[index]))]
+        if location.lower().endswith(IMAGE_SUFFIXES):
+            classes = [(emotion, 1.0)] if emotion and emotion not in NO_EXPRESSION else []
+            media = _still(files, location, [*classes, *known], points[index])
+        else:
+            media = _clip(files, location)
+            _check_nothing_lost(media["kind"], path, [unit for unit, _ in known], points[index], where)
         yield SequenceRef(
             sequence_id=path.split("://", 1)[-1].lstrip("/") if outside else posixpath.normpath(path),
-            kind="still" if still else "video",
             uri=location,
-            size=entry.size if entry else -1,
-            version=entry.version if entry else "missing",
             subject_id=named.get("subject_id"),
             emotion=emotion,
             split=split_named(named["split"]) if "split" in named else None,
-            labels=tuple(labels),
             raw_labels=((emotion, code),) if emotion and code and emotion != code else (),
-            landmarks=array("f", points[index].tobytes()) if has_points else (),  # 300,000 stills: 0.2 GB, not 1.4
-            truth_version=hashlib.sha256(truth).hexdigest()[:16],
             skip_reason=named.get("skip") or NO_EXPRESSION.get(emotion or ""),
+            **media,
         )
+
+
+def _still(
+    files: _Files, location: str, labels: Sequence[tuple[str, float]], points: NDArray[np.float32]
+) -> dict[str, Any]:
+    has_points = len(points) > 0 and bool(np.isfinite(points).all())
+    truth = repr(list(labels)).encode() + (points.tobytes() if has_points else b"")
+    return {
+        "kind": "still",
+        **_size(files, location),
+        "labels": tuple(labels),
+        "landmarks": array("f", points.tobytes()) if has_points else (),  # 300,000 stills: 0.2 GB, not 1.4
+        "truth_version": _digest(truth),
+    }
+
+
+def _clip(files: _Files, location: str) -> dict[str, Any]:
+    """A video, or a folder of numbered images, with the ground truth that lies beside it."""
+    frames = files.frames(location)
+    if frames:
+        return {
+            "kind": "image_sequence",
+            "size": sum(entry.size for entry in frames),
+            "version": listing_version(frames),
+            "files": tuple(f"{location}/{entry.path}" for entry in frames),
+            **beside(files, f"{location}/{ANNOTATIONS[1:]}", f"{location}/{LANDMARKS[1:]}"),
+        }
+    stem = posixpath.splitext(location)[0]
+    truth = beside(files, stem + ANNOTATIONS, stem + LANDMARKS)
+    # Without any it is what it was before files beside a video were read, so that no such clip is done again.
+    truth["truth_version"] = truth["truth_version"] or _digest(b"[]")
+    return {"kind": "video", **_size(files, location), **truth}
+
+
+def _check_nothing_lost(kind: str, path: str, units: Sequence[str], points: NDArray[np.float32], where: str) -> None:
+    """Refuse labels of the frames of a clip in its one row."""
+    has_points = bool(np.isfinite(points).any())
+    if not units and not has_points:
+        return
+    suffix = ANNOTATIONS if units else LANDMARKS
+    own = posixpath.splitext(path)[0] + suffix if kind == "video" else posixpath.join(path, suffix[1:])
+    raise InputError(
+        f"{where}: {units[0] if units else 'landmarks'} in the row of {path!r} would say nothing of its frames; "
+        f"leave the cell empty and give them frame by frame in {own!r}"
+    )
+
+
+def _size(files: _Files, location: str) -> dict[str, Any]:
+    if location not in files:
+        return {"size": -1, "version": "missing"}
+    return {"size": files[location].size, "version": files[location].version}
+
+
+def _digest(truth: bytes) -> str:
+    return hashlib.sha256(truth).hexdigest()[:16]

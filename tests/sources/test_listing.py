@@ -166,3 +166,25 @@ def test_the_order_of_frames_is_that_of_their_numbers_however_they_are_listed(nu
     entries = [Entry(f"S/x_{number:0{rng.choice([1, 4, 8])}d}.png", 1, "1") for number in numbers]
     rng.shuffle(entries)
     assert [frame_number(entry.path) for entry in in_order(entries, "S")] == sorted(numbers)
+
+
+def test_sequences_csv_says_expressions_in_the_words_of_the_tables(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg", "v.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    rows = [
+        "path,subject_id,emotion,split",
+        "a.jpg,s1,Happy,Training",
+        "b.jpg,s1,anger,",
+        "c.jpg,s1,Boredom,",
+        "v.mp4,,sad,",
+    ]
+    (tmp_path / "sequences.csv").write_text("\n".join(rows))
+    a, b, c = list_source("images", str(tmp_path))
+    assert (a.emotion, a.labels, a.raw_labels) == ("happiness", (("happiness", 1.0),), (("happiness", "Happy"),))
+    assert (a.split, b.split) == ("train", None)
+    assert (b.emotion, b.raw_labels, c.emotion, c.raw_labels) == ("anger", (), "Boredom", ())
+    (video,) = list_source("videos", str(tmp_path))
+    assert (video.emotion, video.subject_id) == ("sadness", None)
+    (tmp_path / "sequences.csv").write_text("path,emotion\na.jpg,3\n")
+    with pytest.raises(InputError, match=r"sequences\.csv: the emotion of 'a\.jpg' is the number 3; expected its name"):
+        list_source("images", str(tmp_path))

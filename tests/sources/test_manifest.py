@@ -9,6 +9,8 @@ import pytest
 
 from fer_batch.sources import manifest
 from fer_batch.sources.listing import list_source
+from fer_batch.sources.manifest_table import unread_columns
+from fer_batch.sources.truth import read_truth
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -26,12 +28,56 @@ def listed(store, text, name="manifest.csv", pattern=()):
 def test_stills_and_videos_with_labels(store):
     store.put("a/1.jpg", b"xy")
     still, video = listed(
-        store, "path,subject_id,emotion,AU1,AU12,skip\na/1.jpg,007,happiness,2,,\nv.mp4,008,,5,1,consent withdrawn\n"
+        store, "path,subject_id,emotion,AU1,AU12,skip\na/1.jpg,007,happiness,2,,\nv.mp4,008,,,,consent withdrawn\n"
     )
     assert (still.sequence_id, still.kind, still.size, still.subject_id) == ("a/1.jpg", "still", 2, "007")
     assert still.labels == (("happiness", 1.0), ("AU01", 2.0))
     assert (video.kind, video.size, video.version, video.skip_reason) == ("video", -1, "missing", "consent withdrawn")
-    assert video.labels == (), "a number for a whole clip says nothing of its frames"
+
+
+def test_labels_and_landmarks_lie_beside_a_video(store):
+    for name in ("in/v.mp4", "in/v.annotations.csv", "in/w.mp4"):
+        store.put(name, b"x")
+    labelled, bare = listed(store, "path,emotion\nin/v.mp4,anger\nin/w.mp4,anger\n")
+    assert (labelled.kind, labelled.annotation_uris) == ("video", (store.url("in/v.annotations.csv"),))
+    assert (bare.annotation_uris, bare.landmarks_uri) == ((), None)
+    store.put("in/w.landmarks.csv", b"xy")
+    assert listed(store, "path\nin/v.mp4\nin/w.mp4\n")[1].landmarks_uri == store.url("in/w.landmarks.csv")
+    store.put("in/v.annotations.csv", b"longer")
+    after = listed(store, "path,emotion\nin/v.mp4,anger\n")[0]
+    assert after.truth_version != labelled.truth_version, "another label is another unit"
+
+
+def test_a_folder_is_an_image_sequence_with_what_lies_in_it(store):
+    for name in ("000.png", "001.png", "010.png", "002.png", "._001.png", "annotations.csv", "deeper/3.png"):
+        store.put(f"BU/F001_Angry/{name}", b"xy")
+    store.put("BU/F001_Angry/annotations.csv", b"frame_index,target,intensity,occurrence\n2,AU4,3,1\n")
+    (ref,) = listed(store, "path,subject_id,emotion\nBU/F001_Angry/,F001,Angry\n")
+    assert (ref.sequence_id, ref.kind, ref.emotion, ref.size) == ("BU/F001_Angry", "image_sequence", "anger", 8)
+    assert [uri.rpartition("/")[2] for uri in ref.files] == ["000.png", "001.png", "002.png", "010.png"]
+    assert ref.files[0] == store.url("BU/F001_Angry/000.png")
+    assert read_truth(ref).present() == {2: ["AU04"]}
+    same = list_source("image_sequences", store.url("BU/F001_Angry"))[0]
+    assert (same.files, same.version, same.truth_version) == (ref.files, ref.version, ref.truth_version)
+    store.put("odd/a.png", b"x")
+    with pytest.raises(InputError, match="distinct numbers in their names"):
+        listed(store, "path\nodd\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "message"),
+    [
+        ("v.mp4", "AU12", "row 1: AU12 in the row of 'v.mp4' .* in 'v.annotations.csv'"),
+        ("seq", "AU12", "row 1: AU12 in the row of 'seq' .* in 'seq/annotations.csv'"),
+        ("v.mp4", "x0", "row 1: landmarks in the row of 'v.mp4' .* in 'v.landmarks.csv'"),
+    ],
+)
+def test_labels_of_frames_in_the_row_of_a_clip_are_refused(store, path, column, message):
+    store.put("seq/1.png", b"x")
+    header = ("path", "AU12", *manifest.POINTS)
+    row = [path, *("1" if name == column else "" for name in header[1:])]
+    with pytest.raises(InputError, match=message):
+        listed(store, ",".join(header) + "\n" + ",".join(row) + "\n")
 
 
 def test_landmarks_are_taken_where_they_are_whole(store):
@@ -81,11 +127,13 @@ def test_every_folder_is_listed_once(tmp_path, monkeypatch):
 
 
 def test_numbers_as_names_in_parquet(tmp_path):
-    table = pa.table({"path": ["1.jpg", "2.jpg"], "emotion": [0, 3], "subject_id": [0, 12], "AU06": [None, 4.0]})
+    table = pa.table({"path": ["1.jpg", "2.jpg"], "emotion": [1, 6], "subject_id": [0, 12], "AU06": [None, 4.0]})
     pq.write_table(table, tmp_path / "m.parquet")
-    one, other = list_source("manifest", str(tmp_path / "m.parquet"))
-    assert (one.emotion, one.subject_id, one.labels) == ("0", "0", (("0", 1.0),))
-    assert (other.emotion, other.labels) == ("3", (("3", 1.0), ("AU06", 4.0)))
+    one, other = list_source("manifest", str(tmp_path / "m.parquet"), (), {"codes": "affectnet"})
+    assert (one.emotion, one.subject_id, one.labels) == ("happiness", "0", (("happiness", 1.0),))
+    assert (other.emotion, other.labels) == ("anger", (("anger", 1.0), ("AU06", 4.0)))
+    with pytest.raises(InputError, match=r"row 1: the emotion is the number 1; .* \{codes: DATASET\}"):
+        list_source("manifest", str(tmp_path / "m.parquet"))
 
 
 def test_patterns_narrow(store):
@@ -100,6 +148,11 @@ def test_patterns_narrow(store):
         ("path,AU01\n1.jpg,strong\n", "column 'AU01' must hold numbers"),
         ("path,emotion\n1.jpg,a\n,b\n", "row 2 has no path"),
         ("path\n1.jpg\n./1.jpg\n", "names the input '1.jpg' twice"),
+        ("path,AU1,AU12\n1.jpg,2,0\n2.jpg,,9\n", "row 2: expected an intensity of 0 to 5 in AU12, got 9"),
+        ("path,AU12\n1.jpg,-1\n", "row 1: expected an intensity of 0 to 5 in AU12, got -1"),
+        ("path,AU1,note,AU01\n1.jpg,2,,3\n", "the columns 'AU1' and 'AU01' are both AU01; expected one"),
+        ("path,emotion,emotion\n1.jpg,a,b\n", "the columns 'emotion' and 'emotion' are both emotion"),
+        ("path,emotion\n1.jpg,3\n", "row 1: the emotion is the number 3; source.options: {codes: DATASET}"),
         ("path\n", "names no input"),
         ("", "no readable CSV"),
     ],
@@ -122,10 +175,46 @@ def test_a_table_with_other_names(store):
     store.put("norms.csv", b"File,Person,Norm,Action unit 6\npics/14_f_happy.jpg,F14,Happy,3\n")
     columns = {"path": "File", "subject_id": "Person", "emotion": "Norm", "AU06": "Action unit 6"}
     (ref,) = list_source("manifest", store.url("norms.csv"), (), {"columns": columns})
-    assert (ref.subject_id, ref.emotion, ref.size) == ("F14", "Happy", 1)
-    assert ref.labels == (("Happy", 1.0), ("AU06", 3.0))
+    assert (ref.subject_id, ref.emotion, ref.size) == ("F14", "happiness", 1)
+    assert ref.labels == (("happiness", 1.0), ("AU06", 3.0))
+    assert ref.raw_labels == (("happiness", "Happy"),)
     with pytest.raises(InputError, match="has no column 'Filename'; did you mean 'File'"):
         list_source("manifest", store.url("norms.csv"), (), {"columns": {"path": "Filename"}})
+    with pytest.raises(InputError, match="'emotionn' is no column of a manifest; did you mean 'emotion'"):
+        list_source("manifest", store.url("norms.csv"), (), {"columns": columns | {"emotionn": "Norm"}})
+    with pytest.raises(InputError, match="emotion and split are both 'Norm'; expected one of them"):
+        list_source("manifest", store.url("norms.csv"), (), {"columns": columns | {"split": "Norm"}})
+
+
+def test_a_column_that_is_chosen_goes_before_one_of_our_name(store):
+    store.put("norms.csv", b"path,emotion,Norm\n1.jpg,wrong,Sad\n")
+    (ref,) = list_source("manifest", store.url("norms.csv"), (), {"columns": {"emotion": "Norm"}})
+    assert ref.emotion == "sadness"
+    assert unread_columns(store.url("norms.csv"), {"emotion": "Norm"}) == "columns not read: emotion"
+
+
+def test_classes_of_ones_own_stay_as_they_are(store):
+    one, other = listed(store, "path,emotion\n1.jpg,Boredom\n2.jpg,SAD \n")
+    assert (one.emotion, one.raw_labels, other.emotion) == ("Boredom", (), "sadness")
+
+
+def test_columns_that_nobody_reads_are_named(store):
+    def unread(header):
+        store.put("m.csv", header.encode() + b"\n1.jpg" + b"," * header.count(",") + b"\n")
+        return unread_columns(store.url("m.csv"), {})
+
+    assert unread("path,Subject,emotoin,AU1,AU 12,AU12_c,note") == (
+        "columns not read: Subject (did you mean subject_id?), emotoin (did you mean emotion?), "
+        "AU 12 (did you mean AU12?), AU12_c, note"
+    )
+    assert unread("path,x0") == "columns not read: x0 (landmarks need all of x0..x67, y0..y67)"
+    assert unread(",".join(("path", *manifest.POINTS[:-1]))).startswith("columns not read: x0 and 134 more (landmarks")
+    assert unread(",".join(("path", *manifest.POINTS))) is None
+    assert unread("path," + ",".join(f"q{i}" for i in range(20))).endswith("q11 and 8 more")
+    table = pa.table({"path": ["1.jpg"], "Emotion": ["happy"]})
+    pq.write_table(table, (sink := pa.BufferOutputStream()))
+    store.put("m.parquet", sink.getvalue().to_pybytes())
+    assert unread_columns(store.url("m.parquet"), {}) == "columns not read: Emotion (did you mean emotion?)"
 
 
 def test_a_name_says_what_the_table_does_not(store):
