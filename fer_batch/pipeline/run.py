@@ -32,6 +32,7 @@ from fer_batch.pipeline.units import (
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
+from fer_batch.sources.manifest_table import unread_columns
 from fer_batch.sources.tree import dataset_around
 from fer_batch.storage.manifest import Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, read
@@ -230,8 +231,10 @@ def _check_method(config: RunConfig, has_work: bool) -> None:
 
 
 def _say_dataset(config: RunConfig) -> None:
-    """Tell who gives the folder of a known dataset as plain media that its labels are left unread."""
+    """Tell what is left unread: labels of a known dataset that is given as plain media, and columns of a manifest."""
     source = config.source
+    if source.format == "manifest" and (line := unread_columns(source.uri, source.columns)):
+        say(line)
     if source.format in ("videos", "images", "image_sequences") and (around := dataset_around(source.uri)):
         name, folder = around[0], shlex.quote(around[1])
         say(f"format {source.format} reads no labels of {name}, in which this source lies: fer-batch inspect {folder}")
