@@ -23,7 +23,8 @@ from fer_batch.sources.listing import (
     frame_number,
     list_source,
 )
-from fer_batch.sources.tree import Tree, dataset_around, recognise
+from fer_batch.sources.manifest_table import unread_columns
+from fer_batch.sources.tree import Tree, dataset_around, is_junk, recognise
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -47,13 +48,13 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
         return {"kind": "output", **status(store)}
-    is_table = uri.endswith((".csv", ".parquet"))
+    is_table = uri.lower().endswith((".csv", ".parquet"))
     known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in TABLES else []
     if is_table and not known:
         return _source("manifest", uri)
     if known:
         return {**dataset_facts(known[0], uri), "also": known[1:]}
-    entries = [entry.path for entry in store.walk()]
+    entries = [entry.path for entry in store.walk() if not is_junk(entry.path)]
     if entries == ["."]:
         if uri.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
             folder = shlex.quote(posixpath.dirname(uri) or ".")
@@ -75,12 +76,20 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         found["images_beside"] = _images_beside(uri) if n_images else 0
         return {**found, **_unmatched_people(store, entries)}
     if n_images:
-        folders = Counter(posixpath.dirname(path) for path in entries if path.lower().endswith(IMAGE_SUFFIXES))
-        numbered = all(frame_number(path) is not None for path in entries if path.lower().endswith(IMAGE_SUFFIXES))
-        sequences = numbered and len(folders) > 1 and min(folders.values()) > 1
-        return {**_source("image_sequences" if sequences else "images", uri), **_unmatched_people(store, entries)}
+        format = "image_sequences" if _are_sequences(entries) else "images"
+        return {**_source(format, uri), **_unmatched_people(store, entries)}
     kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(5))
     raise InputError(f"{uri!r} holds no videos, images or output; its {_count(len(entries), 'file')}: {kinds}")
+
+
+def _are_sequences(paths: Iterable[str]) -> bool:
+    """Whether the images lie in several folders of several, numbered in each as the frames of a sequence are."""
+    folders: dict[str, list[int | None]] = {}
+    for path in paths:
+        if path.lower().endswith(IMAGE_SUFFIXES):
+            folders.setdefault(posixpath.dirname(path), []).append(frame_number(path))
+    several = len(folders) > 1 and all(len(numbers) > 1 for numbers in folders.values())
+    return several and all(None not in n and len(set(n)) == len(n) for n in folders.values())
 
 
 def _images_beside(uri: str) -> int:
@@ -118,6 +127,7 @@ def _source(format: str, uri: str) -> dict[str, Any]:
         "with_annotations": sum(bool(ref.annotation_uris or ref.labels) for ref in refs),
         "landmarks": sum(bool(ref.landmarks or ref.landmarks_uri) for ref in refs),
         "example": refs[0].sequence_id,
+        "columns_not_read": unread_columns(uri, {}) if format == "manifest" else None,
         "part_of": {"format": around[0], "uri": around[1]} if around else None,
         "job": "jobs/stills.yaml" if refs[0].kind == "still" else "jobs/clips.yaml",
     }
@@ -144,6 +154,8 @@ def inspect_text(found: dict[str, Any]) -> str:
         named, n_missing = found["sequences_csv_missing_first"], found["sequences_csv_missing"]
         rest = ", ..." if n_missing > len(named) else ""
         lines.append(f"  {SEQUENCES}: {_count(n_missing, 'row')} without a file: {', '.join(named)}{rest}")
+    if found["columns_not_read"]:
+        lines.append("  " + found["columns_not_read"])
     if found["part_of"]:
         name, folder = found["part_of"]["format"], shlex.quote(found["part_of"]["uri"])
         lines.append(f"  it lies in a folder of {name}, whose labels are read from above: fer-batch inspect {folder}")

@@ -45,7 +45,7 @@ def read_table(store: Store, name: str, columns: Mapping[str, str]) -> pa.Table:
             )
         chosen = {theirs: own for theirs, own in zip(names, ours, strict=True) if own is not None}
         data.seek(0)
-        if name.endswith(".parquet"):
+        if name.lower().endswith(".parquet"):
             table = pq.read_table(data, columns=list(chosen))
         else:
             as_text = {theirs: pa.string() for theirs, own in chosen.items() if own in DESCRIBED}
@@ -58,7 +58,7 @@ def read_table(store: Store, name: str, columns: Mapping[str, str]) -> pa.Table:
 
 def _names(source: Any, name: str) -> list[str]:
     """Names of the columns, from the beginning of a CSV file or the end of a Parquet file."""
-    return (pq.read_schema(source) if name.endswith(".parquet") else pacsv.open_csv(source).schema).names
+    return (pq.read_schema(source) if name.lower().endswith(".parquet") else pacsv.open_csv(source).schema).names
 
 
 def our_names(names: Sequence[str], columns: Mapping[str, str], uri: str) -> list[str | None]:

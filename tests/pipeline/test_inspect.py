@@ -194,3 +194,26 @@ def test_a_run_that_leaves_the_labels_of_a_dataset_unread_is_told(tmp_path, caps
     known = [*chosen, "--set", "source.format=ck_plus", "--output", str(tmp_path / "out"), "--dry-run"]
     assert cli.main(["run", "jobs/clips.yaml", *known]) == 0
     assert "reads no labels" not in capsys.readouterr().err
+
+
+def test_folders_of_stills_by_class_are_stills(tmp_path, capsys):
+    write(tmp_path, [f"{kind}/{name}_1.png" for kind in ("happy", "sad") for name in "ab"])
+    found = inspect_uri(str(tmp_path))
+    assert (found["format"], found["kinds"]) == ("images", {"still": 4})
+    write(tmp_path / "seq", [f"{kind}/{name}{i}.png" for kind in "ab" for i in (1, 2) for name in ("", "._")])
+    found = inspect_uri(str(tmp_path / "seq"))
+    assert (found["format"], found["kinds"]) == ("image_sequences", {"image_sequence": 2}), "._1.png is no frame"
+
+
+def test_columns_of_a_manifest_that_nobody_reads_are_said(tmp_path, capsys, request, monkeypatch):
+    (tmp_path / "m.CSV").write_text("path,emotoin,AU12\n1.jpg,happy,3\n")
+    line = "columns not read: emotoin (did you mean emotion?)"
+    assert f"\n  {line}\n" in inspect_text(inspect_uri(str(tmp_path / "m.CSV")))
+    monkeypatch.chdir(request.config.rootpath)
+    settings = {"source.uri": tmp_path / "m.CSV", "source.format": "manifest", "faces.detector": "none"}
+    chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    assert cli.main(["run", "jobs/stills.yaml", *chosen, "--output", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert line in capsys.readouterr().err
+    told = [*chosen, "--set", "source.columns={emotion: emotoin}", "--output", str(tmp_path / "out"), "--dry-run"]
+    assert cli.main(["run", "jobs/stills.yaml", *told]) == 0
+    assert "not read" not in capsys.readouterr().err
