@@ -1,5 +1,6 @@
 import itertools
 import math
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import stats
 
 from fer_batch import types
 from fer_batch.prototypes import included, parse
-from fer_batch.prototypes.patterns import benjamini_hochberg, common_patterns, longest_common, mine
+from fer_batch.prototypes.patterns import benjamini_hochberg, common_patterns, longest_common, mine, upper_tail
 
 X1, X2, X3 = parse("(a) -> (b) -> (c)"), parse("(a) -> (b)"), parse("(b) -> (c)")
 
@@ -58,16 +59,51 @@ def test_support_counts_stories_not_occurrences():
     assert supports([parse("(a) -> (b) -> (a) -> (b)")], 1)["(a) -> (b)"] == 1
 
 
+def distinct(n):
+    return tuple((("a", str(i)),) for i in range(n))
+
+
 def test_long_stories_end_at_a_length_that_can_be_listed():
-    stories = [tuple((("a", letter),) for letter in map(str, range(60)))] * 2
-    found = common_patterns(stories, 2, kind="gapped", max_patterns=2000)
+    found = common_patterns([distinct(60)] * 2, 2, kind="gapped", max_patterns=2000)
     assert {len(p.story) for p in found} == {1, 2}  # of three stages there are 34,220
     assert len(found) == 60 + 60 * 59 // 2
-    assert [p for p in found if p.maximal] == [p for p in found if len(p.story) == 2]
-    assert len(common_patterns(stories, 2, kind="gapped", max_patterns=5)) == 60  # single stages always
-    rows = mine([*stories, stories[0][:20], stories[0][:20]], ["long", "long", "short", "short"], max_patterns=2000)
-    short = [row for row in rows if row.group == "short" and row.pattern.kind == "gapped"]
-    assert {len(row.pattern.story) for row in short} == {1, 2}
+    assert {p.maximal for p in found if len(p.story) == 1} == {False}
+    assert None in {p.maximal for p in found if len(p.story) == 2}, "nobody looked at all of three stages"
+    assert True not in {p.maximal for p in found} | {p.closed for p in found}
+    assert len(common_patterns([distinct(60)] * 2, 2, kind="gapped", max_patterns=5)) == 60  # single stages always
+
+
+@pytest.mark.parametrize("n_stages", [5, 10, 15])
+def test_of_a_story_that_all_tell_only_the_whole_is_maximal(n_stages):
+    story = distinct(n_stages)
+    rows = mine([story] * 30 + [story[::-1]] * 30, ["x"] * 30 + ["y"] * 30)
+    contiguous = [r.pattern for r in rows if r.group == "x" and r.pattern.kind == "contiguous"]
+    assert [p.story for p in contiguous if p.maximal] == [story]
+    assert [p.story for p in contiguous if p.closed and len(p.story) > 1] == [story]
+    assert max(len(p.story) for p in contiguous if p.story != story) <= 6, "longer ones only where they are closed"
+    gapped = [r.pattern for r in rows if r.group == "x" and r.pattern.kind == "gapped"]
+    assert [p.story for p in gapped if p.maximal is not False] == ([story] if n_stages <= 6 else [])
+    assert {r.longest for r in rows} == {6}
+
+
+def test_a_pattern_of_the_greatest_length_is_maximal_where_no_place_takes_another_stage():
+    a, b, c, d = distinct(4)
+    between = [(a, b, c, d), (a, b, c, d), (a, d), (b, a)]
+    found = {p.story: p for p in common_patterns(between, 2, kind="gapped", max_length=2)}
+    assert found[a, d].maximal is False, "b fits in the middle, where a prefix does not grow"
+    assert found[a, d].closed is True, "but only in two of its three stories"
+    assert found[a, b].closed is False
+    assert common_patterns([(a, b), (a, b), (b, a)], 2, kind="gapped", max_length=2, maximal_only=True)[0].story == (
+        a,
+        b,
+    )
+
+
+def test_two_very_long_stories_are_told_at_once():
+    story = distinct(3000)
+    found = common_patterns([story, story], 2)
+    assert found[-1].story == story
+    assert len([p for p in found if p.closed]) == 1
 
 
 def test_patterns_of_included_stages():
@@ -80,13 +116,19 @@ def test_patterns_of_included_stages():
 
 
 STORIES = st.lists(
-    st.lists(st.sampled_from([(), (("a", ""),), (("b", ""),), (("a", ""), ("b", ""))]), max_size=5), max_size=5
+    st.lists(st.sampled_from([(), (("a", ""),), (("b", ""),), (("a", ""), ("b", ""))]), max_size=4), max_size=5
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(STORIES, st.integers(1, 3), st.sampled_from(["contiguous", "gapped"]), st.sampled_from(["equal", "subset"]))
-def test_patterns_match_an_enumeration_of_everything(stories, min_support, kind, relation):
+@given(
+    STORIES,
+    st.integers(1, 3),
+    st.sampled_from(["contiguous", "gapped"]),
+    st.sampled_from(["equal", "subset"]),
+    st.integers(1, 4),
+)
+def test_patterns_match_an_enumeration_of_everything(stories, min_support, kind, relation, max_length):
     mode = "contiguous" if kind == "contiguous" else "subsequence"
     alphabet = sorted({stage for story in stories for stage in story})
 
@@ -101,16 +143,26 @@ def test_patterns_match_an_enumeration_of_everything(stories, min_support, kind,
         )
 
     expected = {}
-    for length in (1, 2, 3):
+    for length in (1, 2, 3, 4):
         for pattern in itertools.product(alphabet, repeat=length):
             support = sum(has(story, pattern) for story in stories)
             if support >= min_support:
                 expected[pattern] = support
-    found = common_patterns(stories, min_support, kind=kind, relation=relation, max_length=3)
-    assert {p.story: p.support for p in found} == expected
+    found = common_patterns(stories, min_support, kind=kind, relation=relation, max_length=max_length)
+    whole = kind == "contiguous" and relation == "equal"
     for pattern in found:
-        longer = [other for other in expected if other != pattern.story and has(other, pattern.story)]
+        longer = [n for other, n in expected.items() if other != pattern.story and has(other, pattern.story)]
         assert pattern.maximal == (not longer)
+        assert pattern.closed == (pattern.support not in longer)
+    listed = {p.story: p.support for p in found}
+    short = {story: n for story, n in expected.items() if len(story) <= max_length}
+    assert {story: n for story, n in listed.items() if len(story) <= max_length} == short
+    closed = {
+        story: n
+        for story, n in expected.items()
+        if len(story) > max_length and n not in [m for o, m in expected.items() if o != story and has(o, story)]
+    }
+    assert {story: n for story, n in listed.items() if len(story) > max_length} == (closed if whole else {})
 
 
 @given(*[st.lists(st.sampled_from([(), (("a", ""),), (("b", ""),)]), max_size=6)] * 2)
@@ -143,11 +195,85 @@ def test_mined_patterns_of_groups():
     assert math.isnan(overall.q_value)
     typical = found["joy", "(a) -> (b)"]
     assert typical.pattern.maximal
-    assert (typical.pattern.support, typical.lift) == (4, pytest.approx((4 / 4) / (4 / 10)))
-    assert typical.p_value == pytest.approx(1 / math.comb(10, 4))  # one deal of ten takes just these four
-    assert typical.q_value >= typical.p_value
+    assert (typical.pattern.support, typical.lift) == (4, pytest.approx((4 / 4) / (4 / 8)))
+    assert typical.p_value == pytest.approx(1 / math.comb(8, 4)), "one deal of eight takes just these four"
+    # five patterns that two labelled stories have, each for two groups, of which three and three are as good
+    assert typical.q_value == pytest.approx(min(1, typical.p_value * 10 / 4))
+    assert found["all", "(c)"].pattern.support == 6
+    assert found["fear", "(c)"].lift == 2, "a story without a group is no evidence against one"
     assert not [row for row in rows if row.group == "None"]
     assert mine([], []) == []
+    assert {row.group for row in mine(stories, [None] * 10)} == {"all"}
+
+
+def test_a_pattern_is_tested_for_every_group_whether_it_is_listed_there_or_not():
+    a, b = distinct(2)
+    rows = mine([(a,)] * 6 + [(b,)] * 6, ["x"] * 6 + ["y"] * 6, kinds=["gapped"])
+    listed = {(row.group, row.pattern.story): row for row in rows if row.group != "all"}
+    assert set(listed) == {("x", (a,)), ("y", (b,))}
+    # four tests: two at 1 / C(12, 6), two of support 0 at 1
+    assert listed["x", (a,)].p_value == pytest.approx(1 / math.comb(12, 6))
+    assert listed["x", (a,)].q_value == pytest.approx(2 / math.comb(12, 6))
+
+
+AUS = [f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 12, 15, 17, 25, 26)]
+
+
+def invented(rng):
+    """Targets that set in one after another, as on the way to an expression."""
+    active, told = set(), [()]
+    for target in rng.choice(AUS, rng.integers(2, 5), replace=False):
+        active.add((str(target), "A"))
+        told.append(tuple(sorted(active)))
+    return tuple(told)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"pain": 6, "fear": 8, "anger": 10, None: 60}, {"a": 5, "b": 5, "c": 50}, {"a": 30, "b": 30, "c": 30}],
+    ids=["many-unlabelled", "rare", "even"],
+)
+def test_names_that_are_dealt_out_at_random_are_typical_of_nothing(sizes):
+    rng = np.random.default_rng(7)
+    groups = [name for name, n in sizes.items() for _ in range(n)]
+    n_collections = 60
+    wrong = 0
+    for _ in range(n_collections):
+        rows = mine([invented(rng) for _ in groups], groups, max_length=3)
+        wrong += any(row.q_value < 0.05 for row in rows)
+    assert stats.binomtest(wrong, n_collections, 0.05, "greater").pvalue > 0.01, f"{wrong} of {n_collections}"
+
+
+def test_classes_that_differ_are_found():
+    rng = np.random.default_rng(7)
+    told = [invented(rng) for _ in range(60)]
+    smile = parse("(NONE) -> (AU12_A)")
+    rows = mine([smile + story[1:] if i < 12 else story for i, story in enumerate(told)], ["joy"] * 20 + ["fear"] * 40)
+    assert ("joy", smile) in {(row.group, row.pattern.story) for row in rows if row.q_value < 0.01}
+
+
+def test_the_upper_tail_is_scipys():
+    rng = np.random.default_rng(3)
+    having = rng.integers(0, 400, 200)
+    at_least = rng.integers(0, 90, 200)
+    p = upper_tail(at_least, 400, having, 80)
+    np.testing.assert_allclose(p, stats.hypergeom.sf(at_least - 1, 400, having, 80), rtol=1e-8, atol=0)
+    assert upper_tail([40_000, 41_000, 200], 100_000, [80_000, 80_000, 250], 50_000) == pytest.approx(
+        stats.hypergeom.sf([39_999, 40_999, 199], 100_000, [80_000, 80_000, 250], 50_000), rel=1e-6
+    )
+
+
+def test_included_stages_are_mined_from_hundreds_of_stories_in_seconds():
+    rng = np.random.default_rng(0)
+    told = [invented(rng) for _ in range(300)]
+    began = time.process_time()
+    found = common_patterns(told, 3, kind="gapped", relation="subset")
+    assert time.process_time() - began < 20
+    maximal = [p for p in found if p.maximal]
+    assert maximal
+    for pattern in maximal[:20]:
+        wholes = [p for p in found if p != pattern and included(pattern.story, p.story)]
+        assert not wholes
 
 
 def test_the_p_value_is_that_of_dealing_group_names_out():
