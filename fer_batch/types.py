@@ -136,7 +136,8 @@ class Clustering:
     rule, n_neighbors
         How the number of clusters was chosen, and the k of the graph that was used.
     eigengap, silhouette
-        Quality: gap after the chosen K, mean silhouette over the features; NaN for fewer than 2 clusters or maps.
+        Quality: gap after the chosen K, NaN for fewer than 2 maps; mean silhouette over the features, NaN for fewer
+        than 2 clusters.
     """
 
     labels: NDArray[np.int64]
@@ -163,7 +164,7 @@ class Stage:
     first_frame, last_frame
         Inclusive frame indices of the sequence.
     n_frames, n_missing_frames
-        Ok frames in the run, and frames between first and last that are not ok.
+        Ok frames in the run, and frames that are not ok: between them, up to the next stage, and before the first.
     """
 
     labels: tuple[tuple[str, str], ...]

@@ -12,11 +12,12 @@ CREATE TABLE prototypes (
     "scale" FLOAT,
     "relevance" FLOAT[],  -- mean map, row-major map divided by scale; R = relevance * scale
     "n_clusters" INTEGER,
+    "n_clustered" BIGINT,  -- frames clustered; where spray.max_frames was met, the others joined the nearest
     "spectrum" DOUBLE[],  -- smallest eigenvalues of the Laplacian
     "rule" VARCHAR,
     "n_neighbors" INTEGER,
-    "eigengap" DOUBLE,
-    "silhouette" DOUBLE,
+    "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map
+    "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster
     "analysis_id" VARCHAR,
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition

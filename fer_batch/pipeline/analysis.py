@@ -6,7 +6,7 @@ Where the rooms meet: `spray` clusters, `regions` makes masks, `evaluate` measur
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -18,7 +18,15 @@ from fer_batch import spray
 from fer_batch.evaluate.localisation import region_share, relevance_mass
 from fer_batch.models.heads import active
 from fer_batch.pipeline.sequence_data import SequenceData
-from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text, without_short_runs
+from fer_batch.prototypes.stages import (
+    LabelSet,
+    find_stages,
+    first_shown,
+    label_sets,
+    letter,
+    stage_text,
+    without_short_runs,
+)
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.regions import region_masks, regions_version
 from fer_batch.storage.parquet import pack_maps, rows_of, table_of
@@ -44,50 +52,94 @@ class AnalysisOptions:
 
 @dataclass
 class TargetClusters:
-    """Clusters of one target in one sequence, with what is stored of them."""
+    """Clusters of one target in one sequence, with what is stored of them.
 
+    Attributes
+    ----------
+    pairs : shape (n,)
+        Explained pairs in which the target is active.
+    labels : shape (n,)
+        Their clusters, numbered in the order of their letters; -1 where the map is undefined.
+    clustering
+        Of the pairs that were clustered.
+    sums : shape (K, h, w)
+        Of the maps of every cluster.
+    exemplars
+        Pair of each cluster.
+    """
+
+    pairs: NDArray[np.int64]
+    labels: NDArray[np.int64]
     clustering: Clustering
-    labels: NDArray[np.int64]  # of each explained active pair of the target
-    sums: NDArray[np.float64]  # (K, h, w)
-    exemplars: list[int] = field(default_factory=list)  # pair of each cluster
+    sums: NDArray[np.float64]
+    exemplars: list[int]
+
+    def in_order(self, order: list[int]) -> TargetClusters:
+        """The same clusters, numbered in another order."""
+        rank = np.append(np.argsort(order), -1)  # the last is that of label -1
+        exemplars = [self.exemplars[k] for k in order]
+        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars)
 
 
 def analyse(data: SequenceData, options: AnalysisOptions) -> dict[str, pa.Table]:
     """Tables `detections`, `prototypes`, `stages` and `temporal_prototypes` of one sequence.
 
-    A target that is active but has no defined map keeps its name without a letter.
+    A target that is active but has no defined map keeps its name without a letter. Letters follow the story: where
+    short runs are left out of it, a cluster that only they show comes after those that it tells of (methods TP-1,
+    TP-13).
     """
     is_active = active(data.probability, options.head, options.threshold)  # type: ignore[arg-type]
     n_ok, n_targets = is_active.shape
     mu = np.full((n_ok, n_targets), np.nan, np.float32)
     share = np.full((n_ok, n_targets), np.nan, np.float32)
-    letters: list[list[str | None]] = [["" if on else None for on in is_active[:, a]] for a in range(n_targets)]
-    prototypes: list[dict[str, Any]] = []
+    clusters: dict[str, TargetClusters] = {}
     for a, target in enumerate(options.targets):
         pairs = np.flatnonzero(data.pairs[:, 1] == a)
         if not len(pairs):
             continue
-        rows = data.pairs[pairs, 0]
-        clustered = is_active[rows, a]
-        found = _cluster(data, pairs[clustered], options)
-        for row, label in zip(rows[clustered], found.labels, strict=True):
-            letters[a][row] = letter(int(label)) if label >= 0 else ""
+        clusters[target] = _cluster(data, pairs[is_active[data.pairs[pairs, 0], a]], options)
         _localise(data, pairs, target, options, mu[:, a], share[:, a])
-        prototypes.extend(_prototype_rows(data, target, pairs[clustered], found, options))
+    letters = _letters(data, options, is_active, clusters)
+    sets = label_sets(n_ok, letters)
+    told = without_short_runs(sets, options.min_run)
+    if told != sets:
+        clusters = {target: found.in_order(_order(told, target, found)) for target, found in clusters.items()}
+        letters = _letters(data, options, is_active, clusters)
+        told = without_short_runs(label_sets(n_ok, letters), options.min_run)
+    prototypes = [row for target, found in clusters.items() for row in _prototype_rows(data, target, found, options)]
     tables = {
-        "detections": _detections(data, options, is_active, letters, mu, share),
+        "detections": _detections(data, options, is_active, list(letters.values()), mu, share),
         "prototypes": rows_of("prototypes", prototypes),
     }
     if data.sequence["kind"] != "still":
-        tables |= _story(data, options, letters)
+        tables |= _story(data, options, told)
     return tables
+
+
+def _letters(
+    data: SequenceData, options: AnalysisOptions, is_active: NDArray[np.bool_], clusters: dict[str, TargetClusters]
+) -> dict[str, list[str | None]]:
+    """For each target one entry per ok frame, as `label_sets` takes them."""
+    letters: dict[str, list[str | None]] = {}
+    for a, target in enumerate(options.targets):
+        letters[target] = ["" if on else None for on in is_active[:, a]]
+        if found := clusters.get(target):
+            for row, label in zip(data.pairs[found.pairs, 0], found.labels, strict=True):
+                letters[target][row] = letter(int(label)) if label >= 0 else ""
+    return letters
+
+
+def _order(told: list[LabelSet], target: str, found: TargetClusters) -> list[int]:
+    """Clusters as the story shows them first, then those that it does not show."""
+    place = {name: i for i, name in enumerate(first_shown(told, target))}
+    return sorted(range(len(found.sums)), key=lambda k: place.get(letter(k), len(place)))
 
 
 def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOptions) -> TargetClusters:
     """SpRAy over evenly spaced frames where there are more than `max_frames`; the others join the nearest cluster."""
     if not len(pairs):
         none = np.zeros((0, 1, 1))
-        return TargetClusters(spray.cluster(none, **options.spray), np.zeros(0, np.int64), none)
+        return TargetClusters(pairs, np.zeros(0, np.int64), spray.cluster(none, **options.spray), none, [])
     sampled = np.arange(len(pairs))
     if len(pairs) > options.max_frames:
         sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))
@@ -99,26 +151,25 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     clustering = spray.cluster(maps, **options.spray)
     own = spray.cluster_means(maps, clustering.labels)
     exemplars = [int(pairs[sampled[i]]) for i in spray.exemplars(maps, clustering.labels)]
-    if len(sampled) == len(pairs):
-        counts = np.bincount(clustering.labels[clustering.labels >= 0], minlength=len(own))
-        return TargetClusters(clustering, clustering.labels, own * counts[:, None, None], exemplars)
+    counts = np.bincount(clustering.labels[clustering.labels >= 0], minlength=len(own))
+    sums = own * counts[:, None, None]
     labels = np.full(len(pairs), -1, np.int64)
-    sums = np.zeros_like(own)
+    labels[sampled] = clustering.labels
+    found = TargetClusters(pairs, labels, clustering, sums, exemplars)
+    if len(sampled) == len(pairs) or not len(own):
+        return found
     centres = _unit_mass(own)
+    others = np.setdiff1d(np.arange(len(pairs)), sampled, assume_unique=True)
     start = 0
-    for piece in _pieces(data, pairs):
+    for piece in _pieces(data, pairs[others]):
         features = _unit_mass(piece)
         defined = np.isfinite(features).all((1, 2)) & features.any((1, 2))
-        mine = np.where(defined, _nearest(features, centres) if len(own) else -1, -1)
-        labels[start : start + len(piece)] = mine
+        mine = np.where(defined, _nearest(features, centres), -1)
+        labels[others[start : start + len(piece)]] = mine
         start += len(piece)
         for k in range(len(own)):
             sums[k] += piece[mine == k].sum(0)
-    order = {old: new for new, old in enumerate(dict.fromkeys(labels[labels >= 0].tolist()))}
-    old = list(order)
-    return TargetClusters(
-        clustering, np.array([order.get(v, -1) for v in labels.tolist()]), sums[old], [exemplars[k] for k in old]
-    )
+    return found.in_order(list(dict.fromkeys(labels[labels >= 0].tolist())))
 
 
 def _unit_mass(maps: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -166,11 +217,11 @@ def _localise(
 
 
 def _prototype_rows(
-    data: SequenceData, target: str, pairs: NDArray[np.int64], found: TargetClusters, options: AnalysisOptions
+    data: SequenceData, target: str, found: TargetClusters, options: AnalysisOptions
 ) -> list[dict[str, Any]]:
     rows = []
     for k, total in enumerate(found.sums):
-        members = data.frame_index[data.pairs[pairs[found.labels == k], 0]]
+        members = data.frame_index[data.pairs[found.pairs[found.labels == k], 0]]
         values, scale = pack_maps((total / len(members))[None])
         exemplar = int(data.pairs[found.exemplars[k], 0])
         clustering = found.clustering
@@ -188,6 +239,7 @@ def _prototype_rows(
                 "scale": _known(float(scale[0])),
                 "relevance": values[0].ravel(),
                 "n_clusters": len(found.sums),
+                "n_clustered": int(np.count_nonzero(clustering.labels >= 0)),
                 "spectrum": clustering.eigenvalues.tolist(),
                 "rule": clustering.rule,
                 "n_neighbors": clustering.n_neighbors,
@@ -235,10 +287,9 @@ def _detections(
     )
 
 
-def _story(data: SequenceData, options: AnalysisOptions, letters: list[list[str | None]]) -> dict[str, pa.Table]:
+def _story(data: SequenceData, options: AnalysisOptions, sets: list[LabelSet]) -> dict[str, pa.Table]:
     sampled = data.frames["frame_index"].to_numpy()
-    sets = label_sets(len(data.ok), dict(zip(options.targets, letters, strict=True)))
-    stages = find_stages(data.frame_index, without_short_runs(sets, options.min_run), sampled)
+    stages = find_stages(data.frame_index, sets, sampled)
     story = temporal_prototype(stages, n_missing_frames=len(sampled) - len(data.ok))
     sequence_id = data.sequence["sequence_id"]
     stage_rows = [

@@ -11,7 +11,7 @@ import fsspec
 from fer_batch.registry import nearest
 from fer_batch.storage.ddl import sql_type
 from fer_batch.storage.store import Store
-from fer_batch.storage.tables import PARTITIONS, SCHEMAS
+from fer_batch.storage.tables import GROWN, PARTITIONS, SCHEMAS
 from fer_batch.types import InputError
 
 
@@ -94,7 +94,8 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         if has_files:
             where = f"{store.url(f'tables/{name}')}/**/*.parquet".replace("'", "''")
             hive = ", ".join(f"'{key}': VARCHAR" for key in PARTITIONS[name])
-            source = f"SELECT * FROM read_parquet('{where}', hive_partitioning = true, hive_types = {{{hive}}})"
+            options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = {name in GROWN}"
+            source = f"SELECT * FROM read_parquet('{where}', {options})"
         else:
             columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in schema]
             columns += [f"CAST(NULL AS VARCHAR) AS {key}" for key in PARTITIONS[name]]

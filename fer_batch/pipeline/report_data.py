@@ -31,7 +31,7 @@ STORY_COLUMNS = (
 STAGE_COLUMNS = ("stage_index", "first_frame", "last_frame", "n_frames", "n_missing_frames", "labels", "text")
 _PROTOTYPE_COLUMNS = (
     "target", "cluster", "n_frames", "first_frame", "exemplar_frame", "exemplar_jpeg", "height", "width", "scale",
-    "relevance", "n_clusters", "spectrum", "rule", "n_neighbors", "eigengap", "silhouette",
+    "relevance", "n_clusters", "n_clustered", "spectrum", "rule", "n_neighbors", "eigengap", "silhouette",
 )  # fmt: skip
 FACE_PIXELS = 224
 

@@ -266,6 +266,7 @@ def _cluster(story: Story, row: Mapping[str, Any], palette: Palette, layers: _La
         first_frame=row["first_frame"],
         exemplar_frame=exemplar,
         n_clusters=row["n_clusters"],
+        n_clustered=row["n_clustered"],
         rule=row["rule"],
         n_neighbors=row["n_neighbors"],
         eigengap=row["eigengap"],

@@ -20,6 +20,7 @@ from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
 from fer_batch.pipeline.units import (
+    ANALYSIS,
     NO_FACE,
     Unit,
     analysis_key,
@@ -173,7 +174,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     analysis_id = analysis_key(config)
     sweep_stage(plan.ledger)
     store.sweep_temporary("tables")
-    stale = _stale_shards(plan.ledger, plan.partition, analysis_id)
+    stale = _stale_shards(plan.ledger, plan.partition, config)
     waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
     outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
     published = f"{PUBLISHED}/{digest(asdict(plan.partition))}.json"
@@ -256,12 +257,22 @@ def _announce(config: RunConfig, plan: Plan, outcome: Outcome) -> None:
         )
 
 
-def _stale_shards(ledger: Ledger, partition: Partition, analysis_id: str) -> list[str]:
-    """Shards of the partition that are planned and not published under this analysis."""
+def _stale_shards(ledger: Ledger, partition: Partition, config: RunConfig) -> list[str]:
+    """Shards of the partition that are planned and not published under this analysis.
+
+    One that an earlier version analysed with the same options, and that kept too few maps to do it again, stays as it
+    is: to refuse would make an output that holds months of work useless.
+    """
+    ids = [analysis_key(config, version) for version in range(ANALYSIS, 0, -1)]
+
+    def is_stale(shard: dict[str, Any]) -> bool:
+        return shard.get("analysis_id") not in (ids[:1] if shard.get("keep_relevance", "all") == "all" else ids)
+
+    plans, shards = ledger.plans, ledger.shards
     return [
         name
-        for name, plan in sorted(ledger.plans.items())
-        if plan["partition"] == asdict(partition) and ledger.shards.get(name, {}).get("analysis_id") != analysis_id
+        for name, plan in sorted(plans.items())
+        if plan["partition"] == asdict(partition) and is_stale(shards.get(name, {}))
     ]
 
 
@@ -371,7 +382,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
     from fer_batch.pipeline.per_sequence import ShardOptions, compute_with, publish_shards
 
     ledger = Ledger(store)
-    pending = _stale_shards(ledger, plan.partition, analysis_id)
+    pending = _stale_shards(ledger, plan.partition, config)
     commits = unplanned(ledger, plan.partition, plan.listed)
     pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)
     plans = without_replaced(ledger, [ledger.plans[name] for name in pending])

@@ -12,6 +12,7 @@ import pyarrow.dataset as pads
 
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
+from fer_batch.storage.tables import SCHEMAS
 
 WHOLE_TABLE_ROWS = 1_000_000  # up to here a shard's table is read once, beyond that per sequence
 
@@ -66,7 +67,8 @@ class ShardRows:
         path = f"{self.partition.folder(table)}/{self.file}"
         if not self.store.exists(path):
             return None
-        return pads.dataset(self.store.path(path), format="parquet", filesystem=self.store.fs)
+        schema = SCHEMAS[table]  # an old file may lack a column
+        return pads.dataset(self.store.path(path), schema=schema, format="parquet", filesystem=self.store.fs)
 
     def _rows(self, table: str, columns: Sequence[str], sequence_id: str) -> pa.Table:
         key = (table, *columns)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest, dump
-from fer_batch.storage.parquet import Partition, TableWriter
+from fer_batch.storage.parquet import Partition, TableWriter, table_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -219,7 +219,8 @@ def _filter_file(store: Store, partition: Partition, table: str, shard: str, gon
         value_set = pa.array(sorted(gone))
         with TableWriter(store, path, table, metadata) as writer:
             for batch in file.iter_batches(batch_size=1024):
-                rows = pa.Table.from_batches([batch])
+                # A file of an older version may lack a column.
+                rows = table_of(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
                 writer.write(rows.filter(pc.invert(pc.is_in(rows["sequence_id"], value_set=value_set))))
 
 

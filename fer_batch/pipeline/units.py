@@ -16,6 +16,7 @@ from fer_batch.types import SequenceRef
 
 PACK_SIZE = 64
 NO_FACE = "no frame shows a face that can be used"  # reason of an input that is done all the same
+ANALYSIS = 2  # what phase 2 makes of equal options; a new number has published shards analysed again
 RESOURCES = frozenset({"batch_size", "engine", "memory_mib"})  # explain.options that say how a result is reached
 
 
@@ -61,11 +62,13 @@ def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:
     )
 
 
-def analysis_key(config: RunConfig) -> str:
-    """`analysis_id`: every option of phase 2 that changes its tables."""
+def analysis_key(config: RunConfig, version: int = ANALYSIS) -> str:
+    """`analysis_id`: every option of phase 2 that changes its tables, and the version of what it does with them."""
     options: dict[str, object] = {"spray": config.spray.model_dump(mode="json"), "regions": config.regions}
     if config.stories != StoriesConfig():
         options["stories"] = config.stories.model_dump(mode="json")
+    if version > 1:
+        options["version"] = version
     return digest(options)
 
 

@@ -145,6 +145,11 @@ def without_short_runs(sets: Sequence[LabelSet], min_run: int) -> list[LabelSet]
     return smoothed
 
 
+def first_shown(sets: Iterable[LabelSet], target: str) -> list[str]:
+    """Letters of a target in the order in which the label sets show them first."""
+    return list(dict.fromkeys(name for labels in sets for other, name in labels if other == target and name))
+
+
 def find_stages(
     frame_index: ArrayLike, sets: Sequence[LabelSet], sampled_frames: ArrayLike | None = None
 ) -> list[types.Stage]:
@@ -162,9 +167,10 @@ def find_stages(
     Returns
     -------
     list of types.Stage
-        `n_missing_frames` counts the sampled frames from the first to the last of the run that are not ok. A missing
-        frame does not end a run. One before, after or between two different stages belongs to none of them; it counts
-        in the total of the sequence alone.
+        `n_missing_frames` counts the sampled frames that are not ok, each in one stage: in the one around it, between
+        two different stages in the one before it, and before the first stage in that one. So frames and missing frames
+        of all stages add up to m, where there is a stage. A missing frame neither ends a run nor moves its bounds:
+        first and last frame are ok ones.
     """
     ok = _rising(frame_index, "frame_index")
     sampled = ok if sampled_frames is None else _rising(sampled_frames, "sampled_frames")
@@ -172,13 +178,14 @@ def find_stages(
         raise ValueError(f"expected one label set per frame, got {len(sets)} for {len(ok)} frames")
     if not np.isin(ok, sampled, assume_unique=True).all():
         raise ValueError(f"frames {np.setdiff1d(ok, sampled)[:5].tolist()} are ok but not among the sampled frames")
-    stages, start = [], 0
+    place = np.searchsorted(sampled, ok)
+    stages, start, begin = [], 0, 0
     for labels, frames in itertools.groupby(map(label_set, sets)):
         stop = start + len(list(frames))
-        first, last = int(ok[start]), int(ok[stop - 1])
-        span = int(np.searchsorted(sampled, last, "right") - np.searchsorted(sampled, first, "left"))
-        stages.append(types.Stage(labels, first, last, stop - start, span - (stop - start)))
-        start = stop
+        end = int(place[stop]) if stop < len(ok) else len(sampled)
+        missing = end - begin - (stop - start)
+        stages.append(types.Stage(labels, int(ok[start]), int(ok[stop - 1]), stop - start, missing))
+        start, begin = stop, end
     return stages
 
 

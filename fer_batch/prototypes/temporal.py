@@ -58,7 +58,7 @@ class TemporalPrototype:
     stages
         With frames and durations.
     n_missing_frames
-        Sampled frames of the sequence that are not ok, inside stages or not.
+        Sampled frames of the sequence that are not ok. Where there are stages, theirs add up to it.
 
     Notes
     -----
@@ -147,13 +147,14 @@ def temporal_prototype(stages: Iterable[types.Stage], n_missing_frames: int | No
     stages
         As `find_stages` gives them.
     n_missing_frames
-        Sampled frames of the whole sequence that are not ok; None counts those inside the stages.
+        Sampled frames of the whole sequence that are not ok; None adds up those of the stages, of which a sequence
+        without an ok frame has none.
     """
     stages = tuple(stages)
-    inside = sum(stage.n_missing_frames for stage in stages)
-    if n_missing_frames is not None and n_missing_frames < inside:
-        raise ValueError(f"n_missing_frames {n_missing_frames} is less than the {inside} inside the stages")
-    return TemporalPrototype(stages, inside if n_missing_frames is None else n_missing_frames)
+    counted = sum(stage.n_missing_frames for stage in stages)
+    if n_missing_frames is not None and n_missing_frames < counted:
+        raise ValueError(f"n_missing_frames {n_missing_frames} is less than the {counted} that the stages count")
+    return TemporalPrototype(stages, counted if n_missing_frames is None else n_missing_frames)
 
 
 def stage_included(part: LabelSet, whole: LabelSet, *, none_strict: bool = True) -> bool:

@@ -90,6 +90,7 @@ class Cluster:
     top_25: int | None = None
     top_10: int | None = None
     outline: str = ""
+    n_clustered: int | None = None
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,10 @@ def _stages_table(stages: Sequence[Stage]) -> DataTable | None:
         )
         for i, stage in enumerate(stages, 1)
     )
-    caption = "First and last frame are both part of the stage; missing frames lie between them."
+    caption = (
+        "First and last frame are both part of the stage. Missing: frames without a usable face in it or between it "
+        "and the next stage; those before the first stage count there."
+    )
     return DataTable("Stages", columns + (("Seconds",) if timed else ()), rows, caption)
 
 
@@ -235,17 +239,18 @@ def _clusters_table(clusters: Sequence[Cluster]) -> DataTable | None:
     if not clusters:
         return None
     columns = (
-        "Target", "Cluster", "Frames", "First frame", "Exemplar frame", "Clusters", "Rule", "k", "Eigengap",
-        "Silhouette",
+        "Target", "Cluster", "Frames", "First frame", "Exemplar frame", "Clusters", "Frames clustered", "Rule", "k",
+        "Eigengap", "Silhouette",
     )  # fmt: skip
     rows = tuple(
         (
-            c.target, c.letter, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters, c.rule, c.n_neighbors,
-            c.eigengap, c.silhouette,
+            c.target, c.letter, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters, c.n_clustered, c.rule,
+            c.n_neighbors, c.eigengap, c.silhouette,
         )
         for c in clusters
     )  # fmt: skip
     caption = (
-        "k: neighbours in the graph; eigengap: distance to the next eigenvalue; silhouette: −1 mixed to 1 well apart."
+        "Frames clustered: of the target; of a long sequence a sample, which the others then join. k: neighbours in "
+        "the graph; eigengap: distance to the next eigenvalue; silhouette: −1 mixed to 1 well apart."
     )
     return DataTable("Clusters", columns, rows, caption)

@@ -149,13 +149,12 @@ def cluster(
     in_frames = np.empty(n, dtype=np.int64)
     in_frames[alike.order] = assigned
     labels[alike.defined] = _by_first_occurrence(in_frames)
-    following = eigenvalues[n_clusters] if n_clusters < len(eigenvalues) else np.nan
     return types.Clustering(
         labels=labels,
         eigenvalues=eigenvalues[:KEPT_EIGENVALUES],
         rule=rule,
         n_neighbors=k,
-        eigengap=float(following - eigenvalues[n_clusters - 1]) if n_clusters > 1 else float("nan"),
+        eigengap=float(eigenvalues[n_clusters] - eigenvalues[n_clusters - 1]),  # n_clusters < n, so there is a next
         silhouette=silhouette(alike.sample_distances, assigned[alike.sample]),
     )
 

@@ -106,11 +106,12 @@ SCHEMAS = MappingProxyType(
             *_MAP[:3],
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
             ("n_clusters", _I32),
+            ("n_clustered", _I64, "frames clustered; where spray.max_frames was met, the others joined the nearest"),
             ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
             ("rule", _STR),
             ("n_neighbors", _I32),
-            ("eigengap", _F64),
-            ("silhouette", _F64),
+            ("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map"),
+            ("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster"),
             ("analysis_id", _STR),
         ),
         "class_prototypes": _schema(
@@ -130,8 +131,8 @@ SCHEMAS = MappingProxyType(
             ("stage_index", _I32),
             ("first_frame", _I64),
             ("last_frame", _I64, "inclusive"),
-            ("n_frames", _I64),
-            ("n_missing_frames", _I64),
+            ("n_frames", _I64, "ok frames"),
+            ("n_missing_frames", _I64, "without a usable face: in it, up to the next stage, before the first one"),
             ("labels", _STRINGS, "AU02_A"),
             ("text", _STR),
         ),
@@ -221,4 +222,5 @@ SCHEMAS = MappingProxyType(
 )
 
 _FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
+GROWN = frozenset({"prototypes", "class_prototypes"})  # gained columns: files of version 1 in an output lack them
 PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})

@@ -34,7 +34,7 @@ class StagePanel:
     first_frame, last_frame
         Inclusive.
     n_frames, n_missing_frames
-        Ok frames, and frames in between that are not ok.
+        Ok frames, and frames in between and up to the next stage that are not ok.
     face : uint8, shape (H, W) or (H, W, 3)
         Crop the maps belong to; None draws the standard face.
     seconds

@@ -4,8 +4,10 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
+from fer_batch import spray
 from fer_batch.pipeline import sequence_data
 from fer_batch.pipeline.analysis import analyse
 from fer_batch.pipeline.sequence_data import published_shard, staged_unit
@@ -43,9 +45,59 @@ def test_runs_that_are_too_short_take_the_stage_before_them_where_the_job_asks(w
         analyse(data, dataclasses.replace(world.options().analysis, min_run=frames)) for frames in (1, 3)
     )  # fmt: skip
     (story,) = calm["temporal_prototypes"].to_pylist()
-    assert story["text"] == "(AU01_A, AU02_B, AU04_A) -> (AU01_A, AU02_B)"
+    assert story["text"] == "(AU01_A, AU02_A, AU04_A) -> (AU01_A, AU02_A)"
     assert [row["n_frames"] for row in calm["stages"].to_pylist()] == [9, 9]
-    assert calm["detections"].equals(raw["detections"]), "only the story is smoothed"
+    swapped = {"A": "B", "B": "A"}  # the story begins on the right, the frames on the left
+    renamed = [
+        row | {"cluster": swapped[row["cluster"]]} if row["target"] == "AU02" and row["cluster"] else row
+        for row in raw["detections"].to_pylist()
+    ]
+    assert calm["detections"].to_pylist() == renamed, "only the story is smoothed"
+
+
+SIDES = {"L": "left", "R": "right"}
+
+
+def one_unit(world, golden, name, sides, min_run):
+    """Tables of a sequence in which AU02 is shown on the left (L) or the right (R) of each frame, or not at all (.)."""
+    rng = np.random.default_rng(0)
+    active = np.zeros((len(sides), 3), bool)
+    maps = {}
+    for i, side in enumerate(sides):
+        if side in SIDES:
+            active[i, 1] = True
+            maps[i, 1] = (golden.blobs[SIDES[side]] + 0.02 * rng.standard_normal((28, 28))).astype(np.float32)
+    ((_, data),) = staged_unit(world.store, world.stage(name, active, maps), 3)
+    return analyse(data, dataclasses.replace(world.options().analysis, min_run=min_run))
+
+
+def test_a_frame_of_flicker_renames_nothing_in_a_story_that_leaves_it_out(world, golden):
+    flickers, calm = (one_unit(world, golden, name, name, 3) for name in ("RLLLLLLRRRRRR", "LLLLLLLRRRRRR"))
+    stories = [tables["temporal_prototypes"].to_pylist()[0] for tables in (flickers, calm)]
+    assert [story["text"] for story in stories] == ["(AU02_A) -> (AU02_B)"] * 2
+    assert stories[0]["prototype_id"] == stories[1]["prototype_id"]
+    assert "".join(row["cluster"] for row in flickers["detections"].to_pylist() if row["active"]) == "BAAAAAABBBBBB"
+    left, right = flickers["prototypes"].to_pylist()
+    for row, letter, n_frames, first, side in ((left, "A", 6, 1, "left"), (right, "B", 7, 0, "right")):
+        assert (row["cluster"], row["n_frames"], row["first_frame"]) == (letter, n_frames, first)
+        shown = np.array(row["relevance"]).reshape(28, 28)
+        assert np.corrcoef(shown.ravel(), golden.blobs[side].ravel())[0, 1] > 0.99
+        cells = flickers["detections"].filter(pc.field("frame_index") == row["exemplar_frame"])
+        assert cells["cluster"].to_pylist() == [None, letter, None]
+    raw = one_unit(world, golden, "raw", "RLLLLLLRRRRRR", 1)
+    assert raw["temporal_prototypes"]["text"].to_pylist() == ["(AU02_A) -> (AU02_B) -> (AU02_A)"]
+
+
+def test_clusters_that_the_story_leaves_out_come_last(world, golden):
+    tables = one_unit(world, golden, "a", "RLLLLRLLLLRLLLLRLLLLRLLLL", 3)
+    assert tables["temporal_prototypes"]["text"].to_pylist() == ["(AU02_A)"]
+    assert tables["prototypes"]["n_frames"].to_pylist() == [20, 5]
+
+
+def test_where_every_run_is_short_the_letters_stay(world, golden):
+    tables = one_unit(world, golden, "a", "L.L.L.L.L.R.R.R.R", 9)
+    assert tables["temporal_prototypes"]["text"][0].as_py().startswith("(AU02_A) -> (NONE) -> (AU02_A)")
+    assert tables["prototypes"]["first_frame"].to_pylist() == [0, 10]
 
 
 def test_frames_that_are_missing_are_counted_and_never_invented(world, golden):
@@ -58,6 +110,15 @@ def test_frames_that_are_missing_are_counted_and_never_invented(world, golden):
     assert (stage["n_frames"], stage["n_missing_frames"]) == (2, 2)
 
 
+@pytest.mark.parametrize("missing", [{8, 9, 10}, {0, 1, 8, 9, 17}, set(range(3, 18))])
+def test_every_missing_frame_counts_in_one_stage(world, golden, missing):
+    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0)), missing=missing))
+    stages, (story,) = tables["stages"].to_pylist(), tables["temporal_prototypes"].to_pylist()
+    assert sum(row["n_missing_frames"] for row in stages) == story["n_missing_frames"] == len(missing)
+    assert sum(row["n_frames"] for row in stages) == story["n_frames"] == 18 - len(missing)
+    assert missing.isdisjoint(row[bound] for row in stages for bound in ("first_frame", "last_frame"))
+
+
 @pytest.mark.parametrize("max_frames", [24, 1000])
 def test_a_cap_tells_the_same_story_of_a_long_easy_sequence(world, golden, max_frames):
     world.max_frames = max_frames
@@ -67,7 +128,9 @@ def test_a_cap_tells_the_same_story_of_a_long_easy_sequence(world, golden, max_f
     detections = tables["detections"].to_pylist()
     counts = {(row["target"], row["cluster"]): row["n_frames"] for row in tables["prototypes"].to_pylist()}
     assert counts == {("AU01", "A"): 66, ("AU02", "A"): 48, ("AU02", "B"): 42, ("AU04", "A"): 36}
+    n_active = {"AU01": 66, "AU02": 90, "AU04": 36}
     for row in tables["prototypes"].to_pylist():
+        assert row["n_clustered"] == min(max_frames, n_active[row["target"]])
         members = [
             maps[d["frame_index"], golden.targets.index(d["target"])]
             for d in detections
@@ -75,6 +138,51 @@ def test_a_cap_tells_the_same_story_of_a_long_easy_sequence(world, golden, max_f
         ]
         mean = np.mean(members, axis=0).ravel()
         np.testing.assert_allclose(np.array(row["relevance"]) * row["scale"], mean, atol=1e-3)
+
+
+def drift(n):
+    """Maps of a blob that wanders, in which sections are cut somewhere and some maps lie nearer to another's mean."""
+    rows, columns = np.mgrid[:28, :28]
+    blobs = (np.exp(-((rows - 10) ** 2 + (columns - x) ** 2) / 12.5) for x in 14 + 8 * np.sin(np.linspace(0, 9, n)))
+    rng = np.random.default_rng(0)
+    return {(i, 1): (blob + 0.02 * rng.standard_normal((28, 28))).astype(np.float32) for i, blob in enumerate(blobs)}
+
+
+def test_under_a_cap_the_clustered_frames_keep_their_clusters_and_the_others_join_the_nearest_mean(world):
+    n, n_sampled = 300, 100
+    maps = drift(n)
+    maps[0, 1][:] = maps[7, 1][:] = 0  # the first is clustered, the other not; neither has a cluster
+    active = np.zeros((n, 3), bool)
+    active[:, 1] = True
+    ((_, data),) = staged_unit(world.store, world.stage("a", active, maps), 3)
+    tables = analyse(data, dataclasses.replace(world.options().analysis, max_frames=n_sampled))
+    letters = np.array([row["cluster"] for row in tables["detections"].to_pylist() if row["target"] == "AU02"])
+    stored = np.concatenate(list(data.maps(np.arange(n)))).astype(np.float64)
+    sampled = np.unique(np.linspace(0, n - 1, n_sampled).round().astype(int))
+    found = spray.cluster(stored[sampled].astype(np.float32), **world.spray)
+    names = dict(zip(found.labels, letters[sampled], strict=True))
+    assert [names[k] for k in found.labels] == letters[sampled].tolist()
+    assert len(set(names.values())) == len(names) > 2
+    assert names.pop(-1) is None
+    assert letters[7] is None
+
+    unit = stored / np.maximum(np.abs(stored).sum((1, 2), keepdims=True), 1e-9)
+    means = np.stack([stored[sampled][found.labels == k].mean(0) for k in sorted(names)])
+    means /= np.abs(means).sum((1, 2), keepdims=True)
+    nearest = np.square(unit[:, None] - means).sum((2, 3)).argmin(1)
+    for i in np.setdiff1d(np.arange(n), [*sampled, 7]):
+        assert letters[i] == names[nearest[i]]
+    assert (nearest[sampled] != found.labels)[1:].any(), "the example does not tell the two apart"
+
+    rows = tables["prototypes"].to_pylist()
+    assert {row["n_clustered"] for row in rows} == {n_sampled - 1}
+    assert sum(row["n_frames"] for row in rows) == n - 2
+    assert sorted(row["first_frame"] for row in rows) == [row["first_frame"] for row in rows], "letters in order"
+    for row in rows:
+        mean = stored[letters == row["cluster"]].mean(0).ravel()
+        np.testing.assert_allclose(np.array(row["relevance"]) * row["scale"], mean, atol=1e-3)
+        assert letters[row["exemplar_frame"]] == row["cluster"]
+        assert (row["spectrum"], row["eigengap"]) == (found.eigenvalues.tolist(), found.eigengap)
 
 
 def test_maps_of_different_sizes_in_one_target_fail_their_sequence_with_the_sizes(world, golden):

@@ -4,9 +4,33 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build
-from fer_batch.pipeline.run import _check_relevance
+from fer_batch.pipeline.run import _check_relevance, _stale_shards
+from fer_batch.pipeline.units import ANALYSIS, analysis_key
 from fer_batch.storage.manifest import Ledger
 from fer_batch.types import InputError
+
+
+@pytest.mark.parametrize(
+    ("version", "keep", "options", "again"),
+    [
+        (ANALYSIS, "all", {}, False),
+        (1, "all", {}, True),
+        (1, "all", {"stories": {"min_run": 3}}, True),
+        (1, "exemplars", {}, False),
+        (1, "exemplars", {"stories": {"min_run": 3}}, False),
+    ],
+)
+def test_what_an_earlier_version_analysed_is_analysed_again_where_its_maps_were_kept(
+    world, golden, version, keep, options, again
+):
+    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}, **options}
+    config, other = build(values, "job"), build({**values, "regions": "none"}, "job")
+    world.keep_relevance, world.analysis_id = keep, analysis_key(config, version)
+    world.stage("a", *golden.make(np.random.default_rng(0)))
+    world.publish()
+    ledger = Ledger(world.store)
+    assert _stale_shards(ledger, world.partition, config) == (list(ledger.shards) if again else [])
+    assert _stale_shards(ledger, world.partition, other) == list(ledger.shards), "other options are asked for"
 
 
 def test_a_new_analysis_is_refused_where_too_few_maps_were_kept_whatever_the_job_says_now(world, golden):

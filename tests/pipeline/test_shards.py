@@ -1,16 +1,21 @@
 """Rows are there once: whatever changed, came back, was killed, or is shared."""
 
 import dataclasses
+import io
 import json
+import posixpath
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from fer_batch.pipeline.query import connect
 from fer_batch.pipeline.retry import forget_failed
+from fer_batch.pipeline.shard_rows import ShardRows
 from fer_batch.pipeline.shards import plan_shards, superseded, sweep_stage, unplanned
 from fer_batch.pipeline.status import status
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, dump, stage_file
-from fer_batch.storage.parquet import Partition
+from fer_batch.storage.parquet import Partition, encode
 from fer_batch.types import InputError, face_id, input_id
 
 
@@ -68,6 +73,25 @@ def test_a_changed_input_replaces_its_rows_and_no_others(world, small):
     assert sequences(world) == [("a", "a2"), ("b", "id-b")]
     assert [row for row in world.rows("relevance") if row["sequence_id"] == "b"] == before
     only_once(world)
+
+
+def test_a_file_of_a_version_with_fewer_columns_is_read_and_filtered(world, small):
+    for name in "ab":
+        world.stage(name, *small())
+    world.publish()
+    (file,) = (entry.path for entry in world.store.walk("tables/prototypes"))
+    path = f"tables/prototypes/{file}"
+    old = pq.read_table(io.BytesIO(world.store.read_bytes(path))).drop_columns("n_clustered")
+    world.store.put(path, encode(old))
+    reader = ShardRows(world.store, world.partition, posixpath.basename(file)).of("a")
+    assert reader("prototypes", ["cluster", "n_clustered"]).to_pylist() == [{"cluster": "A", "n_clustered": None}] * 3
+    for listed in ({"id-a", "id-b", "id-c"}, {"a2", "id-b", "id-c"}):
+        world.stage("c", *small())
+        world.publish(listed)
+        known = connect(world.store).execute("SELECT sequence_id, n_clustered FROM prototypes ORDER BY ALL").fetchall()
+        found = {name: [n for own, n in known if own == name] for name in "abc"}
+        assert found == {"a": [2, 3, 4] if "a2" in listed else [None] * 3, "b": [None] * 3, "c": [2, 3, 4]}
+        world.stage("a", *small(1), identity="a2")
 
 
 def stage_people(world, name, identity, *people):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fer_batch.prototypes.stages import (
     cluster_letters,
     find_stages,
+    first_shown,
     label_set,
     label_sets,
     letter,
@@ -84,6 +85,12 @@ def test_a_known_target_may_end_like_a_letter():
 A, B = (("AU01", "A"),), (("AU02", "A"),)
 
 
+def test_letters_are_listed_as_the_label_sets_show_them_first():
+    sets = [(), (("AU01", ""),), (("AU01", "B"), ("AU02", "A")), (("AU01", "A"),), (("AU01", "B"),)]
+    assert first_shown(sets, "AU01") == ["B", "A"]
+    assert first_shown(sets, "AU04") == []
+
+
 def test_stages_are_maximal_runs():
     found = find_stages(range(6), [(), A, A, B, B, ()])
     assert [(s.labels, s.first_frame, s.last_frame, s.n_frames, s.n_missing_frames) for s in found] == [
@@ -95,13 +102,18 @@ def test_stages_are_maximal_runs():
     assert find_stages([], []) == []
 
 
-def test_missing_frames_are_counted_inside_stages_and_nowhere_invented():
-    # every second frame was sampled; 12 is missing inside A, 18 between A and B, 2 and 24 outside
+def test_missing_frames_are_counted_once_and_never_invented():
+    # every second frame was sampled
     found = find_stages([4, 10, 14, 16, 20, 22], [A, A, A, A, B, B], range(2, 26, 2))
     assert [(s.first_frame, s.last_frame, s.n_frames, s.n_missing_frames) for s in found] == [
-        (4, 16, 4, 3),  # 6, 8 and 12
-        (20, 22, 2, 0),
+        (4, 16, 4, 5),  # 2 before it, 6, 8 and 12 in it, 18 after it
+        (20, 22, 2, 1),  # 24
     ]
+
+
+def test_missing_frames_between_two_stages_count_in_the_first_of_them():
+    found = find_stages([0, 1, 10, 11], [A, A, B, B], range(12))
+    assert [(s.first_frame, s.last_frame, s.n_missing_frames) for s in found] == [(0, 1, 8), (10, 11, 0)]
 
 
 def test_unsorted_labels_are_one_set():
@@ -126,7 +138,12 @@ def test_stages_account_for_every_ok_frame(frames):
     stages = find_stages(ok, sets, range(len(frames)))
     rebuilt = [stage.labels for stage in stages for i in ok if stage.first_frame <= i <= stage.last_frame]
     assert rebuilt == sets
-    assert all(s.n_frames + s.n_missing_frames == s.last_frame - s.first_frame + 1 for s in stages)
+    if stages:
+        assert sum(s.n_frames + s.n_missing_frames for s in stages) == len(frames)
+    bounds = [0, *(s.first_frame for s in stages[1:]), len(frames)]
+    for stage, (begin, end) in zip(stages, itertools.pairwise(bounds), strict=False):
+        assert stage.n_missing_frames == sum(not fine for _, fine in frames[begin:end])
+        assert {stage.first_frame, stage.last_frame} <= set(ok)
     assert all(a.labels != b.labels for a, b in itertools.pairwise(stages))
 
 

@@ -90,12 +90,12 @@ def test_g02_single_sequences():
     assert parse("") == ()
 
 
-def test_missing_frames_of_the_sequence_include_those_outside_stages():
+def test_missing_frames_of_the_sequence_are_those_of_its_stages_or_all():
     stages = find_stages([1, 3], [(), ()], range(6))
-    assert temporal_prototype(stages).n_missing_frames == 1
-    assert temporal_prototype(stages, 4).n_missing_frames == 4
-    with pytest.raises(ValueError, match="less than the 1"):
-        temporal_prototype(stages, 0)
+    assert temporal_prototype(stages).n_missing_frames == 4
+    with pytest.raises(ValueError, match="less than the 4"):
+        temporal_prototype(stages, 3)
+    assert temporal_prototype(find_stages([], [], range(6)), 6).n_missing_frames == 6
 
 
 def test_stages_that_overlap_or_repeat_are_refused():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fer_batch import types
 from fer_batch.spray import cluster, cluster_means, exemplars
+from fer_batch.spray.clustering import RULES
 
 SIDE = 12
 DTYPES = st.sampled_from([np.float32, np.float64])  # products are float32 for the one, float64 for the other
@@ -67,7 +68,8 @@ def test_one_group_is_one_cluster():
     for seed in range(10):
         found = cluster(sequence([0] * 18, seed, noise=0.3))
         assert found.n_clusters == 1
-        assert np.isnan([found.eigengap, found.silhouette]).all()
+        assert found.eigengap == found.eigenvalues[1] > 0.1, "the gap after the only zero"
+        assert np.isnan(found.silhouette)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
@@ -76,6 +78,7 @@ def test_few_maps_are_one_cluster(n):
     assert found.labels.tolist() == [0] * n
     assert found.n_neighbors == min(3, n - 1)
     assert found.eigenvalues.shape == (n,)
+    assert np.isnan(found.eigengap) == (n == 1), "one map has one eigenvalue"
 
 
 def test_no_map_is_no_cluster():
@@ -168,6 +171,19 @@ def test_products_in_float32_cluster_as_those_in_float64(seed, groups, noise):
     assert quick.labels.tolist() == exact.labels.tolist()
     np.testing.assert_allclose(quick.eigenvalues, exact.eigenvalues, atol=1e-12)
     np.testing.assert_allclose(quick.silhouette, exact.silhouette, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2), min_size=2, max_size=24), st.sampled_from([*RULES]),
+    st.integers(1, 4),
+)  # fmt: skip
+def test_the_eigengap_is_the_one_after_the_clusters(seed, groups, rule, bound):
+    found = cluster(sequence(groups, seed, noise=0.2), rule=rule, max_clusters=bound)
+    gaps = np.diff(found.eigenvalues)
+    assert found.eigengap == gaps[found.n_clusters - 1]
+    if rule == "eigengap":
+        assert found.eigengap >= gaps[: min(bound, len(groups) - 1)].max() - 1e-9
 
 
 def test_more_parts_than_clusters_allowed_are_joined_exactly_in_float32():
