@@ -19,7 +19,8 @@ from fer_batch.types import MediaError, SequenceRef
 SPLITS = {"train_set": "train", "val_set": "val"}
 
 
-@dataset("affectnet_npy", r"(^|/)(train|val)_set$")
+# AffectNet+ has a train_set too, and calls the other validation_set; a copy without val_set is told by its files.
+@dataset("affectnet_npy", r"(^|/)(train|val)_set$", r"(^|/)val_set$|_(exp|val|aro|lnd)\.npy$")
 def list_affectnet_npy(tree: Tree) -> Iterator[SequenceRef]:
     """One row per picture; its `.npy` files are opened on the worker, never here."""
     root = tree.need(*SPLITS).rpartition("/")[0]

@@ -19,13 +19,18 @@ SPLITS = {"train_set": "train", "validation_set": "val"}
 SCALES = ("valence", "arousal", "age")
 
 
-@dataset("affectnet_plus", r"(^|/)human_annotated$")
+@dataset(
+    "affectnet_plus", r"(^|/)(human_annotated|validation_set)$|(^|/)(train|validation)_set/annotations/[^/]+\.json$"
+)
 def list_affectnet_plus(tree: Tree, *, unlabelled: bool = False) -> Iterator[SequenceRef]:
     """One row per picture that people annotated; `unlabelled` adds those that they did not."""
-    human = tree.need("human_annotated")
-    folders = [(f"{human}/{name}", split) for name, split in SPLITS.items() if name in tree.children(human)[0]]
-    if not folders:
+    human = tree.find("human_annotated")
+    if human is None:  # given from the inside
+        human = tree.need("human_annotated", *SPLITS).rpartition("/")[0]
+    splits = {name: split for name, split in SPLITS.items() if name in tree.children(human)[0]}
+    if not splits:
         raise InputError(f"{tree.url(human)}: expected the folders train_set and validation_set")
+    folders = [(f"{human}/{name}".lstrip("/"), split) for name, split in splits.items()]
     other = tree.find("no_human_annotated") if unlabelled else None
     for folder, split in [*folders, *([(other, None)] if other else [])]:
         beside = {entry.path.rpartition(".")[0]: entry for entry in tree.scan(f"{folder}/annotations", (".json",))}

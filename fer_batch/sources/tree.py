@@ -77,10 +77,10 @@ class Tree:
             self._children[folder] = kept, [name for name in files if not is_junk(name)]
         return self._children[folder]
 
-    def without(self, folder: str) -> Tree:
-        """This tree as if a folder directly below its root were not there."""
+    def keeping(self, keep: Callable[[str], bool]) -> Tree:
+        """This tree as if of the folders directly below its root there were only some."""
         folders, files = self.children()
-        self._children[""] = [name for name in folders if name != folder], files
+        self._children[""] = [name for name in folders if keep(name)], files
         return self
 
     def find(self, *names: str, below: str | None = "", files: bool = False) -> str | None:
@@ -211,20 +211,26 @@ def recognise(tree: Tree) -> list[str]:
 def dataset_around(uri: str) -> tuple[str, str] | None:
     """The dataset that a local folder is, or is a part of: (format, its folder); looks at it and at the two above.
 
-    A folder above counts only if it is no dataset without this one: clips may lie beside a dataset. Folders of an
-    object store are not looked at, for listing them again takes long.
+    A folder above counts only if it is no dataset without this one, or is one by this one alone: clips may lie beside
+    a dataset. Folders of an object store are not looked at, for listing them again takes long.
     """
     if has_scheme(uri):
         return None
     here, below = os.path.abspath(uri), ""
     for _ in range(3):
         known = recognise(Tree(here))
-        if known and (not below or known[0] not in recognise(Tree(here).without(below))):
-            return known[0], here
+        if known:
+            return (known[0], here) if not below or _is_part(known[0], here, below) else None
         here, below = os.path.split(here)
         if not below or os.path.dirname(here) == here:
             return None
     return None
+
+
+def _is_part(name: str, folder: str, below: str) -> bool:
+    """Whether what lies in a folder is a part of the dataset that the folder is recognised as."""
+    alone, others = Tree(folder).keeping(below.__eq__), Tree(folder).keeping(below.__ne__)
+    return name in recognise(alone) or name not in recognise(others)
 
 
 IMAGES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".gif")
