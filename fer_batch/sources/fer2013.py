@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fer_batch.sources.labels import NO_EXPRESSION, expression
@@ -48,13 +48,18 @@ def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
     if path is None:
         yield from _folders(tree)
         return
-    text = tree.read(tree.need("fer2013new.csv", files=True)).decode("utf-8-sig")
-    votes = list(csv.DictReader(io.StringIO(text)))  # in the order of the table; a face that is none has no name
+    labels = tree.need("fer2013new.csv", files=True)
+    text = tree.read(labels).decode("utf-8-sig")
+    rows = csv.DictReader(io.StringIO(text))  # in the order of the table; a face that is none has no name
+    where = tree.url(labels)
+    if not set(VOTES) <= set(rows.fieldnames or ()):
+        raise InputError(f"{where}: expected the columns {', '.join(VOTES)}; got {', '.join(rows.fieldnames or ())}")
+    votes = [_counts([row[name] for name in VOTES], f"{where}, line {rows.line_num}") for row in rows]
     lines = list(_lines(tree, path))
     if len(votes) != len(lines):
         raise InputError(f"{tree.url(path)} has {len(lines)} pictures, but fer2013new.csv has {len(votes)} rows")
-    for index, (line, row) in enumerate(zip(lines, votes, strict=True)):
-        yield _still(tree, path, index, line, **_voted({name: int(float(row[name] or 0)) for name in VOTES}))
+    for index, (line, counts) in enumerate(zip(lines, votes, strict=True)):
+        yield _still(tree, path, index, line, **_voted(counts))
 
 
 def _folders(tree: Tree) -> Iterator[SequenceRef]:
@@ -62,19 +67,38 @@ def _folders(tree: Tree) -> Iterator[SequenceRef]:
     for folder in (name for name in tree.children(root)[0] if name in FOLDERS):
         base = f"{root}/{folder}".lstrip("/")
         pictures = {entry.path.rpartition("/")[2]: entry for entry in tree.walk(base, IMAGES)}
-        text = tree.read(f"{base}/label.csv").decode("utf-8-sig")
-        for name, _, *counts in csv.reader(io.StringIO(text)):
-            if name in pictures:
-                votes = dict(zip(VOTES, (int(float(count)) for count in counts), strict=True))
-                known = _voted(votes)
-                known.update(split=FOLDERS[folder], version=pictures[name].version)
-                yield SequenceRef(
-                    sequence_id=f"{folder}/{name}",
-                    kind="still",
-                    uri=tree.url(pictures[name].path),
-                    size=pictures[name].size,
-                    **known,
-                )
+        votes = _folder_votes(tree, f"{base}/label.csv", pictures)
+        for name, entry in pictures.items():
+            known = _voted(votes[name]) if name in votes else {}
+            yield SequenceRef(
+                sequence_id=f"{folder}/{name}",
+                kind="still",
+                uri=tree.url(entry.path),
+                size=entry.size,
+                version=entry.version,
+                split=FOLDERS[folder],
+                **known,
+            )
+
+
+def _folder_votes(tree: Tree, path: str, pictures: Container[str]) -> dict[str, dict[str, int]]:
+    """Votes by picture from the table of a folder; none where there is no table."""
+    if not tree.store.exists(path):
+        return {}
+    where, votes = tree.url(path), {}
+    rows = csv.reader(io.StringIO(tree.read(path).decode("utf-8-sig")))
+    for row in rows:
+        if row and row[0] in pictures:
+            votes[row[0]] = _counts(row[2:], f"{where}, line {rows.line_num}")
+    return votes
+
+
+def _counts(cells: Sequence[str | None], where: str) -> dict[str, int]:
+    """Votes by name; an empty cell is none."""
+    try:
+        return dict(zip(VOTES, (int(float(cell or 0)) for cell in cells), strict=True))
+    except ValueError:
+        raise InputError(f"{where}: expected {len(VOTES)} numbers of votes, got {list(cells)!r}") from None
 
 
 def _still(tree: Tree, path: str, index: int, line: _Line, **known: Any) -> SequenceRef:

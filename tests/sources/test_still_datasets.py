@@ -121,6 +121,35 @@ def test_fer_plus_in_folders(tree, png):
     assert tie.emotion is None
 
 
+def test_fer_plus_folders_without_all_their_votes(tree, png):
+    files = {f"data/FER2013{part}/fer000000{i}.png": png for part in ("Valid", "Test") for i in range(2)}
+    label = f'fer0000001.png,"(0, 0, 48, 48)",{VOTES[0]}\ngone.png,"(0, 0, 48, 48)",{VOTES[0]}\n'
+    refs = list_source("fer_plus", tree({**files, "data/FER2013Valid/label.csv": label}))
+    assert [(ref.split, ref.emotion) for ref in refs] == [
+        ("test", None),
+        ("test", None),
+        ("val", None),
+        ("val", "neutral"),
+    ]
+    assert [ref.labels for ref in refs[:3]] == [(), (), ()]
+
+
+@pytest.mark.parametrize("row", ['fer0000001.png,"(0, 0, 48, 48)",4,0', f"fer0000001.png,x,{VOTES[0][:-1]}many"])
+def test_a_row_of_votes_that_is_none_names_its_line(tree, png, row):
+    files = {"data/FER2013Valid/fer0000001.png": png, "data/FER2013Valid/label.csv": f"\nother.png,x,1\n{row}\n"}
+    with pytest.raises(InputError, match=r"FER2013Valid/label\.csv, line 3: expected 10 numbers of votes, got \['4'"):
+        list_source("fer_plus", tree(files))
+
+
+def test_votes_of_the_table_that_are_none_name_their_line(tree):
+    files = {"fer2013.csv": TABLES["plain"].format(*PIXELS), "fer2013new.csv": fer_plus_table().replace("3,2", "x,2")}
+    with pytest.raises(InputError, match=r"fer2013new\.csv, line 2: expected 10 numbers of votes"):
+        list_source("fer_plus", tree(files))
+    files["fer2013new.csv"] = fer_plus_table().replace(",NF", ",no face")
+    with pytest.raises(InputError, match=r"fer2013new\.csv: expected the columns neutral"):
+        list_source("fer_plus", tree(files))
+
+
 def openface(success=(1, 0, 1)):
     names = ["frame", " face_id", " timestamp", " confidence", " success"]
     names += [f" {axis}_{i}" for axis in "xy" for i in range(68)] + [" AU01_r", " AU12_r", " AU12_c", " AU45_c"]
