@@ -143,6 +143,7 @@ class StoriesConfig(_Section):
     """How frames become stages (methods 10)."""
 
     min_run: PositiveInt = 1  # frames; a shorter run takes the labels of the run before it (TP-13)
+    max_pattern: PositiveInt = 6  # stages up to which every pattern is looked for (TP-10)
 
 
 class ResourcesConfig(_Section):

@@ -296,10 +296,13 @@ def _shard_state(ledger: Ledger, partition: Partition) -> str:
 
 
 def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> bool:
+    from fer_batch.pipeline.patterns import looked_for
+
     if not store.exists(published):
         return False
     stored = json.loads(store.read_bytes(published))
     drawn = stored["report"] is not None or "report" not in config.phases
+    drawn = drawn and looked_for(store, plan.partition) in (None, config.stories.max_pattern)
     return drawn and stored["shards"] == _shard_state(plan.ledger, plan.partition)
 
 
@@ -418,7 +421,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
         compute_with(config.resources.scheduler, n_cpus),
         spray,
     )
-    publish_patterns(store, plan.partition, options.metadata)
+    publish_patterns(store, plan.partition, options.metadata, config.stories.max_pattern)
 
 
 def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:

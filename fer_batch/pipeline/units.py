@@ -65,8 +65,9 @@ def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:
 def analysis_key(config: RunConfig, version: int = ANALYSIS) -> str:
     """`analysis_id`: every option of phase 2 that changes its tables, and the version of what it does with them."""
     options: dict[str, object] = {"spray": config.spray.model_dump(mode="json"), "regions": config.regions}
-    if config.stories != StoriesConfig():
-        options["stories"] = config.stories.model_dump(mode="json")
+    stories = config.stories.model_dump(mode="json", exclude={"max_pattern"})  # which changes table patterns alone
+    if stories != StoriesConfig().model_dump(mode="json", exclude={"max_pattern"}):
+        options["stories"] = stories
     if version > 1:
         options["version"] = version
     return digest(options)
