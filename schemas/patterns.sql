@@ -1,14 +1,17 @@
 -- One mined sub-sequence of stages.
 CREATE TABLE patterns (
-    "group" VARCHAR,
+    "group" VARCHAR,  -- an emotion, or all
+    "letters" BOOLEAN,  -- true: stages with the letters of clusters; false: active targets alone
     "pattern" VARCHAR,
-    "length" INTEGER,
+    "length" INTEGER,  -- stages
     "kind" VARCHAR,  -- contiguous, gapped
-    "support" BIGINT,
-    "lift" DOUBLE,
+    "support" BIGINT,  -- stories of the group that have it
+    "lift" DOUBLE,  -- NULL for all
     "p_value" DOUBLE,
-    "q_value" DOUBLE,
-    "maximal" BOOLEAN,
+    "q_value" DOUBLE,  -- p after Benjamini and Hochberg, over the patterns and emotions of its letters
+    "maximal" BOOLEAN,  -- no longer pattern of the kind has it as a part; NULL where that was not looked at
+    "closed" BOOLEAN,  -- none that has it as a part has the same support; NULL likewise
+    "longest" INTEGER,  -- stages up to which every pattern of the kind was looked for
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

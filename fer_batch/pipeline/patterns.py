@@ -17,15 +17,26 @@ from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
 MIN_SHARE = 0.01  # of the stories of a group; in a group of 200 or fewer, two stories
-_METHOD = 1  # raised when the same stories would give other rows
-_KEY = "stories"
+MAX_LENGTH = 6  # stages up to which every pattern is looked for
+_METHOD = 2  # raised when the same stories would give other rows
+_KEY, _LENGTH = "stories", "max_pattern"
 
 
-def publish_patterns(store: Store, partition: Partition, metadata: Mapping[str, object] | None = None) -> int:
+def publish_patterns(
+    store: Store,
+    partition: Partition,
+    metadata: Mapping[str, object] | None = None,
+    max_length: int | None = None,
+) -> int:
     """Write table `patterns` of a partition, where its stories are not those it was written from.
 
     It is one file that says in its metadata which stories it is of, so it is replaced whole or not at all. Stills tell
     no stories: a partition without any has no file.
+
+    Parameters
+    ----------
+    max_length
+        See `prototypes.patterns.common_patterns`; None keeps that of the table.
 
     Returns
     -------
@@ -37,16 +48,31 @@ def publish_patterns(store: Store, partition: Partition, metadata: Mapping[str, 
     if not stories:
         store.delete(path)
         return 0
-    key = digest([_METHOD, MIN_SHARE, stories])
-    if _written_from(store, path) == key:
+    written = _written_from(store, path)
+    if max_length is None:
+        max_length = int(written.get(_LENGTH, MAX_LENGTH))
+    key = digest([_METHOD, MIN_SHARE, max_length, stories])
+    if written.get(_KEY) == key:
         return 0
-    rows = pattern_rows([text for text, _ in stories], [emotion for _, emotion in stories])
-    store.put(path, encode(rows_of("patterns", rows), {**(metadata or {}), _KEY: key}))
+    emotions = [emotion for *_, emotion in stories]
+    rows = [
+        *pattern_rows([plain for _, plain, _ in stories], emotions, letters=False, max_length=max_length),
+        *pattern_rows([text for text, *_ in stories], emotions, max_length=max_length),
+    ]
+    store.put(path, encode(rows_of("patterns", rows), {**(metadata or {}), _KEY: key, _LENGTH: str(max_length)}))
     return len(stories)
 
 
-def pattern_rows(texts: list[str], emotions: list[str | None]) -> list[dict[str, object]]:
-    """Rows of table `patterns` of some stories, as text."""
+def looked_for(store: Store, partition: Partition) -> int | None:
+    """`max_length` of the table of a partition; 0 for one of an earlier version, None where there is none."""
+    path = f"{partition.folder('patterns')}/{FILE}"
+    return int(_written_from(store, path).get(_LENGTH, 0)) if store.exists(path) else None
+
+
+def pattern_rows(
+    texts: list[str], emotions: list[str | None], *, letters: bool = True, max_length: int = MAX_LENGTH
+) -> list[dict[str, object]]:
+    """Rows of table `patterns` of some stories, as text: with letters of clusters, or of active targets alone."""
     spelled: dict[LabelSet, str] = {}  # as the stories write it: names of targets are read, never written anew
     known: dict[str, LabelSet] = {}
     stories = []
@@ -58,7 +84,8 @@ def pattern_rows(texts: list[str], emotions: list[str | None]) -> list[dict[str,
                 spelled[known[stage]] = stage
             story.append(known[stage])
         stories.append(story)
-    return [_row(found, spelled) for found in mine(stories, emotions, min_share=MIN_SHARE)]
+    found = mine(stories, emotions, min_share=MIN_SHARE, max_length=max_length)
+    return [{**_row(one, spelled), "letters": letters} for one in found]
 
 
 def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
@@ -73,6 +100,8 @@ def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, obje
         "p_value": _known(found.p_value),
         "q_value": _known(found.q_value),
         "maximal": pattern.maximal,
+        "closed": pattern.closed,
+        "longest": found.longest,
     }
 
 
@@ -80,24 +109,26 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _stories(store: Store, partition: Partition) -> list[tuple[str, str | None]]:
-    """(text, emotion) of every sequence that shows a face, in an order that sharding does not change."""
+def _stories(store: Store, partition: Partition) -> list[tuple[str, str, str | None]]:
+    """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
+    columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
     rows = read(
         store,
         "temporal_prototypes",
         dataset=partition.dataset,
         model=partition.model,
         explain=partition.explain,
-        columns=["text", "emotion", "n_frames"],
+        columns=columns,
     )
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
-    pairs = zip(rows["text"].to_pylist(), rows["emotion"].to_pylist(), strict=True)
-    return sorted(pairs, key=lambda pair: (pair[0], pair[1] or ""))
+    found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
+    return sorted(found, key=lambda story: (story[0], story[2] or ""))
 
 
-def _written_from(store: Store, path: str) -> str | None:
+def _written_from(store: Store, path: str) -> dict[str, str]:
+    """What the metadata of the table say; empty where there is none."""
     if not store.exists(path):
-        return None
+        return {}
     with store.fs.open(store.path(path), "rb") as handle:
-        found = (pq.read_schema(handle).metadata or {}).get(_KEY.encode())
-    return found.decode() if found else None
+        metadata = pq.read_schema(handle).metadata or {}
+    return {key.decode(): value.decode() for key, value in metadata.items()}
