@@ -54,11 +54,12 @@ QUERIES = {
     ),
     "patterns": NamedQuery(
         "what the stories of each emotion have in common, most typical first",
-        'SELECT {keys}"group", kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
-        "FROM patterns WHERE maximal AND length > 1\n"
-        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", kind '
+        'SELECT {keys}"group", letters, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
+        "FROM patterns\n"
+        "WHERE closed AND length > 1 AND replace(replace(pattern, '(NONE)', ''), ' -> ', '') <> ''\n"
+        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", letters, kind '
         "ORDER BY q_value, support DESC, length DESC, pattern) <= 10\n"
-        'ORDER BY {keys}"group", kind, q_value, support DESC, length DESC, pattern',
+        'ORDER BY {keys}"group", letters, kind, q_value, support DESC, length DESC, pattern',
     ),
     "failed": NamedQuery(
         "inputs that failed or were skipped, and why",

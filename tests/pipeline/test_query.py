@@ -24,7 +24,7 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
         ],
         "prototypes": [{"sequence_id": name, "target": "AU01", "cluster": "A", "n_clusters": 1} for name in names],
         "frames": [{"sequence_id": name, "frame_index": 0, "status": "ok"} for name in names],
-        "patterns": [{"group": "all", "pattern": "(NONE) -> (AU01_A)", "length": 2, "support": 2, "maximal": True}],
+        "patterns": [{"group": "all", "pattern": "(NONE) -> (AU01_A)", "length": 2, "support": 2, "closed": True}],
         "runs": [{"run_id": "r"}],
     }
     for table, own in rows.items():
