@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.pipeline.patterns import FILE, pattern_rows, publish_patterns
+from fer_batch.pipeline.patterns import FILE, looked_for, pattern_rows, publish_patterns
 from fer_batch.pipeline.query import answer, connect, resolve_query
+from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
@@ -24,7 +25,13 @@ STORIES = (
 
 def publish(store: Store, stories, shard: str = "a-00000", n_frames: int = 9) -> None:
     rows = [
-        {"sequence_id": f"{shard}/{i}", "text": text, "emotion": emotion, "n_frames": n_frames if text else 0}
+        {
+            "sequence_id": f"{shard}/{i}",
+            "text": text,
+            "cooccurrence_text": prototype_text(cooccurrence(parse(text))),
+            "emotion": emotion,
+            "n_frames": n_frames if text else 0,
+        }
         for i, (text, emotion) in enumerate(stories)
     ]
     store.put(f"{HERE.folder('temporal_prototypes')}/{shard}.parquet", encode(rows_of("temporal_prototypes", rows)))
@@ -53,6 +60,7 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
     rise = "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)"
     assert one(rows, group="all", pattern=rise, kind="contiguous") == {
         "group": "all",
+        "letters": True,
         "pattern": rise,
         "length": 3,
         "kind": "contiguous",
@@ -61,16 +69,52 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
         "p_value": None,
         "q_value": None,
         "maximal": True,
+        "closed": True,
+        "longest": 6,
     }
     mine = one(rows, group="surprise", pattern=rise, kind="gapped")
     assert mine["support"] == 3
-    assert mine["lift"] == pytest.approx(2.0)  # all of surprise, half of everything
-    assert mine["p_value"] == pytest.approx(1 / 20)  # one of the 20 ways to choose 3 of 6 stories
+    assert mine["lift"] == pytest.approx(5 / 3)  # all of surprise, three of the five with an emotion
+    assert mine["p_value"] == pytest.approx(1 / 10)  # one of the 10 ways to choose 3 of 5 stories
     assert mine["p_value"] <= mine["q_value"] <= 1
-    assert not one(rows, group="surprise", pattern="(NONE)", kind="gapped")["maximal"]
+    start = one(rows, group="surprise", pattern="(NONE)", kind="gapped", letters=True)
+    assert not start["maximal"]
+    assert not start["closed"]
     assert one(rows, group="happiness", pattern="(AU12_A)", kind="gapped")["support"] == 2
     assert {row["group"] for row in rows} == {"all", "surprise", "happiness"}
     assert all(row["support"] >= 2 for row in rows)
+
+
+def test_stories_are_mined_with_letters_and_without(store):
+    publish(store, [("(AU12_A) -> (AU12_B) -> (AU06_A, AU12_B)", None), ("(AU12_A) -> (AU06_A, AU12_A)", None)])
+    publish_patterns(store, HERE)
+    rows = table(store)
+    shared = one(rows, group="all", kind="contiguous", pattern="(AU12) -> (AU06, AU12)")
+    assert (shared["support"], shared["letters"], shared["maximal"]) == (2, False, True)
+    assert {row["pattern"] for row in rows if row["letters"]} == {"(AU12_A)"}, "letters are each story's own"
+
+
+def test_the_greatest_length_is_the_jobs_and_a_report_keeps_it(store):
+    assert looked_for(store, HERE) is None
+    publish_patterns(store, HERE, max_length=1)
+    assert looked_for(store, HERE) == 1
+    rows = table(store)
+    assert {row["longest"] for row in rows} == {1}
+    assert max(row["length"] for row in rows if row["kind"] == "gapped") == 1
+    assert max(row["length"] for row in rows if row["kind"] == "contiguous") == 3, "runs are followed to the longest"
+    assert publish_patterns(store, HERE) == 0, "whoever does not say keeps what the job said"
+    assert publish_patterns(store, HERE, max_length=6) == 6
+    assert {row["longest"] for row in table(store)} == {6}
+
+
+def test_a_table_of_an_earlier_version_is_written_anew(store):
+    path = f"{HERE.folder('patterns')}/{FILE}"
+    columns = ["group", "pattern", "length", "kind", "support", "lift", "p_value", "q_value", "maximal"]
+    old = rows_of("patterns", [{"group": "all", "pattern": "(a)", "length": 1, "kind": "gapped", "support": 9}])
+    store.put(path, encode(old.select(columns), {"stories": "an older key"}))
+    assert looked_for(store, HERE) == 0
+    assert publish_patterns(store, HERE) == 6
+    assert None not in {row["letters"] for row in table(store)}
 
 
 def test_nothing_is_written_where_nothing_changed_and_all_where_something_did(store):
@@ -111,7 +155,8 @@ def test_the_ready_made_query_lists_the_most_typical_first(store):
     connection = connect(store)
     rows = answer(connection, resolve_query(connection, "patterns")).fetchall()
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
-    assert any(row[0] == "surprise" and row[2] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
+    assert {row[1] for row in rows} == {False, True}
+    assert any(row[0] == "surprise" and row[3] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
     assert json.dumps(rows)
 
 
