@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from fer_batch.evaluate.localisation import Localisation
 
@@ -29,6 +30,11 @@ class Verdict:
         Whether sequences stood for subjects in the interval, because subjects are not known.
     invented
         Annotated frames in which it is detected, of a target that occurs in none of them.
+    trained_on
+        Whose faces the figures are of: people the network was trained on (`all`), `some` of them, or none or unknown.
+    new_f1
+        F1 on people it was not trained on: of those among these inputs, or where there are none, as the training
+        measured it. None where nothing is known, NaN where undefined.
     """
 
     target: str
@@ -37,6 +43,8 @@ class Verdict:
     f1: float | None = None
     by_sequence: bool = False
     invented: int = 0
+    trained_on: Literal["", "some", "all"] = ""
+    new_f1: float | None = None
 
     @property
     def flagged(self) -> bool:
@@ -72,9 +80,18 @@ class Verdict:
         elif not n_frames:
             return f"{self.target} is never recognised (F1 {two_digits(self.f1)}), so there is no evidence to judge."
         else:
-            how = "recognised" if self.f1 >= RECOGNISED else "recognised poorly"
-            said = f"{self.target} is {how} (F1 {two_digits(self.f1)})"
+            said = f"{self.target} is {self._recognised(self.f1)}"
         return f"{said}, {self._evidence()}"
+
+    def _recognised(self, score: float) -> str:
+        """How well, and of whom: what holds for faces that the network knows need not hold for others."""
+        how = "recognised" if score >= RECOGNISED else "recognised poorly"
+        new = self.new_f1 if self.trained_on and self.new_f1 is not None else math.nan
+        only_known = new < RECOGNISED <= score
+        among = " on people it was trained on" if only_known or self.trained_on == "all" else ""
+        others = ", poorly on new ones" if only_known else ""
+        figures = f"F1 {two_digits(score)}" + ("" if math.isnan(new) else f"; on new people {two_digits(new)}")
+        return f"{how}{among}{others} ({figures})"
 
     def _evidence(self) -> str:
         found = self.localisation

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from fer_batch import facs
 from fer_batch.evaluate.detection import Classification, f1_score
 from fer_batch.evaluate.localisation import Localisation, localisation_of_subjects
+from fer_batch.evaluate.people import People, people_of
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
-from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, PARTITION, SETS, SUBJECTS
+from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, FRAMES, PARTITION, SETS, SUBJECTS
 from fer_batch.pipeline.latest_run import card_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import has_region, region_words
@@ -26,6 +27,7 @@ from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 SEED = 0  # of every bootstrap: the same tables give the same figures
+NEW_PEOPLE = "people not trained on"  # group of their rows in table `evaluation`
 
 
 class _Sums(NamedTuple):
@@ -41,8 +43,11 @@ class _Sums(NamedTuple):
 class _Subject:
     """A row of `SUBJECTS`: one target of one subject, or of one sequence whose subject is unknown."""
 
-    def __init__(self, target: str, unknown: bool, regions_version: str | None, *figures: Any) -> None:
-        self.target, self.unknown, self.regions_version = target, unknown, regions_version
+    def __init__(
+        self, target: str, subject_id: str | None, sequence_id: str, regions_version: str | None, *figures: Any
+    ) -> None:
+        self.target, self.unknown, self.regions_version = target, subject_id is None, regions_version
+        self.name = subject_id or sequence_id
         self.known, self.right, self.invented, self.missed = figures[:4]
         self.true_positives, self.detections = _Sums(*figures[4:9]), _Sums(*figures[9:])
 
@@ -69,6 +74,14 @@ class Evaluation:
         Ok frames with at least one annotation.
     unknown_targets
         Annotated targets that the network has no output for.
+    frames
+        How many frames there are of each status.
+    people
+        Whether the network was trained on those whose faces it sees here.
+    new
+        The figures of those it was not trained on, where there are others.
+    cardless
+        Checkpoint of the run whose card is not found, so that nothing can be said of its training; else None.
     """
 
     partition: Partition
@@ -79,6 +92,10 @@ class Evaluation:
     n_folds: int = 0
     n_annotated: int = 0
     unknown_targets: tuple[str, ...] = ()
+    frames: dict[str, int] = field(default_factory=dict)
+    people: People = field(default_factory=People)
+    new: Evaluation | None = None
+    cardless: str | None = None
 
     @property
     def key(self) -> dict[str, str]:
@@ -140,19 +157,63 @@ def evaluation_of(
     names = list(by_target)
     head = _head(store, partition) if names else "multilabel"
     result.unknown_targets = _unknown_targets(connection, result, names, head)
+    run = latest_run(store, partition)
+    card = card_of(run)
+    result.people = _people(found, partition.dataset, card)
     if head == "softmax":
         _classes(connection, result, names)
     elif any(row.known for row in found):
         _action_units(connection, result, by_target)
     _evidence(result, by_target)
+    _new_people(connection, result, by_target, head)
+    result.frames = dict(connection.execute(FRAMES, result.key).fetchall())
     _stories(connection, result)
     for target, mean, n, n_folds in connection.execute(FOLDS, result.key).fetchall():
         result.folds[target] = mean if n else math.nan
         result.n_folds = max(result.n_folds, n_folds)
-    trained_on = ", ".join(card_of(latest_run(store, partition)).get("trained_on") or ())
+    result.cardless = None if card.get("name") else run.get("config", {}).get("model", {}).get("checkpoint")
+    trained_on = ", ".join(card.get("trained_on") or ())
     for row in result.rows:
         row["trained_on"] = trained_on or None
     return result
+
+
+def _people(found: list[_Subject], dataset: str, card: dict[str, Any]) -> People:
+    metrics = card.get("metrics") or {}
+    folds = metrics.get("n_folds")
+    return people_of(
+        {row.name for row in found if not row.unknown},
+        {row.name for row in found if row.unknown},
+        dataset,
+        card.get("trained_subjects") or (),
+        metrics.get("f1_fold_mean"),
+        max(folds.values(), default=0) if isinstance(folds, dict) else 0,
+    )
+
+
+def _new_people(
+    connection: duckdb.DuckDBPyConnection, result: Evaluation, by_target: dict[str, list[_Subject]], head: str
+) -> None:
+    """Where some of the people were trained on: the figures of the others, as rows of group `NEW_PEOPLE`."""
+    people = result.people
+    if not people.known:
+        return
+    scores = people.fold_f1
+    if people.new:
+        kept = {name: [row for row in rows if row.name in people.new] for name, rows in by_target.items()}
+        of_new = {name: rows for name, rows in kept.items() if rows}
+        result.new = Evaluation(result.partition)
+        if head == "softmax":
+            _classes(connection, result.new, list(by_target), sorted(people.known | people.unnamed))
+        elif any(row.known for rows in of_new.values() for row in rows):
+            _action_units(connection, result.new, of_new, sets=False)
+        _evidence(result.new, of_new)
+        result.rows += [{**row, "group": NEW_PEOPLE} for row in result.new.rows]
+        scores = result.new.values("f1")
+    trained_on: Literal["some", "all"] = "all" if people.all_known else "some"
+    result.verdicts = [
+        replace(verdict, trained_on=trained_on, new_f1=scores.get(verdict.target)) for verdict in result.verdicts
+    ]
 
 
 def _head(store: Store, partition: Partition) -> str:
@@ -177,7 +238,10 @@ def _unknown_targets(
 
 
 def _action_units(
-    connection: duckdb.DuckDBPyConnection, result: Evaluation, by_target: dict[str, list[_Subject]]
+    connection: duckdb.DuckDBPyConnection,
+    result: Evaluation,
+    by_target: dict[str, list[_Subject]],
+    sets: bool = True,
 ) -> None:
     scores = []
     for name, rows in by_target.items():
@@ -186,6 +250,8 @@ def _action_units(
         result.add("f1", scores[-1], sum(row.known for row in rows), name)
     defined = [score for score in scores if not math.isnan(score)]
     result.add("f1_mean", sum(defined) / len(defined) if defined else math.nan, len(defined))
+    if not sets:
+        return
     # only targets that are annotated at all: a network may know more Action Units than the annotator
     n_annotated = sum(any(row.known for row in rows) for rows in by_target.values())
     found = connection.execute(SETS, result.key | {"n_annotated": n_annotated}).fetchall()
@@ -193,9 +259,12 @@ def _action_units(
     result.add("set_accuracy", n_right / n_whole if n_whole else math.nan, n_whole)
 
 
-def _classes(connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str]) -> None:
+def _classes(
+    connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str], left_out: Sequence[str] = ()
+) -> None:
     confusion = np.zeros((len(names), len(names)), np.int64)
-    for true, predicted, n in connection.execute(CLASSES, result.key | {"names": names}).fetchall():
+    asked = result.key | {"names": names, "left_out": list(left_out)}
+    for true, predicted, n in connection.execute(CLASSES, asked).fetchall():
         confusion[names.index(true), names.index(predicted)] = n
     found = Classification(confusion)
     result.n_annotated = int(confusion.sum())

@@ -1,8 +1,8 @@
 """What an evaluation asks the tables of one partition: DuckDB sums up, so memory does not grow with the rows.
 
 Parameters are `$dataset`, `$model`, `$explain`, and in some `$names` (all targets), `$annotated` (those with a known
-truth) or `$n_annotated` (how many). Decimal sums are exact: they do not depend on the order in which threads meet the
-rows.
+truth), `$n_annotated` (how many) or `$left_out` (subjects, and inputs without one, that do not count). Decimal sums are
+exact: they do not depend on the order in which threads meet the rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ CLASSES = f"""
         SELECT sequence_id, frame_index, min(target) AS target FROM ({TRUTH})
         WHERE truth AND list_contains($names, target) GROUP BY ALL
     ) t JOIN detections p USING (sequence_id, frame_index)
-    WHERE {PARTITION} AND p.active GROUP BY ALL
+    WHERE {PARTITION} AND p.active AND sequence_id NOT IN (
+        SELECT sequence_id FROM sequences
+        WHERE {PARTITION} AND coalesce(subject_id, sequence_id) IN (SELECT unnest($left_out::VARCHAR[]))
+    ) GROUP BY ALL
 """
 
 
@@ -47,7 +50,7 @@ def _sums(condition: str) -> str:
 # By subject, or by sequence where it is not known: right and wrong frames, then what the true positives and all
 # detections have in their regions. All in one pass, as the join is what takes time.
 SUBJECTS = f"""
-    SELECT target, subject_id IS NULL, max(regions_version), count(truth),
+    SELECT target, subject_id, min(sequence_id), max(regions_version), count(truth),
            count(*) FILTER (active AND truth), count(*) FILTER (active AND NOT truth),
            count(*) FILTER (NOT active AND truth),{_sums("active AND truth")},{_sums("active")}
     FROM ({JUDGED}) LEFT JOIN (
@@ -70,6 +73,14 @@ EXAMPLES = f"""
         ) USING (sequence_id, frame_index, target)
         WHERE mu IS NOT NULL
     ) GROUP BY target ORDER BY target
+"""
+
+# Frames of the inputs that are judged, by what became of them.
+FRAMES = f"""
+    SELECT status, count(*) FROM frames SEMI JOIN (
+        SELECT sequence_id FROM sequences WHERE {PARTITION} AND status = 'done'
+    ) USING (sequence_id)
+    WHERE {PARTITION} GROUP BY status ORDER BY status
 """
 
 # What a cross-validation left: F1 of each fold on its own test part. An undefined F1 counts in no mean.

@@ -87,6 +87,14 @@ def evaluation_json(
             "folds": {target: _plain(value) for target, value in result.folds.items()},
             "n_folds": result.n_folds,
             "unknown_targets": result.unknown_targets,
+            "frames": result.frames,
+            "people": {
+                "n_trained_on": len(result.people.known),
+                "n_new": len(result.people.new),
+                "n_unnamed": len(result.people.unnamed),
+                "f1_fold_mean": {target: _plain(value) for target, value in result.people.fold_f1.items()},
+                "warning": result.people.warning,
+            },
             "rows": result.rows,
             "verdicts": [
                 {
@@ -95,6 +103,8 @@ def evaluation_json(
                     "sentence": verdict.sentence,
                     "region": verdict.where,
                     "f1": _plain(verdict.f1),
+                    "trained_on": verdict.trained_on,
+                    "new_f1": _plain(verdict.new_f1),
                     "by_sequence": verdict.by_sequence,
                     **{name: _plain(value) for name, value in asdict(verdict.localisation).items()},
                 }
@@ -132,7 +142,7 @@ def _columns(results: Sequence[Evaluation], metric: str) -> dict[str, dict[str, 
         _label(result, results): {
             row["target"]: Mu(row["value"], row["n"], row["baseline"])
             for row in result.rows
-            if row["metric"] == metric and row["value"] is not None
+            if row["metric"] == metric and row["value"] is not None and not row.get("group")
         }
         for result in results
         if result.values(metric)
@@ -164,6 +174,8 @@ def _partition(result: Evaluation) -> list[str]:
     """Of one partition: what is right, where the evidence lies, and the sentences."""
     part = result.partition
     lines = [f"dataset={part.dataset} model={part.model} explain={part.explain}"]
+    if result.people.warning:
+        lines += [f"WARNING: {result.people.warning}"]
     single = {row["metric"]: row for row in result.rows if not row["target"] and not row.get("group")}
     if "accuracy" in single:
         lines += _classes(result)
@@ -183,14 +195,37 @@ def _partition(result: Evaluation) -> list[str]:
         lines.append("no frame is annotated, so nothing is said of F1; mu is over all active detections")
     if result.unknown_targets:
         lines.append(f"annotated targets without an output: {', '.join(result.unknown_targets)}")
+    if result.new is not None and result.new.rows:
+        lines += ["", *_new_people(result.new, len(result.people.new))]
     if result.verdicts:
         lines += ["", "verdict", *(f"  {verdict.sentence}" for verdict in result.verdicts)]
         lines += [f"  {note}" for note in notes(result)]
     return lines
 
 
+def _new_people(result: Evaluation, n: int) -> Iterator[str]:
+    yield f"only the {'person' if n == 1 else f'{n:,} people'} it was not trained on"
+    single = {row["metric"]: row for row in result.rows if not row["target"]}
+    yield from _classes(result) if "accuracy" in single else _targets(result)
+    for metric, name in (("f1_mean", "mean F1"), ("accuracy", "accuracy")):
+        if metric in single:
+            over = "targets" if metric == "f1_mean" else "frames"
+            yield f"{name} {share(single[metric]['value'])} over {single[metric]['n']} {over}"
+
+
 def notes(result: Evaluation) -> Iterator[str]:
     """What limits the figures of a partition, in sentences."""
+    if result.people.note:
+        yield result.people.note
+    if result.cardless:
+        yield f"{result.cardless} has no card here, so whether the network was trained on these people is not known."
+    faceless = {status: n for status, n in result.frames.items() if status != "ok"}
+    if faceless:
+        reasons = ", ".join(f"{status} {n:,}" for status, n in faceless.items())
+        yield (
+            f"{sum(faceless.values()):,} of {sum(result.frames.values()):,} frames show no usable face and are not "
+            f"judged ({reasons})."
+        )
     if result.n_annotated and any(verdict.f1 is None for verdict in result.verdicts):
         yield "A target without annotations has no F1; its mu is over all frames in which it is seen."
     if any(verdict.by_sequence and verdict.localisation.n for verdict in result.verdicts):
@@ -208,14 +243,16 @@ def notes(result: Evaluation) -> Iterator[str]:
 
 def _targets(result: Evaluation) -> list[str]:
     verdicts = {verdict.target: verdict for verdict in result.verdicts}
-    scores = {row["target"]: row for row in result.rows if row["metric"] == "f1"}
-    header = ["target", "F1", "frames"]
+    scores = {row["target"]: row for row in result.rows if row["metric"] == "f1" and not row.get("group")}
+    folds = result.people.fold_f1 if result.people.known else {}
+    header = ["target", "F1", *(["in folds"] if folds else []), "frames"]
     if verdicts:
         header += ["mu", "95 % interval", "chance", "mu / chance", "n", "subjects", ""]
     table = [header]
     for target in [*verdicts, *sorted(scores.keys() - verdicts.keys())]:
         row = scores.get(target, {})
-        cells = [target, share(row.get("value")), str(row.get("n", "-"))]
+        cells = [target, share(row.get("value")), *([share(folds.get(target))] if folds else [])]
+        cells.append(str(row.get("n", "-")))
         table.append([*cells, *(_localised(verdicts.get(target)) if verdicts else ())])
     return aligned(table)
 
@@ -233,7 +270,7 @@ def _localised(verdict: Verdict | None) -> list[str]:
 def _classes(result: Evaluation) -> list[str]:
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     for row in result.rows:
-        if row["target"] and row["metric"] in ("precision", "recall", "f1"):
+        if row["target"] and row["metric"] in ("precision", "recall", "f1") and not row.get("group"):
             figures.setdefault(row["target"], {})[row["metric"]] = row
     table = [["class", "precision", "recall", "F1", "n"]]
     for name, of_class in sorted(figures.items()):

@@ -23,7 +23,7 @@ from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import region_outlines
 from fer_batch.report.page import DataTable, Picture, Query, RunSummary
-from fer_batch.report.verdict import Example, TargetVerdict, VerdictContents, verdict_files
+from fer_batch.report.verdict import STATES, Example, TargetVerdict, VerdictContents, verdict_files
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
 from fer_batch.visualize.figure import png
@@ -67,6 +67,7 @@ def _contents(store: Store, result: Evaluation, connection: duckdb.DuckDBPyConne
     picks = _picks(result, connection)
     examples = _examples(store, result.partition, picks, connection)
     targets = []
+    folds = result.people.fold_f1 if result.people.known else {}
     for verdict in result.verdicts:
         found = verdict.localisation
         targets.append(
@@ -84,11 +85,36 @@ def _contents(store: Store, result: Evaluation, connection: duckdb.DuckDBPyConne
                 n=found.n,
                 n_undefined=found.n_undefined,
                 n_subjects=found.n_subjects,
+                fold_f1=folds.get(verdict.target),
                 examples=tuple(examples.get(verdict.target, ())),
             )
         )
     return VerdictContents(
-        tuple(targets), tuple(_tables(result, connection)), tuple(_notes(result, picks)), tuple(_queries(result))
+        tuple(targets),
+        tuple(_tables(result, connection)),
+        tuple(_notes(result, picks)),
+        tuple(_queries(result)),
+        result.people.warning,
+        _new_people(result),
+    )
+
+
+def _new_people(result: Evaluation) -> DataTable | None:
+    if result.new is None or not result.new.verdicts:
+        return None
+    rows = []
+    for verdict in result.new.verdicts:
+        found = verdict.localisation
+        known = "–" if math.isnan(found.low) else f"{found.low:.3f} to {found.high:.3f}"
+        figures = [None if value is None or math.isnan(value) else value for value in (verdict.f1, found.mean)]
+        chance = None if math.isnan(found.chance) else found.chance
+        rows.append((verdict.target, STATES[verdict.state], *figures, known, chance, found.n, found.n_subjects))
+    n = len(result.people.new)
+    return DataTable(
+        f"Only the {'person' if n == 1 else f'{n:,} people'} it was not trained on",
+        ("Target", "Verdict", "F1", "mu", "95 % interval", "Chance", "n", "Subjects"),
+        tuple(rows),
+        "The sentences below are of everybody; their F1 on new people is from this table.",
     )
 
 

@@ -117,6 +117,11 @@ class PictureFile:
     height: int | None
 
 
+def stylesheet(name: str) -> str:
+    """CSS that belongs to one kind of page, for `more_style`."""
+    return _asset(name)
+
+
 def page(
     template: str,
     path: str,

@@ -100,3 +100,24 @@ def test_what_can_be_said_without_annotations_or_maps():
     )
     assert verdict(nothing, [], math.nan).sentence == "AU10 neither occurs nor is detected."
     assert verdict(nothing, [], None).state == "open"
+
+
+def test_recognised_is_said_of_people_it_was_trained_on_only_with_that_word():
+    shown, subjects = maps(0.7, np.random.default_rng(5))
+
+    def said(**more):
+        return verdict(shown, subjects, **more).sentence.split(", and 70 %")[0]
+
+    assert said(trained_on="all") == "AU10 is recognised on people it was trained on (F1 .81)"
+    assert said(trained_on="all", new_f1=0.9) == (
+        "AU10 is recognised on people it was trained on (F1 .81; on new people .90)"
+    )
+    for whom in ("some", "all"):
+        assert said(trained_on=whom, new_f1=0.34) == (
+            "AU10 is recognised on people it was trained on, poorly on new ones (F1 .81; on new people .34)"
+        )
+    assert said(trained_on="some", new_f1=0.9) == "AU10 is recognised (F1 .81; on new people .90)"
+    assert said(trained_on="some", new_f1=math.nan) == said(f1=0.81) == "AU10 is recognised (F1 .81)"
+    assert said(f1=0.3, trained_on="all", new_f1=0.1) == (
+        "AU10 is recognised poorly on people it was trained on (F1 .30; on new people .10)"
+    )

@@ -1,10 +1,13 @@
 """Figures from tables, against the room that defines them."""
 
+import json
+
 import numpy as np
 import pytest
 
 from fer_batch.evaluate.detection import classification, f1, set_accuracy
-from fer_batch.pipeline.evaluate import evaluate_output
+from fer_batch.models.card import Card
+from fer_batch.pipeline.evaluate import NEW_PEOPLE, evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_tables, evaluation_text
 from fer_batch.pipeline.query import connect
 from fer_batch.storage.parquet import Partition, encode, rows_of
@@ -185,3 +188,29 @@ def test_classes_are_those_of_the_evaluate_room(tmp_path):
         np.testing.assert_allclose(values, getattr(expected, metric))
     assert (result.unknown_targets, result.verdicts) == (("contempt",), [])
     assert "accuracy" in evaluation_text([result])
+
+
+def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
+    store, classes = Store(str(tmp_path / "out")), ("anger", "fear")
+    shown = [("A", "anger", "anger"), ("B", "anger", "fear"), ("C", "fear", "fear"), ("C", "anger", "fear")]
+    inputs, found, truth = [], [], []
+    for i, (who, label, chosen) in enumerate(shown):
+        still = {"sequence_id": f"{i}.jpg", "frame_index": 0}
+        inputs.append({"sequence_id": f"{i}.jpg", "subject_id": who, "kind": "still", "status": "done", "run_id": "r"})
+        found += [{**still, "target": name, "active": name == chosen} for name in classes]
+        truth.append({**still, "target": label, "occurrence": True})
+    for table, rows in (("sequences", inputs), ("detections", found), ("annotations", truth)):
+        store.put(f"{PARTITION.folder(table)}/a.parquet", encode(rows_of(table, rows), {"head": "softmax"}))
+    card = Card(name="m", head="softmax", targets=classes, trained_subjects=("elsewhere:A", "elsewhere:B"))
+    (tmp_path / "net.json").write_text(card.model_dump_json())
+    config = json.dumps({"model": {"checkpoint": str(tmp_path / "net.safetensors")}})
+    store.put(f"{PARTITION.folder('runs')}/r.parquet", encode(rows_of("runs", [{"run_id": "r", "config": config}])))
+    (result,) = evaluate_output(store)
+    stored = {(row["metric"], row.get("group")): row for row in result.rows if not row["target"]}
+    assert [stored["accuracy", None][key] for key in ("value", "n")] == [0.5, 4]
+    assert [stored["accuracy", NEW_PEOPLE][key] for key in ("value", "n")] == [0.5, 2]
+    text = evaluation_text([result])
+    assert "trained on 2 of the 3 people here" in text
+    assert "told by their names" in text
+    assert "only the person it was not trained on" in text
+    assert "accuracy .500 over 2 frames" in text

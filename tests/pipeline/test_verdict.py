@@ -10,6 +10,7 @@ from PIL import Image
 
 from fer_batch.cli import main
 from fer_batch.evaluate.localisation import localisation_summary
+from fer_batch.models.card import Card
 from fer_batch.pipeline.evaluate import evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
 from fer_batch.pipeline.query import connect
@@ -352,3 +353,80 @@ def test_the_command_prints_sentences_or_everything_as_json(output, capsys):
     assert {row["metric"] for row in found["rows"]} >= {"f1", "mu", "mu_low", "mu_high", "mu_weighted", "mu_undefined"}
     assert [table["title"] for table in said["tables"]] == ["F1", "mu"]
     assert "Actor Study (Rieger et al. 2020)" in said["tables"][1]["columns"]
+
+
+def known_people(output, tmp_path, trained, **metrics):
+    """A run of the network whose card names whom it was trained on."""
+    checkpoint = str(tmp_path / "net.safetensors")
+    card = Card(name="m", targets=("AU01", "AU04"), trained_subjects=trained, metrics=metrics)
+    (tmp_path / "net.json").write_text(card.model_dump_json())
+    run = {"run_id": "r", "config": json.dumps({"model": {"checkpoint": checkpoint}})}
+    output.store.put(f"{PARTITION.folder('runs')}/r.parquet", encode(rows_of("runs", [run])))
+
+
+def test_figures_of_people_who_were_trained_on_say_so(output, tmp_path):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    folds = {"f1_fold_mean": {"AU01": 0.34, "AU04": None}, "n_folds": {"AU01": 4, "AU04": 0}}
+    known_people(output, tmp_path, tuple(f"d:P{i}" for i in range(1, 6)), **folds)
+    (result,) = evaluate_output(output.store)
+    assert result.new is None
+    text = evaluation_text([result])
+    assert text.splitlines()[1] == (
+        "WARNING: The network was trained on all 5 people here: F1 and mu are of faces it knows. "
+        "On new people, mean over 4 folds: F1 .34."
+    )
+    assert "AU01 is recognised on people it was trained on, poorly on new ones (F1 1.00; on new people .34)" in text
+    assert "AU04 is recognised on people it was trained on (F1 1.00)" in text
+    assert next(line for line in text.splitlines() if line.startswith("AU01")).split()[:3] == ["AU01", "1.000", ".340"]
+    shown = page(output)["verdict.html"].decode()
+    assert "trained on all 5 people here" in shown
+    assert "is recognised (F1" not in shown
+    (part,) = evaluation_json([result], [None])["partitions"]
+    assert (part["people"]["n_trained_on"], part["people"]["f1_fold_mean"]["AU01"]) == (5, 0.34)
+    assert (part["verdicts"][0]["trained_on"], part["verdicts"][0]["new_f1"]) == ("all", 0.34)
+
+
+def test_new_people_among_those_trained_on_are_judged_alone_too(output, tmp_path):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
+    (before,) = evaluate_output(output.store)
+    known_people(output, tmp_path, ("d:P1",))
+    (result,) = evaluate_output(output.store)
+    assert (result.people.known, len(result.people.new)) == ({"P1"}, 4)
+    of_new = {row["metric"]: row for row in result.new.rows if row["target"] == "AU01"}
+    asked = "SELECT avg(mu), count(*) FROM detections WHERE target = 'AU01' AND sequence_id NOT IN ('s0.mp4', 's1.mp4')"
+    ((mean, n),) = connect(output.store).execute(asked).fetchall()
+    assert (of_new["mu"]["value"], of_new["mu"]["n"], of_new["f1"]["n"]) == (pytest.approx(mean), n, n)
+    asked = "SELECT metric, value FROM evaluation WHERE target = 'AU01' AND \"group\" = 'people not trained on'"
+    stored = dict(connect(output.store).execute(asked).fetchall())
+    assert stored["mu_low"] == of_new["mu_low"]["value"]
+    assert result.values("mu") == before.values("mu")  # that of everybody is as it was
+    text = evaluation_text([result])
+    assert "only the 4 people it was not trained on" in text
+    assert "AU01 is recognised (F1 1.00; on new people 1.00)" in text
+    assert "Only the 4 people it was not trained on" in page(output)["verdict.html"].decode()
+
+
+def test_a_network_of_strangers_and_one_without_a_card_are_told_apart(output, tmp_path):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE})
+    known_people(output, tmp_path, ("d:P8",))
+    (result,) = evaluate_output(output.store)
+    text = evaluation_text([result])
+    assert "WARNING" not in text
+    assert "AU01 is recognised (F1 1.00)," in text
+    assert "none of the 5 people here" in text
+    known_people(output, tmp_path, ())
+    assert "trained on" not in evaluation_text(evaluate_output(output.store))
+    (tmp_path / "net.json").unlink()
+    assert "net.safetensors has no card here" in evaluation_text(evaluate_output(output.store))
+
+
+def test_frames_without_a_usable_face_are_counted(output):
+    output.write(PARTITION, SUBJECTS, {"AU01": INSIDE})
+    rows = read(output.store, "frames").select(SCHEMAS["frames"].names).to_pylist()
+    for row, status in zip(rows, ["no_face", "no_face", "decode_error"], strict=False):
+        row["status"] = status
+    output.store.put(f"{PARTITION.folder('frames')}/a.parquet", encode(rows_of("frames", rows)))
+    (result,) = evaluate_output(output.store)
+    said = "3 of 24 frames show no usable face and are not judged (decode_error 1, no_face 2)."
+    assert said in evaluation_text([result])
+    assert said in page(output)["verdict.html"].decode()

@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fer_batch.report.page import DataTable, Picture, Query, RunSummary
-from fer_batch.report.verdict import Example, TargetVerdict, VerdictContents, verdict_files
+from fer_batch.report.verdict import Example, TargetVerdict, VerdictContents, full_scale, verdict_files
 from fer_batch.visualize.figure import png
 
 PNG = png(np.full((20, 20, 3), 200, np.uint8))
@@ -58,12 +60,43 @@ def test_states_are_counted_and_a_flag_names_its_target():
     assert '<h3 class="flag">AU10' in page
 
 
-def test_the_gauge_is_drawn_to_scale():
-    page, _ = shown(target())
-    assert '<circle cx="20.0"' in page
-    assert '<line x1="15.0" y1="6.5" x2="27.0" y2="6.5"' in page
-    assert '<line x1="18.0" y1="1" x2="18.0" y2="13"' in page
+def test_all_gauges_are_drawn_to_the_scale_that_is_written_at_the_axis():
+    page, _ = shown(target(), target("AU04", mean=0.3, high=0.37))
+    assert 'aria-label="axis from 0 to 0.4"' in page
+    assert '<circle cx="50.0"' in page
+    assert '<line x1="37.5" y1="6.5" x2="67.5" y2="6.5"' in page
+    assert '<line x1="45.0" y1="1" x2="45.0" y2="13"' in page
+    assert '<circle cx="75.0"' in page
     assert 'aria-label="mu 0.2, interval 0.15 to 0.27, chance 0.18"' in page
+
+
+@given(st.lists(st.floats(0, 1) | st.just(math.nan)))
+def test_the_axis_holds_every_share_and_is_not_much_longer(shares):
+    full = full_scale(shares)
+    known = [value for value in shares if not math.isnan(value)]
+    assert max(known, default=0) <= full <= max(0.01, 2.5 * max(known, default=0))
+
+
+def test_a_small_mu_is_told_from_chance():
+    page, _ = shown(target(mean=0.043, low=0.040, high=0.048, chance=0.03))
+    assert 'aria-label="axis from 0 to 0.05"' in page
+
+
+def test_a_phone_shows_the_verdict_and_the_gauge_first():
+    page, _ = shown(target())
+    row = page[page.index("<tbody>") :]
+    assert row.index('class="flag">flagged') < row.index('class="gauge"') < row.index("0.810")
+
+
+def test_people_who_were_trained_on_are_said_before_any_figure():
+    plain, _ = shown(target())
+    assert "TRAINED ON" not in plain
+    assert "mean over folds" not in plain
+    only = DataTable("Only the person it was not trained on", ("Target", "F1"), (("AU10", 0.25),))
+    page, _ = shown(target(fold_f1=0.24), warning="3 of 4 <people>.", new_people=only)
+    assert page.index("3 of 4 &lt;people&gt;.") < page.index("<dt>flagged</dt>")
+    assert re.search(r'0\.810</td><td class="number">0\.240</td>', page)
+    assert "Only the person it was not trained on" in page
 
 
 def test_what_is_not_known_is_a_dash():
