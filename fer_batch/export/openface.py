@@ -53,9 +53,9 @@ def source_points(points: NDArray[np.floating], matrices: NDArray[np.floating]) 
 
 def openface_table(
     frame_index: NDArray[np.int64],
-    timestamp_ns: NDArray[np.int64],
+    timestamp_ns: NDArray[np.int64] | NDArray[np.float64],
     ok: NDArray[np.bool_],
-    face_id: int,
+    face_id: NDArray[np.int64] | int,
     points: NDArray[np.floating],
     occurrence: NDArray[np.floating],
     targets: Sequence[str],
@@ -67,9 +67,10 @@ def openface_table(
     frame_index : shape (T,)
         0-based.
     timestamp_ns : shape (T,)
+        NaN where there is none; without any (pictures have no clock), the column is left out.
     ok : shape (T,)
         False where there is no usable face: success 0, and nothing else is said of the frame.
-    face_id
+    face_id : shape (T,), or one for all
         Number of the face that this sequence follows.
     points : shape (T, 68, 2), source pixels
         NaN where there are none; without any, the columns are left out.
@@ -81,10 +82,11 @@ def openface_table(
     n = len(frame_index)
     columns: dict[str, pa.Array] = {
         "frame": pa.array(frame_index + 1),
-        "face_id": pa.array(np.full(n, face_id)),
-        "timestamp": pa.array(timestamp_ns / 1e9),  # enough digits to have the nanoseconds back
-        "success": pa.array(ok.astype(np.int64)),
+        "face_id": pa.array(np.broadcast_to(face_id, n).copy()),
     }
+    if np.isfinite(timestamp_ns).any():
+        columns["timestamp"] = _numbers(timestamp_ns / 1e9)  # enough digits to have the nanoseconds back
+    columns["success"] = pa.array(ok.astype(np.int64))
     points = np.where(ok[:, None, None], points, np.nan)
     if np.isfinite(points).any():
         for axis, name in enumerate("xy"):

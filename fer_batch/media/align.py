@@ -19,6 +19,12 @@ def face_box(landmarks: NDArray[np.floating]) -> Box:
     return float(left), float(top), float(right), float(bottom)
 
 
+def inside(box: Box, height: int, width: int) -> Box | None:
+    """The part of a box that lies in the picture; None where there is none."""
+    left, top, right, bottom = max(box[0], 0.0), max(box[1], 0.0), min(box[2], width - 1.0), min(box[3], height - 1.0)
+    return (left, top, right, bottom) if left <= right and top <= bottom else None
+
+
 def eye_angle(landmarks: NDArray[np.floating]) -> float:
     """Angle in radians of the line from the person's right to left eye centre, clockwise on screen (methods PP-2)."""
     points = _points(landmarks)

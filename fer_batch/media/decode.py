@@ -37,13 +37,13 @@ class Frame:
     frame_index
         0-based in presentation order, before sampling.
     timestamp_ns
-        From the first frame, as the file's clock says (not index / fps).
+        From the first frame, as the file's clock says (not index / fps); None of a picture, which has no clock.
     image : shape (H, W, 3), uint8
         RGB as displayed: rotated and flipped as the file says, not stretched to the sample aspect ratio.
     """
 
     frame_index: int
-    timestamp_ns: int
+    timestamp_ns: int | None
     image: NDArray[np.uint8]
 
 
@@ -175,7 +175,7 @@ class Decoder:
         """
         ((message, image),) = self._ask({"do": "image", "path": _absolute(path)})
         assert image is not None
-        return Frame(message["frame_index"], message["timestamp_ns"], image)
+        return Frame(message["frame_index"], None, image)
 
     def close(self) -> None:
         """End the child; the next request starts another."""

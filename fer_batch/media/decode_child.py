@@ -395,7 +395,7 @@ def _turned(image: NDArray[np.uint8], matrix: NDArray[np.integer]) -> NDArray[np
 
 def send_image(channel: Sender, path: str) -> None:
     """One `frame` message, then `end`."""
-    channel.send({"kind": "frame", "frame_index": 0, "timestamp_ns": 0, "n_decoded": 1}, still(path))
+    channel.send({"kind": "frame", "frame_index": 0, "n_decoded": 1}, still(path))
     channel.send({"kind": "end", "n_decoded": 1, "reason": None})
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from fer_batch.media.landmarks import (
+    MIN_CORRELATION,
     Box,
     Carried,
     Detector,
@@ -146,6 +147,42 @@ class FaceTracker:
         return sightings
 
 
+class Succession:
+    """Numbers the faces of a clip of which one is taken in each frame: another number where it is another's.
+
+    It is another's if it lies where the last one cannot have gone (as `FaceTracker` gives faces to persons) and does
+    not look like it. One that comes back after more than `max_gap` frames keeps the number: nobody knows who it is. So
+    does one that takes the place of the last: a cut to a face at the same place is not noticed.
+    """
+
+    def __init__(self, max_gap: int = 25) -> None:
+        self.max_gap = max_gap
+        self.number = 0
+        self._last: tuple[Box, NDArray[np.float32]] | None = None
+        self._gap = 0
+
+    def add(self, image: NDArray[np.uint8], face: Face | None, how: str) -> int:
+        """Number of the face of the next frame, `detected` or `tracked`; the last one's where there is none."""
+        self._gap += 1
+        if face is None:
+            return self.number
+        if self._last is not None and how == "tracked":
+            self._last = face.box, self._last[1]
+        else:
+            patch = grey_patch(image, face.box)
+            if self._last is not None and self._gap <= self.max_gap and not self._continues(face.box, patch):
+                self.number += 1
+            self._last = face.box, patch
+        self._gap = 0
+        return self.number
+
+    def _continues(self, box: Box, patch: NDArray[np.float32]) -> bool:
+        assert self._last is not None
+        before, likeness = self._last[0], correlation(self._last[1], patch)
+        distance, ratio = _displacement(before, _centre(before), box)
+        return (distance <= MAX_DISTANCE and ratio <= np.log(MAX_RATIO)) or likeness >= MIN_CORRELATION
+
+
 @dataclass
 class _Person:
     """What is remembered of one person."""
@@ -175,8 +212,7 @@ def _matched(
         box = boxes.get(person.key, person.face.box)
         expected = _centre(box) + (0.0 if person.key in boxes else person.velocity * person.gap)
         for column, face in enumerate(faces):
-            distance = float(np.linalg.norm(_centre(face.box) - expected)) / max(_side(face.box), _side(box))
-            ratio = abs(float(np.log(_side(face.box) / _side(box))))
+            distance, ratio = _displacement(box, expected, face.box)
             if distance <= MAX_DISTANCE and ratio <= np.log(MAX_RATIO):
                 likeness = correlation(person.patch, patches[column])
                 cost[row, column] = distance + ratio + 0.5 * (1 - likeness)
@@ -184,6 +220,12 @@ def _matched(
     possible = np.isfinite(cost)
     rows, columns = linear_sum_assignment(np.where(possible, cost, 1e3))
     return {int(c): people[r] for r, c in zip(rows, columns, strict=True) if possible[r, c]}
+
+
+def _displacement(box: Box, expected: NDArray[np.float64], now: Box) -> tuple[float, float]:
+    """How far a face is from where it is expected, in sides of its box, and the log of how much its size changed."""
+    distance = float(np.linalg.norm(_centre(now) - expected)) / max(_side(now), _side(box))
+    return distance, abs(float(np.log(_side(now) / _side(box))))
 
 
 def _contested(boxes: dict[int, Box]) -> set[int]:

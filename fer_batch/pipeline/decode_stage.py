@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, whole_frame_matrix
+from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
 from fer_batch.media.decode import Decoder, Frame
 from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
 from fer_batch.media.sampling import Sampling
-from fer_batch.media.tracks import FaceTracker, Roll, every_face
+from fer_batch.media.tracks import FaceTracker, Roll, Succession, every_face
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
 from fer_batch.pipeline.units import NO_FACE, Unit
 from fer_batch.sources.fetch import StoreFault, local_file, local_input
@@ -26,6 +26,8 @@ from fer_batch.sources.truth import read_truth
 from fer_batch.types import InputError, MediaError, SequenceRef, face_id
 
 log = logging.getLogger(__name__)
+
+NO_FRAME = "no frame lies in the sampling window"  # reason of a clip that ends before it begins
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
     }
     n_frames: dict[int, int] = {0: 0}  # by person
     n_faces: dict[int, int] = {}
+    n_changes = 0  # of the face that is taken for one
     items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind]
     try:
         if ref.skip_reason:
@@ -163,6 +166,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
                 n_frames[item.person] = n_frames.get(item.person, 0) + 1
                 n_faces[item.person] = n_faces.get(item.person, 0) + (item.image is not None)
                 item.row["sequence_id"] = face_id(ref.sequence_id, item.person)
+                n_changes = max(n_changes, 0 if item.person else item.row["track_id"] or 0)
                 yield item
     except MediaError as error:
         if n_frames[0]:  # what came before was good and is kept
@@ -174,12 +178,16 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
     except Exception as error:  # a bug met by one input must not end the night's run; it says so in that input's row
         log.exception("unexpected error in %s", ref.sequence_id)
         row.update(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
+    if n_changes:
+        times = "once" if n_changes == 1 else f"{n_changes} times"
+        changed = f"the largest face changed {times}: one story of perhaps several people (faces.choose: tracked)"
+        row["reason"] = "; ".join(filter(None, [row.get("reason"), changed]))
     for person, n in sorted(n_frames.items()):
         own = {**row, "sequence_id": face_id(ref.sequence_id, person), "n_frames": n}
         if person:  # the source's labels are of one face, and nobody knows that it is this one
             own.update(subject_id=None, emotion=None)
         if row["status"] == "done" and not n_faces.get(person) and row.get("reason") is None:
-            own["reason"] = NO_FACE
+            own["reason"] = NO_FACE if n else NO_FRAME
         sequences.append(own)
 
 
@@ -246,7 +254,7 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any
             yield from faces.absent(_frame_row(index, None, number, _no_place(broken, "decode_error")))
             continue
         row["n_decoded"] += 1
-        yield from faces.of(Frame(index, 0, image), number)
+        yield from faces.of(Frame(index, None, image), number)
     yield from faces.end()
     if not row["n_decoded"]:
         raise MediaError(f"none of its {len(ref.files)} images could be read: {broken}")
@@ -261,7 +269,7 @@ def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Ite
         frame = decoder.image(path)
     row.update(n_declared=1, n_decoded=1)
     faces: _Faces = _EveryFace(options, truth) if _every_face(options, truth) else _OneFace(options, truth)
-    yield from faces.of(Frame(0, 0, frame.image), frame_number(ref.uri))
+    yield from faces.of(frame, frame_number(ref.uri))
 
 
 class _Truth:
@@ -362,8 +370,15 @@ class _OneFace(_Faces):
 
     finder: FaceFinder | None = None
 
+    def __init__(self, options: DecodeOptions, truth: _Truth) -> None:
+        super().__init__(options, truth)
+        self.succession = Succession()
+
     def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
-        yield self.item(frame, source_frame, self._one(frame))
+        item = self.item(frame, source_frame, self._one(frame))
+        if item.image is not None:
+            item.row["track_id"] = self.succession.number
+        yield item
 
     def _one(self, frame: Frame) -> _Place:
         options, index = self.options, frame.frame_index
@@ -373,10 +388,14 @@ class _OneFace(_Faces):
             return _place(self.truth.points[index], None, options)
         if options.detector == "dataset":
             box = self.truth.boxes.get(index)
-            return _place(None, box, options, None if box else "the source has no landmarks for this frame")
+            if box is None:
+                return _no_place("the source has no landmarks for this frame")
+            box = inside(box, *frame.image.shape[:2])
+            return _place(None, box, options, None if box else "the source's face box lies outside of the picture")
         if self.finder is None:
             self.finder = FaceFinder(_detector(options.detector), every=options.every)
         face, how = self.finder.find(frame.image)
+        self.succession.add(frame.image, face, how)
         return _no_place(None) if face is None else self.found(face, how)
 
 

@@ -64,12 +64,13 @@ def _rows(reader: Reader, targets: Sequence[str]) -> pa.Table:
     row = np.searchsorted(index, detections["frame_index"].to_numpy())
     column = pc.index_in(detections["target"].cast(pa.string()), pa.array(targets, pa.string())).to_numpy()
     occurrence[row, column] = detections["active"].cast(pa.float64()).to_numpy()
-    tracks = frames["track_id"].drop_null()
+    # The face of a frame without one is that of the frame before it, before the first that of the first.
+    faces = pc.fill_null(pc.fill_null_backward(pc.fill_null_forward(frames["track_id"])), 0)
     return openface_table(
         index,
         frames["timestamp_ns"].to_numpy(),
         np.asarray(frames["status"].to_pylist()) == "ok",
-        tracks[0].as_py() if len(tracks) else 0,
+        faces.to_numpy(),
         source_points(
             _listed(frames["landmarks"], (N_LANDMARKS, 2)),
             _listed(frames["crop_matrix"], (2, 3)),

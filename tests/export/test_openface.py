@@ -52,6 +52,15 @@ def test_times_keep_their_nanoseconds():
     assert np.round(seconds * 1e9).astype(np.int64).tolist() == [0, 33_366_667, 66_733_333]
 
 
+def test_pictures_without_a_clock_have_no_timestamps_and_faces_may_change():
+    none, ok, index = np.full(2, np.nan), np.ones(2, bool), np.arange(2)
+    points, occurrence = np.full((2, 68, 2), np.nan), np.ones((2, 1))
+    rows = openface_table(index, none, ok, np.array([0, 1]), points, occurrence, ["AU01"])
+    assert csv_bytes(rows).decode() == "frame,face_id,success,AU01_c\n1,0,1,1\n2,1,1,1\n"
+    mixed = openface_table(index, np.array([0.0, np.nan]), ok, 0, points, occurrence, ["AU01"])
+    assert csv_bytes(mixed).decode().splitlines()[1:] == ["1,0,0,1,1", "2,0,,1,1"]
+
+
 def test_occurrence_is_written_as_a_whole_number():
     line = csv_bytes(table()[0]).decode().splitlines()[1]
     assert line.endswith(",0,1")

@@ -12,6 +12,7 @@ from fer_batch.media.align import (
     crop_matrix,
     eye_angle,
     face_box,
+    inside,
     invert_affine,
     whole_frame_matrix,
 )
@@ -24,6 +25,19 @@ def face(angle=0.0, scale=1.0, centre=(100.0, 80.0)):
     points[42:48] = points[36:42] + [40.0, 0.0]
     cos, sin = np.cos(angle), np.sin(angle)
     return (scale * points @ np.array([[cos, sin], [-sin, cos]]) + centre).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((1.0, 2.0, 8.5, 3.0), (1, 2, 8.5, 3)),
+        ((-5.0, 2.0, 30.0, 90.0), (0, 2, 9, 4)),
+        ((-5.0, -5.0, -1.0, 3.0), None),
+        ((10.0, 0.0, 12.0, 3.0), None),
+    ],
+)
+def test_the_part_of_a_box_that_is_in_the_picture(box, expected):
+    assert inside(box, 5, 10) == expected
 
 
 def test_the_box_is_tight():

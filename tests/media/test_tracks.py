@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fer_batch.media.decode import Decoder
 from fer_batch.media.landmarks import Face, check_detector, load_detector
 from fer_batch.media.sampling import Sampling
-from fer_batch.media.tracks import FaceTracker, Roll, every_face, overlap
+from fer_batch.media.tracks import FaceTracker, Roll, Succession, every_face, overlap
 from fer_batch.types import InputError
 
 SIDE = 40
@@ -174,6 +174,34 @@ def test_rows_are_whole_and_in_order_whoever_comes_and_goes(visits, every, carri
 def test_wrong_values_are_refused():
     with pytest.raises(ValueError, match="every"):
         FaceTracker(lambda image: [], every=0)
+
+
+def numbers_of(places, looks=None, how="detected"):
+    """Numbers of a face of 40 px that is at these x in turn, None where it is not seen; of one look or these."""
+    succession, faces = Succession(max_gap=3), {}
+    found = []
+    for place, look in zip(places, looks or [0] * len(places), strict=True):
+        image = np.full((60, 400, 3), 90, np.uint8)
+        if place is None:
+            found.append(succession.add(image, None, how))
+            continue
+        texture = np.random.default_rng(look).integers(0, 256, (40, 40, 3))
+        image[10:50, place : place + 40] = faces.setdefault(look, texture)
+        found.append(succession.add(image, Face((place, 10.0, place + 39.0, 49.0), None, 1.0), how))
+    return found
+
+
+def test_a_face_that_one_person_cannot_have_is_anothers():
+    assert numbers_of([10, 20, 30, 60]) == [0] * 4, "who walks is the same"
+    assert numbers_of([10, 200, 10, 12], [0, 1, 0, 0]) == [0, 1, 2, 2]
+    assert numbers_of([10, 200, 10]) == [0] * 3, "who looks the same is the same"
+    assert numbers_of([10, 12, 11], [0, 1, 0]) == [0] * 3, "at the same place it may be a turned head"
+    assert numbers_of([10, 200, 10], [0, 1, 0], "tracked") == [0] * 3, "carried by its landmarks it is the same"
+
+
+def test_who_was_away_for_long_keeps_the_number():
+    assert numbers_of([10, None, None, 200], [0, 0, 0, 1]) == [0, 0, 0, 1]
+    assert numbers_of([10, None, None, None, 200], [0, 0, 0, 0, 1]) == [0] * 5
 
 
 def test_overlap_of_boxes():

@@ -3,6 +3,7 @@
 import pickle
 import sys
 import textwrap
+from dataclasses import replace
 
 import av
 import cv2
@@ -137,6 +138,50 @@ def test_the_largest_face_is_one_sequence(meeting):
     assert list(sequences) == ["meeting.mkv"]
     assert len(frames) == 90
     assert all((middle(crops["meeting.mkv", i]) == RED).all() for i in range(90))
+
+
+def test_another_largest_face_has_another_number_and_is_told(meeting, tmp_path):
+    """Red and green stand still; green is the larger one from frame 10 to 19."""
+    sizes = [30 if 10 <= i < 20 else 60 for i in range(30)]
+    clip = write_clip(tmp_path / "two.mkv", [picture({RED: (5, 5, n), GREEN: (110, 10, 40)}) for n in sizes])
+    sequences, frames, crops = rows_of(ref(clip))
+    assert [row["track_id"] for row in frames] == [0] * 10 + [1] * 10 + [2] * 10
+    assert [tuple(middle(crops["two.mkv", i])[0, 0]) for i in (9, 10, 19, 20)] == [RED, GREEN, GREEN, RED]
+    assert sequences["two.mkv"]["reason"] == (
+        "the largest face changed 2 times: one story of perhaps several people (faces.choose: tracked)"
+    )
+    alone, frames, _ = rows_of(ref(meeting))
+    assert alone["meeting.mkv"]["reason"] is None
+    assert {row["track_id"] for row in frames} == {0}, "who walks on is the same"
+
+
+def test_pictures_have_no_clock(meeting, tmp_path):
+    files = [tmp_path / f"f_{i}.png" for i in range(3)]
+    for file in files:
+        cv2.imwrite(str(file), picture({RED: (10, 10, 40)})[..., ::-1])
+    folder = ref(tmp_path, "image_sequence", files=tuple(map(str, files)))
+    for images in (folder, ref(files[0], "still")):
+        assert {row["timestamp_ns"] for row in rows_of(images)[1]} == {None}
+        assert {row["timestamp_ns"] for row in rows_of(images, detector="none")[1]} == {None}
+    assert [row["timestamp_ns"] for row in rows_of(ref(meeting))[1]][:3] == [0, 40_000_000, 80_000_000]
+
+
+def test_a_window_behind_the_end_is_the_reason(meeting):
+    sequences, frames, _ = rows_of(ref(meeting), sampling=Sampling(start_s=100.0))
+    assert (frames, sequences["meeting.mkv"]["status"]) == ([], "done")
+    assert sequences["meeting.mkv"]["reason"] == "no frame lies in the sampling window"
+
+
+def test_a_face_box_that_reaches_out_of_the_picture_is_cut(tmp_path):
+    still = tmp_path / "a.png"
+    cv2.imwrite(str(still), picture({RED: (0, 0, 96)})[..., ::-1])
+    boxes = {"out": (-30.0, -10.0, 95.0, 500.0), "edge": (0.0, 0.0, 95.0, 95.0), "gone": (300.0, 0.0, 400.0, 90.0)}
+    refs = [replace(ref(still, "still", face_box=box), sequence_id=name) for name, box in boxes.items()]
+    _, frames, crops = rows_of(*refs, detector="dataset")
+    assert [row["status"] for row in frames] == ["ok", "ok", "no_face"]
+    assert frames[0]["face_box"] == [0, 0, 95, 95]
+    np.testing.assert_array_equal(crops["out", 0], crops["edge", 0])
+    assert frames[2]["reason"] == "the source's face box lies outside of the picture"
 
 
 def test_one_person_and_nobody_are_one_row_under_the_plain_name(tmp_path):

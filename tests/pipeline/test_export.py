@@ -123,6 +123,21 @@ def test_a_sequence_without_any_face_has_the_columns_of_the_model(tmp_path):
     assert found == "frame,face_id,timestamp,success,AU01_c,AU12_c\n1,0,0,0,,\n"
 
 
+def test_numbered_images_have_no_timestamps_and_each_row_says_whose_face_it_is(tmp_path):
+    store = published(tmp_path / "out", [["a.mp4"]])
+    frames = [{"sequence_id": "S1", "frame_index": i, "status": "ok" if i in (1, 3) else "no_face"} for i in range(5)]
+    for track, i in enumerate((1, 3)):
+        frames[i]["track_id"] = track
+    tables = {"sequences": [{"sequence_id": "S1", "status": "done", "run_id": "r"}], "frames": frames}
+    for key, rows in tables.items():
+        store.put(f"{ONE.folder(key)}/b-00000.parquet", encode(rows_of(key, rows)))
+    export_output(store.uri, "openface-csv", str(tmp_path / "csv"))
+    found = pd.read_csv(tmp_path / "csv" / "clips" / "net-01234567" / "S1.csv")
+    assert "timestamp" not in found
+    assert found["face_id"].tolist() == [0, 0, 0, 1, 1]
+    assert found["success"].tolist() == [0, 1, 0, 1, 0]
+
+
 def test_our_own_adapter_reads_openface_csv_back(out, tmp_path):
     """Landmarks and occurrences of the tables, through the file, as a dataset of OpenFace's."""
     from fer_batch.sources.openface import read_annotations, read_landmarks
