@@ -41,7 +41,7 @@ from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import save
 from fer_batch.visualize.heatmap import bwr
 from fer_batch.visualize.projection import normalise, top_relevance
-from fer_batch.visualize.stages import StagePanel, stage_strip
+from fer_batch.visualize.stages import StagePanel, stage_strips
 from fer_batch.visualize.timeline import Timeline, timeline
 
 NAN = math.nan
@@ -227,7 +227,7 @@ def test_tp_l_figures_have_a_panel_for_every_stage_and_a_colour_for_every_cluste
         StagePanel(s.labels, tuple(blob(9, 9) for _ in s.labels), s.first_frame, s.last_frame, s.n_frames)
         for s in found.stages
     ]
-    strip = stage_strip(panels)
+    (strip,) = stage_strips(panels)
     drawn = [image for axes in strip.axes for image in axes.images if (image.get_gid() or "").startswith("stage-")]
     assert len(drawn) == found.n_stages == found.text.count(" -> ") + 1
 
@@ -299,7 +299,7 @@ def test_tp_p_nothing_assumes_a_face(tmp_path):
     panels = [
         StagePanel(s.labels, (None,) * len(s.labels), s.first_frame, s.last_frame, s.n_frames) for s in found.stages
     ]
-    (tmp_path / "strip.png").write_bytes(save(stage_strip(panels)))
+    (tmp_path / "strip.png").write_bytes(save(stage_strips(panels)[0]))
     assert (tmp_path / "strip.png").stat().st_size > 0
 
 

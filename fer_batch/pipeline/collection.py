@@ -23,6 +23,7 @@ from fer_batch.prototypes.stages import letter
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of, unpack_maps
 from fer_batch.storage.store import Store
+from fer_batch.types import Clustering
 
 CLASS_MAPS = 50_000  # of one class that are clustered; minutes on two cores, and memory for two such classes
 GATHERED_MAPS = 2 * CLASS_MAPS  # of several classes that are held at a time: 300 MB
@@ -84,7 +85,8 @@ def publish_collection(
                 others = {target: (below[target], np.stack(means))}
                 for part in _over_shards(compute, shard_others, store, partition, shards, others):
                     clusters = [_merged(*pair) for pair in zip(clusters, part[target], strict=True)]
-            classes.extend(_class_row(target, k, own, found.eigenvalues, analysis_id) for k, own in enumerate(clusters))
+            decision = _decision(found) | {"analysis_id": analysis_id}
+            classes.extend(_class_row(target, k, own) | decision for k, own in enumerate(clusters))
     for name, rows in (("heatmaps", heatmaps), ("class_prototypes", classes)):
         store.put(f"{partition.folder(name)}/collection.parquet", encode(rows_of(name, rows), metadata))
 
@@ -288,9 +290,7 @@ def _map_columns(values: NDArray[np.float32], scale: float) -> dict[str, Any]:
     return {"height": values.shape[0], "width": values.shape[1], "scale": scale, "relevance": values.ravel()}
 
 
-def _class_row(
-    target: str, k: int, own: dict[str, Any], eigenvalues: NDArray[np.float64], analysis_id: str
-) -> dict[str, Any]:
+def _class_row(target: str, k: int, own: dict[str, Any]) -> dict[str, Any]:
     values, scale = pack_maps((own["sum"] / own["n"])[None])
     return {
         "target": target,
@@ -298,6 +298,17 @@ def _class_row(
         "n_frames": own["n"],
         "exemplars": [name for _, name in own["near"]],
         **_map_columns(values[0], float(scale[0])),
-        "spectrum": eigenvalues.tolist(),
-        "analysis_id": analysis_id,
+    }
+
+
+def _decision(found: Clustering) -> dict[str, Any]:
+    """How the clusters of a class were found; None where undefined."""
+    quality = {"eigengap": found.eigengap, "silhouette": found.silhouette}
+    return {
+        "n_clusters": found.n_clusters,
+        "n_clustered": int(np.count_nonzero(found.labels >= 0)),
+        "spectrum": found.eigenvalues.tolist(),
+        "rule": found.rule,
+        "n_neighbors": found.n_neighbors,
+        **{name: value if np.isfinite(value) else None for name, value in quality.items()},
     }

@@ -52,6 +52,13 @@ QUERIES = {
         "SELECT {keys}target, n_clusters, count(DISTINCT sequence_id) AS sequences\n"
         "FROM prototypes GROUP BY ALL ORDER BY ALL",
     ),
+    "classes": NamedQuery(
+        "the same over all stills of each class, with how sure the split is",
+        "SELECT {keys}target, cluster, n_frames AS stills,\n"
+        "       round(n_frames / sum(n_frames) OVER (PARTITION BY {keys}target), 3) AS share, n_clusters,\n"
+        "       round(eigengap, 3) AS eigengap, round(silhouette, 3) AS silhouette, exemplars[1] AS nearest_still\n"
+        "FROM class_prototypes ORDER BY {keys}target, length(cluster), cluster",
+    ),
     "patterns": NamedQuery(
         "what the stories of each emotion have in common, most typical first",
         'SELECT {keys}"group", letters, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
@@ -92,15 +99,15 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         connection.register_filesystem(fsspec.filesystem(protocol))
     for name, schema in SCHEMAS.items():
         has_files = any(entry.path.endswith(".parquet") for entry in store.walk(f"tables/{name}"))
+        columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in schema]
+        columns += [f"CAST(NULL AS VARCHAR) AS {key}" for key in PARTITIONS[name]]
+        source = f"SELECT {', '.join(columns)} WHERE false"
         if has_files:
             where = f"{store.url(f'tables/{name}')}/**/*.parquet".replace("'", "''")
             hive = ", ".join(f"'{key}': VARCHAR" for key in PARTITIONS[name])
             options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = {name in GROWN}"
-            source = f"SELECT * FROM read_parquet('{where}', {options})"
-        else:
-            columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in schema]
-            columns += [f"CAST(NULL AS VARCHAR) AS {key}" for key in PARTITIONS[name]]
-            source = f"SELECT {', '.join(columns)} WHERE false"
+            files = f"SELECT * FROM read_parquet('{where}', {options})"
+            source = f"{source} UNION ALL BY NAME {files}" if name in GROWN else files
         connection.execute(f"CREATE VIEW {name} AS {source}")
     return connection
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, summary_of, threshold_of
 from fer_batch.pipeline.patterns import publish_patterns
+from fer_batch.pipeline.report_classes import classes_files, has_classes
 from fer_batch.pipeline.report_data import Story, occurrences
 from fer_batch.pipeline.report_index import Overview, index_contents, overview_of, patterns_page, targets_of
 from fer_batch.pipeline.report_sequence import (
@@ -24,6 +25,7 @@ from fer_batch.pipeline.report_sequence import (
 from fer_batch.pipeline.shard_rows import partitions, published_shards
 from fer_batch.pipeline.verdict import has_verdict, verdict_page
 from fer_batch.registry import nearest
+from fer_batch.report.classes import FILE as CLASSES
 from fer_batch.report.index import Index
 from fer_batch.report.page import ReportLink, RunSummary, contents_page, slug
 from fer_batch.report.patterns import FILE as PATTERNS
@@ -265,7 +267,10 @@ class FurtherPage:
     files: Callable[[Store, Partition, RunSummary], Iterable[tuple[str, bytes]]]
 
 
-FURTHER_PAGES: tuple[FurtherPage, ...] = (FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),)
+FURTHER_PAGES: tuple[FurtherPage, ...] = (
+    FurtherPage(CLASSES, "Classes", has_classes, classes_files),
+    FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),
+)
 
 
 def _navigation(store: Store, partition: Partition) -> tuple[list[FurtherPage], tuple[tuple[str, str], ...]]:

@@ -18,6 +18,7 @@ from fer_batch import __version__, facs
 from fer_batch.pipeline.report_data import Story, label_of, occurrences
 from fer_batch.pipeline.shard_rows import ShardRows
 from fer_batch.report import sequence as pages
+from fer_batch.report.chips import Chip
 from fer_batch.report.page import Query, RunSummary, slug
 from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import Partition
@@ -25,9 +26,10 @@ from fer_batch.storage.store import Store
 from fer_batch.visualize.clusters import cluster_figure, has_spectrum, projection_figure, without_spectrum
 from fer_batch.visualize.colours import Label, Palette, label_text
 from fer_batch.visualize.figure import save
+from fer_batch.visualize.hatches import TILES, texture
 from fer_batch.visualize.heatmap import projection_on
 from fer_batch.visualize.raster import SIDE, map_png, projection_png
-from fer_batch.visualize.stages import stage_strip, thumbnail_strip
+from fer_batch.visualize.stages import stage_strips, thumbnail_strip
 from fer_batch.visualize.standard_face import line_face_svg
 from fer_batch.visualize.tags import tags
 from fer_batch.visualize.timeline import timeline
@@ -36,6 +38,7 @@ from fer_batch.visualize.vector_timeline import timeline_svg
 
 THUMBNAIL_SIDE, THUMBNAIL_STAGES = 48, 5
 MAX_CROP_BYTES = 40_000
+TAG_EM = 0.08  # of the side of a panel, as `style.css` has it
 _TABLES = ("sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes")
 
 
@@ -206,8 +209,8 @@ class _Layers:
             return None
         if key not in self._numbers:
             self._numbers[key] = len(self.pictures)
-            colours = ((label, self.palette.style(*label).rgb) for label in key[0])
-            self.pictures.append(projection_png([(self._projection(label, share), rgb) for label, rgb in colours]))
+            colours = ((label, texture(self.palette.style(*label), SIDE, SIDE)) for label in key[0])
+            self.pictures.append(projection_png([(self._projection(label, share), one) for label, one in colours]))
         return self._numbers[key]
 
     def tags(self, labels: Sequence[Label]) -> tuple[tuple[float, float, str], ...]:
@@ -215,7 +218,7 @@ class _Layers:
         known = [label for label in labels if label in self.maps]
         if len(known) < 2:
             return ()
-        found = tags(known, [self._projection(label, 25.0) for label in known])
+        found = tags(known, [self._projection(label, 25.0) for label in known], TAG_EM)
         return tuple((100 * x, 100 * y, text) for x, y, text in found)
 
     def _projection(self, label: Label, share: float) -> NDArray[np.float64]:
@@ -233,7 +236,7 @@ def _stage(story: Story, stage: Mapping[str, Any], palette: Palette, layers: _La
         first_frame=stage["first_frame"],
         last_frame=stage["last_frame"],
         n_frames=stage["n_frames"],
-        labels=tuple(_label(label, palette) for label in labels),
+        labels=tuple(chip(label, palette) for label in labels),
         n_missing_frames=stage["n_missing_frames"] or 0,
         seconds=story.frames.seconds(stage),
         face=crop,
@@ -248,9 +251,10 @@ def _outline(story: Story, first: int, last: int) -> str:
     return line_face_svg(story.points_in(first, last, 100.0))
 
 
-def _label(label: Label, palette: Palette) -> pages.Label:
+def chip(label: Label, palette: Palette) -> Chip:
+    """A label as pages show it."""
     style = palette.style(*label)
-    return pages.Label(label_text(*label), style.fill, style.edge, style.ink)
+    return Chip(label_text(*label), style.fill, style.edge, style.ink, TILES.get(style.hatch, ""))
 
 
 def _cluster(story: Story, row: Mapping[str, Any], palette: Palette, layers: _Layers) -> pages.Cluster:
@@ -261,7 +265,7 @@ def _cluster(story: Story, row: Mapping[str, Any], palette: Palette, layers: _La
     return pages.Cluster(
         target=row["target"],
         letter=row["cluster"] or "",
-        label=_label(label, palette),
+        label=chip(label, palette),
         n_frames=row["n_frames"],
         first_frame=row["first_frame"],
         exemplar_frame=exemplar,
@@ -311,16 +315,17 @@ def figures(
 ) -> Iterator[tuple[str, bytes]]:
     """(name, PNG) of a sequence's figures for print: strip, timeline, and per target its clusters and projections."""
     panels = [story.panel(stage) for stage in story.stages]
-    if panels:
-        yield "stages.png", save(stage_strip(panels, palette))
+    strips = stage_strips(panels, palette) if panels else []
+    for number, strip in enumerate(strips, 1):
+        yield "stages.png" if len(strips) == 1 else f"stages-{number:02d}.png", save(strip)
     yield "timeline.png", save(timeline(story.timeline(options.threshold, truth), palette))
     for decision in story.decisions():
         yield f"clusters-{slug(decision.target)}.png", save(cluster_figure(decision, palette))
         for cluster in decision.clusters:
             if cluster.relevance is not None:
                 name = f"projections-{slug(label_text(decision.target, cluster.letter))}.png"
-                colour = palette.style(decision.target, cluster.letter).rgb
-                yield name, save(projection_figure(cluster.relevance, cluster.face, colour=colour))
+                style = palette.style(decision.target, cluster.letter)
+                yield name, save(projection_figure(cluster.relevance, cluster.face, style=style))
 
 
 def queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:

@@ -292,7 +292,10 @@ def _shards_of(ledger: Ledger, partition: Partition) -> dict[str, dict[str, Any]
 
 
 def _shard_state(ledger: Ledger, partition: Partition) -> str:
-    return digest({name: shard["analysis_id"] for name, shard in _shards_of(ledger, partition).items()})
+    """What the tables over all shards, and the report, are made from."""
+    return digest(
+        [SCHEMA_VERSION, {name: shard["analysis_id"] for name, shard in _shards_of(ledger, partition).items()}]
+    )
 
 
 def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> bool:

@@ -8,17 +8,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from fer_batch.report.chips import Chip, chip_styles
 from fer_batch.report.page import DataTable, Query, RunSummary, page, percent, slug
-
-
-@dataclass(frozen=True)
-class Label:
-    """A target with its cluster, as text, in its colours (`#rrggbb`)."""
-
-    text: str
-    fill: str = "#ffffff"
-    edge: str = "#57606a"
-    ink: str = "#1f2328"
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ class Stage:
     first_frame: int
     last_frame: int
     n_frames: int
-    labels: tuple[Label, ...] = ()
+    labels: tuple[Chip, ...] = ()
     n_missing_frames: int = 0
     seconds: float | None = None
     face: int | None = None
@@ -77,7 +68,7 @@ class Cluster:
 
     target: str
     letter: str
-    label: Label
+    label: Chip
     n_frames: int | None
     first_frame: int | None
     exemplar_frame: int | None
@@ -156,11 +147,7 @@ def sequence_path(sequence_id: str) -> str:
 def sequence_page(summary: RunSummary, story: SequencePage) -> bytes:
     """The page; every picture is in it once, however many stages show it."""
     labels = [label for stage in story.stages for label in stage.labels] + [cluster.label for cluster in story.clusters]
-    kinds = {label: f"k{number}" for number, label in enumerate(dict.fromkeys(labels))}
-    colours = "".join(
-        f".{kind}{{background:{label.fill};border-color:{label.edge};color:{label.ink}}}"
-        for label, kind in kinds.items()
-    )
+    kinds, colours = chip_styles(labels)
     shown = {cluster.exemplar_frame for cluster in story.clusters} | {stage.face for stage in story.stages}
     pictures = [
         (f"m{number}", data_uri(cluster.mean))
@@ -168,7 +155,8 @@ def sequence_page(summary: RunSummary, story: SequencePage) -> bytes:
         if cluster.mean is not None
     ]
     pictures += [(f"p{number}", data_uri(content)) for number, content in enumerate(story.layers)]
-    pictures += [(f"f{frame}", data_uri(story.faces[frame])) for frame in sorted(story.faces) if frame in shown]
+    faces = {frame: f"f{frame}" for frame in sorted(story.faces) if frame in shown}
+    pictures += [(place, data_uri(story.faces[frame])) for frame, place in faces.items()]
     exemplars: dict[int, list[Cluster]] = {}
     for cluster in story.clusters:
         if cluster.exemplar_frame is not None and cluster.exemplar_frame in story.faces:
@@ -182,6 +170,7 @@ def sequence_page(summary: RunSummary, story: SequencePage) -> bytes:
         kinds=kinds,
         facts=_facts(story),
         pictures=pictures,
+        faces=faces,
         exemplars=sorted(exemplars.items()),
         timeline=Markup(story.timeline),
         stages_table=_stages_table(story.stages),

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # a new one has the tables over a whole collection, and the report, made again
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
@@ -118,11 +118,17 @@ SCHEMAS = MappingProxyType(
             "One cluster of a class over a whole dataset.",
             ("target", _STR),
             ("cluster", _STR),
-            ("n_frames", _I64),
+            ("n_frames", _I64, "stills"),
             ("exemplars", _STRINGS, "sequence_id#frame_index, nearest to the mean map first"),
             *_MAP[:3],
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
-            ("spectrum", _DOUBLES),
+            ("n_clusters", _I32),
+            ("n_clustered", _I64, "stills clustered; of a very large class a sample, which the others joined"),
+            ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
+            ("rule", _STR),
+            ("n_neighbors", _I32),
+            ("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map"),
+            ("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster"),
             ("analysis_id", _STR),
         ),
         "stages": _schema(

@@ -11,14 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from fer_batch.visualize.colours import Palette, label_text
+from fer_batch.visualize.chips import chip
+from fer_batch.visualize.colours import Palette, Style, label_text
 from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
+from fer_batch.visualize.hatches import texture
 from fer_batch.visualize.heatmap import bwr, overlay, project_onto, resize_face, resize_map
 from fer_batch.visualize.stages import StagePanel, palette_of, panel_image
 from fer_batch.visualize.standard_face import line_face
 
 _MARGIN, _GAP = 0.12, 0.12
 _PIXELS = 224
+_ORANGE = Style("#e69f00", "#8f6300", "#1f2328")
 _MIN_MAPS = 3  # two maps have one neighbour each, and a spectrum that tells nothing
 
 
@@ -130,19 +133,9 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
             left = _MARGIN + spectrum + 0.45 + c * (side + _GAP)
             top = _MARGIN + r * block
             style = palette.style(decision.target, cluster.letter)
-            axes.text(
-                left + side / 2,
-                top + 0.12,
-                label_text(decision.target, cluster.letter),
-                fontsize=TEXT,
-                color=style.ink,
-                ha="center",
-                va="center",
-                parse_math=False,
-                bbox={"boxstyle": "round,pad=0.25", "facecolor": style.fill, "edgecolor": style.edge, "linewidth": 0.6},
-            )
+            chip(axes, left + side / 2, top + 0.12, label_text(decision.target, cluster.letter), style, TEXT)
             _cell(axes, _bwr_cell(cluster), left, top + head, side)
-            _cell(axes, _projected_cell(cluster, style.rgb), left, top + head + side + 0.06, side)
+            _cell(axes, _projected_cell(cluster, style), left, top + head + side + 0.06, side)
             frames = f"{cluster.n_frames} frame" + ("" if cluster.n_frames == 1 else "s")
             axes.text(
                 left + side - 0.04, top + head + 0.05, frames, fontsize=SMALL, color=SOFT_INK, ha="right", va="top"
@@ -155,7 +148,7 @@ def projection_figure(
     face: NDArray[np.uint8] | None = None,
     *,
     shares: Sequence[float] = (25.0, 10.0),
-    colour: tuple[float, float, float] = (0.902, 0.624, 0.0),
+    style: Style = _ORANGE,
 ) -> Figure:
     """TP Fig. 3: the blue-white-red map, its overlay, and its Top-X projections, side by side.
 
@@ -167,7 +160,7 @@ def projection_figure(
         The crop it explains; None draws the standard face.
     shares : percent
         One projection each.
-    colour : channels in [0, 1]
+    style
         Of the projections.
     """
     side, head, legend = 1.9, 0.28, 0.42
@@ -175,7 +168,10 @@ def projection_figure(
     cells = [
         ("relevance", _upscaled_bwr(relevance)),
         ("relevance over the face", overlay(base, relevance)),
-        *((f"Top-{share:g} %", project_onto(base, [(relevance, colour)], share=share)) for share in shares),
+        *(
+            (f"Top-{share:g} %", project_onto(base, [(relevance, texture(style, _PIXELS, _PIXELS))], share=share))
+            for share in shares
+        ),
     ]
     width = 2 * _MARGIN + len(cells) * (side + _GAP) - _GAP
     figure = new_figure(width, 2 * _MARGIN + head + side + legend)
@@ -357,6 +353,7 @@ def _upscaled_bwr(relevance: NDArray[np.floating]) -> NDArray[np.uint8]:
     return bwr(resize_map(relevance, max(height, _PIXELS), max(width, _PIXELS)))
 
 
-def _projected_cell(cluster: ClusterMap, rgb: tuple[float, float, float]) -> NDArray[np.uint8]:
+def _projected_cell(cluster: ClusterMap, style: Style) -> NDArray[np.uint8]:
     face = line_face(_PIXELS, _PIXELS) if cluster.face is None else resize_face(cluster.face, _PIXELS, _PIXELS)
-    return project_onto(face, [] if cluster.relevance is None else [(cluster.relevance, rgb)])
+    colour = texture(style, _PIXELS, _PIXELS)
+    return project_onto(face, [] if cluster.relevance is None else [(cluster.relevance, colour)])

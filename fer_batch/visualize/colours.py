@@ -69,7 +69,7 @@ class Style:
     @property
     def rgb(self) -> tuple[float, float, float]:
         """The area's colour with channels in [0, 1]."""
-        return _channels(self.fill)
+        return channels(self.fill)
 
 
 class Palette:
@@ -145,12 +145,13 @@ def _preferred(target: str) -> int | None:
     return _PREFERRED.get(number) if number is not None else _PREFERRED_NAMES.get(target.lower())
 
 
-def _channels(colour: str) -> tuple[float, float, float]:
+def channels(colour: str) -> tuple[float, float, float]:
+    """`#rrggbb` in [0, 1]."""
     return int(colour[1:3], 16) / 255, int(colour[3:5], 16) / 255, int(colour[5:7], 16) / 255
 
 
 def _darker(colour: str) -> str:
-    return "#" + "".join(f"{round(channel * 0.62 * 255):02x}" for channel in _channels(colour))
+    return "#" + "".join(f"{round(channel * 0.62 * 255):02x}" for channel in channels(colour))
 
 
 def _contrast(one: str, other: str) -> float:
@@ -160,5 +161,5 @@ def _contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _channels(colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels(colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

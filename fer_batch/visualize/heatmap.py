@@ -10,6 +10,8 @@ from PIL import Image, ImageFilter
 
 from fer_batch.visualize.projection import Ties, normalise, top_relevance
 
+Colour = tuple[float, float, float] | NDArray[np.float64]  # channels in [0, 1]: one colour, or (H, W, 3)
+
 _GREY_OF_UNDEFINED = 0.8
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -103,7 +105,7 @@ def overlay(
 
 def project_onto(
     face: NDArray[np.uint8],
-    layers: Sequence[tuple[NDArray[np.floating], tuple[float, float, float]]],
+    layers: Sequence[tuple[NDArray[np.floating], Colour]],
     *,
     share: float = 25.0,
     ties: Ties = "all",
@@ -114,7 +116,7 @@ def project_onto(
     ----------
     face : shape (H, W, 3)
     layers
-        (map of any grid, colour with channels in [0, 1]). Maps smaller than the face are upsampled bilinearly before
+        (map of any grid, colour). Maps smaller than the face are upsampled bilinearly before
         they are projected; larger ones are projected first, as resampling would smear their peaks.
     share, ties
         As in `top_relevance`.
@@ -133,7 +135,7 @@ def project_onto(
 
 
 def blended(
-    layers: Sequence[tuple[NDArray[np.float64], tuple[float, float, float]]], shape: tuple[int, int]
+    layers: Sequence[tuple[NDArray[np.float64], Colour]], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Colour (H, W, 3) and opacity (H, W) of projections in [0, 1], each in its own colour.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_batch.visualize.heatmap import blended, resize_map, shadow
+from fer_batch.visualize.heatmap import Colour, blended, resize_map, shadow
 from fer_batch.visualize.projection import normalise
 
 SIDE = 112  # pixels at most
@@ -28,13 +28,13 @@ def map_png(relevance: NDArray[np.floating], side: int = SIDE) -> bytes:
     return _png(codes, np.vstack([colours, [204.0] * 3]))
 
 
-def projection_png(layers: Sequence[tuple[NDArray[np.float64], tuple[float, float, float]]]) -> bytes:
+def projection_png(layers: Sequence[tuple[NDArray[np.float64], Colour]]) -> bytes:
     """Projections on a transparent ground, to be laid over the face that `faded` gives: together as `project_onto`.
 
     Parameters
     ----------
     layers
-        (`projection_on` of a map, all of one shape; colour with channels in [0, 1]); at least one.
+        (`projection_on` of a map, all of one shape; colour); at least one.
     """
     colour, opaque = blended(layers, layers[0][0].shape)
     inside = opaque > 0

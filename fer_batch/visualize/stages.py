@@ -12,13 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from fer_batch.visualize.chips import chip
 from fer_batch.visualize.colours import Label, Palette, label_text
 from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
+from fer_batch.visualize.hatches import texture
 from fer_batch.visualize.heatmap import faded, project_onto, projection_on, resize_face
 from fer_batch.visualize.standard_face import line_face
 from fer_batch.visualize.tags import tags
 
 _CHIP_CHARACTERS = 20
+_NOTHING = "no stage: no frame with a usable face"
 
 
 @dataclass(frozen=True)
@@ -61,21 +64,13 @@ class StagePanel:
             raise ValueError(f"every label needs a map or None: {len(self.labels)} labels, {len(self.maps)} maps")
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Sizes of a strip in inches and points."""
-
-    per_row: int
-    side: float
-    gap: float
-    chip_height: float
-    text: float
-    pixels: int
-
-
-_ROOMY = _Grid(per_row=6, side=1.55, gap=0.36, chip_height=0.185, text=SMALL, pixels=224)
-_DENSE = _Grid(per_row=10, side=0.93, gap=0.18, chip_height=0.15, text=5.6, pixels=140)
-_MARGIN = 0.12
+_SIDE, _GAP, _MARGIN = 1.55, 0.36, 0.12  # inches: of a panel, between two, around all
+_CHIP_HEIGHT, _HEADING = 0.185, 0.24
+_PER_ROW, _MAX_HEIGHT = 6, 8.1  # panels, and inches of a page: A4 across
+_LINE = SMALL / 72 * 1.35
+_FOOTER = 3 * _LINE + 0.12
+_PIXELS = 224
+_TAG = 6.0  # points
 
 
 def panel_image(panel: StagePanel, palette: Palette, side: int = 224, share: float = 25.0) -> NDArray[np.uint8]:
@@ -90,7 +85,7 @@ def panel_image(panel: StagePanel, palette: Palette, side: int = 224, share: flo
     if not panel.labels:
         return faded(face, 0.32)
     layers = [
-        (relevance, palette.style(*label).rgb)
+        (relevance, texture(palette.style(*label), side, side))
         for label, relevance in zip(panel.labels, panel.maps, strict=True)
         if relevance is not None
     ]
@@ -123,14 +118,8 @@ def thumbnail_strip(
     return np.hstack(pieces[:-1]) if pieces else np.full((side, side, 3), 255, dtype=np.uint8)
 
 
-def stage_strip(
-    panels: Sequence[StagePanel],
-    palette: Palette | None = None,
-    *,
-    share: float = 25.0,
-    max_stages: int = 60,
-) -> Figure:
-    """One panel per stage in reading order, arrows between them.
+def stage_strips(panels: Sequence[StagePanel], palette: Palette | None = None, *, share: float = 25.0) -> list[Figure]:
+    """One panel per stage in reading order, arrows between them, on as many pages as keep every name readable.
 
     Parameters
     ----------
@@ -140,40 +129,56 @@ def stage_strip(
         Colours that other figures of the same report use; by default those of these panels alone.
     share : percent
         Of the Top-X projection.
-    max_stages
-        Later stages are counted in a note instead of drawn.
 
     Returns
     -------
-    Figure
-        Its only axes hold one image per drawn stage, with gid `stage-<index>`.
+    list of Figure
+        Pages that fit on A4 across. The only axes of each hold one image per stage, with gid `stage-<index>`.
     """
     palette = palette or palette_of(panels)
-    shown = list(panels[:max_stages])
-    grid = _ROOMY if len(shown) <= 3 * _ROOMY.per_row else _DENSE
     # As many rows as the widest grid needs, then evenly filled: 8 stages stand as 4 and 4, not as 6 and 2.
-    n_rows = max(1, -(-len(shown) // grid.per_row))
-    per_row = max(1, -(-len(shown) // n_rows))
-    rows = [shown[at : at + per_row] for at in range(0, len(shown), per_row)]
-    headers = [max(len(_chip_rows(panel, grid)) for panel in row) * grid.chip_height + 0.04 for row in rows]
-    footer = 3 * grid.text / 72 * 1.35 + 0.12
-    columns = max((len(row) for row in rows), default=1)
-    width = 2 * _MARGIN + max(columns, 2) * (grid.side + grid.gap) - grid.gap
-    note = 0.3 if len(panels) > len(shown) or not shown else 0.0
-    figure = new_figure(width, 2 * _MARGIN + sum(headers) + len(rows) * (grid.side + footer) + note)
+    n_rows = max(1, -(-len(panels) // _PER_ROW))
+    per_row = max(1, -(-len(panels) // n_rows))
+    rows = [range(at, min(at + per_row, len(panels))) for at in range(0, len(panels), per_row)]
+    pages: list[list[range]] = [[]]
+    room = _MAX_HEIGHT
+    for row in rows:
+        height = _row_height([panels[i] for i in row])
+        if pages[-1] and height > room:
+            pages.append([])
+            room = _MAX_HEIGHT
+        pages[-1].append(row)
+        room -= height
+    return [_page(panels, page, per_row, palette, share) for page in pages]
+
+
+def _header(row: Sequence[StagePanel]) -> float:
+    return max(len(_chip_rows(panel)) for panel in row) * _CHIP_HEIGHT + 0.04
+
+
+def _row_height(row: Sequence[StagePanel]) -> float:
+    return _header(row) + _SIDE + _FOOTER
+
+
+def _page(panels: Sequence[StagePanel], rows: Sequence[range], columns: int, palette: Palette, share: float) -> Figure:
+    shown = sum(len(row) for row in rows)
+    heading = _HEADING if shown < len(panels) or not shown else 0.0
+    width = 2 * _MARGIN + max(columns, 2) * (_SIDE + _GAP) - _GAP
+    height = 2 * _MARGIN + heading + sum(_row_height([panels[i] for i in row]) for row in rows)
+    figure = new_figure(width, height)
     axes = inch_axes(figure)
-    top, number = _MARGIN, 0
-    for row, header in zip(rows, headers, strict=True):
-        for column, panel in enumerate(row):
-            left = _MARGIN + column * (grid.side + grid.gap)
-            _draw_panel(axes, panel, number, left, top + header, palette, grid, share)
-            number += 1
-            if number < len(shown):
-                _arrow(axes, left + grid.side, top + header + grid.side / 2, grid)
-        top += header + grid.side + footer
-    if note:
-        text = f"and {len(panels) - len(shown)} more stages" if shown else "no stage: no frame with a usable face"
-        axes.text(_MARGIN, top + 0.15, text, fontsize=TEXT, color=SOFT_INK, va="center", style="italic")
+    top = _MARGIN + heading
+    if heading:
+        said = f"stages {rows[0][0] + 1} to {rows[-1][-1] + 1} of {len(panels)}" if shown else _NOTHING
+        axes.text(_MARGIN, _MARGIN, said, fontsize=TEXT, color=SOFT_INK, va="top", style="italic")
+    for row in rows:
+        header = _header([panels[i] for i in row])
+        for column, number in enumerate(row):
+            left = _MARGIN + column * (_SIDE + _GAP)
+            _draw_panel(axes, panels[number], number, left, top + header, palette, share)
+            if number != row[-1]:
+                _arrow(axes, left + _SIDE, top + header + _SIDE / 2)
+        top += header + _SIDE + _FOOTER
     return figure
 
 
@@ -183,108 +188,67 @@ def palette_of(panels: Sequence[StagePanel]) -> Palette:
 
 
 def _draw_panel(
-    axes: Axes, panel: StagePanel, number: int, left: float, top: float, palette: Palette, grid: _Grid, share: float
+    axes: Axes, panel: StagePanel, number: int, left: float, top: float, palette: Palette, share: float
 ) -> None:
-    side = grid.side
-    image = panel_image(panel, palette, grid.pixels, share)
+    image = panel_image(panel, palette, _PIXELS, share)
+    right, bottom = left + _SIDE, top + _SIDE
     # y grows downwards, so the lower edge of the picture has the larger coordinate.
-    artist = axes.imshow(image, extent=(left, left + side, top + side, top), aspect="auto", interpolation="antialiased")
+    artist = axes.imshow(image, extent=(left, right, bottom, top), aspect="auto", interpolation="antialiased")
     artist.set_gid(f"stage-{number}")
-    axes.plot(
-        [left, left + side, left + side, left, left],
-        [top, top, top + side, top + side, top],
-        color=RULE if panel.labels else "#dfe3e7",
-        linewidth=0.7,
-    )
-    _draw_chips(axes, panel, left, top, palette, grid)
-    if grid is _ROOMY:
-        _draw_tags(axes, panel, left, top, grid, share)
-    place: dict[str, Any] = {"fontsize": grid.text, "ha": "center", "va": "top", "parse_math": False}
-    line, middle = grid.text / 72 * 1.35, left + side / 2
-    noun = "frame" if panel.first_frame == panel.last_frame else "frames"
-    span = f"{panel.first_frame}" if noun == "frame" else f"{panel.first_frame}–{panel.last_frame}"
-    compact = grid is _DENSE
-    axes.text(middle, top + side + 0.05, span if compact else f"{noun} {span}", color=INK, weight="bold", **place)
-    duration = f"{panel.n_frames}" + (" fr." if compact else " frame" if panel.n_frames == 1 else " frames")
+    colour = RULE if panel.labels else "#dfe3e7"
+    axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, linewidth=0.7)
+    _draw_chips(axes, panel, left, top, palette)
+    _draw_tags(axes, panel, left, top, share)
+    place: dict[str, Any] = {"fontsize": SMALL, "ha": "center", "va": "top", "parse_math": False}
+    middle = left + _SIDE / 2
+    one = panel.first_frame == panel.last_frame
+    span = f"frame {panel.first_frame}" if one else f"frames {panel.first_frame}–{panel.last_frame}"
+    axes.text(middle, bottom + 0.05, span, color=INK, weight="bold", **place)
+    duration = f"{panel.n_frames} frame" + ("" if panel.n_frames == 1 else "s")
     if panel.seconds is not None:
         duration += f" · {panel.seconds:.2f} s"
-    axes.text(middle, top + side + 0.05 + line, duration, color=SOFT_INK, **place)
+    axes.text(middle, bottom + 0.05 + _LINE, duration, color=SOFT_INK, **place)
     if panel.n_missing_frames:
-        missing = f"{panel.n_missing_frames} missing"
-        axes.text(middle, top + side + 0.05 + 2 * line, missing, color="#9a3412", **place)
+        axes.text(middle, bottom + 0.05 + 2 * _LINE, f"{panel.n_missing_frames} missing", color="#9a3412", **place)
+    box = {"boxstyle": "square,pad=0.12", "facecolor": "white", "alpha": 0.65, "linewidth": 0}
     if panel.labels and len(panel.unexplained) == len(panel.labels):
-        note = "active,\nnot explained" if compact else "active, not explained"
-        axes.text(
-            middle,
-            top + side - 0.04,
-            note,
-            fontsize=grid.text,
-            color=INK,
-            ha="center",
-            va="bottom",
-            style="italic",
-            bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "alpha": 0.65, "linewidth": 0},
-        )
-    axes.text(
-        left + 0.045,
-        top + 0.035,
-        str(number + 1),
-        fontsize=grid.text,
-        color=INK,
-        ha="left",
-        va="top",
-        weight="bold",
-        bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "alpha": 0.65, "linewidth": 0},
-    )
+        note: dict[str, Any] = place | {"va": "bottom", "style": "italic", "bbox": box}
+        axes.text(middle, bottom - 0.04, "active, not explained", color=INK, **note)
+    corner: dict[str, Any] = place | {"ha": "left", "weight": "bold", "bbox": box}
+    axes.text(left + 0.045, top + 0.035, str(number + 1), color=INK, **corner)
 
 
-def _draw_tags(axes: Axes, panel: StagePanel, left: float, top: float, grid: _Grid, share: float) -> None:
+def _draw_tags(axes: Axes, panel: StagePanel, left: float, top: float, share: float) -> None:
     """Short names on the projections of a panel that has several."""
     known = [(label, m) for label, m in zip(panel.labels, panel.maps, strict=True) if m is not None]
     if len(known) < 2:
         return
-    shown = [projection_on(relevance, grid.pixels, grid.pixels, share, "all") for _, relevance in known]
-    style: dict[str, Any] = {"fontsize": 5.6, "color": INK, "ha": "center", "va": "center", "weight": "bold"}
-    for x, y, name in tags([label for label, _ in known], shown):
-        text = axes.text(left + x * grid.side, top + y * grid.side, name, parse_math=False, **style)
-        text.set_path_effects([withStroke(linewidth=1.4, foreground="white")])
+    shown = [projection_on(relevance, _PIXELS, _PIXELS, share, "all") for _, relevance in known]
+    style: dict[str, Any] = {"fontsize": _TAG, "color": INK, "ha": "center", "va": "center", "weight": "bold"}
+    for x, y, name in tags([label for label, _ in known], shown, _TAG / 72 / _SIDE):
+        text = axes.text(left + x * _SIDE, top + y * _SIDE, name, parse_math=False, **style)
+        text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
 
 
-def _draw_chips(axes: Axes, panel: StagePanel, left: float, top: float, palette: Palette, grid: _Grid) -> None:
-    rows = _chip_rows(panel, grid)
+def _draw_chips(axes: Axes, panel: StagePanel, left: float, top: float, palette: Palette) -> None:
+    rows = _chip_rows(panel)
     for index, row in enumerate(rows):
-        y = top - 0.05 - (len(rows) - index - 0.5) * grid.chip_height
+        y = top - 0.05 - (len(rows) - index - 0.5) * _CHIP_HEIGHT
         for column, label in enumerate(row):
-            x = left + grid.side * (column + 0.5) / len(row)
+            x = left + _SIDE * (column + 0.5) / len(row)
             if label is None:
-                axes.text(x, y, "NONE", fontsize=grid.text, color=SOFT_INK, ha="center", va="center", style="italic")
-                continue
-            style = palette.style(*label)
-            axes.text(
-                x,
-                y,
-                _shortened(label_text(*label)),
-                fontsize=grid.text,
-                color=style.ink,
-                ha="center",
-                va="center",
-                parse_math=False,
-                bbox={
-                    "boxstyle": "round,pad=0.22,rounding_size=0.35",
-                    "facecolor": style.fill,
-                    "edgecolor": style.edge,
-                    "linewidth": 0.6,
-                },
-            )
+                axes.text(x, y, "NONE", fontsize=SMALL, color=SOFT_INK, ha="center", va="center", style="italic")
+            else:
+                chip(axes, x, y, _shortened(label_text(*label)), palette.style(*label), SMALL)
 
 
-def _chip_rows(panel: StagePanel, grid: _Grid) -> list[list[Label | None]]:
+def _chip_rows(panel: StagePanel) -> list[list[Label | None]]:
     """Labels in rows of one or two, as their widths allow."""
     if not panel.labels:
         return [[None]]
     # Roughly 0.62 em a character, and the padding of the box.
-    room = grid.side / 2 - 0.12
-    per_row = 2 if all(len(label_text(*label)) * 0.62 * grid.text / 72 <= room for label in panel.labels) else 1
+    room = _SIDE / 2 - 0.12
+    per_row = 2 if all(len(label_text(*label)) * 0.62 * SMALL / 72 <= room for label in panel.labels) else 1
     labels: list[Label | None] = list(panel.labels)
     return [labels[at : at + per_row] for at in range(0, len(labels), per_row)]
 
@@ -293,18 +257,13 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _CHIP_CHARACTERS else text[: _CHIP_CHARACTERS - 1] + "…"
 
 
-def _arrow(axes: Axes, x: float, y: float, grid: _Grid) -> None:
-    inset = 0.22 * grid.gap
+def _arrow(axes: Axes, x: float, y: float) -> None:
+    inset = 0.22 * _GAP
     axes.annotate(
         "",
-        xy=(x + grid.gap - inset, y),
+        xy=(x + _GAP - inset, y),
         xytext=(x + inset, y),
         arrowprops={
-            "arrowstyle": "-|>",
-            "color": SOFT_INK,
-            "linewidth": 1.1,
-            "shrinkA": 0,
-            "shrinkB": 0,
-            "mutation_scale": 9 if grid is _ROOMY else 6,
+            "arrowstyle": "-|>", "color": SOFT_INK, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9,
         },
-    )
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_batch.visualize.colours import UNLETTERED, Palette, Style
 from fer_batch.visualize.figure import INK, PALE, RULE, SOFT_INK
+from fer_batch.visualize.hatches import TILES
 from fer_batch.visualize.timeline import Timeline, rows_shown, runs
 from fer_batch.visualize.vector import drawing, element, words
 
@@ -18,17 +19,6 @@ WIDTH = 1100.0  # CSS pixels
 MAX_COLUMNS = 2000  # of frames; a longer sequence is drawn in bins
 _ROW, _CURVE, _TOP, _AXIS, _RIGHT = 30.0, 34.0, 22.0, 44.0, 26.0
 _FONT, _SMALL = 13, 11
-# Lines of a 6x6 tile for each hatch of `colours`.
-_TILES = {
-    "...": "M3 2.2v1.6M2.2 3h1.6",
-    "///": "M0 6L6 0",
-    "+++": "M3 0V6M0 3H6",
-    "ooo": "M3 1.5A1.5 1.5 0 1 0 3.01 1.5",
-    "xxx": "M0 6L6 0M0 0L6 6",
-    "***": "M3 .5V5.5M.8 1.7L5.2 4.3M.8 4.3L5.2 1.7",
-    "---": "M0 3H6",
-    "OO": "M3 .5A2.5 2.5 0 1 0 3.01 .5",
-}
 
 
 def timeline_svg(data: Timeline, palette: Palette, label: str) -> str:
@@ -109,7 +99,7 @@ def _bar(
     place = {"x": x, "y": top + 4, "width": width, "height": _ROW - 10, "rx": 2 if width > 8 else None}
     yield element("rect", **place, fill=style.fill, stroke=style.edge if width > 4 else None, class_="run")
     if style.hatch:
-        yield element("rect", **place, fill=f"url(#hatch-{list(_TILES).index(style.hatch)})")
+        yield element("rect", **place, fill=f"url(#hatch-{list(TILES).index(style.hatch)})")
     cuts = np.concatenate([[start], starts[(starts > start) & (starts < start + length)], [start + length]])
     widest = int(np.argmax(np.diff(cuts)))  # where no boundary crosses the letter
     if (cuts[widest + 1] - cuts[widest]) * cell > 11 * max(len(letter), 1):
@@ -132,7 +122,7 @@ def _tiles(data: Timeline, shown: Sequence[int], palette: Palette) -> Iterator[s
             "pattern", element("path", d=path, stroke="#000", stroke_opacity=0.4, fill="none"),
             id=f"hatch-{number}", width=6, height=6, patternUnits="userSpaceOnUse",
         )
-        for number, (hatch, path) in enumerate(_TILES.items())
+        for number, (hatch, path) in enumerate(TILES.items())
         if hatch in used
     ]  # fmt: skip
     if not data.ok.all():

@@ -87,6 +87,10 @@ def test_clusters_of_a_class_have_members_means_and_exemplars(store):
         ("happy", 8, "a1"),
     ]
     assert len(rows[0]["spectrum"]) == 32
+    (decision,) = {tuple(row[name] for name in ("n_clusters", "n_clustered", "rule", "n_neighbors")) for row in rows}
+    assert decision == (3, 39, "near_zero_gap", 4)
+    assert rows[0]["eigengap"] == pytest.approx(rows[0]["spectrum"][3] - rows[0]["spectrum"][2])
+    assert 0.5 < rows[0]["silhouette"] < 1
     means = unpack_maps(classes)
     for row, mean, group in zip(classes.to_pylist(), means, (0, 1, 2), strict=True):
         own = [i for i in np.flatnonzero(group == GROUPS) if i != 3]
@@ -132,6 +136,7 @@ def test_beyond_the_cap_a_sample_is_clustered_and_the_others_join(store, monkeyp
     classes, _ = publish(store, shards)
     assert 60 < seen[0] < 140
     assert sorted(classes["n_frames"].to_pylist()) == [100, 300]
+    assert set(classes["n_clustered"].to_pylist()) == {seen[0]}
     for row in classes.to_pylist():
         assert len({int(name[1:4]) < 300 for name in row["exemplars"]}) == 1
 
@@ -148,6 +153,12 @@ def test_neighbours_are_searched_in_dask_tasks(store, monkeypatch):
     ):
         np.testing.assert_array_equal(one, other)
     assert len(tasks) == 5  # 4 blocks with themselves, 6 pairs of two
+
+
+def test_what_is_undefined_is_null(store):
+    shards = write(store, blobs(np.zeros(1, int)), ["x"], ["still"], 1)
+    (row,) = publish(store, shards)[0].to_pylist()
+    assert (row["n_clusters"], row["n_clustered"], row["eigengap"], row["silhouette"]) == (1, 1, None, None)
 
 
 def test_options_reach_the_clustering(store):

@@ -23,6 +23,7 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
             for name in names
         ],
         "prototypes": [{"sequence_id": name, "target": "AU01", "cluster": "A", "n_clusters": 1} for name in names],
+        "class_prototypes": [{"target": "AU01", "cluster": "A", "n_frames": 3, "exemplars": ["0.jpg#0"]}],
         "frames": [{"sequence_id": name, "frame_index": 0, "status": "ok"} for name in names],
         "patterns": [{"group": "all", "pattern": "(NONE) -> (AU01_A)", "length": 2, "support": 2, "closed": True}],
         "runs": [{"run_id": "r"}],
@@ -103,3 +104,31 @@ def test_statements_are_told_apart(store):
     assert [answer(connection, sql).fetchall() for sql in found] == [[(1,)], [(";",)]]
     with pytest.raises(InputError, match="syntax error"):
         statements(connection, "SELEC 1; SELECT 2")
+
+
+def test_classes_say_what_share_each_cluster_has(store):
+    publish(store, "d")
+    rows = [
+        {
+            "target": target,
+            "cluster": cluster,
+            "n_frames": n,
+            "n_clusters": 2,
+            "silhouette": 0.4,
+            "exemplars": [cluster],
+        }
+        for target, cluster, n in (("fear", "B", 1), ("fear", "A", 3), ("anger", "A", 5))
+    ]
+    path = f"{Partition('d', 'm-1', 'e-1').folder('class_prototypes')}/shard-4.parquet"
+    store.put(path, encode(rows_of("class_prototypes", rows)))
+    columns, found = ask(store, "classes")
+    assert columns == ["target", "cluster", "stills", "share", "n_clusters", "eigengap", "silhouette", "nearest_still"]
+    assert [row[:4] for row in found] == [("anger", "A", 5, 1.0), ("fear", "A", 3, 0.75), ("fear", "B", 1, 0.25)]
+
+
+def test_an_output_of_an_earlier_version_has_null_in_columns_that_came_later(store):
+    publish(store, "d")
+    old = rows_of("class_prototypes", [{"target": "fear", "cluster": "A", "n_frames": 2, "exemplars": ["a"]}])
+    old = old.select(["target", "cluster", "n_frames", "exemplars"])
+    store.put(f"{Partition('d', 'm-1', 'e-1').folder('class_prototypes')}/shard-4.parquet", encode(old))
+    assert ask(store, "classes")[1] == [("fear", "A", 2, 1.0, None, None, None, "a")]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fer_batch.report.chips import Chip
 from fer_batch.report.index import (
     CHUNK_ROWS,
     CHUNK_STAGES,
@@ -25,7 +26,7 @@ from fer_batch.report.index import (
 )
 from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page, slug, visible
 from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, patterns_files
-from fer_batch.report.sequence import Cluster, Label, SequencePage, Stage, Target, sequence_page, sequence_path
+from fer_batch.report.sequence import Cluster, SequencePage, Stage, Target, sequence_page, sequence_path
 
 TOY = "(NONE) -> (AU02_A) -> (AU01_A, AU02_A, AU04_A) -> (NONE)"
 NASTY = (
@@ -55,7 +56,7 @@ def png(width: int = 30, height: int = 15) -> bytes:
 
 
 def story(name: str, **changes) -> SequencePage:
-    label = Label(f"{name}_A", "#0072b2", "#004a75", "#ffffff")
+    label = Chip(f"{name}_A", "#0072b2", "#004a75", "#ffffff")
     bare = dict.fromkeys(("n_frames", "first_frame", "exemplar_frame"))
     values = {
         "sequence_id": name,
@@ -72,7 +73,7 @@ def story(name: str, **changes) -> SequencePage:
         ),
         "clusters": (
             Cluster(name, "A", label, 8, 1, 2, 2, name, 3, float("nan"), None, png(), 0, 1),
-            Cluster("x", "", Label("x"), **bare, outline="<path/>"),
+            Cluster("x", "", Chip("x"), **bare, outline="<path/>"),
         ),
         "targets": (Target(name, name, (0,), "<svg><rect/></svg>"), Target("x", "", (1,), note="1 map: one cluster")),
         "layers": (png(), png()),

@@ -2,6 +2,7 @@
 
 import io
 import time
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from fer_batch.visualize.clusters import (
 )
 from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import save
-from fer_batch.visualize.stages import StagePanel, panel_image, stage_strip, thumbnail_strip
+from fer_batch.visualize.stages import StagePanel, panel_image, stage_strips, thumbnail_strip
 from fer_batch.visualize.timeline import Timeline, runs, timeline
 
 TOY_SETS = (
@@ -78,7 +79,7 @@ def panels_drawn(figure) -> int:
 
 
 def test_g01_the_strip_has_one_panel_per_stage_with_its_labels_and_duration():
-    figure = stage_strip(TOY)
+    (figure,) = stage_strips(TOY)
     assert panels_drawn(figure) == 8
     text = words(figure)
     assert text.count("NONE") == 2
@@ -88,27 +89,69 @@ def test_g01_the_strip_has_one_panel_per_stage_with_its_labels_and_duration():
     assert "4 frames" in text
 
 
-@pytest.mark.parametrize("n", [1, 3, 7, 19, 60])
-def test_strips_of_3_to_60_stages_keep_every_panel_inside_the_page(n):
-    figure = stage_strip([panel("AU01_A", i, i, seconds=0.04, n_missing_frames=i % 2) for i in range(n)])
-    assert panels_drawn(figure) == n
-    width, height = figure.get_size_inches()
-    assert width <= 11.7
-    boxes = [image.get_extent() for image in figure.axes[0].images]
-    assert min(b[0] for b in boxes) >= 0
-    assert max(b[1] for b in boxes) <= width
-    assert max(b[2] for b in boxes) <= height
-    assert len({(round(b[0], 3), round(b[3], 3)) for b in boxes}) == n, "no panel covers another"
+@pytest.mark.parametrize(("n", "n_pages"), [(1, 1), (3, 1), (7, 1), (18, 1), (19, 2), (60, 4)])
+def test_strips_of_3_to_60_stages_keep_every_panel_inside_pages_that_print_readably(n, n_pages):
+    pages = stage_strips([panel("AU01_A", i, i, seconds=0.04, n_missing_frames=i % 2) for i in range(n)])
+    assert len(pages) == n_pages
+    assert sum(map(panels_drawn, pages)) == n
+    assert [text for page in pages for text in words(page) if text.startswith("frame")] == [
+        f"frame {i}" for i in range(n)
+    ]
+    for figure in pages:
+        width, height = figure.get_size_inches()
+        assert width <= 11.7
+        assert height <= 8.7
+        boxes = [image.get_extent() for image in figure.axes[0].images]
+        assert min(b[0] for b in boxes) >= 0
+        assert max(b[1] for b in boxes) <= width
+        assert max(b[2] for b in boxes) <= height
+        assert len({(round(b[0], 3), round(b[3], 3)) for b in boxes}) == len(boxes), "no panel covers another"
+        assert min(text.get_fontsize() for text in figure.axes[0].texts) >= 6
+    said = [text for page in pages for text in words(page) if text.startswith("stages ")]
+    assert len(said) == (0 if n_pages == 1 else n_pages)
+    assert n_pages == 1 or said[-1].endswith(f" to {n} of {n}")
 
 
-def test_more_stages_than_fit_are_counted_in_words():
-    figure = stage_strip([panel("AU01_A", i, i) for i in range(70)])
-    assert panels_drawn(figure) == 60
-    assert "and 10 more stages" in words(figure)
+@pytest.mark.parametrize("n", [3, 19, 60])
+def test_every_projection_of_a_strip_is_named_where_it_lies(n):
+    labels = [f"AU{au:02d}_{letter}" for au, letter in ((1, "A"), (2, "A"), (2, "B"), (4, "A"), (12, "A"), (25, "C"))]
+    pages = stage_strips([panel(" ".join(labels), i, i) for i in range(n)])
+    names = " ".join(text for page in pages for text in words(page)).split()
+    for name in ("1A", "2A", "2B", "4A", "12A", "25C"):
+        assert names.count(name) == n
+
+
+def test_a_row_of_many_labels_takes_its_room_from_the_page():
+    many = " ".join(f"AU{au:02d}_A" for au in range(1, 13))
+    pages = stage_strips([panel(many, i, i) for i in range(18)])
+    assert [panels_drawn(page) for page in pages] == [12, 6]
+
+
+def look(palette: Palette, letter: str) -> tuple[str, np.ndarray]:
+    """Chip and projection of a cluster of AU12."""
+    one = StagePanel((("AU12", letter),), (blob("AU12_A"),), 0, 0, 1)
+    (figure,) = stage_strips([one], palette)
+    (name,) = [text for text in figure.axes[0].texts if text.get_text() == f"AU12_{letter}"]
+    patch = name.get_bbox_patch()
+    return f"{to_hex(patch.get_facecolor())}{patch.get_hatch() or ''}", panel_image(one, palette)
+
+
+def test_clusters_that_share_a_colour_differ_by_hatch_on_chips_and_projections():
+    palette = Palette(["AU12"])
+    looks = {letter: look(palette, letter) for letter in "ABCDEFGHIJ"}
+    assert len({chip for chip, _ in looks.values()}) == len(looks)
+    pictures = [picture.astype(int) for _, picture in looks.values()]
+    for one, other in combinations(pictures, 2):
+        inside = (one != other).any(2)
+        assert np.count_nonzero(inside) > 20, "another colour, or another texture"
+    plain, dotted = looks["A"][1].astype(int), looks["D"][1].astype(int)
+    differs = np.abs(plain - dotted).max(2)
+    assert differs.max() > 80, "lines that are seen"
+    assert (differs[blob("AU12_A", 224) < 0.01] == 0).all(), "and only on the projection"
 
 
 def test_no_stage_at_all_is_said():
-    assert any("no stage" in text for text in words(stage_strip([])))
+    assert any("no stage" in text for text in words(stage_strips([])[0]))
     assert thumbnail_strip([]).shape == (56, 56, 3)
 
 
@@ -243,7 +286,7 @@ def test_a_stage_without_any_map_says_that_it_was_not_explained():
     assert bare.unexplained == bare.labels
     assert mixed.unexplained == (("AU01", ""),)
     assert not_stored.unexplained == (), "a letter comes from a map, stored or not"
-    assert words(stage_strip([bare, mixed, not_stored])).count("active, not explained") == 1
+    assert words(stage_strips([bare, mixed, not_stored])[0]).count("active, not explained") == 1
 
 
 def test_a_timeline_without_a_face_says_so():
@@ -300,9 +343,9 @@ def test_a_thumbnail_strip_is_small_and_says_when_it_is_cut():
 
 
 def test_ordinary_figures_take_well_under_half_a_second():
-    save(stage_strip(TOY[:1]))  # fonts are loaded once
+    save(stage_strips(TOY[:1])[0])  # fonts are loaded once
     start = time.process_time()
-    image = Image.open(io.BytesIO(save(stage_strip(TOY))))
+    image = Image.open(io.BytesIO(save(stage_strips(TOY)[0])))
     save(timeline(toy_timeline()))
     # Three times the promise of 0.5 s a figure, for slow machines that run other things beside the tests.
     assert time.process_time() - start < 3.0

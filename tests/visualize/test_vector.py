@@ -1,6 +1,7 @@
 """The light pictures of pages: SVG that parses and holds what it says, and PNG files that show what figures show."""
 
 import io
+import itertools
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -143,3 +144,16 @@ def test_tags_lie_on_their_projections_and_share_a_place_where_these_do():
     assert shown[0][int(y * 64), int(x * 64)] == shown[0].max()
     assert (first, second) == ("2A", "12B 25A")
     assert tag_text(("pain", "")) == "pai"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 57), st.integers(0, 57)), min_size=2, max_size=12), st.sampled_from([0.05, 0.08])
+)
+def test_no_tag_covers_another_however_many_meet(spots, em):
+    labels = [(f"AU{number:02d}", "A") for number in range(1, len(spots) + 1)]
+    found = tags(labels, [blob(y, x) for y, x in spots], em)
+    assert sorted(name for *_, text in found for name in text.split()) == sorted(tag_text(label) for label in labels)
+    boxes = [(x, y, len(text) * 0.6 * em / 2, em / 2) for x, y, text in found]
+    for (x, y, w, h), (x2, y2, w2, h2) in itertools.combinations(boxes, 2):
+        assert abs(x - x2) >= w + w2 - 1e-9 or abs(y - y2) >= h + h2 - 1e-9
+    assert all(-0.1 < y < 1.1 and w - 1e-9 <= x for x, y, w, _ in boxes)

@@ -1,0 +1,44 @@
+"""Labels in their colours, as every page shows them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A target with its cluster, as text, in its colours (`#rrggbb`).
+
+    Attributes
+    ----------
+    tile
+        SVG path on a tile of 6x6, repeated over the ground of a cluster whose colour another one has too.
+    """
+
+    text: str
+    fill: str = "#ffffff"
+    edge: str = "#57606a"
+    ink: str = "#1f2328"
+    tile: str = ""
+
+
+def chip_styles(labels: Iterable[Chip]) -> tuple[dict[Chip, str], str]:
+    """A CSS class for each label, and the CSS of all."""
+    kinds = {label: f"k{number}" for number, label in enumerate(dict.fromkeys(labels))}
+    return kinds, "".join(_rule(kind, label) for label, kind in kinds.items())
+
+
+def _rule(kind: str, label: Chip) -> str:
+    colours = f"background-color:{label.fill};border-color:{label.edge};color:{label.ink}"
+    if not label.tile:
+        return f".{kind}{{{colours}}}"
+    picture = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="6" height="6">'
+        f'<path d="{label.tile}" stroke="{label.ink}" stroke-opacity=".45" fill="none"/></svg>'
+    )
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
+    # The rim keeps the letters readable on the pattern.
+    rim = ",".join(f"{x}px {y}px 1px {label.fill}" for x in (-1, 1) for y in (-1, 1))
+    return f".{kind}{{{colours};background-image:url({uri});text-shadow:{rim}}}"
