@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from fer_batch.facs import au_id
+from fer_batch.sources.affectnet import PARTS
 from fer_batch.sources.listing import list_source
+from fer_batch.sources.tree import Tree
 from fer_batch.sources.truth import read_truth
 from fer_batch.storage.store import has_scheme
 from fer_batch.types import MediaError, SequenceRef
@@ -62,7 +64,7 @@ def dataset_facts(format: str, uri: str) -> dict[str, Any]:
         "landmarks": sum(_has_landmarks(ref) for ref in refs),
         "skipped": dict(skipped),
         "missing": [*_missing(format, refs, labels), *labels["problems"]],
-        "not_counted": labels["not_counted"],
+        "not_counted": [*labels["not_counted"], *_unread_lists(format, uri)],
         "example": refs[0].sequence_id,
         "run": job_line(format, uri, refs),
     }
@@ -150,6 +152,13 @@ def _labels(refs: Sequence[SequenceRef], n_files: int) -> dict[str, Any]:
         "problems": problems,
         "not_counted": not_counted,
     }
+
+
+def _unread_lists(format: str, uri: str) -> list[str]:
+    """What is there but is not read unless it is asked for."""
+    if format != "affectnet" or Tree(uri).find(PARTS["automatic"][1], files=True) is None:
+        return []
+    return ["not counted: the automatic list; source.options: {parts: [training, validation, automatic]} reads it too"]
 
 
 def _files(ref: SequenceRef) -> int:

@@ -55,6 +55,12 @@ def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validatio
         raise InputError(f"source.options: parts has no {unknown[0]!r}; {nearest(unknown[0], PARTS)}")
     lists = {part: tree.find(PARTS[part][1], files=True) for part in parts}
     if not any(lists.values()):
+        others = [part for part in PARTS if tree.find(PARTS[part][1], files=True)]
+        if others:
+            raise InputError(
+                f"{tree.url('')} has the list of the part {others[0]} only; "
+                f"give source.options: {{parts: [{others[0]}]}}"
+            )
         tree.need(*(PARTS[part][1] for part in parts), files=True)
     images: dict[str, _Images] = {}
     for part, path in lists.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
@@ -11,20 +12,30 @@ from fer_batch.sources.tree import Tree, dataset
 from fer_batch.types import SequenceRef
 
 _NAME = re.compile(r"(?P<subject>\d{6}_[mw]_\d+)-(?P<label>[A-Za-z]+\d?)(-\d+)?\.\w+$")
+_PART = re.compile(r"part[ _-]?[a-e]", re.IGNORECASE)
 LEVELS = {"BL1": 0, "PA1": 1, "PA2": 2, "PA3": 3, "PA4": 4}
+
+
+def _part(path: str) -> str:
+    """`PartA` of a path through it."""
+    return next((folder for folder in path.split("/")[:-1] if _PART.fullmatch(folder)), "")
 
 
 @dataset("biovid", r"\d{6}_[mw]_\d+(-(bl1|pa\d)-\d+\.\w+)?$")
 def list_biovid(tree: Tree, *, exclude: Sequence[str] = ()) -> Iterator[SequenceRef]:
-    """One row per video; `exclude` names subjects that are not processed (papers differ in them)."""
+    """One row per video; `exclude` names subjects that are not processed (papers differ in them).
+
+    Parts have the same names for other recordings, so that the part is in the id where there are several.
+    """
     excluded = {exclude} if isinstance(exclude, str) else {str(name) for name in exclude}
-    for entry in tree.walk("", VIDEO_SUFFIXES):
-        name = _NAME.search(entry.path.rpartition("/")[2])
+    named = [(entry, _NAME.search(entry.path.rpartition("/")[2])) for entry in tree.walk("", VIDEO_SUFFIXES)]
+    several = len({_part(entry.path) for entry, name in named if name}) > 1
+    for entry, name in named:
         if name is None:
             continue
         level = LEVELS.get(name["label"])
         yield tree.file(
-            name[0],
+            posixpath.join(_part(entry.path) if several else "", name[0]),
             "video",
             entry,
             subject_id="biovid:" + name["subject"],

@@ -83,7 +83,10 @@ def list_source(
             raise InputError(f"source {uri!r}: the name {ref.sequence_id!a} is not valid UTF-8; rename it") from None
     for one, other in itertools.pairwise(found):
         if one.sequence_id == other.sequence_id:
-            raise InputError(f"source {uri!r} names the input {one.sequence_id!r} twice; every input is named once")
+            both = "" if one.uri == other.uri else f" ({one.uri} and {other.uri})"
+            raise InputError(
+                f"source {uri!r} names the input {one.sequence_id!r} twice{both}; every input is named once"
+            )
     return found
 
 

@@ -157,6 +157,15 @@ def test_an_expression_that_is_none_is_counted_as_skipped(tmp_path):
     assert "4 of 4 stills have no file" in found["missing"]
 
 
+def test_the_automatic_list_is_said_where_it_is_not_counted(tmp_path):
+    write(tmp_path, NAMES["affectnet"])
+    assert inspect_uri(str(tmp_path))["not_counted"] == []
+    (tmp_path / "automatically_annotated.csv").write_text("9/a.jpg,1,1,9,9,,3,0.1,0.1\n")
+    found = inspect_uri(str(tmp_path))
+    assert found["inputs"] == 1
+    assert "  not counted: the automatic list; source.options: {parts: " in inspect_text(found)
+
+
 def test_a_dataset_that_is_one_table(tmp_path):
     write(tmp_path, NAMES["fer2013"])
     found = inspect_uri(str(tmp_path / "fer2013.csv"))

@@ -110,6 +110,14 @@ def test_the_automatic_part_is_asked_for(tree, jpg):
         list_source("affectnet", uri, (), {"parts": ["automated"]})
 
 
+def test_the_automatic_part_alone_says_how_to_ask_for_it(tree, jpg):
+    files = {"Automatically_Annotated_Images/9/a.jpg": jpg, "automatically_annotated.csv": line("9/a.jpg", 1)}
+    uri = tree(files)
+    with pytest.raises(InputError, match=r"part automatic only; give source\.options: \{parts: \[automatic\]\}"):
+        list_source("affectnet", uri)
+    assert len(list_source("affectnet", uri, (), {"parts": ["automatic"]})) == 1
+
+
 def test_a_changed_label_is_another_unit(tree, jpg):
     files = csv_release(jpg)
     before = list_source("affectnet", tree(files))[0]

@@ -186,6 +186,19 @@ def test_biovid_names_say_subject_and_level(tree, columns):
     assert "excluded" in other.skip_reason and base.skip_reason is None
 
 
+def test_biovid_parts_together_are_told_apart_by_their_folders(tree):
+    names = [f"{part}/video/071309_w_21/071309_w_21-PA1-081.mp4" for part in ("PartA", "PartB")]
+    one, other = list_source("biovid", tree(dict.fromkeys(names, b"video")))
+    assert (one.sequence_id, other.sequence_id) == ("PartA/071309_w_21-PA1-081.mp4", "PartB/071309_w_21-PA1-081.mp4")
+    assert one.subject_id == other.subject_id == "biovid:071309_w_21"
+
+
+def test_an_input_that_is_named_twice_says_where(tree):
+    names = [f"{copy}/071309_w_21/071309_w_21-PA1-081.mp4" for copy in ("old", "new")]
+    with pytest.raises(InputError, match=r"twice \(\S+new/071309_w_21/\S+ and \S+old/071309_w_21/\S+\); every input"):
+        list_source("biovid", tree(dict.fromkeys(names, b"video")))
+
+
 def test_biovid_part_d(tree):
     (ref,) = list_source("biovid", tree({"PartD/video/071309_w_21/071309_w_21-happy.mp4": b"video"}))
     assert (ref.emotion, ref.labels) == ("happiness", ())
