@@ -171,5 +171,51 @@ def test_rows_are_loaded_when_they_are_needed(browser, tmp_path):
     browser.wait(f"{SHOWN}.includes('data/sequences-2.js is not there')")
 
 
+def test_a_search_with_an_arrow_finds_the_stages_in_that_order(browser, tmp_path):
+    browser.complaints.clear()
+    rows = index.Index(_summary())
+    stories = {
+        "rise": "(NONE) -> (AU06_A) -> (AU06_A, AU12_A) -> (NONE)",
+        "fall": "(AU06_A, AU12_A) -> (AU06_A) -> (NONE)",
+        "apart": "(NONE) -> (AU12_A) -> (AU06_A)",
+        "again": "(NONE) -> (AU06_A) -> (NONE) -> (AU06_A) -> (NONE) -> (AU06_B)",
+        "a -> b": "(NONE)",
+    }
+    files = {}
+    for name, text in stories.items():
+        stages = tuple(text.split(" -> "))
+        one = index.IndexRow(name, stages=stages, lengths=(1,) * len(stages), n_frames=9, emotion="fear")
+        files.update(rows.row(one, ("AU06",)))
+    files.update(rows.pages(index.IndexContents()))
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    browser.open(f"file://{tmp_path}/index.html#q=(NONE)%20-%3E%20(AU06_A)")
+    browser.wait(f"{SHOWN} === '2 of 5 sequences'")
+    assert browser.value(NAMES) == ["rise", "again"], "stages that follow each other, in that order"
+
+    def found(text: str) -> list[str]:
+        search(browser, text)
+        browser.wait(f"decodeURIComponent(location.hash) === {json.dumps('#q=' + text)}")
+        return browser.value(NAMES)
+
+    for arrow in ("->", " -> ", "→", " → "):
+        assert found(f"(AU06_A){arrow}(AU06_A, AU12_A)") == ["rise"]
+        assert found(f"none{arrow}au06_a{arrow}au06_a,au12_a") == ["rise"], "brackets and capitals may be left out"
+    assert found("(AU06_A, AU12_A) → (AU06_A)") == ["fall"]
+    assert found("(AU12_A) -> (AU06_A)") == ["apart"], "whole stages, not some of their labels"
+    assert found("again (NONE) -> (AU06_A) fear") == ["again"], "other words are looked for anywhere"
+    assert found("apart (NONE) -> (AU06_A)") == []
+    assert found("(NONE) ->") == [*stories], "while it is being typed"
+    assert found("a -> b") == ["a -> b"], "a name with an arrow is a name"
+    assert found("au12 fear") == ["rise", "fall", "apart"]
+    search(browser, "")
+    browser.wait(f"{SHOWN} === '5 sequences'")
+    copied = browser.value("document.querySelectorAll('#rows tbody tr')[3].cells[3].textContent")
+    assert copied.endswith(" and 2 more")
+    assert found(copied) == ["again"], "text that is copied from the page"
+    assert browser.complaints == []
+
+
 def _summary() -> RunSummary:
     return RunSummary(title="d", dataset="d", model="m", explain="e")

@@ -24,7 +24,7 @@
     return {
       id: r[0], subject: r[1], emotion: r[2], status: r[3], reason: r[4], frames: r[5], missing: r[6],
       reduction: r[7], page: r[8], thumbnail: r[9], stages: stages, lengths: r[11],
-      state: r[3] !== "done" || r[5] ? r[3] : manifest.noFace, words: null, targets: null
+      state: r[3] !== "done" || r[5] ? r[3] : manifest.noFace, words: null, told: null, targets: null
     };
   }
 
@@ -66,17 +66,37 @@
     return j === pattern.length;
   }
 
-  function matches(item, words, pattern) {
+  function bare(text) {
+    return text.replace(/^\s*\(|\)\s*$/g, "").split(",").map(function (label) { return label.trim(); }).join(", ").toLowerCase();
+  }
+
+  // With an arrow a search asks for stages that follow each other: "S005 (NONE) -> (AU01_A, AU02_A) fear" has two words too.
+  function parse(text) {
+    var asked = { words: [], stages: [], whole: text.toLowerCase() }, pieces = text.split(/\s*(?:->|→)\s*/);
+    var stage = "(?:\\([^()]*\\)?|[^\\s,;()]+(?:\\s*,\\s*[^\\s,;()]+)*)";
+    if (pieces.length > 1) {
+      pieces = pieces.map(function (piece, i) {
+        piece = piece.replace(/(?:\band|…)\s+\d+ more$/, "");  // copied from a row that shows the beginning
+        return piece.replace(new RegExp(i ? "^" + stage : stage + "$"), function (found) { asked.stages.push(bare(found)); return " "; });
+      });
+    }
+    asked.words = pieces.join(" ").toLowerCase().split(/[\s,;]+/).filter(Boolean);
+    return asked;
+  }
+
+  function matches(item, asked, pattern) {
     if (state.emotion && (item.emotion || manifest.noEmotion) !== state.emotion) { return false; }
     if (state.status && item.state !== state.status) { return false; }
     if (state.target && !targets(item)[state.target]) { return false; }
     if (state.story && item.stages.join(" -> ") !== state.story) { return false; }
     if (pattern && !contains(item.stages, pattern, state.kind)) { return false; }
-    if (!words.length) { return true; }
+    if (!asked.words.length && !asked.stages.length) { return true; }
     if (item.words === null) {
       item.words = [item.id, item.subject, item.emotion, item.state, item.reason, item.stages.join(" ")].join(" ").toLowerCase();
+      item.told = item.stages.map(bare);
     }
-    return words.every(function (word) { return item.words.indexOf(word) >= 0; });
+    if (item.words.indexOf(asked.whole) >= 0) { return true; }  // a name may hold an arrow
+    return contains(item.told, asked.stages, "contiguous") && asked.words.every(function (word) { return item.words.indexOf(word) >= 0; });
   }
 
   function filtered() { return !!(state.emotion || state.status || state.target || state.story || state.pattern || state.q); }
@@ -105,7 +125,7 @@
   }
 
   function find(mine, at) {
-    var words = (state.q || "").toLowerCase().split(/[\s,;]+/).filter(Boolean);
+    var asked = parse(state.q || "");
     var pattern = state.pattern ? state.pattern.split(" -> ") : null;
     var found = [], count = 0;
     function next(number) {
@@ -116,7 +136,7 @@
       load(number, function () {
         if (mine !== round) { return; }
         chunks[number - 1].forEach(function (item) {
-          if (!matches(item, words, pattern)) { return; }
+          if (!matches(item, asked, pattern)) { return; }
           if (count >= at && count < at + PER_PAGE) { found.push(item); }
           count += 1;
         });
