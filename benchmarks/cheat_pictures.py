@@ -18,6 +18,7 @@ from fer_batch.visualize.heatmap import overlay, resize_face
 TITLES = {"clean": "never saw a sticker", "cheat": "learned with the sticker"}
 FLAGGED, ABOVE, CHANCE = "#c1121f", "#0b5394", "#8a8f98"
 PIXELS = 224
+TICKS = (0.04, 0.1, 0.2, 0.4, 0.6)
 
 
 def draw(outputs: Mapping[str, Store], target: str = "AU17") -> Iterator[tuple[str, bytes]]:
@@ -84,9 +85,10 @@ def _verdicts(outputs: Mapping[str, Store]) -> bytes:
         for y, verdict in enumerate(verdicts):
             found = verdict.localisation
             colour = FLAGGED if verdict.flagged else ABOVE
-            axes.plot([found.low, found.high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-            axes.plot(found.mean, y, "o", color=colour, markersize=4.5)
             axes.plot([found.chance] * 2, [y - 0.32, y + 0.32], color=CHANCE, linewidth=1.6)
+            axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot([found.low, found.high], [y, y], "|", color=colour, markersize=6, markeredgewidth=1.2)
+            axes.plot(found.mean, y, "o", color=colour, markersize=3.2)
             if verdict.flagged:
                 axes.annotate("flagged", (found.high, y), (6, 0), textcoords="offset points", va="center",
                               fontsize=7.2, color=FLAGGED)  # fmt: skip
@@ -94,7 +96,10 @@ def _verdicts(outputs: Mapping[str, Store]) -> bytes:
         axes.set_yticks(range(len(verdicts)), [verdict.target for verdict in verdicts])
         axes.tick_params(labelsize=7.2, color=RULE, labelcolor=INK, length=2)
         axes.set_xlabel("mu: share of the evidence in the region (grey: chance)", fontsize=7.2, color=SOFT_INK)
-        axes.set_xlim(left=0)
+        # Else an interval beside a chance of .04 is a dot.
+        axes.set_xscale("log")
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.minorticks_off()
         for spine in ("top", "right"):
             axes.spines[spine].set_visible(False)
         for spine in ("left", "bottom"):

@@ -239,7 +239,7 @@ def _queries(result: Evaluation) -> Iterator[Query]:
     here = "\n  AND ".join(f"{name} = {_literal(value)}" for name, value in result.key.items())
     yield Query(
         "Every figure of this page",
-        f"SELECT target, metric, value, n, baseline\nFROM evaluation\nWHERE {here}\nORDER BY target, metric",
+        f'SELECT target, "group", metric, value, n, baseline\nFROM evaluation\nWHERE {here}\nORDER BY target, "group", metric',
     )
     yield Query(
         "Mean mu of all detections, by hand",

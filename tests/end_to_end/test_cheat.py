@@ -1,6 +1,7 @@
 """A network that takes a shortcut is caught: by the verdict, by the clusters, and in the report.
 
-The network of `cheat/` is the one of docs/cheat.md, `python benchmarks/cheat.py --work DIR` (DIR/cheat.safetensors).
+The network of `cheat/` is the first that docs/cheat.md tells of: DIR/cheat.safetensors of `python benchmarks/cheat.py
+--work DIR`.
 """
 
 import shutil
