@@ -239,7 +239,8 @@ def _queries(result: Evaluation) -> Iterator[Query]:
     here = "\n  AND ".join(f"{name} = {_literal(value)}" for name, value in result.key.items())
     yield Query(
         "Every figure of this page",
-        f'SELECT target, "group", metric, value, n, baseline\nFROM evaluation\nWHERE {here}\nORDER BY target, "group", metric',
+        'SELECT target, "group", metric, value, n, baseline\n'
+        f'FROM evaluation\nWHERE {here}\nORDER BY target, "group", metric',
     )
     yield Query(
         "Mean mu of all detections, by hand",
