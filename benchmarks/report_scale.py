@@ -105,6 +105,7 @@ def sequence_rows(name: str, rng: np.random.Generator, faces: list[bytes], maps:
     ]  # fmt: skip
     rows["temporal_prototypes"].append(
         {"sequence_id": name, "subject_id": name.split("/")[0], "emotion": EMOTIONS[emotion], "text": story.text,
+         "cooccurrence_text": story.cooccurrence_text,
          "n_frames": n, "n_stages": story.n_stages, "n_distinct_stages": story.n_distinct_stages,
          "reduction": story.reduction, "n_missing_frames": 0}
     )  # fmt: skip

@@ -54,11 +54,12 @@ def publish_patterns(
     key = digest([_METHOD, MIN_SHARE, max_length, stories])
     if written.get(_KEY) == key:
         return 0
-    emotions = [emotion for *_, emotion in stories]
-    rows = [
-        *pattern_rows([plain for _, plain, _ in stories], emotions, letters=False, max_length=max_length),
-        *pattern_rows([text for text, *_ in stories], emotions, max_length=max_length),
-    ]
+    rows = []
+    for letters in (False, True):
+        told = [(text if letters else plain, emotion) for text, plain, emotion in stories]
+        known = [(text, emotion) for text, emotion in told if text is not None]
+        texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
+        rows += pattern_rows(texts, emotions, letters=letters, max_length=max_length)
     store.put(path, encode(rows_of("patterns", rows), {**(metadata or {}), _KEY: key, _LENGTH: str(max_length)}))
     return len(stories)
 
@@ -109,7 +110,7 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _stories(store: Store, partition: Partition) -> list[tuple[str, str, str | None]]:
+def _stories(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
     """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
     columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
     rows = read(
@@ -122,7 +123,7 @@ def _stories(store: Store, partition: Partition) -> list[tuple[str, str, str | N
     )
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
     found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
-    return sorted(found, key=lambda story: (story[0], story[2] or ""))
+    return sorted(found, key=lambda story: (story[0], story[2] or "", story[1] or ""))
 
 
 def _written_from(store: Store, path: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from fer_batch.prototypes.patterns import ALL
 from fer_batch.prototypes.temporal import ARROW
 from fer_batch.report.index import MAX_PROBLEMS, NO_FACE, Index, IndexContents, IndexRow, Problem, Still, StillGroup
 from fer_batch.report.page import DataTable, Picture, Query, RunSummary
-from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, patterns_files
+from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, Telling, patterns_files
 from fer_batch.report.sequence import sequence_path
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
@@ -32,9 +32,11 @@ from fer_batch.visualize.stages import StagePanel, panel_image
 
 COMMONEST = 50  # whole stories
 SHOWN_PATTERNS, TYPICAL_PATTERNS = 15, 10  # of a group
+TYPICAL_Q = 0.1
 GALLERY_ROWS, GALLERIES = 3, 9
 STILLS_PER_CLASS = 24
 STILL_PIXELS = 224
+_NOTHING = "(NONE)"
 _LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
 _Row = dict[str, Any]
 
@@ -49,6 +51,8 @@ class Overview:
         Inputs of each shard, and how many of them have a page; its first and last input.
     texts, emotions, by_group
         Sequences of each story, their emotions, and the stories of each emotion.
+    plain, plain_emotions
+        The same of stories without letters.
     first
         A sequence that tells a story, and its shard: the first of each (emotion or None, story).
     labels
@@ -62,6 +66,8 @@ class Overview:
     texts: Counter[str] = field(default_factory=Counter)
     emotions: dict[str, Counter[str]] = field(default_factory=dict)
     by_group: dict[str, Counter[str]] = field(default_factory=dict)
+    plain: Counter[str] = field(default_factory=Counter)
+    plain_emotions: dict[str, Counter[str]] = field(default_factory=dict)
     first: dict[tuple[str | None, str], tuple[str, str]] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
     problems: dict[str, list[Problem]] = field(default_factory=dict)
@@ -123,6 +129,7 @@ class _Told:
     n_frames: int = 0
     n_missing_frames: int = 0
     reduction: float | None = None
+    plain: str = ""  # without letters
     stages: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
@@ -135,9 +142,11 @@ class _Told:
 
 def _stories(store: Store, shard: ShardRows) -> dict[str, _Told]:
     told: dict[str, _Told] = {}
-    columns = ["sequence_id", "n_frames", "n_missing_frames", "reduction"]
+    columns = ["sequence_id", "n_frames", "n_missing_frames", "reduction", "cooccurrence_text"]
     for row in _whole(store, shard, "temporal_prototypes", columns).to_pylist():
-        told[row["sequence_id"]] = _Told(row["n_frames"] or 0, row["n_missing_frames"] or 0, row["reduction"])
+        told[row["sequence_id"]] = _Told(
+            row["n_frames"] or 0, row["n_missing_frames"] or 0, row["reduction"], row["cooccurrence_text"] or ""
+        )
     table = _whole(store, shard, "stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
     rows = table.sort_by([("sequence_id", "ascending"), ("stage_index", "ascending")]) if table.num_rows else table
     names = ("sequence_id", "text", "n_frames", "labels")
@@ -187,11 +196,14 @@ def _index_row(row: Mapping[str, Any], story: _Told) -> IndexRow:
 def _count_story(overview: Overview, file: str, row: Mapping[str, Any], story: _Told) -> None:
     text, emotion = ARROW.join(story.stages), row["emotion"]
     overview.texts[text] += 1
+    if story.plain:
+        overview.plain[story.plain] += 1
     overview.labels |= story.labels
     for group in {None, emotion}:
         overview.first.setdefault((group, text), (file, row["sequence_id"]))
     if emotion is not None:
         overview.emotions.setdefault(text, Counter())[emotion] += 1
+        overview.plain_emotions.setdefault(story.plain, Counter())[emotion] += 1
         overview.by_group.setdefault(emotion, Counter())[text] += 1
 
 
@@ -290,61 +302,69 @@ def patterns_page(
     where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     table = read(store, "patterns", **where, columns=SCHEMAS["patterns"].names)
     shards = _recent(store, partition)
-    groups = []
     several = [name for name in sorted(overview.by_group) if sum(overview.by_group[name].values()) > 1]
-    for number, name in enumerate([None, *several]):
-        texts = overview.texts if name is None else overview.by_group[name]
-        rows = table.filter(pc.equal(table["group"], ALL if name is None else name))
-        gallery = _gallery(shards, name, texts, palette, crop_size, overview) if number < GALLERIES else None
-        groups.append(_group(name, sum(texts.values()), rows, gallery))
+    tellings = []
+    for letters in (False, True) if overview.plain else (True,):
+        told = table.filter(pc.equal(table["letters"], letters))
+        groups = []
+        for number, name in enumerate([None, *several]):
+            texts = overview.texts if name is None else overview.by_group[name]
+            rows = told.filter(pc.equal(told["group"], ALL if name is None else name)).to_pylist()
+            drawn = letters and number < GALLERIES
+            gallery = _gallery(shards, name, texts, palette, crop_size, overview) if drawn else None
+            groups.append(_group(name, sum(texts.values()), rows, gallery))
+        counts = overview.texts if letters else overview.plain
+        emotions = overview.emotions if letters else overview.plain_emotions
+        whole = tuple(
+            PrototypeCount(text, n, tuple(_commonest(emotions.get(text, Counter()), None)))
+            for text, n in _commonest(counts, COMMONEST)
+            if n > 1
+        )
+        longest = pc.min(told.filter(pc.equal(told["kind"], "gapped"))["longest"]).as_py()
+        tellings.append(Telling(letters, sum(counts.values()), whole, len(counts), tuple(groups), longest))
     here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
     query = Query(
         "Patterns",
-        'SELECT "group", kind, pattern, support, lift, p_value, q_value\n'
-        f'FROM patterns\nWHERE {here}\n  AND length > 1\nORDER BY "group", kind, support DESC, pattern',
+        'SELECT "group", letters, kind, pattern, support, lift, p_value, q_value\n'
+        f"FROM patterns\nWHERE {here}\n  AND length > 1\n"
+        'ORDER BY "group", letters, kind, support DESC, pattern',
     )
-    counts = tuple(
-        PrototypeCount(text, n, tuple(_commonest(overview.emotions.get(text, Counter()), None)))
-        for text, n in _commonest(overview.texts, COMMONEST)
-        if n > 1
-    )
-    n_stories = sum(overview.texts.values())
     without = tuple(sorted(set(overview.by_group) - set(several)))
-    yield from patterns_files(summary, counts, len(overview.texts), n_stories, tuple(groups), query, without)
+    yield from patterns_files(summary, tuple(tellings), TYPICAL_Q, query, without)
 
 
-def _group(name: str | None, n_stories: int, table: pa.Table, gallery: Picture | None) -> PatternGroup:
-    rows = table.filter(pc.greater(table["length"], 1)).to_pylist()
+def _group(name: str | None, n_stories: int, rows: Sequence[_Row], gallery: Picture | None) -> PatternGroup:
+    """Patterns of a group to show: gapped ones, and contiguous ones that are too long to be known as gapped."""
     at_once = {row["pattern"]: row["support"] for row in rows if row["kind"] == "contiguous"}
-    gapped = {row["pattern"]: row for row in rows if row["kind"] == "gapped"}
-    said = {
-        part for row in gapped.values() for part in _parts(row["pattern"]) if _support(gapped, part) == row["support"]
-    }
-    closed = [row for row in gapped.values() if row["pattern"] not in said]
-    closed.sort(key=lambda row: (-row["support"], -row["length"], row["pattern"]))
-    typical = [row for row in closed if row["lift"] is not None and row["lift"] > 1]
+    gapped = [row for row in rows if row["kind"] == "gapped"]
+    limit = min((row["longest"] for row in gapped), default=0)
+    long = [row for row in rows if row["kind"] == "contiguous" and row["length"] > limit]
+    told = [
+        row
+        for row in (*gapped, *long)
+        if row["length"] > 1 and row["closed"] is not False and row["pattern"].replace(_NOTHING, "").strip(" ->")
+    ]
+    # Where it is not known, it is probably a part of something longer.
+    told.sort(key=lambda row: (row["closed"] is None, -row["support"], -row["length"], row["pattern"]))
+    typical = [row for row in told if row["lift"] is not None and row["lift"] > 1 and row["q_value"] <= TYPICAL_Q]
     typical.sort(key=lambda row: (row["q_value"], -row["support"], -row["length"], row["pattern"]))
 
     def shown(chosen: Sequence[_Row]) -> tuple[PatternRow, ...]:
         return tuple(
             PatternRow(
-                name, row["pattern"], row["support"], row["support"] / n_stories, at_once.get(row["pattern"]),
-                row["lift"], row["p_value"], row["q_value"],
+                name,
+                row["pattern"],
+                row["support"] if row["kind"] == "gapped" else None,
+                row["support"] / n_stories,
+                at_once.get(row["pattern"]),
+                row["lift"],
+                row["p_value"],
+                row["q_value"],
             )
             for row in chosen
-        )  # fmt: skip
+        )
 
-    return PatternGroup(name, n_stories, gallery, shown(closed[:SHOWN_PATTERNS]), shown(typical[:TYPICAL_PATTERNS]))
-
-
-def _parts(pattern: str) -> Iterator[str]:
-    """The pattern without one of its stages."""
-    stages = pattern.split(ARROW)
-    yield from (ARROW.join(stages[:i] + stages[i + 1 :]) for i in range(len(stages)))
-
-
-def _support(rows: Mapping[str, _Row], pattern: str) -> int | None:
-    return rows[pattern]["support"] if pattern in rows else None
+    return PatternGroup(name, n_stories, gallery, shown(told[:SHOWN_PATTERNS]), shown(typical[:TYPICAL_PATTERNS]))
 
 
 def _gallery(

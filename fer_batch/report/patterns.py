@@ -32,19 +32,21 @@ class PrototypeCount:
 
 @dataclass(frozen=True)
 class PatternRow:
-    """A gapped pattern of table `patterns`.
+    """A pattern of table `patterns`.
 
     Attributes
     ----------
+    support
+        Sequences that have it, whatever lies between its stages; None for one too long to be looked for like that.
     share
-        Its support over the size of the group.
+        Support, or else `at_once`, over the size of the group.
     at_once
         Sequences in which its stages follow each other at once; None where too few for the table.
     """
 
     group: str | None
     text: str
-    support: int
+    support: int | None
     share: float
     at_once: int | None = None
     lift: float | None = None
@@ -88,18 +90,44 @@ class PatternGroup:
     commonest: tuple[PatternRow, ...] = ()
     typical: tuple[PatternRow, ...] = ()
 
+
+@dataclass(frozen=True)
+class Telling:
+    """All stories told in one way.
+
+    Attributes
+    ----------
+    letters
+        With the letters of clusters, or by which targets are active alone.
+    n_stories
+        Sequences with a story.
+    prototypes
+        The commonest of `n_distinct` different ones.
+    longest
+        Stages up to which every pattern was looked for; None where nothing was.
+    """
+
+    letters: bool
+    n_stories: int
+    prototypes: tuple[PrototypeCount, ...]
+    n_distinct: int
+    groups: tuple[PatternGroup, ...]
+    longest: int | None = None
+
     @property
     def anchor(self) -> str:
         """Id of its heading."""
-        return "all" if self.name is None else f"group-{slug(self.name)}"
+        return "letters" if self.letters else "active"
+
+    def anchor_of(self, group: PatternGroup) -> str:
+        """Id of the heading of a group."""
+        return f"{self.anchor}-all" if group.name is None else f"{self.anchor}-group-{slug(group.name)}"
 
 
 def patterns_files(
     summary: RunSummary,
-    prototypes: tuple[PrototypeCount, ...],
-    n_distinct: int,
-    n_stories: int,
-    groups: tuple[PatternGroup, ...],
+    tellings: tuple[Telling, ...],
+    typical_q: float,
     query: Query,
     without: tuple[str, ...] = (),
 ) -> Iterator[tuple[str, bytes]]:
@@ -107,16 +135,17 @@ def patterns_files(
 
     Parameters
     ----------
-    prototypes
-        The commonest of `n_distinct` different ones in `n_stories` sequences.
+    typical_q
+        Greatest q of a pattern that is called typical.
     without
         Emotions of one sequence, which have no group.
     """
-    galleries: dict[str, PictureFile] = {
-        group.anchor: picture_file(f"pictures/gallery-{number}", group.gallery)
-        for number, group in enumerate(groups, 1)
-        if group.gallery is not None
-    }
+    galleries: dict[str, PictureFile] = {}
+    for telling in tellings:
+        for group in telling.groups:
+            if group.gallery is not None:
+                path = f"pictures/gallery-{len(galleries) + 1}"
+                galleries[telling.anchor_of(group)] = picture_file(path, group.gallery)
     yield from ((item.path, item.picture.content) for item in galleries.values())
     yield (
         FILE,
@@ -124,11 +153,9 @@ def patterns_files(
             "patterns.html",
             FILE,
             summary,
-            prototypes=prototypes,
-            n_distinct=n_distinct,
-            n_stories=n_stories,
-            groups=groups,
+            tellings=tellings,
             galleries=galleries,
+            typical_q=typical_q,
             query=query,
             without=without,
         ),

@@ -9,7 +9,9 @@ import pytest
 
 from fer_batch.pipeline.patterns import FILE, looked_for, pattern_rows, publish_patterns
 from fer_batch.pipeline.query import answer, connect, resolve_query
+from fer_batch.pipeline.report_index import _group
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
+from fer_batch.report.patterns import PatternGroup
 from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
@@ -158,6 +160,32 @@ def test_the_ready_made_query_lists_the_most_typical_first(store):
     assert {row[1] for row in rows} == {False, True}
     assert any(row[0] == "surprise" and row[3] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
     assert json.dumps(rows)
+
+
+def shown(stories: list[str], name: str | None = None, emotions: list[str | None] | None = None) -> PatternGroup:
+    rows = pattern_rows(stories, emotions or [None] * len(stories))
+    return _group(name, len(stories), [row for row in rows if row["group"] == (name or "all")], None)
+
+
+def test_the_commonest_of_a_long_common_story_is_the_story_not_its_fragments():
+    whole = " -> ".join(f"(AU{n:02d}_A)" for n in range(1, 16))
+    group = shown([whole] * 30 + [" -> ".join(reversed(whole.split(" -> ")))] * 20)
+    assert [(row.text == whole, row.support, row.at_once) for row in group.commonest[:1]] == [(True, None, 30)]
+    assert len(group.commonest) == 2
+
+
+def test_a_pattern_in_which_nothing_is_active_is_not_shown():
+    group = shown(["(NONE) -> (AU01_A) -> (NONE)", "(NONE) -> (AU12_A) -> (NONE)"] * 3)
+    assert {row.text for row in group.commonest} == {"(NONE) -> (AU01_A) -> (NONE)", "(NONE) -> (AU12_A) -> (NONE)"}
+
+
+def test_what_chance_gives_is_not_called_typical():
+    stories = ["(NONE) -> (AU01_A)", "(NONE) -> (AU12_A)"] * 4
+    apart = ["a", "b"] * 4
+    assert {row.text for row in shown(stories * 3, "a", apart * 3).typical} == {"(NONE) -> (AU01_A)"}
+    mixed = shown(stories, "a", ["a", "a", "b", "b"] * 2)
+    assert mixed.commonest
+    assert mixed.typical == ()
 
 
 def test_20_000_stories_take_seconds():

@@ -25,7 +25,7 @@ from fer_batch.report.index import (
     StillGroup,
 )
 from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page, slug, visible
-from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, patterns_files
+from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, Telling, patterns_files
 from fer_batch.report.sequence import Cluster, SequencePage, Stage, Target, sequence_page, sequence_path
 
 TOY = "(NONE) -> (AU02_A) -> (AU01_A, AU02_A, AU04_A) -> (NONE)"
@@ -136,7 +136,12 @@ def patterns(name: str, report_summary: RunSummary) -> dict[str, bytes]:
         PatternGroup(name, 4, None, rows[:1], rows[:1]),
     )
     counts = (PrototypeCount(f"({name}_A) -> (NONE)", 3, ((name, 3),)),)
-    return dict(patterns_files(report_summary, counts, 2, 4, groups, Query(name, f"SELECT '{name}'"), (name,)))
+    plain = PatternRow(name, f"({name}) -> (NONE)", None, 0.75, 3, 2.0, 0.01, 0.02)
+    tellings = (
+        Telling(False, 4, (PrototypeCount(f"({name}) -> (NONE)", 4),), 1, (PatternGroup(name, 4, None, (plain,)),), 6),
+        Telling(True, 4, counts, 2, groups, 6),
+    )
+    return dict(patterns_files(report_summary, tellings, 0.1, Query(name, f"SELECT '{name}'"), (name,)))
 
 
 def files(report_summary: RunSummary, names=(), contents: IndexContents | None = None) -> dict[str, bytes]:
@@ -385,7 +390,8 @@ def test_a_sequence_without_a_face_has_no_story_and_says_why():
 )
 def test_prototypes_are_counted_in_a_table_only_where_one_occurs_twice(n_sequences, sentence):
     counts = tuple(PrototypeCount(f"(AU{i:02d}_A)", n) for i, n in enumerate(n_sequences, 1))
-    found = dict(patterns_files(summary(), counts, len(counts), sum(n_sequences), (), Query("", "")))
+    telling = Telling(True, sum(n_sequences), counts, len(counts), ())
+    found = dict(patterns_files(summary(), (telling,), 0.1, Query("", "")))
     page = Page(found["patterns.html"])
     assert bool(page.of("meter")) == (sentence is None)
     assert sentence is None or sentence in page.words
@@ -404,7 +410,18 @@ def test_patterns_say_support_lift_and_q_and_lead_to_their_sequences():
         ("gapped", "(fear & joy_A) -> (NONE)", "fear & joy"),
         ("contiguous", "(fear & joy_A) -> (NONE)", "fear & joy"),
         ("gapped", TOY, ""),
-    }
+    }, "the index knows stories with letters"
+
+
+def test_what_is_active_comes_first_and_a_run_too_long_to_be_gapped_says_so():
+    page = Page(patterns("joy", summary())["patterns.html"])
+    assert page.words.index("joy) → (NONE)") < page.words.index("joy_A) → (NONE)")
+    assert "(joy) → (NONE) ≥ 3 3 75 % 2 0.01 0.02" in page.words
+    assert "Patterns of up to 6 stages were looked for" in page.words
+    assert "None is typical: every q is above 0.1" in page.words
+    found = [h["id"] for h in page.of("h3") if "id" in h]
+    joy = f"group-{slug('joy')}"
+    assert found == ["active-whole", f"active-{joy}", "letters-whole", "letters-all", f"letters-{joy}"]
 
 
 def test_a_still_without_a_face_is_listed_without_a_picture():

@@ -16,6 +16,7 @@ from fer_batch.pipeline.report import partitions, write_figures, write_report
 from fer_batch.pipeline.report_data import occurrences
 from fer_batch.pipeline.report_index import index_contents, overview_of
 from fer_batch.pipeline.report_sequence import queries
+from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.index import CHUNK_ROWS, Index
 from fer_batch.report.page import slug
 from fer_batch.report.sequence import sequence_path
@@ -118,6 +119,7 @@ def told(tables: dict[str, list[dict]], name: str, full: bool) -> None:
     row = {"sequence_id": name, "text": text, "n_frames": 18, "n_stages": 8}
     if full:
         row |= {"emotion": "surprise", "n_distinct_stages": 6, "reduction": 1 - 8 / 18, "n_missing_frames": 0}
+        row["cooccurrence_text"] = prototype_text(cooccurrence(parse(text)))
     tables["temporal_prototypes"].append(row)
 
 
