@@ -125,7 +125,8 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         if target not in model.targets:
             known = nearest(target, (*model.targets, *CHOICES))
             raise InputError(f"explain.targets: the model has no output {target!r}; {known}")
-    if refs[0].kind == "image_sequence" and (sampling.fps or sampling.start_s or sampling.stop_s):
+    clock = sampling.fps or sampling.start_s or sampling.stop_s
+    if clock and any(ref.kind == "image_sequence" for ref in refs):
         raise InputError("source.sampling: numbered images have no clock; use stride, max_frames or slots")
     ledger = Ledger(store)
     old = superseded(ledger, partition)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build
-from fer_batch.pipeline.run import _check_relevance, _stale_shards
+from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
 from fer_batch.pipeline.units import ANALYSIS, analysis_key
 from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 
@@ -42,3 +43,15 @@ def test_a_new_analysis_is_refused_where_too_few_maps_were_kept_whatever_the_job
     with pytest.raises(InputError, match="keep_relevance: exemplars kept too few maps"):
         _check_relevance(build(values, "job"), list(ledger.shards), ledger)
     _check_relevance(build({**values, "keep_relevance": "exemplars"}, "job"), ["never published"], ledger)
+
+
+def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
+    for name in ("a.mp4", "seq/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "m.csv").write_text("path\na.mp4\nseq\n")
+    source = {"format": "manifest", "uri": str(tmp_path / "m.csv"), "sampling": {"fps": 5}}
+    values = {"name": "d", "source": source, "output": "out", "model": {"checkpoint": "demo"}}
+    values["faces"] = {"detector": "none"}
+    with pytest.raises(InputError, match="numbered images have no clock"):
+        make_plan(build(values, "job"), Store(str(tmp_path / "out")))
