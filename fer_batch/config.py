@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -40,6 +41,17 @@ def _output_given(value: Any) -> Any:
     if value in (None, ""):
         raise ValueError("name the output folder, for example --output OUT")
     return value
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two paths lead to one folder, however they are spelled; URLs are taken as they are."""
+    return real_place(one) == real_place(other)
+
+
+def real_place(uri: str) -> str:
+    """What a folder is known by: its real path, or its URL without a slash at the end."""
+    path = uri.removeprefix("file://")
+    return uri.rstrip("/") if "://" in path else os.path.realpath(os.path.expanduser(path))
 
 
 PathName = Annotated[str, AfterValidator(_path_name)]
@@ -184,7 +196,7 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _no_overlap(self) -> RunConfig:
-        if self.output.rstrip("/") == self.source.uri.rstrip("/"):
+        if same_place(self.output, self.source.uri):
             raise ValueError(f"output and source.uri are the same folder {self.output!r}")
         return self
 
@@ -237,7 +249,7 @@ class LabelsConfig(_Section):
 class NetworkConfig(_Section):
     """The network that is trained, and the file it starts from."""
 
-    name: PathName = "network"  # of the checkpoint, and part of the model partition
+    name: PathName = ""  # the architecture where not given; of the checkpoint, and part of the model partition
     architecture: str | None = None
     factory: str | None = None
     options: dict[str, Any] = {}
@@ -245,6 +257,14 @@ class NetworkConfig(_Section):
     key_map: KeyMap | None = None
     fresh: tuple[str, ...] = ()  # prefixes of what does not come from the checkpoint; its last layer
     preprocessing: Preprocessing = Preprocessing()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("name"):
+            return values
+        built = str(values.get("architecture") or values.get("factory") or "")
+        return {**values, "name": re.sub(r"[^A-Za-z0-9_.]+", "-", built).strip("-._") or "network"}
 
     @model_validator(mode="after")
     def _one_builder(self) -> NetworkConfig:
@@ -328,7 +348,7 @@ class TrainConfig(_Section):
             raise ValueError(
                 f"split.tested: no source is of dataset {self.split.tested!r}; {nearest(self.split.tested, names)}"
             )
-        if any(self.output.rstrip("/") == source.uri.rstrip("/") for source in self.sources):
+        if any(source.uri and same_place(self.output, source.uri) for source in self.sources):
             raise ValueError(f"output and the uri of a source are the same folder {self.output!r}")
         watches = self.recipe.patience is not None or self.recipe.selection == "best_validation"
         if watches and not self.split.validation and self.split.kind != "given":

@@ -23,13 +23,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fer_batch.config import FacesConfig, LabelsConfig, TrainConfig, TrainSourceConfig
+from fer_batch.config import FacesConfig, LabelsConfig, TrainConfig, TrainSourceConfig, real_place
 from fer_batch.facs import au_id
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import Chunk
 from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
-from fer_batch.pipeline.progress import progress
+from fer_batch.pipeline.overlap import check_apart, shared_subjects
+from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.sink import patiently_put
 from fer_batch.pipeline.units import Unit, units_to_do
 from fer_batch.registry import nearest
@@ -83,6 +84,11 @@ class Source:
     units: tuple[Unit, ...]
     decode: DecodeOptions
 
+    @property
+    def refs(self) -> list[SequenceRef]:
+        """Inputs of all units."""
+        return [ref for unit in self.units for ref in unit.members]
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -133,11 +139,17 @@ def list_sources(config: TrainConfig, size: int) -> list[Source]:
     InputError
         If a source is not what the job says, or two are one.
     """
-    places = Counter(source.uri.rstrip("/") for source in config.sources if source.uri)
+    places = Counter(real_place(source.uri) for source in config.sources if source.uri)
     twice = [uri for uri, n in places.items() if n > 1]
     if twice:
         raise InputError(f"sources: {twice[0]!r} is named as two datasets, whose subjects would count as other people")
-    return [_listed(config, source, size) for source in config.sources]
+    sources = [_listed(config, source, size) for source in config.sources]
+    check_apart({source.dataset: source.refs for source in sources})
+    named = {source.dataset for source in config.sources if source.subjects == "required"}
+    people = {source.dataset: {str(ref.subject_id) for ref in source.refs} for source in sources}
+    for sentence in shared_subjects({dataset: people[dataset] for dataset in people if dataset in named}):
+        say(sentence)
+    return sources
 
 
 def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source:

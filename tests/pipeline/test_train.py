@@ -1,11 +1,12 @@
 """The driver of a training: how folds share a machine, what is refused before anything starts, what is printed."""
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_batch.config import build_train
+from fer_batch.config import build_train, read_train_job
 from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout, train
 from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, means
 from fer_batch.pipeline.train_worker import make_network
@@ -174,3 +175,13 @@ def test_the_split_that_a_dataset_states_is_kept_and_checked():
         given(["train", "test"], ["a:1", "a:1"], ["a", "a"])
     with pytest.raises(ValueError, match="expected samples to train and to test on, got 0 and 1"):
         given(["test"], ["a:1"], ["a"])
+
+
+def test_a_network_is_named_after_its_architecture_where_the_job_does_not_name_it():
+    assert job().network.name == "resnet18"
+    assert job(network={"architecture": "torchvision:resnet50"}).network.name == "torchvision-resnet50"
+    assert job(network={"name": "mine"}).network.name == "mine"
+    assert job(network={"architecture": None, "factory": "my.networks:small"}).network.name == "my.networks-small"
+    published = Path(__file__).parents[2] / "jobs" / "train_sh.yaml"
+    overrides = ("network.architecture=alexnet", *(f"sources.{i}.uri={i}" for i in range(3)))
+    assert read_train_job(published, overrides, "out").network.name == "alexnet"

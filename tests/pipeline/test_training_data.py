@@ -1,6 +1,7 @@
 """Sources become crops and labels: what is written, what it means, what goes on after a kill, what is refused."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -203,3 +204,27 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_is_decoded(clips, 
 def test_what_is_wrong_in_a_job_is_one_sentence(change, said, tmp_path):
     with pytest.raises(InputError, match=said):
         job(tmp_path, *change.pop("sources", [{"dataset": "a", "uri": "x"}]), **change)
+
+
+def test_one_folder_under_two_spellings_and_copies_of_an_input_are_refused(clips, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    a, b = {"dataset": "a", "uri": str(clips)}, {"dataset": "b"}
+    monkeypatch.chdir(clips.parent)
+    (tmp_path / "link").symlink_to(clips)
+    for spelling in (f"./{clips.name}", f"{clips}/../{clips.name}/", str(tmp_path / "link"), f"file://{clips}"):
+        with pytest.raises(InputError, match="named as two datasets, whose subjects would count as other people"):
+            list_sources(job(out, a, {**b, "uri": spelling}), 48)
+    with pytest.raises(InputError, match=r"'P001/.*' of dataset a and '.*' of dataset b are the same input"):
+        list_sources(job(out, a, {**b, "uri": str(clips / "P001"), "subjects": "per_input"}), 48)
+    shutil.copytree(clips, tmp_path / "copy", copy_function=shutil.copyfile)  # other times, other inodes
+    with pytest.raises(InputError, match="are the same input"):
+        list_sources(job(out, a, {**b, "uri": str(tmp_path / "copy")}), 48)
+    for path in (tmp_path / "copy").rglob("*.mp4"):
+        data = bytearray(path.read_bytes())
+        data[5] ^= 1
+        path.write_bytes(data)  # another video of the same name and size, by a person of the same id
+    capsys.readouterr()
+    list_sources(job(out, a, {**b, "uri": str(tmp_path / "copy")}), 48)
+    assert "a and b both have subjects P001, P002: splits take them for different people" in capsys.readouterr().err
+    with pytest.raises(InputError, match="output and the uri of a source are the same folder"):
+        job(tmp_path / "link", a)
