@@ -18,12 +18,13 @@ from fer_batch.sources.fer2013 import TABLES
 from fer_batch.sources.listing import (
     IMAGE_SUFFIXES,
     LANDMARKS,
+    NAMED,
     SEQUENCES,
     VIDEO_SUFFIXES,
     frame_number,
     list_source,
 )
-from fer_batch.sources.manifest_table import unread_columns
+from fer_batch.sources.manifest_table import said_unread, unread_columns
 from fer_batch.sources.tree import Tree, dataset_around, is_junk, recognise
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -101,14 +102,19 @@ def _images_beside(uri: str) -> int:
 
 
 def _unmatched_people(store: Store, entries: Iterable[str]) -> dict[str, Any]:
-    """Rows of `sequences.csv` whose file or folder is not there: a typing error nobody would notice."""
+    """Rows of `sequences.csv` without a file or folder, and columns nobody reads: typing errors nobody would notice."""
     paths = set(entries)
     if SEQUENCES not in paths:
         return {}
     rows = csv.DictReader(io.StringIO(store.read_bytes(SEQUENCES).decode("utf-8-sig")))
     known = paths | {posixpath.dirname(path) or "." for path in paths}
     missing = [row["path"] for row in rows if row["path"] and posixpath.normpath(row["path"].strip()) not in known]
-    return {"sequences_csv_missing": len(missing), "sequences_csv_missing_first": missing[:3]}
+    names = rows.fieldnames or []
+    return {
+        "sequences_csv_missing": len(missing),
+        "sequences_csv_missing_first": missing[:3],
+        "sequences_csv_not_read": said_unread(names, [name if name in ("path", *NAMED) else None for name in names]),
+    }
 
 
 def _source(format: str, uri: str) -> dict[str, Any]:
@@ -154,6 +160,8 @@ def inspect_text(found: dict[str, Any]) -> str:
         named, n_missing = found["sequences_csv_missing_first"], found["sequences_csv_missing"]
         rest = ", ..." if n_missing > len(named) else ""
         lines.append(f"  {SEQUENCES}: {_count(n_missing, 'row')} without a file: {', '.join(named)}{rest}")
+    if found.get("sequences_csv_not_read"):
+        lines.append(f"  {SEQUENCES}: {found['sequences_csv_not_read']}")
     if found["columns_not_read"]:
         lines.append("  " + found["columns_not_read"])
     if found["part_of"]:

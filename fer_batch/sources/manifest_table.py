@@ -108,7 +108,11 @@ def unread_columns(uri: str, columns: Mapping[str, str]) -> str | None:
     store = Store(folder)
     with store.fs.open(store.path(name), "rb") as handle:
         names = _names(handle, name)
-    ours = our_names(names, columns, uri)
+    return said_unread(names, our_names(names, columns, uri))
+
+
+def said_unread(names: Sequence[str], ours: Sequence[str | None]) -> str | None:
+    """The same of names and what they are read as."""
     unread = [theirs for theirs, own in zip(names, ours, strict=True) if own is None]
     points = [theirs for theirs in unread if theirs in _POINTS]
     said = [_meant(theirs, ours) for theirs in unread if theirs not in _POINTS]

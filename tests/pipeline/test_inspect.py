@@ -166,6 +166,16 @@ def test_the_automatic_list_is_said_where_it_is_not_counted(tmp_path):
     assert "  not counted: the automatic list; source.options: {parts: " in inspect_text(found)
 
 
+def test_columns_of_sequences_csv_that_nobody_reads_are_said(tmp_path):
+    write(tmp_path, ["one.mp4"])
+    (tmp_path / "sequences.csv").write_text("path,subject,emotion\none.mp4,s1,sad\n")
+    said = inspect_text(inspect_uri(str(tmp_path)))
+    assert "\n  sequences.csv: columns not read: subject (did you mean subject_id?)\n" in said
+    assert "\n  sadness 1\n" in said
+    (tmp_path / "sequences.csv").write_text("path,subject_id\none.mp4,s1\n")
+    assert "not read" not in inspect_text(inspect_uri(str(tmp_path)))
+
+
 def test_a_dataset_that_is_one_table(tmp_path):
     write(tmp_path, NAMES["fer2013"])
     found = inspect_uri(str(tmp_path / "fer2013.csv"))
