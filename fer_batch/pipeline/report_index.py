@@ -321,7 +321,8 @@ def patterns_page(
             if n > 1
         )
         longest = pc.min(told.filter(pc.equal(told["kind"], "gapped"))["longest"]).as_py()
-        tellings.append(Telling(letters, sum(counts.values()), whole, len(counts), tuple(groups), longest))
+        n_recurring = sum(n > 1 for n in counts.values())
+        tellings.append(Telling(letters, sum(counts.values()), whole, len(counts), n_recurring, tuple(groups), longest))
     here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
     query = Query(
         "Patterns",

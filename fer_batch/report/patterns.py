@@ -102,7 +102,7 @@ class Telling:
     n_stories
         Sequences with a story.
     prototypes
-        The commonest of `n_distinct` different ones.
+        The commonest of `n_distinct` different ones, of which `n_recurring` occur twice or more.
     longest
         Stages up to which every pattern was looked for; None where nothing was.
     """
@@ -111,6 +111,7 @@ class Telling:
     n_stories: int
     prototypes: tuple[PrototypeCount, ...]
     n_distinct: int
+    n_recurring: int
     groups: tuple[PatternGroup, ...]
     longest: int | None = None
 

@@ -138,8 +138,10 @@ def patterns(name: str, report_summary: RunSummary) -> dict[str, bytes]:
     counts = (PrototypeCount(f"({name}_A) -> (NONE)", 3, ((name, 3),)),)
     plain = PatternRow(name, f"({name}) -> (NONE)", None, 0.75, 3, 2.0, 0.01, 0.02)
     tellings = (
-        Telling(False, 4, (PrototypeCount(f"({name}) -> (NONE)", 4),), 1, (PatternGroup(name, 4, None, (plain,)),), 6),
-        Telling(True, 4, counts, 2, groups, 6),
+        Telling(
+            False, 4, (PrototypeCount(f"({name}) -> (NONE)", 4),), 1, 1, (PatternGroup(name, 4, None, (plain,)),), 6
+        ),
+        Telling(True, 4, counts, 2, 1, groups, 6),
     )
     return dict(patterns_files(report_summary, tellings, 0.1, Query(name, f"SELECT '{name}'"), (name,)))
 
@@ -390,7 +392,7 @@ def test_a_sequence_without_a_face_has_no_story_and_says_why():
 )
 def test_prototypes_are_counted_in_a_table_only_where_one_occurs_twice(n_sequences, sentence):
     counts = tuple(PrototypeCount(f"(AU{i:02d}_A)", n) for i, n in enumerate(n_sequences, 1))
-    telling = Telling(True, sum(n_sequences), counts, len(counts), ())
+    telling = Telling(True, sum(n_sequences), counts, len(counts), 2, ())
     found = dict(patterns_files(summary(), (telling,), 0.1, Query("", "")))
     page = Page(found["patterns.html"])
     assert bool(page.of("meter")) == (sentence is None)
