@@ -106,9 +106,11 @@ def _new_people(result: Evaluation) -> DataTable | None:
     for verdict in result.new.verdicts:
         found = verdict.localisation
         known = "–" if math.isnan(found.low) else f"{found.low:.3f} to {found.high:.3f}"
-        figures = [None if value is None or math.isnan(value) else value for value in (verdict.f1, found.mean)]
-        chance = None if math.isnan(found.chance) else found.chance
-        rows.append((verdict.target, STATES[verdict.state], *figures, known, chance, found.n, found.n_subjects))
+        f1, mu, chance = (
+            None if value is None or math.isnan(value) else round(value, 3)
+            for value in (verdict.f1, found.mean, found.chance)
+        )
+        rows.append((verdict.target, STATES[verdict.state], f1, mu, known, chance, found.n, found.n_subjects))
     n = len(result.people.new)
     return DataTable(
         f"Only the {'person' if n == 1 else f'{n:,} people'} it was not trained on",
