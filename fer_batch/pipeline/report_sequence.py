@@ -36,6 +36,7 @@ from fer_batch.visualize.timeline import timeline
 from fer_batch.visualize.vector_spectrum import spectrum_svg
 from fer_batch.visualize.vector_timeline import timeline_svg
 
+DRAWING = 2  # a new number has the pages of unchanged sequences drawn again
 THUMBNAIL_SIDE, THUMBNAIL_STAGES = 48, 5
 MAX_CROP_BYTES = 40_000
 TAG_EM = 0.08  # of the side of a panel, as `style.css` has it
@@ -88,7 +89,7 @@ def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[st
     """
     tables = [store.files(options.partition.folder(name)) for name in _TABLES]
     truth = _truth_files(store, options.partition.folder("annotations"))
-    common = digest([__version__, asdict(options)])
+    common = digest([__version__, DRAWING, asdict(options)])
     found = {}
     for file, (first, last) in shards.items():
         own = [(entry.size, entry.version) if (entry := table.get(file)) else None for table in tables]

@@ -35,10 +35,10 @@ def _rule(kind: str, label: Chip) -> str:
     if not label.tile:
         return f".{kind}{{{colours}}}"
     picture = (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="6" height="6">'
-        f'<path d="{label.tile}" stroke="{label.ink}" stroke-opacity=".45" fill="none"/></svg>'
+        '<svg xmlns="http://www.w3.org/2000/svg" width="48" height="48" viewBox="0 0 6 6">'
+        f'<path d="{label.tile}" stroke="{label.ink}" stroke-opacity=".55" fill="none"/></svg>'
     )
     uri = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
     # The rim keeps the letters readable on the pattern.
     rim = ",".join(f"{x}px {y}px 1px {label.fill}" for x in (-1, 1) for y in (-1, 1))
-    return f".{kind}{{{colours};background-image:url({uri});text-shadow:{rim}}}"
+    return f".{kind}{{{colours};background-image:url({uri});background-size:6px;text-shadow:{rim}}}"

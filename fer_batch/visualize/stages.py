@@ -71,6 +71,7 @@ _LINE = SMALL / 72 * 1.35
 _FOOTER = 3 * _LINE + 0.12
 _PIXELS = 224
 _TAG = 6.0  # points
+_CORNER = (0.13, 0.09)  # of a panel, for its number
 
 
 def panel_image(panel: StagePanel, palette: Palette, side: int = 224, share: float = 25.0) -> NDArray[np.uint8]:
@@ -225,7 +226,7 @@ def _draw_tags(axes: Axes, panel: StagePanel, left: float, top: float, share: fl
         return
     shown = [projection_on(relevance, _PIXELS, _PIXELS, share, "all") for _, relevance in known]
     style: dict[str, Any] = {"fontsize": _TAG, "color": INK, "ha": "center", "va": "center", "weight": "bold"}
-    for x, y, name in tags([label for label, _ in known], shown, _TAG / 72 / _SIDE):
+    for x, y, name in tags([label for label, _ in known], shown, _TAG / 72 / _SIDE, _CORNER):
         text = axes.text(left + x * _SIDE, top + y * _SIDE, name, parse_math=False, **style)
         text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
 

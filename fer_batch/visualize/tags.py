@@ -25,7 +25,10 @@ def tag_text(label: Label) -> str:
 
 
 def tags(
-    labels: Sequence[Label], shown: Sequence[NDArray[np.floating]], em: float = 0.055
+    labels: Sequence[Label],
+    shown: Sequence[NDArray[np.floating]],
+    em: float = 0.055,
+    corner: tuple[float, float] = (0.0, 0.0),
 ) -> list[tuple[float, float, str]]:
     """Where to write which name: each on the strongest pixel of its projection where it covers no other name.
 
@@ -40,6 +43,8 @@ def tags(
         Projections, zero where nothing is kept; an empty one gets no name.
     em
         Height of the letters, as a share of the side of the picture.
+    corner
+        Width and height of what stands in the upper left corner; names go there only where they must.
 
     Returns
     -------
@@ -59,7 +64,10 @@ def tags(
             apart = np.maximum(np.add(place.size, new.size) / 2, _APART)
             clear &= (np.abs(points - place.middle) >= apart).any(1)
         if clear.any():
-            new.x, new.y = points[int(clear.argmax())].tolist()
+            margin = np.divide(new.size, 2)
+            roomy = clear & ((points >= margin) & (points <= 1 - margin)).all(1)
+            roomy &= (points >= margin + corner).any(1)
+            new.x, new.y = points[int((roomy if roomy.any() else clear).argmax())].tolist()
             places.append(new)
         else:
             min(places, key=lambda place: np.abs(points[0] - place.middle).max()).names += new.names
@@ -86,17 +94,15 @@ class _Place:
 
     @property
     def size(self) -> tuple[float, float]:
-        return max(map(len, self.rows)) * 0.68 * self.em, len(self.rows) * _LINE * self.em
+        return (max(map(len, self.rows)) * 0.68 + 0.4) * self.em, len(self.rows) * _LINE * self.em
 
     @property
     def middle(self) -> tuple[float, float]:
         """Of the text: on the spot, or below it, or above where there is no room below; inside the picture."""
         width, height = self.size
-        x = min(max(self.x, width / 2), max(1 - width / 2, width / 2))
-        if len(self.names) <= 2:
-            return x, self.y
-        away = height / 2 + _ASIDE
-        return x, self.y + away if self.y + away + height / 2 <= 1 else self.y - away
+        away = 0.0 if len(self.names) <= 2 else height / 2 + _ASIDE
+        below = self.y + away + height / 2 <= 1
+        return _inside(self.x, width), _inside(self.y + away if below else self.y - away, height)
 
     def covers(self, other: _Place) -> bool:
         return bool((np.abs(np.subtract(self.middle, other.middle)) < np.add(self.size, other.size) / 2).all())
@@ -106,3 +112,8 @@ class _Place:
         rows = self.rows
         for number, text in enumerate(rows):
             yield x, y + (number - (len(rows) - 1) / 2) * _LINE * self.em, text
+
+
+def _inside(middle: float, size: float) -> float:
+    """The middle of what is `size` long and lies within [0, 1], from 0 on where it is too long."""
+    return max(min(middle, 1 - size / 2), size / 2)

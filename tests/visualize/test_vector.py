@@ -156,4 +156,15 @@ def test_no_tag_covers_another_however_many_meet(spots, em):
     boxes = [(x, y, len(text) * 0.6 * em / 2, em / 2) for x, y, text in found]
     for (x, y, w, h), (x2, y2, w2, h2) in itertools.combinations(boxes, 2):
         assert abs(x - x2) >= w + w2 - 1e-9 or abs(y - y2) >= h + h2 - 1e-9
-    assert all(-0.1 < y < 1.1 and w - 1e-9 <= x for x, y, w, _ in boxes)
+    assert all(w - 1e-9 <= x and h - 1e-9 <= y for x, y, w, h in boxes)
+
+
+def test_a_tag_leaves_the_corner_to_what_stands_there():
+    labels = [("AU01", "A"), ("AU02", "A")]
+    spots = [blob(0, 0) * 2 + blob(20, 50), blob(50, 20)]
+    assert tags(labels, spots)[0][:2] < (0.1, 0.1)
+    x, y, name = tags(labels, spots, corner=(0.2, 0.1))[0]
+    assert (name, spots[0][int(y * 64), int(x * 64)] > 0) == ("1A", True)
+    assert x > 0.5
+    (alone,) = tags(labels[:1], [blob(0, 0)], corner=(0.2, 0.1))
+    assert alone[2] == "1A", "rather there than nowhere"
