@@ -19,15 +19,13 @@ from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.media.tracks import FaceTracker, Roll, Succession, every_face
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
-from fer_batch.pipeline.units import NO_FACE, Unit
+from fer_batch.pipeline.units import NO_FACE, NO_FRAME, Unit
 from fer_batch.sources.fetch import StoreFault, local_file, local_input
 from fer_batch.sources.listing import frame_number
 from fer_batch.sources.truth import read_truth
 from fer_batch.types import InputError, MediaError, SequenceRef, face_id
 
 log = logging.getLogger(__name__)
-
-NO_FRAME = "no frame lies in the sampling window"  # reason of a clip that ends before it begins
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sw
 from fer_batch.pipeline.units import (
     ANALYSIS,
     NO_FACE,
+    NO_FRAME,
     Unit,
     analysis_key,
     count_inputs,
@@ -58,6 +59,8 @@ class Outcome:
         `(sequence_id, reason)` of failed inputs.
     n_faceless
         Inputs that are done and show no face.
+    n_outside
+        Inputs that are done and have no frame in the sampling window.
     report
         Path of the report page, where one was written.
     """
@@ -69,6 +72,7 @@ class Outcome:
     already_done: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     n_faceless: int = 0
+    n_outside: int = 0
     partition: Partition | None = None
     report: str | None = None
 
@@ -201,6 +205,8 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         _count(outcome, store, plan)
         if outcome.n_faceless:
             say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
+        if outcome.n_outside:
+            say(f"{outcome.n_outside} of the {outcome.done} inputs that are done have no frame in the sampling window")
         if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
             from fer_batch.pipeline.evaluate import evaluate_partition
             from fer_batch.pipeline.per_sequence import compute_with
@@ -461,11 +467,12 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
         if row["status"] == "failed":  # an input has failed where one of its people has
             rows[input_id(sequence_id, inputs)] = row
     outcome.done = outcome.failed = outcome.skipped = 0
-    outcome.failures, outcome.n_faceless = [], 0
+    outcome.failures, outcome.n_faceless, outcome.n_outside = [], 0, 0
     for sequence_id in sorted(inputs & set(rows)):
         row = rows[sequence_id]
         setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
         outcome.n_faceless += row["status"] == "done" and row.get("reason") == NO_FACE
+        outcome.n_outside += row["status"] == "done" and row.get("reason") == NO_FRAME
         if row["status"] == "failed":
             outcome.failures.append((sequence_id, row.get("reason") or "no reason was recorded"))
     known = outcome.done + outcome.failed + outcome.skipped

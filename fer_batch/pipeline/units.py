@@ -16,6 +16,7 @@ from fer_batch.types import SequenceRef
 
 PACK_SIZE = 64
 NO_FACE = "no frame shows a face that can be used"  # reason of an input that is done all the same
+NO_FRAME = "no frame lies in the sampling window"  # the same of a clip that ends before the window begins
 ANALYSIS = 2  # what phase 2 makes of equal options; a new number has published shards analysed again
 RESOURCES = frozenset({"batch_size", "engine", "memory_mib"})  # explain.options that say how a result is reached
 
