@@ -51,6 +51,16 @@ def test_classes_have_prototypes_over_the_dataset(output, helpers):
     predicted = set(active.filter(active["active"])["target"].to_pylist())
     assert set(classes["target"].to_pylist()) == predicted
     assert sum(classes["n_frames"].to_pylist()) == 200
+    for target in predicted:
+        rows = [row for row in classes.to_pylist() if row["target"] == target]
+        assert {row["n_clusters"] for row in rows} == {len(rows)}
+        assert {row["n_clustered"] for row in rows} == {sum(row["n_frames"] for row in rows)}
+        assert all(row["rule"] and row["n_neighbors"] and row["eigengap"] > 0 for row in rows)
+    (page,) = output[0].glob("report/*/*/*/classes.html")
+    html = page.read_text()
+    assert html.count('class="spectrum"') == len(predicted)
+    assert html.count('class="group"') == classes.num_rows
+    assert html.count("data:image/jpeg") == len({name for row in classes["exemplars"].to_pylist() for name in row})
 
 
 def test_running_again_does_nothing_and_one_more_still_is_one_more_row(output, posed_stills, helpers):

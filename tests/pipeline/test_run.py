@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build
+from fer_batch.pipeline import run
 from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
 from fer_batch.pipeline.units import ANALYSIS, analysis_key
 from fer_batch.storage.manifest import Ledger
@@ -43,6 +44,15 @@ def test_a_new_analysis_is_refused_where_too_few_maps_were_kept_whatever_the_job
     with pytest.raises(InputError, match="keep_relevance: exemplars kept too few maps"):
         _check_relevance(build(values, "job"), list(ledger.shards), ledger)
     _check_relevance(build({**values, "keep_relevance": "exemplars"}, "job"), ["never published"], ledger)
+
+
+def test_tables_over_all_shards_and_the_report_are_made_again_for_a_new_schema(world, golden, monkeypatch):
+    world.stage("a", *golden.make(np.random.default_rng(0)))
+    world.publish()
+    now = run._shard_state(Ledger(world.store), world.partition)
+    assert run._shard_state(Ledger(world.store), world.partition) == now
+    monkeypatch.setattr(run, "SCHEMA_VERSION", run.SCHEMA_VERSION + 1)
+    assert run._shard_state(Ledger(world.store), world.partition) != now
 
 
 def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
