@@ -217,11 +217,18 @@ class TrainSourceConfig(SourceConfig):
     uri: str = ""
     posed: PosedConfig | None = None  # in the place of uri
     subjects: Literal["required", "per_input"] = "required"  # per_input: an input without a subject is one by itself
+    exclude: tuple[str, ...] = ()  # subjects whose inputs are skipped, as the papers leave some out
 
     @field_validator("uri", mode="before")
     @classmethod
     def _given(cls, value: Any) -> Any:
         return "" if value is None else value
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = value if isinstance(value, list | tuple) else [value]
+        return tuple(str(name) if isinstance(name, int) else name for name in names)
 
     @model_validator(mode="after")
     def _one_origin(self) -> TrainSourceConfig:
@@ -232,18 +239,24 @@ class TrainSourceConfig(SourceConfig):
 
 
 class LabelsConfig(_Section):
-    """How annotations become labels: by intensity where there is one, else by occurrence."""
+    """How annotations become labels: by the stated occurrence, else by intensity; see docs/training.md."""
 
-    present_from: PositiveFloat = 2.0  # intensity; level B
+    present_from: PositiveFloat | None = None  # where given, an intensity decides, whatever occurrence is stated
     absent_to: NonNegativeFloat = 0.0  # intensities between the two count as not annotated
+    only_present: bool = False  # of Action Units: keep only the frames that show one of the targets at least
     whole_inputs: bool = False  # for classes: the expression of an input is that of all its frames
     classes: dict[str, str] = {}  # name in a source to class, such as {PA3: pain, PA4: pain}
 
     @model_validator(mode="after")
     def _apart(self) -> LabelsConfig:
-        if self.absent_to >= self.present_from:
-            raise ValueError(f"absent_to {self.absent_to:g} must be below present_from {self.present_from:g}")
+        if self.absent_to >= self.level:
+            raise ValueError(f"absent_to {self.absent_to:g} must be below present_from {self.level:g}")
         return self
+
+    @property
+    def level(self) -> float:
+        """Intensity from which a unit is present; 2 (level B) where the job does not say."""
+        return 2.0 if self.present_from is None else self.present_from
 
 
 class NetworkConfig(_Section):

@@ -51,6 +51,8 @@ class ResNet18(nn.Module):
 
     def __init__(self, n_outputs: int, width: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(width, int | float):
+            raise InputError(f"model.options.width must be a number, got {width!r}")
         channels = [round(c * width) for c in (64, 128, 256, 512)]
         if min(channels) < 1:
             raise InputError(f"model.options.width {width} leaves a layer without channels")

@@ -64,6 +64,8 @@ class Card(BaseModel):
         Where the weights come from, how well they do per target, and what may be done with them.
     trained_subjects
         Whose crops set the weights, as `dataset:subject`; empty where the card does not say.
+    faces
+        How the faces it was trained on were found and cut: `detector`, `choose`, `align`, `margin` of the job.
     digest
         sha256 of the weights file; verified when the card is read.
     demo
@@ -83,6 +85,7 @@ class Card(BaseModel):
     preprocessing: Preprocessing = Preprocessing()
     trained_on: tuple[str, ...] = ()
     trained_subjects: tuple[str, ...] = ()
+    faces: dict[str, Any] = {}
     f1: dict[str, float | None] = {}
     metrics: dict[str, Any] = {}
     licence: str = ""

@@ -17,7 +17,10 @@ def forget_failed(store: Store) -> int:
     """
     if not store.exists(COMMITS):
         if store.exists("_train"):
-            raise InputError(f"{store.uri!r} holds a training: retry is for the outputs of fer-batch run")
+            raise InputError(
+                f"{store.uri!r} holds a training, and retry is for the outputs of fer-batch run: a failed input is "
+                "tried again once its file changed, or by a training into another output"
+            )
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has no folder {COMMITS!r}")
     ledger = Ledger(store)
     failed = {

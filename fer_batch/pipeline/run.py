@@ -254,10 +254,23 @@ def _say_plan(config: RunConfig, plan: Plan) -> None:
     say(f"output {config.output}: dataset={where.dataset} model={where.model} explain={where.explain}")
 
 
+def _say_faces(config: RunConfig, plan: Plan) -> None:
+    """Tell where faces are cut otherwise than those the network was trained on, as its card says."""
+    trained = plan.model.card.faces if plan.model.card else {}
+    faces = config.faces
+    other = [key for key, now in (("align", faces.align), ("margin", faces.margin)) if trained.get(key, now) != now]
+    if (trained.get("detector", faces.detector) == "none") != (faces.detector == "none"):  # the whole frame
+        other.append("detector")
+    if other:
+        then = ", ".join(f"faces.{name}={trained[name]}" for name in other)
+        say(f"the network was trained on faces cut otherwise than this job cuts them: {then}")
+
+
 def _announce(config: RunConfig, plan: Plan, outcome: Outcome) -> None:
     earlier = f", {outcome.already_done} done earlier" if outcome.already_done else ""
     inputs = "1 input" if outcome.found == 1 else f"{outcome.found} inputs"
     say(f"{config.name}: {inputs}, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
+    _say_faces(config, plan)
     if plan.model.demo:
         say(
             f"DEMO MODEL: {plan.model.card.notes if plan.model.card else 'its output on real faces is a demonstration'}"

@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fer_batch.config import TrainConfig
+from fer_batch.config import FacesConfig, TrainConfig
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.train_tables import f1_table, fold_lines, publish_fold, publish_model
 from fer_batch.pipeline.train_worker import FoldJob, folds_of, make_network, make_recipe, read_samples, train_on_worker
 from fer_batch.pipeline.training_data import (
     Crops,
-    annotated_targets,
+    Source,
     class_labels,
     crops_folder,
+    inferred_targets,
     list_sources,
     occurrence_labels,
     prepare,
@@ -43,6 +44,7 @@ from fer_batch.training.splits import Fold
 from fer_batch.types import InputError
 
 TRAIN = "_train"
+PROVISIONAL = 2  # outputs of a network that is only built to see that it can be
 POLL_S = 0.5
 RESTARTS = 3  # of the processes of one fold that die, by a lost machine or a want of memory
 
@@ -69,6 +71,10 @@ class TrainOutcome:
         The network of the best fold.
     table
         F1 in the layout of Rieger et al. 2020, Table 1, with notes.
+    frames
+        Of the sources by status; empty where crops of an earlier version are used.
+    use
+        The command that runs the network on a folder, with faces cut as in training.
     """
 
     counts: dict[str, int]
@@ -80,6 +86,8 @@ class TrainOutcome:
     checkpoint: str = ""
     figure: str = ""
     table: str = ""
+    frames: dict[str, int] = field(default_factory=dict)
+    use: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -88,7 +96,7 @@ class TrainOutcome:
 
     def as_json(self) -> dict[str, Any]:
         """For a script."""
-        plain = ("counts", "targets", "model", "n_done_before", "checkpoint", "figure")
+        plain = ("counts", "frames", "targets", "model", "n_done_before", "checkpoint", "figure")
         folds = [{k: v for k, v in fold.items() if k not in ("history", "subjects")} for fold in self.folds]
         return {**{name: getattr(self, name) for name in plain}, "folds": folds, "failures": self.failures}
 
@@ -110,7 +118,7 @@ def train(config: TrainConfig) -> TrainOutcome:
     with _Engine(config) as engine:
         crops = read_crops(store, crops_folder(sources))
         if crops is None:
-            _check_recipe(config)  # before hours of decoding, not after them
+            _check_early(config, sources)  # before hours of decoding, not after them
             engine.start()
             crops = prepare(store, sources, size, config.resources.window)
         inputs = crops.inputs(store)
@@ -124,7 +132,7 @@ def train(config: TrainConfig) -> TrainOutcome:
             folds = folds_of(config, samples)
         except ValueError as error:
             raise InputError(f"split: {error}") from None
-        outcome = TrainOutcome({"found": len(inputs), **counts}, failures, targets, model)
+        outcome = TrainOutcome({"found": len(inputs), **counts}, failures, targets, model, frames=dict(crops.frames))
         where = Partition(_tested(config, samples, folds), model, "none")
         jobs = [FoldJob(store.uri, folder, config, crops, targets, fold.index) for fold in folds]
         waiting = [job for job in jobs if not store.exists(job.path(".json"))]
@@ -134,7 +142,7 @@ def train(config: TrainConfig) -> TrainOutcome:
         _publish_inputs(store, where, inputs, record.run_id)
         record.write(None)
         if waiting:
-            _check_network(config, targets, size)
+            _check_network(config, len(targets))
             engine.start()
             _train_folds(config, store, waiting, lambda job: publish_fold(store, job, where, _marker(store, job)))
     outcome.folds = [_marker(store, job) for job in jobs]
@@ -143,6 +151,7 @@ def train(config: TrainConfig) -> TrainOutcome:
     outcome.checkpoint, outcome.figure, record.known["model_digest"] = publish_model(
         store, config, model, jobs, outcome.folds, samples
     )
+    outcome.use = use_line(config, sources, outcome.checkpoint)
     outcome.table = "\n".join([f1_table(config, model, targets, outcome.folds), *fold_lines(targets, outcome.folds)])
     record.write(outcome.counts | {"n_folds": len(jobs), "already_done": outcome.n_done_before})
     return outcome
@@ -199,15 +208,19 @@ def _write_samples(config: TrainConfig, store: Store, crops: Crops, folder: str)
         targets = config.targets
         labels = class_labels(rows, targets, config.labels)
     else:
-        targets = config.targets or tuple(name for name in annotated_targets(rows) if name.startswith("AU"))
-        if not targets:
-            raise InputError("no source annotates an Action Unit; name the targets, or head: softmax for classes")
+        targets = config.targets or inferred_targets(rows)
         labels = occurrence_labels(rows, targets, config.labels)
     known = np.flatnonzero(~np.isnan(labels).all(1))
     if not len(known):
         raise InputError(f"none of the {rows.num_rows} crops is annotated with any of {', '.join(targets)}")
     if len(known) < rows.num_rows:
         say(f"{rows.num_rows - len(known)} of {rows.num_rows} crops have no label and are left out")
+    if config.labels.only_present and config.head == "multilabel":
+        shown = known[(labels[known] == 1).any(1)]
+        say(f"labels.only_present: {len(known) - len(shown)} of {len(known)} crops show no target and are left out")
+        if not len(shown):
+            raise InputError(f"labels.only_present: no crop shows any of {', '.join(targets)}")
+        known = shown
     columns = ["dataset", "subject_id", "sequence_id", "frame_index", "split"]
     samples = rows.select(columns).take(pa.array(known))
     samples = samples.append_column("row", pa.array(known))
@@ -219,8 +232,34 @@ def _write_samples(config: TrainConfig, store: Store, crops: Crops, folder: str)
     return targets
 
 
-def _check_network(config: TrainConfig, targets: Sequence[str], size: int) -> None:
-    """Build the network and the recipe once, so that what does not fit is said before anything starts."""
+def _check_early(config: TrainConfig, sources: Sequence[Source]) -> None:
+    """Refuse a network, recipe or split that cannot work, from the listing alone."""
+    if config.targets:
+        _check_network(config, len(config.targets))
+    else:
+        _check_network(config, PROVISIONAL, known=False)
+    refs = [(source.dataset, ref) for source in sources for ref in source.refs if not ref.skip_reason]
+    if not refs:
+        raise InputError("the sources name no input that is not skipped, so there is nothing to train on")
+    listed = {
+        "dataset": [dataset for dataset, _ in refs],
+        "subject_id": [ref.subject_id for _, ref in refs],
+        "split": pa.array([ref.split for _, ref in refs], pa.string()),
+    }
+    try:
+        folds_of(config, pa.table(listed))
+    except ValueError as error:
+        raise InputError(f"split: {error}") from None
+
+
+def _check_network(config: TrainConfig, n_targets: int, known: bool = True) -> None:
+    """Build the network and the recipe once, so that what does not fit is said before anything starts.
+
+    Parameters
+    ----------
+    known
+        Whether the number of targets is; where it is not, the number of outputs of a factory's network is not checked.
+    """
     import torch
 
     from fer_batch.training.losses import squared_norm
@@ -228,7 +267,7 @@ def _check_network(config: TrainConfig, targets: Sequence[str], size: int) -> No
 
     recipe = _check_recipe(config)
     try:
-        model = make_network(config.network, len(targets))
+        model = make_network(config.network, n_targets)
         freeze_all_but(model, recipe.trainable)
         if recipe.l2:
             squared_norm(model.named_parameters(), recipe.l2_layers)
@@ -243,10 +282,10 @@ def _check_network(config: TrainConfig, targets: Sequence[str], size: int) -> No
             f"the network does not take images of {side} pixels: {str(error).splitlines()[0]}; is "
             "network.preprocessing.size right?"
         ) from None
-    if tuple(output.shape) != (1, len(targets)):
+    if (known or not config.network.factory) and tuple(output.shape) != (1, n_targets):
         raise InputError(
             f"the network returns {tuple(output.shape)} for one image, expected one logit for each of the "
-            f"{len(targets)} targets"
+            f"{n_targets} targets"
         )
 
 
@@ -266,6 +305,9 @@ def _announce(config: TrainConfig, samples: pa.Table, folds: Sequence[Fold], out
         f"({', '.join(f'{name} {n}' for name, n in datasets.items())}), {len(outcome.targets)} targets; "
         f"recipe {config.recipe.id}, {len(folds)} fold{'s'[: len(folds) > 1]} ({config.split.kind}){earlier}"
     )
+    if unusable := {status: n for status, n in outcome.frames.items() if status != "ok"}:
+        shown = ", ".join(f"{status} {n}" for status, n in unusable.items())
+        say(f"{sum(unusable.values())} of {sum(outcome.frames.values())} frames show no usable face ({shown})")
     if config.recipe.selection == "best_test":
         say("selection best_test: epochs are chosen by the test part, so its figures are better than new data would be")
 
@@ -451,7 +493,23 @@ def outcome_text(outcome: TrainOutcome, output: str) -> str:
         f"network {outcome.checkpoint}",
         f"picture {outcome.figure}",
         f'query   fer-batch query {out} "SELECT * FROM training"',
-        f"use it  fer-batch run jobs/clips.yaml --set model.checkpoint={shlex.quote(outcome.checkpoint)} "
-        "--set source.uri=DIR --output OUT",
+        f"use it  {outcome.use}",
     ]
     return "\n".join(lines)
+
+
+def use_line(config: TrainConfig, sources: Sequence[Source], checkpoint: str) -> str:
+    """The command that runs a network on a folder of what it was trained on, with faces cut as they were then."""
+    kinds = {ref.kind for source in sources for ref in source.refs}
+    usual, faces = FacesConfig(), config.faces
+    changed = [name for name in ("align", "margin", "choose") if getattr(faces, name) != getattr(usual, name)]
+    # whether landmarks come with the data is a matter of the data
+    changed += ["detector"] if faces.detector not in (usual.detector, "dataset") else []
+    settings = [
+        f"model.checkpoint={shlex.quote(checkpoint)}",
+        *(["source.format=image_sequences"] if kinds == {"image_sequence"} else []),
+        *(f"faces.{name}={getattr(faces, name)}" for name in changed),
+        "source.uri=DIR",
+    ]
+    job = "stills" if kinds == {"still"} else "clips"
+    return f"fer-batch run jobs/{job}.yaml {' '.join(f'--set {setting}' for setting in settings)} --output OUT"

@@ -41,6 +41,8 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str,
          "trained_on": trained_on}
         for target, value, n in zip(job.targets, marker["f1"], marker["n_observed"], strict=True)
     ]  # fmt: skip
+    if marker.get("accuracy") is not None:
+        figures.append({**figures[0], "target": None, "metric": "accuracy", "value": marker["accuracy"]})
     store.put(f"{where.folder('evaluation')}/{name}", encode(rows_of("evaluation", figures)))
     predictions = decode(store.read_bytes(job.path(".predictions.parquet")))
     for dataset in sorted(set(predictions["dataset"].to_pylist())):
@@ -54,6 +56,16 @@ def means(markers: Sequence[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArr
     values = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     n = (~np.isnan(values)).sum(0)
     return np.divide(np.nansum(values, 0), n, out=np.full(values.shape[1], math.nan), where=n > 0), n
+
+
+def mean_accuracy(markers: Sequence[dict[str, Any]]) -> float | None:
+    """Accuracy (methods E-3), mean over folds; None of Action Units."""
+    values = _accuracies(markers)
+    return float(np.mean(values)) if values else None
+
+
+def _accuracies(markers: Sequence[dict[str, Any]]) -> list[float]:
+    return [marker["accuracy"] for marker in markers if marker.get("accuracy") is not None]
 
 
 def _known(value: float) -> float | None:
@@ -119,6 +131,7 @@ def _card(
         trained_on=tuple(f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
         + (f"{people['train']} subjects; not on {tested}",),
         trained_subjects=tuple(marker["subjects"]["train"]),
+        faces=config.faces.model_dump(mode="json", include={"detector", "choose", "align", "margin"}),
         f1={target: _rounded(value) for target, value in zip(targets, marker["f1"], strict=True)},
         metrics={
             "training": model,
@@ -130,6 +143,15 @@ def _card(
             "epoch": marker["epoch"],
             "measured_on": f"the test part of fold {marker['fold']}: {people['test']} subjects",
             "f1_fold_mean": {t: _rounded(_known(v)) for t, v in zip(targets, mean, strict=True)},
+            **(
+                {}
+                if mean_accuracy(markers) is None
+                else {
+                    "accuracy": _rounded(marker.get("accuracy")),
+                    "accuracy_fold_mean": _rounded(mean_accuracy(markers)),
+                }
+            ),
+            "labels": config.labels.model_dump(mode="json"),
             "n_folds": {t: int(count) for t, count in zip(targets, n, strict=True)},
             "class_weights": {t: _rounded(w) for t, w in zip(targets, marker["class_weights"], strict=True)},
             "versions": versions(),
@@ -177,6 +199,10 @@ def _figure(value: float) -> str:
 def fold_lines(targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader of the table must know: folds without a figure, and without anything to learn from."""
     lines = []
+    accuracy = mean_accuracy(markers)
+    if accuracy is not None:
+        n_folds = len(_accuracies(markers))
+        lines.append(f"accuracy {_figure(accuracy)}, mean over {n_folds} fold{'s'[: n_folds > 1]}")
     _, n = means(markers)
     undefined = {t: len(markers) - int(c) for t, c in zip(targets, n, strict=True) if c < len(markers)}
     if undefined:

@@ -20,6 +20,7 @@ from fer_batch.storage.manifest import dump
 from fer_batch.storage.parquet import decode, encode
 from fer_batch.storage.store import Store
 from fer_batch.training.splits import Fold, given, holdout, leave_one_subject_out, subject_folds
+from fer_batch.types import InputError
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,21 @@ def make_network(network: NetworkConfig, n_outputs: int) -> Any:
     from fer_batch.models.card import read_file
     from fer_batch.models.checkpoint import call_factory, load_state, read_state
 
-    if network.factory:
-        model = call_factory(network.factory, network.options)
-    else:
-        model = build(str(network.architecture), n_outputs, network.options)
-    if network.checkpoint:
-        state = read_state(read_file(network.checkpoint), network.checkpoint)
-        load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
+    try:
+        if network.factory:
+            model = call_factory(network.factory, network.options)
+        else:
+            model = build(str(network.architecture), n_outputs, network.options)
+        if network.checkpoint:
+            state = read_state(read_file(network.checkpoint), network.checkpoint)
+            load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
+    except InputError as error:  # it names the keys of a run, where the network is the model
+        raise InputError(str(error).replace("model.targets", "targets").replace("model.", "network.")) from error
     return model
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def make_recipe(config: TrainConfig) -> Any:
@@ -204,6 +212,7 @@ def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) ->
     import safetensors.torch
 
     from fer_batch.models.heads import probabilities
+    from fer_batch.training.metrics import scores
 
     fold = result.fold
     tensors = {name: tensor.contiguous() for name, tensor in result.model.state_dict().items()}
@@ -231,7 +240,8 @@ def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) ->
         "fold": fold.index,
         "name": fold.name,
         "epoch": result.epoch,
-        "f1": [None if np.isnan(v) else float(v) for v in result.f1],
+        "f1": [_known(v) for v in result.f1],
+        "accuracy": _known(scores(result.logits, truth, job.config.head).accuracy),
         "n_observed": (~np.isnan(truth)).sum(0).tolist(),
         "n_positive": (truth == 1).sum(0).tolist(),
         "class_weights": result.class_weights.tolist(),

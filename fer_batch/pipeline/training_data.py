@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -102,11 +103,14 @@ class Crops:
         Names without suffix: `<name>.npy` holds crops, `<name>.parquet` their rows.
     size
         Side of the crops.
+    frames
+        Of all inputs together, how many have which status; empty where they were cut before that was kept.
     """
 
     folder: str
     shards: tuple[str, ...]
     size: int
+    frames: tuple[tuple[str, int], ...] = ()
 
     def rows(self, store: Store) -> pa.Table:
         """Rows of all crops, in their order."""
@@ -165,7 +169,7 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
         sampling = Sampling(**source.sampling.model_dump())
     except ValueError as error:
         raise InputError(f"source {source.dataset}: {error}") from None
-    refs = [replace(ref, subject_id=_subject(ref, source)) for ref in refs]
+    refs = _without_excluded([replace(ref, subject_id=_subject(ref, source)) for ref in refs], source)
     faces, resources = config.faces, config.resources
     options = DecodeOptions(
         sampling=sampling,
@@ -196,6 +200,18 @@ def _subject(ref: SequenceRef, source: TrainSourceConfig) -> str:
         f"source {source.dataset}: the input {ref.sequence_id!r} has no subject, and splits are made by subject; add "
         "subject_id to its sequences.csv or manifest, or set subjects: per_input where every input shows another person"
     )
+
+
+def _without_excluded(refs: list[SequenceRef], source: TrainSourceConfig) -> list[SequenceRef]:
+    """The same inputs; those of subjects that the job excludes are skipped, and counted so."""
+    if not source.exclude:
+        return refs
+    known = {str(ref.subject_id).partition(":")[2]: ref.subject_id for ref in refs}
+    wanted = {known.get(name, name) for name in source.exclude}
+    for name in sorted(wanted - set(known.values()), key=str):
+        raise InputError(f"source {source.dataset}: exclude names no subject {name!r}; {nearest(str(name), known)}")
+    why = "excluded by sources.exclude"
+    return [replace(ref, skip_reason=why) if ref.subject_id in wanted and not ref.skip_reason else ref for ref in refs]
 
 
 def _check_detector(faces: FacesConfig, refs: Sequence[SequenceRef]) -> None:
@@ -240,7 +256,7 @@ def read_crops(store: Store, folder: str) -> Crops | None:
     if not store.exists(f"{folder}/crops.json"):
         return None
     found = json.loads(store.read_bytes(f"{folder}/crops.json"))
-    return Crops(folder, tuple(found["shards"]), found["size"])
+    return Crops(folder, tuple(found["shards"]), found["size"], tuple(sorted(found.get("frames", {}).items())))
 
 
 def prepare(store: Store, sources: Sequence[Source], size: int, window: int) -> Crops:
@@ -303,6 +319,7 @@ def crop_unit(row: dict[str, Any]) -> dict[str, Any]:
     refs = {ref.sequence_id: ref for ref in unit.members}
     rows: list[dict[str, Any]] = []
     sequences: list[dict[str, Any]] = []
+    frames: dict[str, Counter[str]] = {}
     try:
         with store.staged(f"{path}.u8") as local, open(local, "wb") as file:
             for part in decode_unit({"unit": row["unit"]}, options.decode):
@@ -311,13 +328,15 @@ def crop_unit(row: dict[str, Any]) -> dict[str, Any]:
                     raise StoreFault(chunk.fault)
                 file.write(chunk.images.tobytes())
                 rows += [_crop_row(chunk.frames[i], refs, options.dataset) for i in chunk.ok]
+                for frame in chunk.frames:
+                    frames.setdefault(frame["sequence_id"], Counter())[frame["status"]] += 1
                 sequences += chunk.sequences
             file.flush()
         _add_truth(rows, refs)
     except StoreFault as error:
         return {"n_inputs": len(refs), "fault": str(error)}
     table = pa.Table.from_pylist(rows, _ROWS)
-    patiently_put(store, f"{path}.parquet", encode(table, {"sequences": sequences}))
+    patiently_put(store, f"{path}.parquet", encode(table, {"sequences": sequences, "frames": frames}))
     return {"n_inputs": len(refs), "fault": ""}
 
 
@@ -354,9 +373,15 @@ def _consolidate(store: Store, folder: str, units: Sequence[tuple[str, str]], si
 
     shards: list[list[str]] = [[]]
     n_frames, inputs = 0, []
+    frames: Counter[str] | None = Counter()
     for unit_id, dataset in units:
         table = decode(store.read_bytes(f"{folder}/units/{unit_id}.parquet"))
-        for sequence in json.loads((table.schema.metadata or {})[b"sequences"]):
+        known = table.schema.metadata or {}
+        if b"frames" not in known:  # cut by an earlier version
+            frames = None
+        elif frames is not None:
+            frames.update(sum(map(Counter, json.loads(known[b"frames"]).values()), Counter()))
+        for sequence in json.loads(known[b"sequences"]):
             inputs.append({**sequence, "dataset": dataset, "unit_id": unit_id})
         if shards[-1] and n_frames + table.num_rows > SHARD_FRAMES:
             shards.append([])
@@ -372,9 +397,10 @@ def _consolidate(store: Store, folder: str, units: Sequence[tuple[str, str]], si
             ray.get(done)
             advance(1)
     store.put(f"{folder}/inputs.parquet", encode(pa.Table.from_pylist(inputs, _INPUTS)))
-    store.put(f"{folder}/crops.json", dump({"shards": names, "size": size}))
+    found = {"shards": names, "size": size} | ({} if frames is None else {"frames": dict(frames)})
+    store.put(f"{folder}/crops.json", dump(found))
     store.delete(f"{folder}/units")
-    return Crops(folder, tuple(names), size)
+    return Crops(folder, tuple(names), size, tuple(sorted((frames or {}).items())))
 
 
 def write_shard(output: str, folder: str, name: str, unit_ids: Sequence[str], size: int) -> None:
@@ -409,11 +435,30 @@ def annotated_targets(rows: pa.Table) -> list[str]:
     return sorted(names, key=lambda name: (au_id(name) is None, au_id(name) or 0, name))
 
 
+def inferred_targets(rows: pa.Table) -> tuple[str, ...]:
+    """Every Action Unit that is annotated.
+
+    Raises
+    ------
+    InputError
+        If none is, or a name is meant as one and is none.
+    """
+    names = annotated_targets(rows)
+    for name in names:
+        if re.match(r"AU[\s_-]*\d", name, re.IGNORECASE) and au_id(name) is None:
+            raise InputError(f"annotations name {name!r}, and Action Units are named like AU01; mend it or set targets")
+    targets = tuple(name for name in names if au_id(name) is not None)
+    if not targets:
+        raise InputError("no source annotates an Action Unit; name the targets, or head: softmax for classes")
+    return targets
+
+
 def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> NDArray[np.float32]:
     """Labels of Action Units, shape (N, A): 1, 0, or NaN where a crop is not annotated.
 
-    Where there is an intensity it decides: from `present_from` on the unit is present, up to `absent_to` it is absent,
-    between the two it counts as not annotated. Where there is none, the occurrence decides.
+    The stated occurrence decides, as it does where a run is evaluated; where none is stated, the intensity: from level
+    2 on the unit is present, up to `absent_to` it is absent, between the two it counts as not annotated. With
+    `present_from` it is the intensity that decides, from there on, and the occurrence only where there is none.
 
     Raises
     ------
@@ -429,8 +474,12 @@ def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig
     columns = np.array([place.get(name, -1) for name in lists.flatten().to_pylist()], np.int64)
     owners = np.repeat(np.arange(rows.num_rows), np.diff(lists.offsets.to_numpy()))
     intensity = _floats(rows, "intensity")
-    value = np.where(intensity >= rule.present_from, 1.0, np.where(intensity <= rule.absent_to, 0.0, np.nan))
-    value = np.where(np.isnan(intensity), _floats(rows, "occurrence"), value)
+    graded = np.where(intensity >= rule.level, 1.0, np.where(intensity <= rule.absent_to, 0.0, np.nan))
+    stated = _floats(rows, "occurrence")
+    if rule.present_from is None:
+        value = np.where(np.isnan(stated), graded, stated)
+    else:
+        value = np.where(np.isnan(intensity), stated, graded)
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
     wanted = columns >= 0
     labels[owners[wanted], columns[wanted]] = value[wanted]
@@ -469,6 +518,10 @@ def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> 
             labels[row, place[shown.pop()]] = 1
     for name, shown_at_all in zip(targets, (labels == 1).any(0), strict=True):
         if not shown_at_all:
-            whole = "" if rule.whole_inputs else "; labels.whole_inputs gives all frames the expression of their input"
-            raise InputError(f"targets: no frame is annotated with the class {name!r}; {nearest(name, known)}{whole}")
+            emotions = sorted({emotion for emotion in rows["emotion"].to_pylist() if emotion})
+            hint = nearest(name, known) if known else "frames have no class"
+            if emotions and not rule.whole_inputs:
+                some = ", ".join(emotions[:8])
+                hint += f"; labels.whole_inputs: true gives all frames the expression of their input ({some})"
+            raise InputError(f"targets: no frame is annotated with the class {name!r}; {hint}")
     return labels

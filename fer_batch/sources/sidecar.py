@@ -93,8 +93,8 @@ def read_annotations(data: bytes, where: str) -> pa.Table:
 
 
 def _spelled(target: str) -> str:
-    """`AU01` for `AU1`, `au01` and `1`: the name that models and tables use."""
-    name = target.strip()
+    """`AU01` for `AU1`, `AU 1`, `au01` and `1`: the name that models and tables use."""
+    name = target.replace(" ", "")
     number = au_id(f"AU{name}" if name.isdigit() else name.upper())
     return target if number is None else au_name(number)
 

@@ -115,6 +115,8 @@ def subject_folds(
         largest = max(largest, len(own))
         for place, part in enumerate(np.array_split(shuffled, k)):
             tested[place].update(part.tolist())
+    if largest < 2:
+        raise ValueError("folds of subjects need a dataset of two subjects or more")
     if k < 2 or largest < k:
         raise ValueError(f"expected 2 to {largest} folds, as many as the largest dataset has subjects; got {k}")
     return [_fold(i, people, sets, who, validation, seed, "") for i, who in enumerate(tested)]
@@ -172,6 +174,11 @@ def given(
             parts["val"] |= held & parts["train"]
         parts["train"] &= ~parts["val"]
     train, val, test = (np.flatnonzero(parts[part]) for part in ("train", "val", "test"))
+    if not len(train) or not len(test):
+        raise ValueError(
+            "a given split is what the sources state (such as the column split of a manifest): expected samples to "
+            f"train and to test on, got {len(train)} and {len(test)}"
+        )
     return [Fold(0, train, val, test)]
 
 

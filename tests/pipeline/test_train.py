@@ -1,18 +1,22 @@
 """The driver of a training: how folds share a machine, what is refused before anything starts, what is printed."""
 
 import importlib.util
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from fer_batch.config import build_train, read_train_job
-from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout, train
-from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, means
+from fer_batch.models.backbone import build
+from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout, train, use_line
+from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, mean_accuracy, means
 from fer_batch.pipeline.train_worker import make_network
-from fer_batch.pipeline.training_data import Crops
+from fer_batch.pipeline.training_data import Crops, Source
+from fer_batch.pipeline.units import Unit
 from fer_batch.training.splits import given
-from fer_batch.types import InputError
+from fer_batch.types import InputError, SequenceRef
 
 TARGETS = ("AU01", "AU26", "AU27")
 
@@ -97,7 +101,8 @@ def test_more_than_there_is_is_refused():
     ("change", "said"),
     [
         ({"network": {"architecture": "resnet81"}}, "'resnet81' is unknown; did you mean 'resnet18'"),
-        ({"network": {"options": {"widht": 1}}}, "model.options do not fit resnet18"),
+        ({"network": {"options": {"widht": 1}}}, r"^network\.options do not fit resnet18"),
+        ({"network": {"options": {"width": "abc"}}}, r"^network\.options\.width must be a number, got 'abc'$"),
         ({"recipe": {"optimizer": "adm"}}, "recipe: unknown optimizer 'adm'; did you mean 'adam'"),
         ({"recipe": {"augment": "face"}}, "recipe: unknown augmentation 'face'; did you mean 'faces'"),
         ({"recipe": {"augment": "flip", "augment_options": {"p": 1}}}, "augment_options do not fit flip"),
@@ -109,7 +114,7 @@ def test_more_than_there_is_is_refused():
 )  # fmt: skip
 def test_what_does_not_fit_is_said_before_anything_starts(change, said):
     with pytest.raises(InputError, match=said):
-        _check_network(job(**change), TARGETS, 48)
+        _check_network(job(**change), len(TARGETS))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +122,24 @@ def test_what_does_not_fit_is_said_before_anything_starts(change, said):
     [
         ({"recipe": {"optimizer": "adm"}}, "did you mean 'adam'"),
         ({"network": {"architecture": "resnet81"}}, "did you mean 'resnet18'"),
+        ({"network": {"options": {"width": "abc"}}}, r"network\.options\.width must be a number"),
+        ({"recipe": {"trainable": ["head."]}}, "nothing of the network is named head"),
+        ({"network": {"checkpoint": "CODE"}}, "wants to run code"),
+        ({"network": {"checkpoint": "OTHER"}}, "conv1"),
+        ({}, "split: leave-one-subject-out needs two subjects, got 1"),
+        ({"split": {"kind": "given"}}, "column split of a manifest.*got 0 and 0"),
+        ({"split": {"kind": "folds", "k": 3}}, "split: folds of subjects need a dataset of two subjects or more"),
     ],
 )
-def test_a_wrong_name_is_said_before_the_data_are_read(change, said, tmp_path):
+def test_what_is_wrong_is_said_before_the_data_are_read(change, said, tmp_path):
+    checkpoint = change.get("network", {}).get("checkpoint")
+    if checkpoint:
+        path = tmp_path / ("weights.pt" if checkpoint == "CODE" else "weights.safetensors")
+        if checkpoint == "CODE":
+            path.write_bytes(pickle.dumps({"weights": Path}))
+        else:
+            save_file(build("resnet18", 3, {"width": 0.25}).state_dict(), path)
+        change = {"network": {"checkpoint": str(path)}}
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "a.mp4").write_bytes(b"no video: it would fail if it were decoded")
     source = {"dataset": "a", "uri": str(tmp_path / "clips"), "format": "videos", "subjects": "per_input"}
@@ -140,8 +160,6 @@ def test_weights_that_are_not_there_and_tensorboard_that_is_not_installed(tmp_pa
 def test_a_pretrained_file_fills_all_but_the_last_layer(tmp_path):
     import safetensors.torch
     import torch
-
-    from fer_batch.models.backbone import build
 
     torch.manual_seed(0)
     source = build("resnet18", 5, {"width": 0.125})
@@ -183,5 +201,28 @@ def test_a_network_is_named_after_its_architecture_where_the_job_does_not_name_i
     assert job(network={"name": "mine"}).network.name == "mine"
     assert job(network={"architecture": None, "factory": "my.networks:small"}).network.name == "my.networks-small"
     published = Path(__file__).parents[2] / "jobs" / "train_sh.yaml"
-    overrides = ("network.architecture=alexnet", *(f"sources.{i}.uri={i}" for i in range(3)))
+    overrides = ("network.architecture=alexnet", *(f"sources.{i}.uri=d{i}" for i in range(3)))
     assert read_train_job(published, overrides, "out").network.name == "alexnet"
+
+
+def listed(kind):
+    ref = SequenceRef("a", kind, "a", 1, "1", files=("a/1.png",) if kind == "image_sequence" else ())
+    return [Source("a", (Unit("u", (ref,), ("u",)),), None)]
+
+
+def test_the_line_to_use_the_network_cuts_faces_as_its_training_did():
+    usual = use_line(job(), listed("video"), "best.safetensors")
+    assert usual == (
+        "fer-batch run jobs/clips.yaml --set model.checkpoint=best.safetensors --set source.uri=DIR --output OUT"
+    )
+    assert use_line(job(faces={"detector": "dataset"}), listed("video"), "best.safetensors") == usual
+    other = use_line(job(faces={"align": "eyes", "margin": 0.4, "detector": "none"}), listed("still"), "b c.pt")
+    assert "run jobs/stills.yaml --set model.checkpoint='b c.pt' --set faces.align=eyes --set faces.margin=0.4" in other
+    assert "--set faces.detector=none" in other
+    assert "--set source.format=image_sequences" in use_line(job(), listed("image_sequence"), "best.pt")
+
+
+def test_accuracy_of_a_softmax_head_is_told_and_action_units_have_none():
+    several = [{**one, "accuracy": value} for one, value in zip(MARKERS, (0.5, 1.0, None), strict=True)]
+    assert fold_lines(TARGETS, several)[0] == "accuracy .75, mean over 2 folds"
+    assert mean_accuracy(MARKERS) is None

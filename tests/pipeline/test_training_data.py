@@ -1,5 +1,6 @@
 """Sources become crops and labels: what is written, what it means, what goes on after a kill, what is refused."""
 
+import json
 import pickle
 import shutil
 
@@ -16,12 +17,15 @@ from fer_batch.pipeline.training_data import (
     class_labels,
     crop_unit,
     crops_folder,
+    inferred_targets,
     list_sources,
     occurrence_labels,
     write_shard,
 )
 from fer_batch.sources.posed import write_clips
 from fer_batch.sources.posed_people import plan_people
+from fer_batch.sources.sidecar import read_annotations
+from fer_batch.storage.parquet import decode
 from fer_batch.storage.store import Store
 from fer_batch.training.data import Shards
 from fer_batch.types import InputError
@@ -65,6 +69,8 @@ def cut(config, size=48):
             found = crop_unit({"unit": pickle.dumps(unit), "options": pickle.dumps(options)})
             assert found == {"n_inputs": 1, "fault": ""}
             ids.append(unit.unit_id)
+    known = [decode(store.read_bytes(f"{folder}/units/{name}.parquet")).schema.metadata[b"frames"] for name in ids]
+    assert all(status == "ok" for unit in known for statuses in json.loads(unit).values() for status in statuses)
     write_shard(store.uri, folder, "shard-00000", ids, size)
     return store, Crops(folder, ("shard-00000",), size)
 
@@ -116,18 +122,21 @@ def rows_of(*labels, emotion=None):
     )
 
 
-def test_intensity_decides_where_there_is_one_and_occurrence_where_there_is_none():
+def test_the_stated_occurrence_decides_and_intensity_where_there_is_none_or_the_job_says_so():
     rows = rows_of(
         [("AU01", 3.0, True), ("AU04", None, True)],
         [("AU01", 1.0, None), ("AU04", None, False)],
         [("AU01", 0.0, False), ("AU04", None, None)],
-        [("AU01", 2.0, False)],  # the intensity wins
+        [("AU01", 2.0, None)],
+        [("AU01", 1.0, True)],  # a trace that is stated as present, as CK+ and BP4D do
         [],
     )
-    expected = [[1, 1], [NAN, 0], [0, NAN], [1, NAN], [NAN, NAN]]
+    expected = [[1, 1], [NAN, 0], [0, NAN], [1, NAN], [1, NAN], [NAN, NAN]]
     np.testing.assert_array_equal(occurrence_labels(rows, ["AU01", "AU04"], LabelsConfig()), expected)
     low = occurrence_labels(rows, ["AU04", "AU01"], LabelsConfig(present_from=1.0))
-    np.testing.assert_array_equal(low[:, 1], [1, 1, 0, 1, NAN])
+    np.testing.assert_array_equal(low[:, 1], [1, 1, 0, 1, 1, NAN])
+    high = occurrence_labels(rows, ["AU01"], LabelsConfig(present_from=2.0))
+    np.testing.assert_array_equal(high[:, 0], [1, NAN, 0, 1, NAN, NAN])  # the intensity, whatever is stated
     with pytest.raises(InputError, match="no source annotates 'AU02'; did you mean"):
         occurrence_labels(rows, ["AU02"], LabelsConfig())
 
@@ -149,7 +158,7 @@ def test_a_frame_s_class_is_its_own_or_that_of_its_whole_input():
     np.testing.assert_array_equal(class_labels(rows, ["anger", "fear"], renamed)[3], [0, 1])
     with pytest.raises(InputError, match=r"annotated with the class 'joy'; known: anger, boredom, fear$"):
         class_labels(rows, ["anger", "joy"], whole)
-    with pytest.raises(InputError, match=r"the class 'fear'.*; labels\.whole_inputs gives all frames"):
+    with pytest.raises(InputError, match=r"'fear'; frames have no class; labels\.whole_inputs: true .* \(fear\)$"):
         class_labels(rows_of([], emotion=["fear"]), ["fear"], LabelsConfig())
 
 
@@ -228,3 +237,33 @@ def test_one_folder_under_two_spellings_and_copies_of_an_input_are_refused(clips
     assert "a and b both have subjects P001, P002: splits take them for different people" in capsys.readouterr().err
     with pytest.raises(InputError, match="output and the uri of a source are the same folder"):
         job(tmp_path / "link", a)
+
+
+def test_excluded_subjects_are_skipped_and_counted(clips, tmp_path):
+    source = {"dataset": "a", "uri": str(clips), "exclude": ["P001"]}
+    (listed,) = list_sources(job(tmp_path / "out", source), 48)
+    assert {(ref.subject_id, ref.skip_reason) for ref in listed.refs} == {
+        ("a:P001", "excluded by sources.exclude"),
+        ("a:P002", None),
+    }
+    with pytest.raises(InputError, match="source a: exclude names no subject 'P003'; did you mean"):
+        list_sources(job(tmp_path / "out", {**source, "exclude": "P003"}), 48)
+
+
+def test_an_annotation_that_is_almost_an_action_unit_is_refused_as_a_target():
+    assert inferred_targets(rows_of([("AU12", None, True), ("AU01", 1.0, None), ("fear", None, True)])) == (
+        "AU01",
+        "AU12",
+    )
+    with pytest.raises(InputError, match="annotations name 'AU 1', and Action Units are named like AU01"):
+        inferred_targets(rows_of([("AU 1", None, True), ("AU01", None, True)]))
+    with pytest.raises(InputError, match="no source annotates an Action Unit"):
+        inferred_targets(rows_of([("fear", None, True)]))
+
+
+def test_labels_of_training_are_those_that_an_evaluation_of_a_run_counts(tmp_path):
+    sidecar = b"frame_index,target,intensity,occurrence\n0,AU 25,1,1\n1,AU25,1,\n2,au25,3,1\n3,AU25,0,0\n"
+    table = read_annotations(sidecar, "a.annotations.csv")
+    rows = rows_of(*([(row["target"], row["intensity"], row["occurrence"])] for row in table.to_pylist()))
+    evaluated = [NAN if value is None else float(value) for value in table["occurrence"].to_pylist()]
+    np.testing.assert_array_equal(occurrence_labels(rows, ["AU25"], LabelsConfig())[:, 0], evaluated)
