@@ -47,7 +47,7 @@ class _Subject:
         self, target: str, subject_id: str | None, sequence_id: str, regions_version: str | None, *figures: Any
     ) -> None:
         self.target, self.unknown, self.regions_version = target, subject_id is None, regions_version
-        self.name = subject_id or sequence_id
+        self.name = sequence_id if subject_id is None else subject_id
         self.known, self.right, self.invented, self.missed = figures[:4]
         self.true_positives, self.detections = _Sums(*figures[4:9]), _Sums(*figures[9:])
 

@@ -199,7 +199,8 @@ def _partition(result: Evaluation) -> list[str]:
         lines += ["", *_new_people(result.new, len(result.people.new))]
     if result.verdicts:
         lines += ["", "verdict", *(f"  {verdict.sentence}" for verdict in result.verdicts)]
-        lines += [f"  {note}" for note in notes(result)]
+    indent = "  " if result.verdicts else ""
+    lines += [f"{indent}{note}" for note in notes(result)]
     return lines
 
 

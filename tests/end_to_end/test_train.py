@@ -228,6 +228,29 @@ def test_the_best_network_can_be_used_and_its_card_says_where_it_comes_from(trai
     assert picture.startswith(b"\x89PNG")
 
 
+def test_judging_tells_the_people_trained_on_from_the_one_left_out_and_agrees_with_the_card(trained):
+    folder, out = trained[0], str(trained[0] / "judged")
+    job = {
+        "kind": "run",
+        "name": "posed",
+        "source": {"format": "videos", "uri": str(folder / "out" / "_data" / "posed")},
+        "model": {"checkpoint": trained[3]["checkpoint"]},
+        "faces": JOB["faces"],
+        "phases": ["explain", "prototypes"],
+        "resources": JOB["resources"],
+    }
+    (folder / "judge.yaml").write_text(yaml.safe_dump(job))
+    for words in (["run", str(folder / "judge.yaml"), "--output", out], ["evaluate", out, "--json"]):
+        done = subprocess.run([sys.executable, "-m", "fer_batch.cli", *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    (part,) = json.loads(done.stdout)["partitions"]
+    assert (part["people"]["n_trained_on"], part["people"]["n_new"]) == (3, 1)
+    assert part["people"]["warning"].startswith("The network was trained on 3 of the 4 people here")
+    of_new = {row["target"]: row["value"] for row in part["rows"] if row["metric"] == "f1" and row.get("group")}
+    card = resolve(ModelSpec(checkpoint=trained[3]["checkpoint"])).card
+    assert of_new == {target: pytest.approx(value, abs=1e-4) for target, value in card.f1.items()}
+
+
 def test_a_recipe_that_does_not_fit_starts_nothing(trained):
     folder, *_ = trained
     wrong = subprocess.run(command(folder, "--set", "recipe.trainable=[head.]"), capture_output=True, text=True)

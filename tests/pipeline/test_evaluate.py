@@ -199,7 +199,8 @@ def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
         inputs.append({"sequence_id": f"{i}.jpg", "subject_id": who, "kind": "still", "status": "done", "run_id": "r"})
         found += [{**still, "target": name, "active": name == chosen} for name in classes]
         truth.append({**still, "target": label, "occurrence": True})
-    for table, rows in (("sequences", inputs), ("detections", found), ("annotations", truth)):
+    frames = [{"sequence_id": "0.jpg", "frame_index": i, "status": s} for i, s in enumerate(["ok", "no_face"])]
+    for table, rows in (("sequences", inputs), ("frames", frames), ("detections", found), ("annotations", truth)):
         store.put(f"{PARTITION.folder(table)}/a.parquet", encode(rows_of(table, rows), {"head": "softmax"}))
     card = Card(name="m", head="softmax", targets=classes, trained_subjects=("elsewhere:A", "elsewhere:B"))
     (tmp_path / "net.json").write_text(card.model_dump_json())
@@ -214,3 +215,4 @@ def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
     assert "told by their names" in text
     assert "only the person it was not trained on" in text
     assert "accuracy .500 over 2 frames" in text
+    assert "\n1 of 2 frames show no usable face and are not judged (no_face 1)." in text
