@@ -14,7 +14,8 @@ import time
 import numpy as np
 
 from fer_batch.pipeline.patterns import MIN_SHARE
-from fer_batch.prototypes.patterns import Story, mine
+from fer_batch.prototypes.mining import Story
+from fer_batch.prototypes.patterns import mine
 from fer_batch.prototypes.stages import label_set
 
 AUS = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU12", "AU15", "AU17", "AU25")

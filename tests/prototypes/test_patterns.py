@@ -10,7 +10,8 @@ from scipy import stats
 
 from fer_batch import types
 from fer_batch.prototypes import included, parse
-from fer_batch.prototypes.patterns import benjamini_hochberg, common_patterns, longest_common, mine, upper_tail
+from fer_batch.prototypes.patterns import common_patterns, longest_common, mine
+from fer_batch.prototypes.significance import benjamini_hochberg, upper_tail
 
 X1, X2, X3 = parse("(a) -> (b) -> (c)"), parse("(a) -> (b)"), parse("(b) -> (c)")
 
