@@ -231,5 +231,5 @@ SCHEMAS = MappingProxyType(
 )
 
 _FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
-GROWN = frozenset({"prototypes", "class_prototypes"})  # gained columns: files of version 1 in an output lack them
+GROWN = frozenset({"prototypes", "class_prototypes", "patterns"})  # gained columns: files of version 1 lack them
 PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})

@@ -198,3 +198,12 @@ def test_20_000_stories_take_seconds():
     assert max(row["support"] for row in rows) > 5_000
     q_values = [row["q_value"] for row in rows if row["q_value"] is not None]
     assert min(q_values) > 1e-4, "emotions that are dealt out at random are not typical of anything"
+
+
+def test_a_table_of_an_earlier_version_can_be_asked(store):
+    columns = ["group", "pattern", "length", "kind", "support", "lift", "p_value", "q_value", "maximal"]
+    old = rows_of("patterns", [{"group": "all", "pattern": "(a)", "length": 1, "kind": "gapped", "support": 9}])
+    store.put(f"{HERE.folder('patterns')}/{FILE}", encode(old.select(columns)))
+    connection = connect(store)
+    assert answer(connection, resolve_query(connection, "patterns")).fetchall() == []
+    assert answer(connection, "SELECT support, letters, closed FROM patterns").fetchall() == [(9, None, None)]
