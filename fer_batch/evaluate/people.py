@@ -51,13 +51,14 @@ class People:
         if not self.known:
             return ""
         n = len(self.known) + len(self.new)
-        those = "the only person" if n == 1 else f"all {n:,} people" if not self.new else ""
-        said = [
-            f"The network was trained on {those or f'{len(self.known):,} of the {n:,} people'} here: F1 and mu are of "
-            f"faces it knows."
-        ]
+        whom = f"{len(self.known):,} of the {n:,} people here{' who are named' if self.unnamed else ''}"
+        if self.all_known:
+            whom = "the only person here" if n == 1 else f"all {n:,} people here"
+        said = [f"The network was trained on {whom}: F1 and mu are of faces it knows."]
         if self.by_name:
-            said.append("(They are told by their names: the training called the data set otherwise.)")
+            said.append(
+                "(Told by their names alone, as its training called the data set otherwise: they may be others.)"
+            )
         if not math.isnan(self.mean_fold_f1):
             over = f"mean over {self.n_folds} folds" if self.n_folds > 1 else "the test part of its training"
             said.append(f"On new people, {over}: F1 {two_digits(self.mean_fold_f1)}.")

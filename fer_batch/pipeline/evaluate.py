@@ -179,16 +179,21 @@ def evaluation_of(
 
 
 def _people(found: list[_Subject], dataset: str, card: dict[str, Any]) -> People:
-    metrics = card.get("metrics") or {}
-    folds = metrics.get("n_folds")
+    scores, folds = (_numbers((card.get("metrics") or {}).get(name)) for name in ("f1_fold_mean", "n_folds"))
     return people_of(
         {row.name for row in found if not row.unknown},
         {row.name for row in found if row.unknown},
         dataset,
         card.get("trained_subjects") or (),
-        metrics.get("f1_fold_mean"),
-        max(folds.values(), default=0) if isinstance(folds, dict) else 0,
+        scores,
+        int(max((count for count in folds.values() if count is not None), default=0)),
     )
+
+
+def _numbers(figures: Any) -> dict[str, float | None]:
+    """Those by target, as a training writes them; what another hand wrote in their place is passed over."""
+    found = figures.items() if isinstance(figures, dict) else ()
+    return {name: value for name, value in found if value is None or isinstance(value, int | float)}
 
 
 def _new_people(

@@ -57,8 +57,10 @@ def test_the_warning_says_how_many_and_what_to_expect_of_others():
     every = people_of(["P001", "P002"], [], "clips", CARD, folds, 1)
     assert every.all_known
     assert "trained on all 2 people here" in every.warning
-    assert "told by their names" in every.warning
+    assert "Told by their names alone" in every.warning
     assert "the test part of its training: F1 .24" in every.warning
+    partly = people_of(["P001"], ["x.jpg"], "posed", CARD)
+    assert partly.warning.startswith("The network was trained on 1 of the 1 people here who are named:")
     bare = people_of(["P001"], [], "posed", CARD)
     assert bare.warning.endswith("the only person here: F1 and mu are of faces it knows.")
     assert math.isnan(bare.mean_fold_f1)

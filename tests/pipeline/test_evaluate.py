@@ -202,7 +202,8 @@ def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
     frames = [{"sequence_id": "0.jpg", "frame_index": i, "status": s} for i, s in enumerate(["ok", "no_face"])]
     for table, rows in (("sequences", inputs), ("frames", frames), ("detections", found), ("annotations", truth)):
         store.put(f"{PARTITION.folder(table)}/a.parquet", encode(rows_of(table, rows), {"head": "softmax"}))
-    card = Card(name="m", head="softmax", targets=classes, trained_subjects=("elsewhere:A", "elsewhere:B"))
+    other = {"f1_fold_mean": "a card may come from anyone", "n_folds": {"anger": "3"}}
+    card = Card(name="m", head="softmax", targets=classes, trained_subjects=("else:A", "else:B"), metrics=other)
     (tmp_path / "net.json").write_text(card.model_dump_json())
     config = json.dumps({"model": {"checkpoint": str(tmp_path / "net.safetensors")}})
     store.put(f"{PARTITION.folder('runs')}/r.parquet", encode(rows_of("runs", [{"run_id": "r", "config": config}])))
@@ -212,7 +213,7 @@ def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
     assert [stored["accuracy", NEW_PEOPLE][key] for key in ("value", "n")] == [0.5, 2]
     text = evaluation_text([result])
     assert "trained on 2 of the 3 people here" in text
-    assert "told by their names" in text
+    assert "Told by their names alone" in text
     assert "only the person it was not trained on" in text
     assert "accuracy .500 over 2 frames" in text
     assert "\n1 of 2 frames show no usable face and are not judged (no_face 1)." in text
