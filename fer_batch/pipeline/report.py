@@ -126,10 +126,14 @@ def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
                     continue
                 wanted[name] = True
                 truth = occurrences(store, partition.dataset, [name]).get(name, {})
+                folder = f"{options.folder}/{FIGURES}/{slug(name)}"
+                earlier = set(store.names(folder))
                 for file, content in figures(Story(shard.of(name), row, options.crop_size), palette, options, truth):
-                    path = f"{options.folder}/{FIGURES}/{slug(name)}/{file}"
-                    store.put(path, content)
-                    written.append(store.url(path))
+                    store.put(f"{folder}/{file}", content)
+                    written.append(store.url(f"{folder}/{file}"))
+                    earlier.discard(file)
+                for file in earlier:  # of a story that had other stages, or other clusters
+                    store.delete(f"{folder}/{file}")
     for name, found in wanted.items():
         if not found:
             raise InputError(f"no sequence is named {name!r}; {nearest(name, list(known)[:10_000])}")

@@ -352,6 +352,9 @@ def test_figures_for_print_are_drawn_for_who_asks(store):
     assert all(store.read_bytes(f"{folder}/{name}").startswith(b"\x89PNG") for name in names)
     write_report(store)
     assert store.exists(f"{folder}/stages.png"), "they stay while the sequence does"
+    store.put(f"{folder}/stages-02.png", b"of a longer story")
+    assert write_figures(store, ["S1/toy.mp4"]) == written
+    assert set(store.names(folder)) == set(names)
     with pytest.raises(InputError, match=r"S1/toy\.mp4"):
         write_figures(store, ["S1/toy.mp"])
 
