@@ -11,7 +11,7 @@ CREATE TABLE patterns (
     "q_value" DOUBLE,  -- p after Benjamini and Hochberg, over the patterns and emotions of its letters
     "maximal" BOOLEAN,  -- no longer pattern of the kind has it as a part; NULL where that was not looked at
     "closed" BOOLEAN,  -- none that has it as a part has the same support; NULL likewise
-    "longest" INTEGER,  -- stages up to which every pattern of the kind was looked for
+    "longest" INTEGER,  -- stages up to which every frequent pattern of the kind has a row
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

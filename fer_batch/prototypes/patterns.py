@@ -138,7 +138,7 @@ class GroupPattern:
     q_value
         The same after Benjamini and Hochberg, over every group and pattern that was tested in one call.
     longest
-        Stages up to which every pattern of the kind was looked for.
+        Stages up to which every frequent pattern of the kind is listed.
     """
 
     group: str

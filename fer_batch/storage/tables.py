@@ -171,7 +171,7 @@ SCHEMAS = MappingProxyType(
             ("q_value", _F64, "p after Benjamini and Hochberg, over the patterns and emotions of its letters"),
             ("maximal", _BOOL, "no longer pattern of the kind has it as a part; NULL where that was not looked at"),
             ("closed", _BOOL, "none that has it as a part has the same support; NULL likewise"),
-            ("longest", _I32, "stages up to which every pattern of the kind was looked for"),
+            ("longest", _I32, "stages up to which every frequent pattern of the kind has a row"),
         ),
         "evaluation": _schema(
             "One figure.",

@@ -87,6 +87,12 @@ def test_of_a_story_that_all_tell_only_the_whole_is_maximal(n_stages):
     assert {r.longest for r in rows} == {6}
 
 
+def test_runs_that_are_too_many_are_listed_where_they_are_closed():
+    found = common_patterns([distinct(60), distinct(60), distinct(60)[:30]], 2, max_patterns=100)
+    assert [len(p.story) for p in found if len(p.story) > 1] == [30, 60]
+    assert len(found) == 62
+
+
 def test_a_pattern_of_the_greatest_length_is_maximal_where_no_place_takes_another_stage():
     a, b, c, d = distinct(4)
     between = [(a, b, c, d), (a, b, c, d), (a, d), (b, a)]
