@@ -219,6 +219,8 @@ def test_the_best_network_can_be_used_and_its_card_says_where_it_comes_from(trai
     assert set(card.metrics["class_weights"]) == set(resolved.targets)
     assert "torch" in card.metrics["versions"]
     assert card.trained_on == ("posed: 72 crops", f"3 subjects; not on {best['name']}")
+    assert outcome["frames"] == {"ok": 96}
+    assert card.faces == {"detector": "dataset", "choose": "largest", "align": "none", "margin": 0.2}
     trained_on = set(card.trained_subjects)
     assert trained_on == {f"posed:P00{i}" for i in (1, 2, 3, 4)} - {best["name"]}
     assert card.demo

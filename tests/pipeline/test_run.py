@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build
+from fer_batch.models.card import Card
 from fer_batch.pipeline import run
 from fer_batch.pipeline.patterns import publish_patterns
 from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
@@ -83,3 +84,21 @@ def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
     values["faces"] = {"detector": "none"}
     with pytest.raises(InputError, match="numbered images have no clock"):
         make_plan(build(values, "job"), Store(str(tmp_path / "out")))
+
+
+@pytest.mark.parametrize(
+    ("faces", "said"),
+    [
+        ({"detector": "dataset"}, "faces.align=eyes"),
+        ({"align": "eyes", "margin": 0.4}, "faces.margin=0.2"),
+        ({"align": "eyes", "detector": "none"}, "faces.detector=dlib"),
+        ({"align": "eyes", "detector": "dataset"}, ""),
+    ],
+)
+def test_faces_that_are_cut_otherwise_than_in_training_are_told(faces, said, capsys):
+    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}, "faces": faces}
+    cut = {"detector": "dlib", "choose": "largest", "align": "eyes", "margin": 0.2}
+    for card, expected in ((Card(name="n", targets=("AU01",), faces=cut), said), (Card(name="n", targets=("a",)), "")):
+        run._say_faces(build(values, "job"), SimpleNamespace(model=SimpleNamespace(card=card)))
+        told = capsys.readouterr().err
+        assert told.strip().endswith(expected) if expected else not told

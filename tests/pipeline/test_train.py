@@ -5,20 +5,34 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from safetensors.torch import save_file
 
 from fer_batch.config import build_train, read_train_job
 from fer_batch.models.backbone import build
-from fer_batch.pipeline.train import _check_network, _check_parts, _identity, layout, train, use_line
+from fer_batch.pipeline.train import (
+    TrainOutcome,
+    _announce,
+    _check_network,
+    _check_parts,
+    _identity,
+    _write_samples,
+    layout,
+    train,
+    use_line,
+)
 from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, mean_accuracy, means
-from fer_batch.pipeline.train_worker import make_network
+from fer_batch.pipeline.train_worker import make_network, make_recipe, read_samples
 from fer_batch.pipeline.training_data import Crops, Source
 from fer_batch.pipeline.units import Unit
+from fer_batch.storage.parquet import encode
+from fer_batch.storage.store import Store
 from fer_batch.training.splits import given
 from fer_batch.types import InputError, SequenceRef
 
 TARGETS = ("AU01", "AU26", "AU27")
+JOBS = Path(__file__).parents[2] / "jobs"
 
 
 def job(**more):
@@ -200,7 +214,7 @@ def test_a_network_is_named_after_its_architecture_where_the_job_does_not_name_i
     assert job(network={"architecture": "torchvision:resnet50"}).network.name == "torchvision-resnet50"
     assert job(network={"name": "mine"}).network.name == "mine"
     assert job(network={"architecture": None, "factory": "my.networks:small"}).network.name == "my.networks-small"
-    published = Path(__file__).parents[2] / "jobs" / "train_sh.yaml"
+    published = JOBS / "train_sh.yaml"
     overrides = ("network.architecture=alexnet", *(f"sources.{i}.uri=d{i}" for i in range(3)))
     assert read_train_job(published, overrides, "out").network.name == "alexnet"
 
@@ -226,3 +240,50 @@ def test_accuracy_of_a_softmax_head_is_told_and_action_units_have_none():
     several = [{**one, "accuracy": value} for one, value in zip(MARKERS, (0.5, 1.0, None), strict=True)]
     assert fold_lines(TARGETS, several)[0] == "accuracy .75, mean over 2 folds"
     assert mean_accuracy(MARKERS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("train_vp", ("sources.0.uri=a", "sources.1.uri=b", "sources.1.exclude=[16]", "recipe.autocast=false")),
+        ("train_pd", ("sources.0.uri=a", "network.options.dropout=0.5", "recipe.l2=0")),
+        ("train_pd", ("sources.0.uri=a", "recipe.patience=null", "recipe.epochs=7")),
+    ],
+)
+def test_the_variants_that_job_files_name_are_jobs(name, overrides):
+    config = read_train_job(JOBS / f"{name}.yaml", overrides, "out")
+    assert config.network.name == config.network.architecture
+    make_recipe(config)
+    if name == "train_vp":
+        assert config.sources[1].exclude == ("16",)
+        assert config.labels.level == 1
+
+
+def test_crops_without_a_target_are_left_out_where_the_job_says_so(tmp_path, capsys):
+    rows = pa.table(
+        {
+            **{name: ["a"] * 3 for name in ("dataset", "subject_id", "sequence_id", "split", "emotion")},
+            "frame_index": [0, 1, 2],
+            "targets": [["AU01"], ["AU01"], ["AU02"]],
+            "intensity": pa.array([[None]] * 3, pa.list_(pa.float32())),
+            "occurrence": [[True], [False], [True]],
+        }
+    )
+    store = Store(str(tmp_path))
+    store.put("crops/shard.parquet", encode(rows))
+    config = job(targets=["AU01"], labels={"only_present": True})
+    assert _write_samples(config, store, Crops("crops", ("shard",), 48), "kept") == ("AU01",)
+    assert read_samples(store, "kept")["row"].to_pylist() == [0]
+    assert "1 of 2 crops show no target and are left out" in capsys.readouterr().err
+    _write_samples(job(targets=["AU01"]), store, Crops("crops", ("shard",), 48), "all")
+    assert read_samples(store, "all")["row"].to_pylist() == [0, 1]
+
+
+def test_frames_without_a_face_are_told_by_reason_and_nothing_is_said_where_they_were_not_counted(capsys):
+    samples = pa.table({"dataset": ["a"], "subject_id": ["a:1"]})
+    outcome = TrainOutcome({}, [], TARGETS, "m", frames={"face_too_small": 4, "no_face": 12, "ok": 224})
+    _announce(job(), samples, [], outcome)
+    assert "16 of 240 frames show no usable face (face_too_small 4, no_face 12)" in capsys.readouterr().err
+    for frames in ({}, {"ok": 9}):
+        _announce(job(), samples, [], TrainOutcome({}, [], TARGETS, "m", frames=frames))
+        assert "usable" not in capsys.readouterr().err

@@ -267,3 +267,18 @@ def test_labels_of_training_are_those_that_an_evaluation_of_a_run_counts(tmp_pat
     rows = rows_of(*([(row["target"], row["intensity"], row["occurrence"])] for row in table.to_pylist()))
     evaluated = [NAN if value is None else float(value) for value in table["occurrence"].to_pylist()]
     np.testing.assert_array_equal(occurrence_labels(rows, ["AU25"], LabelsConfig())[:, 0], evaluated)
+
+
+def test_frames_without_a_face_are_counted(tmp_path):
+    write_clips(tmp_path / "in", size=96, plans=plan_people(1, 2, 12)[:1])
+    (landmarks,) = (tmp_path / "in").rglob("*.landmarks.csv")
+    landmarks.write_text("".join(landmarks.read_text().splitlines(keepends=True)[:8]))
+    config = job(tmp_path / "out", {"dataset": "a", "uri": str(tmp_path / "in")})
+    (source,) = list_sources(config, 48)
+    (unit,), store = source.units, Store(config.output)
+    options = CropOptions(store.uri, "_crops/x", "a", source.decode)
+    crop_unit({"unit": pickle.dumps(unit), "options": pickle.dumps(options)})
+    table = decode(store.read_bytes(f"_crops/x/units/{unit.unit_id}.parquet"))
+    frames = json.loads(table.schema.metadata[b"frames"])
+    assert table.num_rows == 7
+    assert frames == {unit.members[0].sequence_id: {"ok": 7, "no_face": 5}}
