@@ -135,8 +135,8 @@ def status(out: str, as_json: bool) -> None:
 def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
-    SQL may also be the name of a query: stories, localisation, patterns, active, clusters, failed, frames,
-    runs.
+    SQL may also be the name of a query: stories, localisation, patterns, active, clusters, classes, failed,
+    frames, runs.
     """
     from fer_batch.pipeline.query import QUERIES, connect
     from fer_batch.storage.store import Store
