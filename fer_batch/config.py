@@ -227,7 +227,7 @@ class TrainSourceConfig(SourceConfig):
     @field_validator("exclude", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        names = value if isinstance(value, list | tuple) else [value]
+        names = value if isinstance(value, list | tuple) else [] if value is None else [value]
         return tuple(str(name) if isinstance(name, int) else name for name in names)
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 from collections import defaultdict
@@ -12,6 +13,7 @@ from fer_batch.storage.store import has_scheme
 from fer_batch.types import InputError, MediaError, SequenceRef
 
 HEAD = 65536  # bytes that are compared of two inputs of one name and size
+ALIKE = 16  # of a dataset; some have one name and one size throughout
 Known = tuple[str, SequenceRef]  # dataset and input
 COMPARED = 1000  # pairs at most; of a copied folder the first one tells
 
@@ -32,7 +34,7 @@ def check_apart(sources: Mapping[str, Sequence[SequenceRef]]) -> None:
     if len(sources) < 2:
         return
     files: dict[object, Known] = {}
-    alike: dict[object, list[Known]] = defaultdict(list)
+    alike: dict[object, dict[str, list[SequenceRef]]] = defaultdict(lambda: defaultdict(list))
     for dataset, refs in sources.items():
         for ref in refs:
             if ref.skip_reason or ref.size <= 0:
@@ -42,7 +44,9 @@ def check_apart(sources: Mapping[str, Sequence[SequenceRef]]) -> None:
                 other, twin = files.setdefault(place, (dataset, ref))
                 if other != dataset:
                     raise _twice(other, twin, dataset, ref)
-            alike[ref.kind, ref.size, len(ref.files), posixpath.basename(ref.sequence_id)].append((dataset, ref))
+            twins = alike[ref.kind, ref.size, len(ref.files), posixpath.basename(ref.sequence_id)][dataset]
+            if len(twins) < ALIKE:
+                twins.append(ref)
     pairs = list(_pairs(alike.values()))
     for (one, ref), (other, twin) in pairs[:: max(1, len(pairs) // COMPARED)]:
         head = _head(ref)
@@ -91,11 +95,12 @@ def _place(ref: SequenceRef) -> object:
     return found.st_dev, found.st_ino, ref.span
 
 
-def _pairs(groups: Iterable[Sequence[Known]]) -> Iterator[tuple[Known, Known]]:
+def _pairs(alike: Iterable[Mapping[str, Sequence[SequenceRef]]]) -> Iterator[tuple[Known, Known]]:
     """Pairs of inputs of different datasets within each group."""
-    for group in groups:
-        for place, (dataset, ref) in enumerate(group):
-            yield from (((dataset, ref), other) for other in group[place + 1 :] if other[0] != dataset)
+    for group in alike:
+        for one, other in itertools.combinations(group, 2):
+            for ref, twin in itertools.product(group[one], group[other]):
+                yield (one, ref), (other, twin)
 
 
 def _head(ref: SequenceRef) -> bytes | None:

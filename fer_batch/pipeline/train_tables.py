@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.pipeline.run_record import versions
-from fer_batch.pipeline.train_worker import FoldJob
+from fer_batch.pipeline.train_worker import FoldJob, defined
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join
 
@@ -66,10 +66,6 @@ def mean_accuracy(markers: Sequence[dict[str, Any]]) -> float | None:
 
 def _accuracies(markers: Sequence[dict[str, Any]]) -> list[float]:
     return [marker["accuracy"] for marker in markers if marker.get("accuracy") is not None]
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
 
 
 def best_fold(markers: Sequence[dict[str, Any]]) -> int:
@@ -142,7 +138,7 @@ def _card(
             "fold": marker["fold"],
             "epoch": marker["epoch"],
             "measured_on": f"the test part of fold {marker['fold']}: {people['test']} subjects",
-            "f1_fold_mean": {t: _rounded(_known(v)) for t, v in zip(targets, mean, strict=True)},
+            "f1_fold_mean": {t: _rounded(defined(v)) for t, v in zip(targets, mean, strict=True)},
             **(
                 {}
                 if mean_accuracy(markers) is None

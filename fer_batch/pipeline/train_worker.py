@@ -7,6 +7,7 @@ killed at the wrong moment it would not know them again.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,13 @@ def folds_of(config: TrainConfig, samples: pa.Table) -> list[Fold]:
     return holdout(subjects, datasets, split.test, split.validation, seed)
 
 
+_KEY = re.compile(r"(?<![\w./'\"])model\.(targets|options|checkpoint|factory|architecture|key_map|preprocessing)\b")
+
+
+def _key_of_a_training(match: re.Match[str]) -> str:
+    return "targets" if match[1] == "targets" else f"network.{match[1]}"
+
+
 def make_network(network: NetworkConfig, n_outputs: int) -> Any:
     """The network of a job: fresh, but for what a checkpoint gives it.
 
@@ -100,11 +108,12 @@ def make_network(network: NetworkConfig, n_outputs: int) -> Any:
             state = read_state(read_file(network.checkpoint), network.checkpoint)
             load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
     except InputError as error:  # it names the keys of a run, where the network is the model
-        raise InputError(str(error).replace("model.targets", "targets").replace("model.", "network.")) from error
+        raise InputError(_KEY.sub(_key_of_a_training, str(error))) from error
     return model
 
 
-def _known(value: float) -> float | None:
+def defined(value: float) -> float | None:
+    """The value as JSON and Parquet take it: None where it is undefined."""
     return None if np.isnan(value) else float(value)
 
 
@@ -240,8 +249,8 @@ def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) ->
         "fold": fold.index,
         "name": fold.name,
         "epoch": result.epoch,
-        "f1": [_known(v) for v in result.f1],
-        "accuracy": _known(scores(result.logits, truth, job.config.head).accuracy),
+        "f1": [defined(v) for v in result.f1],
+        "accuracy": defined(scores(result.logits, truth, job.config.head).accuracy),
         "n_observed": (~np.isnan(truth)).sum(0).tolist(),
         "n_positive": (truth == 1).sum(0).tolist(),
         "class_weights": result.class_weights.tolist(),

@@ -287,3 +287,8 @@ def test_frames_without_a_face_are_told_by_reason_and_nothing_is_said_where_they
     for frames in ({}, {"ok": 9}):
         _announce(job(), samples, [], TrainOutcome({}, [], TARGETS, "m", frames=frames))
         assert "usable" not in capsys.readouterr().err
+
+
+def test_a_refusal_names_the_keys_of_a_training_and_leaves_names_of_files_alone():
+    with pytest.raises(InputError, match=r"^network\.factory 'model\.factory:build' cannot be imported"):
+        make_network(job(network={"architecture": None, "factory": "model.factory:build"}).network, 3)
