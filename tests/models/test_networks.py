@@ -185,7 +185,7 @@ def test_vgg_face_drops_out_in_its_dense_layers_only(dropout):
         ("torchvision:resnet18", {"weights": "DEFAULT"}, "weights come from model.checkpoint"),
         ("timm:resnet18", {"checkpoint_path": "evil.pt"}, "weights come from model.checkpoint"),
         ("timm:vit_tiny_patch16_224", {"img_size": "wide"}, "do not fit timm:vit_tiny_patch16_224"),
-        ("resnet18", {"width": "wide"}, "do not fit resnet18"),
+        ("resnet18", {"width": "wide"}, "must be a number"),
     ],
 )
 def test_impossible_options_are_refused_in_one_sentence(name, options, message):
