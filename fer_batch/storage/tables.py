@@ -16,6 +16,13 @@ SCHEMA_VERSION = 2  # a new one has the tables over a whole collection, and the 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
 _MAP = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
+_SPLIT = [
+    ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
+    ("rule", _STR),
+    ("n_neighbors", _I32),
+    ("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map"),
+    ("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster"),
+]
 _REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index"}
 
 
@@ -107,11 +114,7 @@ SCHEMAS = MappingProxyType(
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
             ("n_clusters", _I32),
             ("n_clustered", _I64, "frames clustered; where spray.max_frames was met, the others joined the nearest"),
-            ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
-            ("rule", _STR),
-            ("n_neighbors", _I32),
-            ("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map"),
-            ("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster"),
+            *_SPLIT,
             ("analysis_id", _STR),
         ),
         "class_prototypes": _schema(
@@ -124,11 +127,7 @@ SCHEMAS = MappingProxyType(
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
             ("n_clusters", _I32),
             ("n_clustered", _I64, "stills clustered; of a very large class a sample, which the others joined"),
-            ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
-            ("rule", _STR),
-            ("n_neighbors", _I32),
-            ("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map"),
-            ("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster"),
+            *_SPLIT,
             ("analysis_id", _STR),
         ),
         "stages": _schema(
