@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,8 @@ from fer_batch.pipeline.sequence_data import SequenceData, published_shard, stag
 from fer_batch.pipeline.shards import SHARD_TABLES
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
-from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, dump, load_all
+from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, load_all
+from fer_batch.storage.markers import Commit, ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition, TableWriter, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
@@ -38,7 +38,7 @@ class ShardOptions:
     metadata: dict[str, object]
 
 
-def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str, ...] = ()) -> dict[str, int]:
+def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...] = ()) -> dict[str, int]:
     """Publish one shard.
 
     Parameters
@@ -54,13 +54,13 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
     -------
     Inputs by status.
     """
-    store, shard = Store(options.output), plan["shard"]
+    store, shard = Store(options.output), plan.shard
     # The first publication reads stage files; a new analysis of a published shard reads its tables.
-    again = store.exists(f"{SHARDS}/{shard}.json")
-    published = json.loads(store.read_bytes(f"{SHARDS}/{shard}.json")) if again else {}
-    if published.get("analysis_id") == options.analysis.analysis_id:
+    published = _published(store, shard)
+    again = published is not None
+    if published and published.analysis_id == options.analysis.analysis_id:
         _delete_stage(store, plan)  # its worker died after the marker
-        return dict(published["counts"])
+        return published.counts
     names = [name for name in SHARD_TABLES if not (again and name in ("frames", "relevance"))]
     counts: dict[str, int] = {}
     with ExitStack() as stack:
@@ -91,50 +91,49 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
                 if row["status"] == "done":
                     for piece in _kept_relevance(data, tables["prototypes"], options):
                         writers["relevance"].write(piece)
-    if plan["annotations"] and not again:
+    if plan.annotations and not again:
         _publish_annotations(store, plan, options)
-    marker = {
-        "shard": shard,
-        "partition": plan["partition"],
-        "analysis_id": options.analysis.analysis_id,
-        "units": [unit["unit_id"] for unit in plan["units"]],
-        "counts": counts,
-        "keep_relevance": published.get("keep_relevance", options.keep_relevance),
-    }
-    store.put(f"{SHARDS}/{shard}.json", dump(marker))
+    marker = ShardMarker(
+        shard=shard,
+        partition=plan.partition,
+        analysis_id=options.analysis.analysis_id,
+        units=tuple(unit.unit_id for unit in plan.units),
+        counts=counts,
+        keep_relevance=published.keep_relevance if published else options.keep_relevance,
+    )
+    store.put(f"{SHARDS}/{shard}.json", marker.to_json())
     if not again:
         _delete_stage(store, plan)
     return counts
 
 
-def _delete_stage(store: Store, plan: dict[str, Any]) -> None:
-    for unit in plan["units"]:
-        store.delete(f"{STAGE}/{unit['unit_id']}")
+def _published(store: Store, shard: str) -> ShardMarker | None:
+    path = f"{SHARDS}/{shard}.json"
+    return ShardMarker.from_json(store.read_bytes(path), store.url(path)) if store.exists(path) else None
 
 
-def _commits(store: Store, plan: dict[str, Any]) -> list[dict[str, Any]]:
+def _delete_stage(store: Store, plan: ShardPlan) -> None:
+    for unit in plan.units:
+        store.delete(f"{STAGE}/{unit.unit_id}")
+
+
+def _commits(store: Store, plan: ShardPlan) -> list[Commit]:
     """Commits of the shard's units, with the inputs that the plan takes of them."""
-    markers = load_all(store, COMMITS, [unit["unit_id"] for unit in plan["units"]])
-    commits = []
-    for unit in plan["units"]:
-        commit, members = markers[unit["unit_id"]], set(unit["members"])
-        commits.append({**commit, "sequences": [row for row in commit["sequences"] if row["identity"] in members]})
-    return commits
+    commits = load_all(store, Commit, COMMITS, [unit.unit_id for unit in plan.units])
+    return [commits[unit.unit_id].taking(set(unit.members)) for unit in plan.units]
 
 
 def _shard_sequences(
-    store: Store, plan: dict[str, Any], options: ShardOptions, again: bool
+    store: Store, plan: ShardPlan, options: ShardOptions, again: bool
 ) -> Iterator[tuple[dict[str, Any], SequenceData | None]]:
     """Row of table `sequences` and data of each input; None where it has no frames."""
     targets = options.analysis.targets
     if again:
-        shard, partition = plan["shard"], options.partition
-        for row, data in published_shard(store, partition, shard, targets):
-            yield row, data
+        yield from published_shard(store, options.partition, plan.shard, targets)
         return
     for commit in _commits(store, plan):
-        for row, staged in staged_unit(store, commit, len(targets)):
-            yield dict(row), staged
+        for planned, staged in staged_unit(store, commit, len(targets)):
+            yield dict(planned), staged
 
 
 def _kept_relevance(data: SequenceData, prototypes: pa.Table, options: ShardOptions) -> Iterator[pa.Table]:
@@ -153,12 +152,12 @@ def _kept_relevance(data: SequenceData, prototypes: pa.Table, options: ShardOpti
             yield rows.set_column(rows.schema.get_field_index("target"), "target", names)
 
 
-def _publish_annotations(store: Store, plan: dict[str, Any], options: ShardOptions) -> None:
-    path = f"{options.partition.folder('annotations')}/{plan['shard']}.parquet"
+def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -> None:
+    path = f"{options.partition.folder('annotations')}/{plan.shard}.parquet"
     with TableWriter(store, path, "annotations", options.metadata) as writer:
         for commit in _commits(store, plan):
-            for source in commit["sources"]:
-                if source["sequence_id"] not in plan["annotations"]:
+            for source in commit.sources:
+                if source["sequence_id"] not in plan.annotations:
                     continue
                 try:
                     table = annotations_of(source)
@@ -186,7 +185,7 @@ def compute_with(scheduler: str, n_workers: int) -> Callable[[list[Any]], list[A
 
 
 def publish_shards(
-    plans: Sequence[dict[str, Any]],
+    plans: Sequence[ShardPlan],
     options: ShardOptions,
     scheduler: str,
     n_workers: int,
@@ -203,14 +202,14 @@ def publish_shards(
     task = dask.delayed(shard_task, pure=False)
     counts: dict[str, int] = {}
 
-    def run(plan: dict[str, Any], crashing: tuple[str, ...] = ()) -> None:
+    def run(plan: ShardPlan, crashing: tuple[str, ...] = ()) -> None:
         (found,) = compute([task(plan, options, crashing)])
         add(found, plan)
 
-    def add(found: dict[str, int], plan: dict[str, Any]) -> None:
+    def add(found: dict[str, int], plan: ShardPlan) -> None:
         for status, count in found.items():
             counts[status] = counts.get(status, 0) + count
-        progress(len(plan["sequences"]))
+        progress(len(plan.sequences))
 
     wave = 2 * n_workers
     for start in range(0, len(plans), wave):
@@ -239,21 +238,19 @@ def _worker_died(error: Exception) -> bool:
     return type(error).__name__ in ("WorkerCrashedError", "OutOfMemoryError", "LocalRayletDiedError", "NodeDiedError")
 
 
-def probe_sequence(plan: dict[str, Any], sequence_id: str, options: ShardOptions) -> None:
+def probe_sequence(plan: ShardPlan, sequence_id: str, options: ShardOptions) -> None:
     """Analyse one sequence and throw the result away: does it crash?"""
     store = Store(options.output)
-    for _, data in _shard_sequences(store, plan, options, store.exists(f"{SHARDS}/{plan['shard']}.json")):
+    for _, data in _shard_sequences(store, plan, options, _published(store, plan.shard) is not None):
         if data is not None and data.sequence["sequence_id"] == sequence_id:
             analyse(data, options.analysis)
 
 
-def _crashing(
-    plan: dict[str, Any], options: ShardOptions, compute: Callable[[list[Any]], list[Any]]
-) -> tuple[str, ...]:
+def _crashing(plan: ShardPlan, options: ShardOptions, compute: Callable[[list[Any]], list[Any]]) -> tuple[str, ...]:
     import dask
 
     crashing = []
-    for sequence_id in plan["sequences"]:
+    for sequence_id in plan.sequences:
         try:
             compute([dask.delayed(probe_sequence, pure=False)(plan, sequence_id, options)])
         except Exception as error:

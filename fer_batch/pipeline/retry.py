@@ -26,7 +26,7 @@ def forget_failed(store: Store) -> int:
     failed = {
         unit_id
         for unit_id, commit in ledger.commits(ledger.committed).items()
-        if any(row["status"] == "failed" for row in commit["sequences"])
+        if any(row["status"] == "failed" for row in commit.sequences)
     }
     analysed = read(store, "sequences", columns=["unit_id"], filters=pc.field("status") == "failed")
     failed |= set(analysed["unit_id"].to_pylist()) & ledger.committed

@@ -37,6 +37,7 @@ from fer_batch.sources.listing import list_source
 from fer_batch.sources.manifest_table import unread_columns
 from fer_batch.sources.tree import dataset_around
 from fer_batch.storage.manifest import Ledger, digest, dump
+from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
@@ -285,37 +286,31 @@ def _stale_shards(ledger: Ledger, partition: Partition, config: RunConfig) -> li
     """
     ids = [analysis_key(config, version) for version in range(ANALYSIS, 0, -1)]
 
-    def is_stale(shard: dict[str, Any]) -> bool:
-        return shard.get("analysis_id") not in (ids[:1] if shard.get("keep_relevance", "all") == "all" else ids)
+    def is_stale(shard: ShardMarker | None) -> bool:
+        return shard is None or shard.analysis_id not in (ids[:1] if shard.keep_relevance == "all" else ids)
 
     plans, shards = ledger.plans, ledger.shards
-    return [
-        name
-        for name, plan in sorted(plans.items())
-        if plan["partition"] == asdict(partition) and is_stale(shards.get(name, {}))
-    ]
+    return [name for name, plan in sorted(plans.items()) if plan.partition == partition and is_stale(shards.get(name))]
 
 
 def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> None:
     for name in stale:
-        kept = ledger.shards.get(name, {}).get("keep_relevance", "all")  # as it was when the shard was published
-        if kept != "all":
+        shard = ledger.shards.get(name)
+        if shard and shard.keep_relevance != "all":
             raise InputError(
-                f"spray, stories or regions changed, but keep_relevance: {kept} kept too few maps of "
+                f"spray, stories or regions changed, but keep_relevance: {shard.keep_relevance} kept too few maps of "
                 f"{config.output!r} for a new analysis; restore the options or choose another output"
             )
 
 
-def _shards_of(ledger: Ledger, partition: Partition) -> dict[str, dict[str, Any]]:
+def _shards_of(ledger: Ledger, partition: Partition) -> dict[str, ShardMarker]:
     """Published shards of the partition."""
-    return {name: shard for name, shard in ledger.shards.items() if shard["partition"] == asdict(partition)}
+    return {name: shard for name, shard in ledger.shards.items() if shard.partition == partition}
 
 
 def _shard_state(ledger: Ledger, partition: Partition) -> str:
     """What the tables over all shards, and the report, are made from."""
-    return digest(
-        [SCHEMA_VERSION, {name: shard["analysis_id"] for name, shard in _shards_of(ledger, partition).items()}]
-    )
+    return digest([SCHEMA_VERSION, {name: shard.analysis_id for name, shard in _shards_of(ledger, partition).items()}])
 
 
 def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> bool:
@@ -431,7 +426,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
         metadata=_metadata(plan, config),
     )
     drop_replaced(store, plan.partition, plans)
-    with progress("prototypes", sum(len(p["sequences"]) for p in plans), "sequence") as advance:
+    with progress("prototypes", sum(len(p.sequences) for p in plans), "sequence") as advance:
         publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
     shards = sorted(_shards_of(Ledger(store), plan.partition))
     publish_collection(
@@ -472,9 +467,9 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     )
     rows = {row["sequence_id"]: row for row in table.to_pylist()}
     ledger = Ledger(store)
-    published = {unit_id for shard in ledger.shards.values() for unit_id in shard["units"]}
+    published = {unit_id for shard in ledger.shards.values() for unit_id in shard.units}
     for commit in ledger.commits(ledger.committed - published).values():
-        rows.update({row["sequence_id"]: row for row in commit["sequences"] if row["identity"] in plan.listed})
+        rows.update({row["sequence_id"]: row for row in commit.sequences if row["identity"] in plan.listed})
     inputs = {ref.sequence_id for ref in plan.refs}
     for sequence_id, row in list(rows.items()):
         if row["status"] == "failed":  # an input has failed where one of its people has

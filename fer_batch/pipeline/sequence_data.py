@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.storage.manifest import stage_file
+from fer_batch.storage.markers import Commit, Row
 from fer_batch.storage.parquet import Partition, decode, unpack_maps
 from fer_batch.storage.stage import read_stage
 from fer_batch.storage.store import Store
@@ -58,7 +59,7 @@ class SequenceData:
         Where the maps are.
     """
 
-    sequence: dict[str, Any]
+    sequence: Row
     frames: pa.Table
     ok: NDArray[np.int64]
     logits: NDArray[np.float32]
@@ -202,23 +203,19 @@ class StageReader:
         return self._file(index)["crop_jpeg"][ok_row - start].as_py()
 
 
-def staged_unit(
-    store: Store, commit: dict[str, Any], n_outputs: int
-) -> Iterator[tuple[dict[str, Any], SequenceData | None]]:
+def staged_unit(store: Store, commit: Commit, n_outputs: int) -> Iterator[tuple[Row, SequenceData | None]]:
     """Row of table `sequences` of each input of a committed unit, and its data from the stage files.
 
     None in the place of the data where an input is not done or has no frames.
     """
-    files = StageFiles(store, commit["unit_id"])
-    light = [files.light(index) for index in range(commit["n_files"])]
-    alone = all(len(pc.unique(table["sequence_id"])) == 1 for table in light) and len(commit["sequences"]) == 1
-    for row in commit["sequences"]:
+    files = StageFiles(store, commit.unit_id)
+    light = [files.light(index) for index in range(commit.n_files)]
+    alone = all(len(pc.unique(table["sequence_id"])) == 1 for table in light) and len(commit.sequences) == 1
+    for row in commit.sequences:
         yield row, _staged(files, light, row, alone, n_outputs) if row["status"] == "done" else None
 
 
-def _staged(
-    files: StageFiles, light: list[pa.Table], row: dict[str, Any], alone: bool, n_outputs: int
-) -> SequenceData | None:
+def _staged(files: StageFiles, light: list[pa.Table], row: Row, alone: bool, n_outputs: int) -> SequenceData | None:
     own = [table.filter(pc.equal(table["sequence_id"], row["sequence_id"])) for table in light]
     if not sum(table.num_rows for table in own):
         return None

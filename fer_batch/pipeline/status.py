@@ -64,7 +64,7 @@ def status(store: Store) -> dict[str, Any]:
         "output": store.uri,
         "partitions": found,
         "units_committed_not_published": len(ledger.committed - ledger.planned_units())
-        + sum(len(plan["units"]) for name, plan in ledger.plans.items() if name not in ledger.shards),
+        + sum(len(plan.units) for name, plan in ledger.plans.items() if name not in ledger.shards),
         "units_begun": len(set(store.names(STAGE)) - ledger.committed),
     }
 

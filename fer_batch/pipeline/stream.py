@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
@@ -18,7 +17,8 @@ from fer_batch.pipeline.sink import SinkOptions, patiently_put, write_chunk
 from fer_batch.pipeline.units import Unit
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import truth_record
-from fer_batch.storage.manifest import COMMITS, dump
+from fer_batch.storage.manifest import COMMITS
+from fer_batch.storage.markers import Commit
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -63,14 +63,14 @@ class Bookkeeping:
         own = {"unit_id": unit_id, "run_id": self.run_id}
         rows = [{"input": row["sequence_id"], **row, **own} for row in sequences]
         rows = [{**row, "identity": identities[row["input"]]} for row in rows]
-        marker = {
-            "unit_id": unit_id,
-            "partition": asdict(self.partition),
-            "n_files": n_files,
-            "sequences": rows,
-            "sources": [truth_record(ref) for ref in unit.members],
-        }
-        patiently_put(self.store, f"{COMMITS}/{unit_id}.json", dump(marker))
+        commit = Commit(
+            unit_id=unit_id,
+            partition=self.partition,
+            n_files=n_files,
+            sequences=tuple(rows),
+            sources=tuple(truth_record(ref) for ref in unit.members),
+        )
+        patiently_put(self.store, f"{COMMITS}/{unit_id}.json", commit.to_json())
         return rows
 
 

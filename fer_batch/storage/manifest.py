@@ -13,12 +13,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
+from fer_batch.storage.markers import Commit, Marker, PlannedUnit, ShardMarker, ShardPlan
 from fer_batch.storage.store import Store
+from fer_batch.types import InputError
 
 COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", "_shards", "_stage"
 PACK = "pack-"
+M = TypeVar("M", bound=Marker)
 
 
 def digest(value: object, length: int = 16) -> str:
@@ -37,12 +40,28 @@ def stage_file(unit_id: str, chunk: int) -> str:
     return f"{STAGE}/{unit_id}/{chunk:05d}.parquet"
 
 
-def load_all(store: Store, folder: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Markers by name without suffix; read in parallel, because an object store answers each slowly."""
+def load_all(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> dict[str, M]:
+    """Markers by name without suffix; read in parallel, because an object store answers each slowly.
+
+    Parameters
+    ----------
+    store
+        The output.
+    kind
+        What they are.
+    folder, names
+        Where they are.
+
+    Raises
+    ------
+    InputError
+        If one is not what it should be.
+    """
     stems = [name.removesuffix(".json") for name in names]
 
-    def load(stem: str) -> dict[str, Any]:
-        return json.loads(store.read_bytes(f"{folder}/{stem}.json"))
+    def load(stem: str) -> M:
+        path = f"{folder}/{stem}.json"
+        return kind.from_json(store.read_bytes(path), store.url(path))
 
     if len(stems) < 4 or store.local:
         return {stem: load(stem) for stem in stems}
@@ -60,32 +79,40 @@ class Ledger:
     committed
         Ids of the units with a commit marker. One that no plan holds and whose stage files are gone does not count: it
         was withdrawn by a process that was killed before it removed the marker.
+
+    Raises
+    ------
+    InputError
+        If a plan or marker cannot be read, or a shard is published that nobody planned.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.plans = load_all(store, PLANS, store.names(PLANS))
-        self.shards = load_all(store, SHARDS, store.names(SHARDS))
+        self.plans = load_all(store, ShardPlan, PLANS, store.names(PLANS))
+        self.shards = load_all(store, ShardMarker, SHARDS, store.names(SHARDS))
+        for name in self.shards.keys() - self.plans.keys():
+            path = store.url(f"{SHARDS}/{name}.json")
+            raise InputError(f"{path} has no plan {PLANS}/{name}.json; {ShardMarker.cure(path)}")
         found = {name.removesuffix(".json") for name in store.names(COMMITS)}
         unstaged = found - self.planned_units() - set(store.names(STAGE))
-        gone = {unit_id for unit_id, commit in self.commits(unstaged).items() if commit["n_files"]}
+        gone = {unit_id for unit_id, commit in self.commits(unstaged).items() if commit.n_files}
         self.committed = found - gone
 
     def planned_units(self) -> set[str]:
         """Units that a plan holds."""
-        return {unit["unit_id"] for plan in self.plans.values() for unit in plan["units"]}
+        return {unit.unit_id for plan in self.plans.values() for unit in plan.units}
 
     def pack_members(self) -> set[str]:
         """Identities of the stills in committed packs."""
         members: set[str] = set()
         unread = {unit_id for unit_id in self.committed if unit_id.startswith(PACK)}
         for plan in self.plans.values():
-            for unit in plan["units"]:
-                if unit["unit_id"] in unread:
-                    members.update(unit["members"])
-                    unread.discard(unit["unit_id"])
-        for commit in load_all(self.store, COMMITS, unread).values():
-            members.update(sequence["identity"] for sequence in commit["sequences"])
+            for unit in plan.units:
+                if unit.unit_id in unread:
+                    members.update(unit.members)
+                    unread.discard(unit.unit_id)
+        for commit in self.commits(unread).values():
+            members.update(sequence["identity"] for sequence in commit.sequences)
         return members
 
     def withdraw(self, units: Mapping[str, set[str] | None]) -> None:
@@ -99,26 +126,26 @@ class Ledger:
         # The plan lets go before the marker does: killed in between, the unit has neither plan nor stage files.
         emptied = {unit_id for unit_id, members in units.items() if members is None}
         for name, plan in self.plans.items():
-            kept, truth = [], dict(plan["annotations"])
-            for unit in plan["units"]:
-                gone = units.get(unit["unit_id"], set())
-                inputs = {} if gone is None else {k: v for k, v in unit["members"].items() if k not in gone}
+            kept, truth = [], dict(plan.annotations)
+            for unit in plan.units:
+                gone = units.get(unit.unit_id, set())
+                inputs = {} if gone is None else {k: v for k, v in unit.members.items() if k not in gone}
                 if inputs:
-                    kept.append({**unit, "members": inputs})
+                    kept.append(PlannedUnit(unit_id=unit.unit_id, members=inputs))
                 else:
-                    emptied.add(unit["unit_id"])
+                    emptied.add(unit.unit_id)
                 if name not in self.shards:  # what was never published is published by whoever takes the input up
-                    for identity, sequence in unit["members"].items():
+                    for identity, sequence in unit.members.items():
                         if identity not in inputs:
                             truth.pop(sequence, None)
-            if kept != plan["units"]:
-                self.plans[name] = {**plan, "units": kept, "annotations": truth}
-                self.store.put(f"{PLANS}/{name}.json", dump(self.plans[name]))
+            if tuple(kept) != plan.units:
+                self.plans[name] = plan.holding(tuple(kept), truth)
+                self.store.put(f"{PLANS}/{name}.json", self.plans[name].to_json())
         for unit_id in emptied & self.committed:
             self.store.delete(f"{STAGE}/{unit_id}")
             self.store.delete(f"{COMMITS}/{unit_id}.json")
         self.committed -= emptied
 
-    def commits(self, unit_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Content of commit markers."""
-        return load_all(self.store, COMMITS, sorted(unit_ids))
+    def commits(self, unit_ids: Iterable[str]) -> dict[str, Commit]:
+        """Commits of units, by unit."""
+        return load_all(self.store, Commit, COMMITS, sorted(unit_ids))

@@ -15,8 +15,9 @@ SCHEMA_VERSION = 2  # a new one has the tables over a whole collection, and the 
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
-_MAP = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
-_SPLIT = [
+_MAP: list[_Column] = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
+_Column = tuple[str, pa.DataType, str] | tuple[str, pa.DataType]
+_SPLIT: list[_Column] = [
     ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
     ("rule", _STR),
     ("n_neighbors", _I32),
@@ -26,7 +27,7 @@ _SPLIT = [
 _REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index"}
 
 
-def _schema(about: str, *columns: tuple[str, pa.DataType, str] | tuple[str, pa.DataType]) -> pa.Schema:
+def _schema(about: str, *columns: _Column) -> pa.Schema:
     fields = []
     for name, dtype, *doc in columns:
         metadata = {"comment": doc[0]} if doc else None

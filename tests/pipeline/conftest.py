@@ -128,12 +128,12 @@ class World:
     def publish(self, listed=None, size=2):
         """What a run does after phase 1, without Ray and Dask."""
         ledger = Ledger(self.store)
-        everything = {row["identity"] for c in ledger.commits(ledger.committed).values() for row in c["sequences"]}
+        everything = {row["identity"] for c in ledger.commits(ledger.committed).values() for row in c.sequences}
         pending = [
             name
             for name, plan in ledger.plans.items()
-            if plan["partition"] == vars(self.partition)
-            and ledger.shards.get(name, {}).get("analysis_id") != self.analysis_id
+            if plan.partition == self.partition
+            and (name not in ledger.shards or ledger.shards[name].analysis_id != self.analysis_id)
         ]
         commits = unplanned(ledger, self.partition, everything if listed is None else listed)
         pending += plan_shards(ledger, self.partition, commits, size)

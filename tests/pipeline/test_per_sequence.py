@@ -141,10 +141,10 @@ def test_a_shard_that_is_published_is_left_alone(world, golden):
     before = world.tables()
     (name, plan), *_ = Ledger(world.store).plans.items()
     versions = {entry.path: entry.version for entry in world.store.walk()}
-    assert shard_task(plan, world.options()) == Ledger(world.store).shards[name]["counts"]
+    assert shard_task(plan, world.options()) == Ledger(world.store).shards[name].counts
     assert {entry.path: entry.version for entry in world.store.walk()} == versions
     assert world.tables() == before
-    assert Ledger(world.store).shards[name]["keep_relevance"] == "prototypes"
+    assert Ledger(world.store).shards[name].keep_relevance == "prototypes"
 
 
 @pytest.mark.parametrize("keep", ["all", "exemplars", "prototypes"])
@@ -222,8 +222,8 @@ def test_a_sequence_that_kills_its_worker_is_found_and_said(world, golden, monke
     attempts = []
 
     def crashing_task(plan, options, crashing=()):
-        attempts.append(plan["shard"])
-        if "a" in plan["sequences"] and "a" not in crashing:
+        attempts.append(plan.shard)
+        if "a" in plan.sequences and "a" not in crashing:
             raise WorkerCrashedError
         return task(plan, options, crashing)
 

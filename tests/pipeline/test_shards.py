@@ -52,7 +52,7 @@ def test_plans_hold_units_in_the_order_of_their_inputs(world, small):
     names = plan_shards(ledger, world.partition, commits, 3)
     plans = [json.loads(world.store.read_bytes(f"{PLANS}/{name}.json")) for name in names]
     assert [plan["sequences"] for plan in plans] == [["a", "b", "c"], ["d"]]
-    assert unplanned(Ledger(world.store), world.partition, {"id-a", "id-e"})[0]["unit_id"] == "id-e"
+    assert unplanned(Ledger(world.store), world.partition, {"id-a", "id-e"})[0].unit_id == "id-e"
 
 
 def test_two_runs_that_plan_at_once_do_not_publish_twice(world, small):
@@ -281,3 +281,24 @@ def test_a_pack_loses_only_the_input_that_came_back(world, small):
     ledger.withdraw({"pack-1": {"id-b"}})
     assert Ledger(world.store).pack_members() == {"id-a.jpg"}
     assert world.store.names(SHARDS) == world.store.names(PLANS)
+
+
+def test_what_the_message_on_a_broken_plan_advises_makes_the_shard_again(world, small):
+    for name in "abc":
+        world.stage(name, *small())
+    world.publish(size=1)
+    before = {table: world.rows(table) for table in ("sequences", "detections", "relevance")}
+    first = min(Ledger(world.store).plans)
+    world.store.put(f"{PLANS}/{first}.json", b'{"shard": ')
+    with pytest.raises(InputError, match="is no shard plan"):
+        Ledger(world.store)
+    world.store.delete(f"{PLANS}/{first}.json")
+    world.store.delete(f"{SHARDS}/{first}.json")
+    for entry in list(world.store.walk("tables")):
+        if entry.path.endswith(f"{first}.parquet"):
+            world.store.delete(f"tables/{entry.path}")
+    assert Ledger(world.store).committed == {"id-b", "id-c"}, "its input is new"
+    world.stage("a", *small())
+    world.publish(size=1)
+    assert {table: world.rows(table) for table in before} == before
+    assert sorted(plan.number for plan in Ledger(world.store).plans.values()) == [1, 2, 3]

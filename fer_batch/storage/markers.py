@@ -1,0 +1,186 @@
+"""The durable contracts: what a commit, a shard plan and a shard marker hold, checked whenever one is read.
+
+Each is a small JSON file. One that cannot be read names itself and what to do, because what it says decides which rows
+exist.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from fer_batch.storage.parquet import Partition
+from fer_batch.types import InputError
+
+Row = Mapping[str, Any]  # of table `sequences`, or a record of ground truth: JSON values by column
+
+
+def _committed(row: Row) -> Row:
+    for key in ("sequence_id", "identity", "status"):
+        if not isinstance(row.get(key), str):
+            raise ValueError(f"a sequence without {key}")
+    return {"input": row["sequence_id"], **row}  # the first version knew one person an input
+
+
+def _named(row: Row) -> Row:
+    if not isinstance(row.get("sequence_id"), str):
+        raise ValueError("a source without sequence_id")
+    return row
+
+
+class Marker(BaseModel):
+    """A frozen JSON file; keys that a newer version added are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    KIND: ClassVar[str] = "marker"
+    CURE: ClassVar[str] = "remove it"
+
+    def to_json(self) -> bytes:
+        """The file's bytes, the same for equal markers."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> Self:
+        """The marker of a file.
+
+        Parameters
+        ----------
+        data
+            Its bytes.
+        where
+            Its path, for the message.
+
+        Raises
+        ------
+        InputError
+            If it is cut off, or lacks what a marker of its kind holds.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            found = f"{place}: {first['msg']}" if place else first["msg"]
+            raise InputError(f"{where} is no {cls.KIND} ({found}); {cls.cure(where)}") from None
+
+    @classmethod
+    def cure(cls, where: str) -> str:
+        """What to do about a file of this kind that cannot be read, as part of a sentence."""
+        stem = where.rpartition("/")[2].removesuffix(".json")
+        return cls.CURE.format(stem=stem)
+
+
+class Commit(Marker):
+    """Phase 1 finished a unit.
+
+    Attributes
+    ----------
+    unit_id, partition
+        What was explained, and where its rows will live.
+    n_files
+        Stage files of the unit.
+    sequences
+        Rows of table `sequences`, each with the `identity` of its input and the `input` itself (of several people of
+        one input only the first has its name).
+    sources
+        How the ground truth of each input is read: `sources.truth.truth_record`.
+    """
+
+    KIND: ClassVar[str] = "commit marker"
+    CURE: ClassVar[str] = "remove it, and the next run explains its input again"
+
+    unit_id: str
+    partition: Partition
+    n_files: NonNegativeInt
+    sequences: tuple[Annotated[Row, AfterValidator(_committed)], ...]
+    sources: tuple[Annotated[Row, AfterValidator(_named)], ...] = ()
+
+    def taking(self, identities: set[str]) -> Commit:
+        """The same with the sequences of some inputs only."""
+        chosen = tuple(row for row in self.sequences if row["identity"] in identities)
+        return self.model_copy(update={"sequences": chosen})
+
+
+class PlannedUnit(BaseModel):
+    """A unit of a shard and the inputs the shard takes of it: identity to the input's name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    unit_id: str
+    members: dict[str, str]
+
+    def without(self, inputs: set[str]) -> PlannedUnit:
+        """The same less some inputs, by name."""
+        return PlannedUnit(unit_id=self.unit_id, members={k: v for k, v in self.members.items() if v not in inputs})
+
+
+class ShardPlan(Marker):
+    """Which units share one file per table; written once, before the first of these files.
+
+    Attributes
+    ----------
+    shard, partition
+        Name of the files, and where they lie.
+    units, sequences
+        What is in them.
+    faces
+        Second and further people: sequence to input.
+    annotations
+        Ground truth that this shard publishes: sequence to version.
+    replaces, replaces_annotations
+        Sequences whose rows go from older shards when this one is made: shard to sequences.
+    """
+
+    KIND: ClassVar[str] = "shard plan"
+    CURE: ClassVar[str] = (
+        "remove it, _shards/{stem}.json and every {stem}.parquet below tables/, and the next run makes the shard again"
+    )
+
+    shard: str
+    partition: Partition
+    units: tuple[PlannedUnit, ...]
+    sequences: tuple[str, ...]
+    faces: dict[str, str] = {}
+    annotations: dict[str, str]
+    replaces: dict[str, tuple[str, ...]]
+    replaces_annotations: dict[str, tuple[str, ...]]
+
+    @property
+    def number(self) -> int:
+        """Rises over all partitions of an output: which plan is newer."""
+        return int(self.shard.rpartition("-")[2])
+
+    def holding(self, units: tuple[PlannedUnit, ...], annotations: Mapping[str, str]) -> ShardPlan:
+        """The same plan with other units and ground truth."""
+        return self.model_copy(update={"units": units, "annotations": dict(annotations)})
+
+
+class ShardMarker(Marker):
+    """The tables of a shard are all there.
+
+    Attributes
+    ----------
+    shard, partition
+        Name of the files, and where they lie.
+    analysis_id
+        Which options of phase 2 made them.
+    units
+        Ids of the units in it.
+    counts
+        Inputs by status.
+    keep_relevance
+        Which maps were kept, as the job said when the shard was published first.
+    """
+
+    KIND: ClassVar[str] = "shard marker"
+    CURE: ClassVar[str] = ShardPlan.CURE.replace("_shards", "_plans")
+
+    shard: str
+    partition: Partition
+    analysis_id: str
+    units: tuple[str, ...]
+    counts: dict[str, NonNegativeInt]
+    keep_relevance: str = "all"
