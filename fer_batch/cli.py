@@ -346,7 +346,7 @@ def schemas(engine: str, folder: str | None) -> None:
 
     rendered = render_all(engine)
     if folder is None:
-        click.echo("\n".join(rendered.values()))
+        click.echo("\n".join(text for name, text in rendered.items() if name.endswith(".sql")))
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, text in rendered.items():

@@ -8,13 +8,13 @@ CREATE TABLE class_prototypes (
     "width" INTEGER,
     "scale" FLOAT,
     "relevance" FLOAT[],  -- mean map, row-major map divided by scale; R = relevance * scale
-    "n_clusters" INTEGER,
-    "n_clustered" BIGINT,  -- stills clustered; of a very large class a sample, which the others joined
+    "n_clusters" INTEGER,  -- since schema 2, before NULL
+    "n_clustered" BIGINT,  -- stills clustered; of a very large class a sample, others joined; since schema 2, before NULL
     "spectrum" DOUBLE[],  -- smallest eigenvalues of the Laplacian
-    "rule" VARCHAR,
-    "n_neighbors" INTEGER,
-    "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map
-    "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster
+    "rule" VARCHAR,  -- since schema 2, before NULL
+    "n_neighbors" INTEGER,  -- since schema 2, before NULL
+    "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map; since schema 2, before NULL
+    "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster; since schema 2, before NULL
     "analysis_id" VARCHAR,
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition

@@ -1,7 +1,7 @@
 -- One mined sub-sequence of stages.
 CREATE TABLE patterns (
     "group" VARCHAR,  -- an emotion, or all
-    "letters" BOOLEAN,  -- true: stages with the letters of clusters; false: active targets alone
+    "letters" BOOLEAN,  -- stages with letters of clusters; false: active targets alone; since schema 2, before TRUE
     "pattern" VARCHAR,
     "length" INTEGER,  -- stages
     "kind" VARCHAR,  -- contiguous, gapped
@@ -10,8 +10,8 @@ CREATE TABLE patterns (
     "p_value" DOUBLE,
     "q_value" DOUBLE,  -- p after Benjamini and Hochberg, over the patterns and emotions of its letters
     "maximal" BOOLEAN,  -- no longer pattern of the kind has it as a part; NULL where that was not looked at
-    "closed" BOOLEAN,  -- none that has it as a part has the same support; NULL likewise
-    "longest" INTEGER,  -- stages up to which every frequent pattern of the kind has a row
+    "closed" BOOLEAN,  -- none that has it as a part has the same support; NULL likewise; since schema 2, before NULL
+    "longest" INTEGER,  -- stages up to which every frequent pattern of the kind has a row; since schema 2, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

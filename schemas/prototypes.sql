@@ -12,7 +12,7 @@ CREATE TABLE prototypes (
     "scale" FLOAT,
     "relevance" FLOAT[],  -- mean map, row-major map divided by scale; R = relevance * scale
     "n_clusters" INTEGER,
-    "n_clustered" BIGINT,  -- frames clustered; where spray.max_frames was met, the others joined the nearest
+    "n_clustered" BIGINT,  -- frames clustered; beyond spray.max_frames, others joined the nearest; since schema 2, before NULL
     "spectrum" DOUBLE[],  -- smallest eigenvalues of the Laplacian
     "rule" VARCHAR,
     "n_neighbors" INTEGER,

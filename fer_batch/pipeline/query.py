@@ -11,7 +11,7 @@ import fsspec
 from fer_batch.registry import nearest
 from fer_batch.storage.ddl import sql_type
 from fer_batch.storage.store import Store
-from fer_batch.storage.tables import GROWN, PARTITIONS, SCHEMAS
+from fer_batch.storage.tables import PARTITIONS, SCHEMAS, defaults, has_grown
 from fer_batch.types import InputError
 
 
@@ -105,11 +105,21 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         if has_files:
             where = f"{store.url(f'tables/{name}')}/**/*.parquet".replace("'", "''")
             hive = ", ".join(f"'{key}': VARCHAR" for key in PARTITIONS[name])
-            options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = {name in GROWN}"
+            # By name only where files may differ: it opens every file, also those that a query does not need.
+            grown = has_grown(name)
+            options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = {grown}"
             files = f"SELECT * FROM read_parquet('{where}', {options})"
-            source = f"{source} UNION ALL BY NAME {files}" if name in GROWN else files
+            # The empty view brings in columns that no file has yet, because all of them are older.
+            source = f"{source} UNION ALL BY NAME {files}" if grown else files
+            if known := defaults(name):
+                given = ", ".join(f'coalesce("{key}", {_literal(value)}) AS "{key}"' for key, value in known.items())
+                source = f"SELECT * REPLACE ({given}) FROM ({source})"
         connection.execute(f"CREATE VIEW {name} AS {source}")
     return connection
+
+
+def _literal(value: str | int | float | bool) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def resolve_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from fer_batch.storage.parquet import Partition
+from fer_batch.storage.parquet import Partition, with_defaults
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 
@@ -78,8 +78,10 @@ class ShardRows:
                 return pa.table({name: pa.nulls(0) for name in columns})
             # Videos of hours fill tables that need not be in memory together.
             if source.count_rows() > WHOLE_TABLE_ROWS:
-                return source.to_table(columns=list(columns), filter=pads.field("sequence_id") == sequence_id)
-            self._whole[key] = _BySequence(source.to_table(columns=["sequence_id", *columns]))
+                found = source.to_table(columns=list(columns), filter=pads.field("sequence_id") == sequence_id)
+                return with_defaults(table, found)
+            found = source.to_table(columns=["sequence_id", *columns])
+            self._whole[key] = _BySequence(with_defaults(table, found))
         return self._whole[key].of(sequence_id).select(list(columns))
 
 

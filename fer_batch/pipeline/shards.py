@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
-from fer_batch.storage.parquet import Partition, TableWriter, table_of
+from fer_batch.storage.parquet import Partition, TableWriter, table_of, with_defaults
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -217,8 +217,8 @@ def _filter_file(store: Store, partition: Partition, table: str, shard: str, gon
         value_set = pa.array(sorted(gone))
         with TableWriter(store, path, table, metadata) as writer:
             for batch in file.iter_batches(batch_size=1024):
-                # A file of an older version may lack a column.
-                rows = table_of(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
+                known = dict(zip(batch.schema.names, batch.columns, strict=True))
+                rows = with_defaults(table, table_of(table, known))
                 writer.write(rows.filter(pc.invert(pc.is_in(rows["sequence_id"], value_set=value_set))))
 
 

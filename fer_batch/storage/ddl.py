@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from fer_batch.registry import nearest
-from fer_batch.storage.tables import PARTITIONS, SCHEMAS
+from fer_batch.storage.tables import PARTITIONS, SCHEMAS, comment
 from fer_batch.types import InputError
 
 _DUCKDB = {
@@ -57,8 +57,7 @@ def table_ddl(name: str, engine: str = "duckdb") -> str:
     columns = []
     for field in schema:
         constraint = "" if field.nullable or engine != "duckdb" else " NOT NULL"
-        note = (field.metadata or {}).get(b"comment", b"").decode()
-        columns.append((f'    "{field.name}" {sql_type(field.type, engine)}{constraint}', note))
+        columns.append((f'    "{field.name}" {sql_type(field.type, engine)}{constraint}', comment(field)))
     columns += [(f'    "{key}" {sql_type(pa.string(), engine)}', "partition") for key in PARTITIONS[name]]
     if engine == "spark":
         columns = [(text.replace('"', "`"), note) for text, note in columns]
@@ -78,6 +77,18 @@ def table_ddl(name: str, engine: str = "duckdb") -> str:
     return "\n".join(lines) + "\n"
 
 
+def data_dictionary() -> str:
+    """Markdown of every table: columns, types of Arrow, what they hold."""
+    parts = ["# Tables", "Rendered from `fer_batch/storage/tables.py` by `fer-batch schemas --write schemas`."]
+    for name, schema in SCHEMAS.items():
+        parts.append(f"## {name}\n\n{(schema.metadata or {})[b'comment'].decode()}")
+        rows = [(field.name, str(field.type), comment(field)) for field in schema]
+        rows += [(key, "string", "partition") for key in PARTITIONS[name]]
+        lines = [f"| `{column}` | {dtype} | {note.replace('|', chr(92) + '|')} |" for column, dtype, note in rows]
+        parts.append("\n".join(["| column | type | |", "|---|---|---|", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
 def render_all(engine: str = "duckdb") -> dict[str, str]:
     """File name to content of the folder `schemas/`."""
-    return {f"{name}.sql": table_ddl(name, engine) for name in SCHEMAS}
+    return {f"{name}.sql": table_ddl(name, engine) for name in SCHEMAS} | {"README.md": data_dictionary()}

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch.storage.store import Store
-from fer_batch.storage.tables import PARTITIONS, SCHEMAS
+from fer_batch.storage.tables import PARTITIONS, SCHEMAS, defaults
 
 MANTISSA_BITS = 10
 ROW_GROUP = 1024  # rows; 50 MB of 112x112 maps
@@ -135,6 +135,15 @@ def table_of(name: str, columns: Mapping[str, object]) -> pa.Table:
             array = pa.array(array, type=field.type, from_pandas=True)
         arrays.append(array.cast(field.type))
     return pa.table(arrays, schema=schema)
+
+
+def with_defaults(name: str, table: pa.Table) -> pa.Table:
+    """The table with what its columns are in files that are older than they, where that is not NULL."""
+    for column, value in defaults(name).items():
+        if column in table.column_names:
+            index = table.schema.get_field_index(column)
+            table = table.set_column(index, table.field(index), table[column].fill_null(value))
+    return table
 
 
 def rows_of(name: str, rows: list[dict]) -> pa.Table:
@@ -261,4 +270,4 @@ def read(
         partitioning=partitioning,
         partition_base_dir=store.path(folder),
     )
-    return source.to_table(columns=columns, filter=condition)
+    return with_defaults(table, source.to_table(columns=columns, filter=condition))

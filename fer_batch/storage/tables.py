@@ -7,31 +7,61 @@ and are not stored in the files.
 
 from __future__ import annotations
 
+import json
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2  # a new one has the tables over a whole collection, and the report, made again
+SCHEMA_VERSION = 2  # raised when a table gains a column, which then says `since`
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
+
+
+class Column(NamedTuple):
+    """One column.
+
+    Attributes
+    ----------
+    name, dtype, doc
+        What it is called, its Arrow type and what it holds.
+    since
+        Schema version it came with; older files lack it.
+    before
+        What it is in rows of older files; None is NULL. Only for columns that are never NULL since.
+    """
+
+    name: str
+    dtype: pa.DataType
+    doc: str = ""
+    since: int = 1
+    before: str | int | float | bool | None = None
+
+
+_Column = Column | tuple[str, pa.DataType] | tuple[str, pa.DataType, str]
 _MAP: list[_Column] = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
-_Column = tuple[str, pa.DataType, str] | tuple[str, pa.DataType]
-_SPLIT: list[_Column] = [
-    ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
-    ("rule", _STR),
-    ("n_neighbors", _I32),
-    ("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map"),
-    ("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster"),
-]
 _REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index"}
+
+
+def _split(since: int = 1) -> list[_Column]:
+    """How clusters were found; `since` is the version that has all of it."""
+    return [
+        Column("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
+        Column("rule", _STR, since=since),
+        Column("n_neighbors", _I32, since=since),
+        Column("eigengap", _F64, "from the last eigenvalue that counts a cluster to the next; NULL for one map", since),
+        Column("silhouette", _F64, "-1 mixed to 1 well apart; NULL for one cluster", since),
+    ]
 
 
 def _schema(about: str, *columns: _Column) -> pa.Schema:
     fields = []
-    for name, dtype, *doc in columns:
-        metadata = {"comment": doc[0]} if doc else None
-        fields.append(pa.field(name, dtype, nullable=name not in _REQUIRED, metadata=metadata))
+    for name, dtype, doc, since, before in (Column(*column) for column in columns):
+        metadata = {"comment": doc} if doc else {}
+        if since > 1:
+            metadata |= {"since": str(since), "before": json.dumps(before)}
+        fields.append(pa.field(name, dtype, nullable=name not in _REQUIRED, metadata=metadata or None))
     return pa.schema(fields, metadata={"comment": about, "schema_version": str(SCHEMA_VERSION)})
 
 
@@ -114,8 +144,10 @@ SCHEMAS = MappingProxyType(
             *_MAP[:3],
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
             ("n_clusters", _I32),
-            ("n_clustered", _I64, "frames clustered; where spray.max_frames was met, the others joined the nearest"),
-            *_SPLIT,
+            Column(
+                "n_clustered", _I64, "frames clustered; beyond spray.max_frames, others joined the nearest", since=2
+            ),
+            *_split(),
             ("analysis_id", _STR),
         ),
         "class_prototypes": _schema(
@@ -126,9 +158,9 @@ SCHEMAS = MappingProxyType(
             ("exemplars", _STRINGS, "sequence_id#frame_index, nearest to the mean map first"),
             *_MAP[:3],
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
-            ("n_clusters", _I32),
-            ("n_clustered", _I64, "stills clustered; of a very large class a sample, which the others joined"),
-            *_SPLIT,
+            Column("n_clusters", _I32, since=2),
+            Column("n_clustered", _I64, "stills clustered; of a very large class a sample, others joined", since=2),
+            *_split(since=2),
             ("analysis_id", _STR),
         ),
         "stages": _schema(
@@ -161,7 +193,9 @@ SCHEMAS = MappingProxyType(
         "patterns": _schema(
             "One mined sub-sequence of stages.",
             ("group", _STR, "an emotion, or all"),
-            ("letters", _BOOL, "true: stages with the letters of clusters; false: active targets alone"),
+            Column(
+                "letters", _BOOL, "stages with letters of clusters; false: active targets alone", since=2, before=True
+            ),
             ("pattern", _STR),
             ("length", _I32, "stages"),
             ("kind", _STR, "contiguous, gapped"),
@@ -170,8 +204,8 @@ SCHEMAS = MappingProxyType(
             ("p_value", _F64),
             ("q_value", _F64, "p after Benjamini and Hochberg, over the patterns and emotions of its letters"),
             ("maximal", _BOOL, "no longer pattern of the kind has it as a part; NULL where that was not looked at"),
-            ("closed", _BOOL, "none that has it as a part has the same support; NULL likewise"),
-            ("longest", _I32, "stages up to which every frequent pattern of the kind has a row"),
+            Column("closed", _BOOL, "none that has it as a part has the same support; NULL likewise", since=2),
+            Column("longest", _I32, "stages up to which every frequent pattern of the kind has a row", since=2),
         ),
         "evaluation": _schema(
             "One figure.",
@@ -231,5 +265,25 @@ SCHEMAS = MappingProxyType(
 )
 
 _FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
-GROWN = frozenset({"prototypes", "class_prototypes", "patterns"})  # gained columns: files of version 1 lack them
 PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})
+
+
+def comment(field: pa.Field) -> str:
+    """What a column holds, and since when where it is not as old as its table."""
+    metadata = field.metadata or {}
+    doc = metadata.get(b"comment", b"").decode()
+    if b"since" not in metadata:
+        return doc
+    older = json.loads(metadata[b"before"])
+    return f"{doc + '; ' if doc else ''}since schema {metadata[b'since'].decode()}, before {json.dumps(older).upper()}"
+
+
+def has_grown(table: str) -> bool:
+    """Whether files of an older version lack a column of a table."""
+    return any(b"since" in (field.metadata or {}) for field in SCHEMAS[table])
+
+
+def defaults(table: str) -> dict[str, Any]:
+    """What the columns that a table gained are in rows of older files, where that is not NULL."""
+    gained = {field.name: json.loads((field.metadata or {}).get(b"before", b"null")) for field in SCHEMAS[table]}
+    return {name: value for name, value in gained.items() if value is not None}
