@@ -10,8 +10,10 @@ import pytest
 
 from fer_batch.pipeline.analysis import AnalysisOptions
 from fer_batch.pipeline.per_sequence import ShardOptions, shard_task
+from fer_batch.pipeline.sequence_data import staged_unit
 from fer_batch.pipeline.shards import SHARD_TABLES, drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.storage.manifest import COMMITS, Ledger, dump, stage_file
+from fer_batch.storage.markers import Commit
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.stage import stage_bytes
 from fer_batch.storage.store import Store
@@ -124,6 +126,11 @@ class World:
         commit |= {"sequences": [row], "sources": [source]}
         self.store.put(f"{COMMITS}/{unit_id}.json", dump(commit))
         return commit
+
+    def staged(self, commit):
+        """Rows and data of the inputs of a commit that `stage` gave."""
+        found = Commit.from_json(dump(commit), "commit")
+        return list(staged_unit(self.store, found, len(self.options().analysis.targets)))
 
     def publish(self, listed=None, size=2):
         """What a run does after phase 1, without Ray and Dask."""

@@ -10,13 +10,13 @@ import pytest
 from fer_batch import spray
 from fer_batch.pipeline import sequence_data
 from fer_batch.pipeline.analysis import analyse
-from fer_batch.pipeline.sequence_data import published_shard, staged_unit
+from fer_batch.pipeline.sequence_data import published_shard
 from fer_batch.regions import standard_face
 from fer_batch.storage import parquet
 
 
 def analysed(world, commit):
-    ((_, data),) = staged_unit(world.store, commit, 3)
+    ((_, data),) = world.staged(commit)
     return analyse(data, world.options().analysis)
 
 
@@ -40,7 +40,7 @@ def test_stages_are_the_story_with_frames(world, golden):
 
 
 def test_runs_that_are_too_short_take_the_stage_before_them_where_the_job_asks(world, golden):
-    ((_, data),) = staged_unit(world.store, world.stage("a", *golden.make(np.random.default_rng(0))), 3)
+    ((_, data),) = world.staged(world.stage("a", *golden.make(np.random.default_rng(0))))
     raw, calm = (
         analyse(data, dataclasses.replace(world.options().analysis, min_run=frames)) for frames in (1, 3)
     )  # fmt: skip
@@ -67,7 +67,7 @@ def one_unit(world, golden, name, sides, min_run):
         if side in SIDES:
             active[i, 1] = True
             maps[i, 1] = (golden.blobs[SIDES[side]] + 0.02 * rng.standard_normal((28, 28))).astype(np.float32)
-    ((_, data),) = staged_unit(world.store, world.stage(name, active, maps), 3)
+    ((_, data),) = world.staged(world.stage(name, active, maps))
     return analyse(data, dataclasses.replace(world.options().analysis, min_run=min_run))
 
 
@@ -154,7 +154,7 @@ def test_under_a_cap_the_clustered_frames_keep_their_clusters_and_the_others_joi
     maps[0, 1][:] = maps[7, 1][:] = 0  # the first is clustered, the other not; neither has a cluster
     active = np.zeros((n, 3), bool)
     active[:, 1] = True
-    ((_, data),) = staged_unit(world.store, world.stage("a", active, maps), 3)
+    ((_, data),) = world.staged(world.stage("a", active, maps))
     tables = analyse(data, dataclasses.replace(world.options().analysis, max_frames=n_sampled))
     letters = np.array([row["cluster"] for row in tables["detections"].to_pylist() if row["target"] == "AU02"])
     stored = np.concatenate(list(data.maps(np.arange(n)))).astype(np.float64)
@@ -212,7 +212,7 @@ def test_an_undefined_map_keeps_the_name_without_a_letter(world, golden):
 def test_explained_and_inactive_has_a_map_and_no_cluster(world, golden):
     active, maps = golden.make(np.random.default_rng(0))
     commit = world.stage("a", active, maps)
-    ((_, data),) = staged_unit(world.store, commit, 3)
+    ((_, data),) = world.staged(commit)
     probability = data.probability.copy()
     probability[:, 2] = 0.1  # AU04 was asked for and is not active
     tables = analyse(dataclasses.replace(data, probability=probability), world.options().analysis)
@@ -237,7 +237,7 @@ def test_mu_needs_landmarks(world, golden):
 def test_mu_is_null_only_where_landmarks_are_missing(world, golden):
     points = (standard_face()[0] * 28 / 275).ravel().tolist()
     commit = world.stage("a", *golden.make(np.random.default_rng(0)), landmarks=points)
-    ((_, data),) = staged_unit(world.store, commit, 3)
+    ((_, data),) = world.staged(commit)
     rows = data.frames.to_pylist()
     for lost in (5, 6):
         rows[lost]["landmarks"] = None
@@ -278,7 +278,7 @@ def test_published_tables_hold_all_that_stage_files_did(world, golden, keep_byte
     fresh = {}
     for path in world.store.names("_commits"):
         commit = json.loads(world.store.read_bytes(f"_commits/{path}"))
-        ((row, data),) = staged_unit(world.store, commit, 3)
+        ((row, data),) = world.staged(commit)
         maps = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
         fresh[row["sequence_id"]] = (data, maps, analyse(data, world.options().analysis))
     world.publish(size=16)
@@ -301,7 +301,7 @@ def test_published_tables_hold_all_that_stage_files_did(world, golden, keep_byte
 def test_maps_are_read_in_any_choice(world, golden):
     active, maps = golden.make(np.random.default_rng(0))
     commit = world.stage("a", active, maps, missing={3})
-    ((_, data),) = staged_unit(world.store, commit, 3)
+    ((_, data),) = world.staged(commit)
     everything = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
     chosen = np.array([0, 5, 6, 20, len(data.pairs) - 1])
     np.testing.assert_array_equal(np.concatenate(list(data.maps(chosen))), everything[chosen])
