@@ -16,6 +16,7 @@ CREATE TABLE class_prototypes (
     "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map
     "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster
     "analysis_id" VARCHAR,
+    "complete" BOOLEAN,  -- false where stills of an earlier version's shards could not be counted
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fer_batch.pipeline.analysis import AnalysisOptions, analyse
 from fer_batch.pipeline.sequence_data import SequenceData, published_shard, staged_unit
+from fer_batch.pipeline.shard_sums import SumsWriter, take_sums
 from fer_batch.pipeline.shards import SHARD_TABLES
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
@@ -70,6 +72,9 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
             )
             for name in names
         }
+        # Maps stay as they are in a new analysis, and so do their sums.
+        each = options.keep_relevance != "all"
+        sums = None if again else stack.enter_context(SumsWriter(store, shard, each))
         for row, data in _shard_sequences(store, plan, options, again):
             tables: dict[str, pa.Table] = {}
             if data is not None and row["sequence_id"] in crashing:
@@ -86,11 +91,10 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
             writers["sequences"].write(rows_of("sequences", [{k: row.get(k) for k in SCHEMAS["sequences"].names}]))
             for name, table in tables.items():
                 writers[name].write(table)
-            if data is not None and not again:
+            if data is not None and sums is not None:
                 writers["frames"].write(data.frames)
                 if row["status"] == "done":
-                    for piece in _kept_relevance(data, tables["prototypes"], options):
-                        writers["relevance"].write(piece)
+                    _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
     if plan["annotations"] and not again:
         _publish_annotations(store, plan, options)
     marker = {
@@ -137,20 +141,27 @@ def _shard_sequences(
             yield dict(row), staged
 
 
-def _kept_relevance(data: SequenceData, prototypes: pa.Table, options: ShardOptions) -> Iterator[pa.Table]:
-    if options.keep_relevance == "prototypes":
-        return
+def _publish_maps(
+    data: SequenceData, prototypes: pa.Table, options: ShardOptions, writer: TableWriter, sums: SumsWriter
+) -> None:
+    """Pass every map of a sequence once: all go into the sums of the shard, and into table `relevance` what is kept."""
     targets = pa.array(options.analysis.targets)
-    pairs = np.arange(len(data.pairs))
-    if options.keep_relevance == "exemplars":
-        exemplars = set(zip(prototypes["exemplar_frame"].to_pylist(), prototypes["target"].to_pylist(), strict=True))
-        frames, outputs = data.frame_index[data.pairs[:, 0]], data.pairs[:, 1]
-        named = zip(frames.tolist(), (options.analysis.targets[o] for o in outputs), strict=True)
-        pairs = np.flatnonzero([pair in exemplars for pair in named])
-    for start in range(0, len(pairs), 512):
-        for rows in data.relevance_rows(pairs[start : start + 512]):
-            names = targets.take(rows["target"].combine_chunks() if rows.num_rows else pa.array([], pa.int32()))
-            yield rows.set_column(rows.schema.get_field_index("target"), "target", names)
+    kept = _kept_pairs(data, prototypes, options)
+    for pairs, rows in take_sums(data, options.analysis.targets, sums):
+        chosen = rows if kept[pairs].all() else rows.filter(pa.array(kept[pairs]))
+        if chosen.num_rows:
+            names = targets.take(chosen["target"].combine_chunks())
+            writer.write(chosen.set_column(chosen.schema.get_field_index("target"), "target", names))
+
+
+def _kept_pairs(data: SequenceData, prototypes: pa.Table, options: ShardOptions) -> NDArray[np.bool_]:
+    """Explained pairs whose maps table `relevance` keeps, shape (m,)."""
+    if options.keep_relevance != "exemplars":
+        return np.full(len(data.pairs), options.keep_relevance == "all")
+    exemplars = set(zip(prototypes["exemplar_frame"].to_pylist(), prototypes["target"].to_pylist(), strict=True))
+    frames, outputs = data.frame_index[data.pairs[:, 0]], data.pairs[:, 1]
+    named = zip(frames.tolist(), (options.analysis.targets[o] for o in outputs), strict=True)
+    return np.array([pair in exemplars for pair in named], bool)
 
 
 def _publish_annotations(store: Store, plan: dict[str, Any], options: ShardOptions) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fer_batch.pipeline.shard_sums import drop_sequences
 from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, TableWriter, table_of
 from fer_batch.storage.store import Store
@@ -207,6 +208,8 @@ def drop_replaced(store: Store, partition: Partition, plans: Sequence[dict[str, 
         for shard, sequences in gone.items():
             for table in tables:
                 _filter_file(store, partition, table, shard, sequences)
+            if key == "replaces":
+                drop_sequences(store, shard, sequences)
 
 
 def _filter_file(store: Store, partition: Partition, table: str, shard: str, gone: set[str]) -> None:

@@ -129,6 +129,7 @@ SCHEMAS = MappingProxyType(
             ("n_clustered", _I64, "stills clustered; of a very large class a sample, which the others joined"),
             *_SPLIT,
             ("analysis_id", _STR),
+            ("complete", _BOOL, "false where stills of an earlier version's shards could not be counted"),
         ),
         "stages": _schema(
             "One stage: a maximal run of ok frames with one label set.",
@@ -211,9 +212,11 @@ SCHEMAS = MappingProxyType(
             "One aggregated map.",
             ("group", _STR),
             ("method", _STR),
-            ("n", _I64),
+            ("n", _I64, "maps; those that are undefined or all zero are left out"),
             *_MAP[:3],
-            ("relevance", _FLOATS, _MAP_DOC),
+            ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
+            ("normalisation", _STR, "of each map before the mean; none: as it is, in logit units"),
+            ("complete", _BOOL, "false where maps of an earlier version's shards could not be counted"),
         ),
         "runs": _schema(
             "One run.",
@@ -230,5 +233,5 @@ SCHEMAS = MappingProxyType(
 )
 
 _FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
-GROWN = frozenset({"prototypes", "class_prototypes", "patterns"})  # gained columns: files of version 1 lack them
+GROWN = frozenset({"prototypes", "class_prototypes", "patterns", "heatmaps"})  # gained columns: older files lack them
 PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})
