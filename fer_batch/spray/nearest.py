@@ -25,10 +25,11 @@ def unit_mass(maps: NDArray[np.floating], dtype: type = np.float64) -> tuple[NDA
         False for a map that is all zero or not finite: it has no direction.
     """
     found, defined = features(maps, dtype=dtype)
-    if defined.all():
+    if len(maps) and defined.all():
         return found, defined
     rows = np.zeros((len(maps), maps.shape[1] * maps.shape[2]), dtype)
-    rows[defined] = found
+    if defined.any():
+        rows[defined] = found
     return rows, defined
 
 
