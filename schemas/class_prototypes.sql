@@ -16,6 +16,7 @@ CREATE TABLE class_prototypes (
     "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map; since schema 2, before NULL
     "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster; since schema 2, before NULL
     "analysis_id" VARCHAR,
+    "complete" BOOLEAN,  -- false where stills of older shards could not be counted; since schema 3, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

@@ -2,11 +2,13 @@
 CREATE TABLE heatmaps (
     "group" VARCHAR,
     "method" VARCHAR,
-    "n" BIGINT,
+    "n" BIGINT,  -- maps; those that are undefined or all zero are left out
     "height" INTEGER,
     "width" INTEGER,
     "scale" FLOAT,
-    "relevance" FLOAT[],  -- row-major map divided by scale; R = relevance * scale
+    "relevance" FLOAT[],  -- mean map, row-major map divided by scale; R = relevance * scale
+    "normalisation" VARCHAR,  -- of each map before the mean; none: logit units; since schema 3, before "MAX"
+    "complete" BOOLEAN,  -- false where maps of older shards could not be counted; since schema 3, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

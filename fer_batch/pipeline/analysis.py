@@ -29,6 +29,7 @@ from fer_batch.prototypes.stages import (
 )
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.regions import region_masks, regions_version
+from fer_batch.spray.nearest import nearest
 from fer_batch.storage.parquet import pack_maps, rows_of, table_of
 from fer_batch.types import Clustering
 
@@ -158,29 +159,15 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     found = TargetClusters(pairs, labels, clustering, sums, exemplars)
     if len(sampled) == len(pairs) or not len(own):
         return found
-    centres = _unit_mass(own)
     others = np.setdiff1d(np.arange(len(pairs)), sampled, assume_unique=True)
     start = 0
     for piece in _pieces(data, pairs[others]):
-        features = _unit_mass(piece)
-        defined = np.isfinite(features).all((1, 2)) & features.any((1, 2))
-        mine = np.where(defined, _nearest(features, centres), -1)
+        mine = nearest(piece, own)
         labels[others[start : start + len(piece)]] = mine
         start += len(piece)
         for k in range(len(own)):
             sums[k] += piece[mine == k].sum(0)
     return found.in_order(list(dict.fromkeys(labels[labels >= 0].tolist())))
-
-
-def _unit_mass(maps: NDArray[np.floating]) -> NDArray[np.float64]:
-    mass = np.abs(maps).sum((1, 2), dtype=np.float64)
-    return maps / np.where(mass > 0, mass, 1.0)[:, None, None]
-
-
-def _nearest(features: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Centre with the least squared distance, without an array of all differences; the first of equals."""
-    flat, middles = features.reshape(len(features), -1), centres.reshape(len(centres), -1)
-    return ((middles**2).sum(1) - 2 * np.nan_to_num(flat) @ middles.T).argmin(1)
 
 
 def _pieces(data: SequenceData, pairs: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:

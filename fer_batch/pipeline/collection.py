@@ -1,164 +1,157 @@
-"""What a whole collection shows: one mean map per target, and clusters of each class of stills over the dataset.
+"""Table `class_prototypes`: clusters of the stills of each class over a partition.
 
-Maps are read on the workers, a shard at a time. To the driver come sums and, for some classes at a time, stills at
-28x28; a class of more than `CLASS_MAPS` stills is clustered on an even sample, and the others join the nearest mean.
+Shard tasks keep every still at 28x28 in passing (`accumulators.STILLS`); here they come together, some classes at a
+time. A class of more than `CLASS_MAPS` stills is clustered on an even sample, and the others join the nearest mean.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch import spray
+from fer_batch.pipeline.accumulators import STILLS
+from fer_batch.pipeline.heatmaps import FILE, say_missing
+from fer_batch.pipeline.partition_stage import StageWork
+from fer_batch.pipeline.shard_sums import Compute, kept_sums, over_shards, sequence_rows
+from fer_batch.pipeline.units import analysis_key
 from fer_batch.prototypes.stages import letter
+from fer_batch.spray.nearest import nearest, unit_mass
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of, unpack_maps
+from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import Clustering
 
 CLASS_MAPS = 50_000  # of one class that are clustered; minutes on two cores, and memory for two such classes
 GATHERED_MAPS = 2 * CLASS_MAPS  # of several classes that are held at a time: 300 MB
-CLASS_SIDE = 28  # pixels they are averaged down to for clustering
 N_EXEMPLARS = 5
-SUMS = "_sums"  # of each shard, so that a nightly run reads the maps of its new shards only
-WAVE = 64  # tasks at a time: what is in memory does not grow with the collection
-
-Compute = Callable[[list[Any]], list[Any]]
+JOINED = 1024  # stills beyond the sample that join clusters at a time
+WAVE = 64  # tasks at a time
 
 
-def publish_collection(
-    store: Store,
-    partition: Partition,
-    shards: Sequence[str],
-    method: str,
-    analysis_id: str,
-    metadata: dict[str, object],
-    compute: Compute,
-    options: Mapping[str, Any] | None = None,
-) -> None:
-    """Write tables `heatmaps` and `class_prototypes` of a partition.
+@dataclass(frozen=True)
+class Members:
+    """Stills of one cluster.
 
-    Parameters
+    Attributes
     ----------
-    compute
-        Runs a list of Dask tasks.
-    options
-        Of `spray.cluster`.
+    n
+        How many.
+    total : shape (h, w), float64
+        Sum of their maps, logit units.
+    near
+        Distances and names of those nearest to the mean, at most `N_EXEMPLARS`, nearest first.
     """
-    sums: dict[str, dict[str, Any]] = {}
-    for part in _over_shards(compute, kept_sums, store, partition, shards):
-        for target, new in part.items():
-            own = sums.setdefault(target, {"n": 0, "n_stills": 0, "sum": np.zeros(new["sum"].shape)})
-            for key in own:
-                own[key] = own[key] + new[key]
-    heatmaps = []
-    for target, own in sorted(sums.items()):
-        mean, scale = pack_maps((own["sum"] / own["n"])[None])
-        heatmaps.append({"group": target, "method": method, "n": own["n"], **_map_columns(mean[0], float(scale[0]))})
 
-    classes: list[dict[str, Any]] = []
-    n_stills = {target: own["n_stills"] for target, own in sorted(sums.items()) if own["n_stills"]}
+    n: int
+    total: NDArray[np.float64]
+    near: tuple[tuple[float, str], ...]
+
+    def __add__(self, other: Members) -> Members:
+        near = sorted([*self.near, *other.near])[:N_EXEMPLARS]
+        return Members(self.n + other.n, self.total + other.total, tuple(near))
+
+
+def publish_class_prototypes(work: StageWork) -> None:
+    """Write the table."""
+    n_stills, shards = _counted(work)
+    n_missing = len(work.shards) - len(shards)
+    if n_missing:
+        say_missing(n_missing, len(work.shards), "class_prototypes")
+    common = {"analysis_id": analysis_key(work.config), "complete": not n_missing}
+    rows: list[dict[str, Any]] = []
     for targets in _groups(n_stills):
         below = {target: _share(CLASS_MAPS / n_stills[target]) for target in targets}
         gathered: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in targets}
-        for part in _over_shards(compute, shard_stills, store, partition, shards, below):
+        for part in over_shards(work.compute, shard_stills, work.store, shards, below):
             for target, maps in part.items():
                 gathered[target] |= maps
         for target in targets:
-            maps = gathered.pop(target)
-            sampled = len(maps) < n_stills[target]
-            names = sorted(maps)
-            stacked = np.stack([maps.pop(name) for name in names])
-            found = spray.cluster(stacked, **(options or {}), spread=_spread(compute))
-            clusters = members(stacked, names, found.labels)
+            sample = gathered.pop(target)
+            sampled = len(sample) < n_stills[target]
+            found, clusters = _sample_clusters(work, sample)
             if sampled and clusters:
-                means = [cluster["sum"] / cluster["n"] for cluster in clusters]
-                others = {target: (below[target], np.stack(means))}
-                for part in _over_shards(compute, shard_others, store, partition, shards, others):
-                    clusters = [_merged(*pair) for pair in zip(clusters, part[target], strict=True)]
-            decision = _decision(found) | {"analysis_id": analysis_id}
-            classes.extend(_class_row(target, k, own) | decision for k, own in enumerate(clusters))
-    for name, rows in (("heatmaps", heatmaps), ("class_prototypes", classes)):
-        store.put(f"{partition.folder(name)}/collection.parquet", encode(rows_of(name, rows), metadata))
+                clusters = _with_others(work, shards, target, below[target], clusters)
+            rows.extend(_class_row(target, k, own) | _decision(found) | common for k, own in enumerate(clusters))
+    path = f"{work.partition.folder('class_prototypes')}/{FILE}"
+    work.store.put(path, encode(rows_of("class_prototypes", rows), work.metadata))
 
 
-def kept_sums(output: str, partition: Partition, shard: str) -> dict[str, dict[str, Any]]:
-    """`shard_sums`, from the file it left as long as the maps are those it was made of."""
-    store = Store(output)
-    maps = next(store.walk(f"{partition.folder('relevance')}/{shard}.parquet"))
-    version = f"{maps.size}:{maps.version}"
-    path = f"{SUMS}/{digest(asdict(partition))}/{shard}.npz"
-    try:
-        with np.load(io.BytesIO(store.read_bytes(path)), allow_pickle=False) as kept:
-            if str(kept["version"]) == version:
-                counts = zip(kept["targets"].tolist(), kept["n"].tolist(), kept["n_stills"].tolist(), strict=True)
-                return {t: {"n": n, "n_stills": m, "sum": kept[f"sum_{t}"]} for t, n, m in counts}
-    except FileNotFoundError:
-        pass
-    found = shard_sums(output, partition, shard)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        version=version,
-        targets=np.array(list(found), dtype=np.str_),
-        n=np.array([own["n"] for own in found.values()], np.int64),
-        n_stills=np.array([own["n_stills"] for own in found.values()], np.int64),
-        **{f"sum_{target}": own["sum"] for target, own in found.items()},
-    )
-    store.put(path, buffer.getvalue())
-    return found
+def _counted(work: StageWork) -> tuple[dict[str, int], list[str]]:
+    """Stills with a map of each target, by target, and the shards whose stills can be had."""
+    n_stills: dict[str, int] = {}
+    shards: list[str] = []
+    counts = over_shards(work.compute, kept_counts, work.store, work.shards, work.partition, work.targets)
+    for shard, part in zip(work.shards, counts, strict=True):
+        if part is not None:
+            shards.append(shard)
+            for target, n in part.items():
+                n_stills[target] = n_stills.get(target, 0) + n
+    return dict(sorted(n_stills.items())), shards
 
 
-def shard_sums(output: str, partition: Partition, shard: str) -> dict[str, dict[str, Any]]:
-    """Of each target in one shard: number of maps, of stills among them, and the sum of the maps over their scales."""
-    found: dict[str, dict[str, Any]] = {}
-    for target, name, values in _maps(output, partition, shard):
-        own = found.setdefault(target, {"n": 0, "n_stills": 0, "sum": np.zeros(values.shape)})
-        own["sum"] += values / np.abs(values).max()
-        own["n"] += 1
-        own["n_stills"] += name is not None
-    return found
+def _sample_clusters(work: StageWork, maps: dict[str, NDArray[np.float32]]) -> tuple[Clustering, list[Members]]:
+    """Clusters of the maps of one class, which are taken out of `maps` to save memory."""
+    names = sorted(maps)
+    stacked = np.stack([maps.pop(name) for name in names])
+    options = work.config.spray.model_dump(exclude={"max_frames"})
+    found = spray.cluster(stacked, **options, spread=_spread(work.compute))
+    return found, members(stacked, names, found.labels)
 
 
-def shard_stills(
-    output: str, partition: Partition, shard: str, below: Mapping[str, str]
-) -> dict[str, dict[str, NDArray[np.float32]]]:
+def _with_others(
+    work: StageWork, shards: Sequence[str], target: str, bound: str, clusters: list[Members]
+) -> list[Members]:
+    """The clusters with the stills beyond the sample, each in that with the nearest mean."""
+    means = np.stack([cluster.total / cluster.n for cluster in clusters])
+    for part in over_shards(work.compute, shard_others, work.store, shards, {target: (bound, means)}):
+        clusters = [one + more for one, more in zip(clusters, part[target], strict=True)]
+    return clusters
+
+
+def kept_counts(output: str, shard: str, partition: Partition, targets: Sequence[str]) -> dict[str, int] | None:
+    """Of each target, how many stills of a shard have a map; None where they cannot be had."""
+    sums = kept_sums(output, shard, partition, targets, STILLS.name)
+    return None if sums is None else {key.target: own.n for key, own in sums.items()}
+
+
+def _stills(output: str, shard: str, targets: Iterable[str]) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+    """Target, name and small map of the stills of a shard."""
+    for row in sequence_rows(Store(output), shard, STILLS.name, targets):
+        yield row.key.target, f"{row.sequence_id}#{row.own.first_frame}", row.own.total.astype(np.float32)
+
+
+def shard_stills(output: str, shard: str, below: Mapping[str, str]) -> dict[str, dict[str, NDArray[np.float32]]]:
     """Small maps of the stills of one shard by name, of each target those whose names' digests are below its bound."""
     found: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in below}
-    for target, name, values in _maps(output, partition, shard):
-        if name is not None and target in below and digest(name) < below[target]:
-            found[target][name] = _small(values)
+    for target, name, values in _stills(output, shard, below):
+        if digest(name) < below[target]:
+            found[target][name] = values
     return found
 
 
 def shard_others(
-    output: str, partition: Partition, shard: str, means: Mapping[str, tuple[str, NDArray[np.floating]]]
-) -> dict[str, list[dict[str, Any]]]:
+    output: str, shard: str, means: Mapping[str, tuple[str, NDArray[np.floating]]]
+) -> dict[str, list[Members]]:
     """`members` of the stills of one shard that `shard_stills` left out, each in the cluster with the nearest mean."""
-    found = {target: _no_members(len(centres)) for target, (_, centres) in means.items()}
+    found = {target: [_nobody(centre) for centre in centres] for target, (_, centres) in means.items()}
     waiting: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in means}
 
     def join(target: str) -> None:
         names = list(waiting[target])
         if names:
             maps = np.stack([waiting[target].pop(name) for name in names])
-            labels = _nearest(maps, means[target][1])
-            new = members(maps, names, labels, means[target][1])
-            found[target] = [_merged(*pair) for pair in zip(found[target], new, strict=True)]
+            new = members(maps, names, nearest(maps, means[target][1]), means[target][1])
+            found[target] = [one + more for one, more in zip(found[target], new, strict=True)]
 
-    for target, name, values in _maps(output, partition, shard):
-        if name is not None and target in means and digest(name) >= means[target][0]:
-            waiting[target][name] = _small(values)
-            if len(waiting[target]) >= 1024:
+    for target, name, values in _stills(output, shard, means):
+        if digest(name) >= means[target][0]:
+            waiting[target][name] = values
+            if len(waiting[target]) >= JOINED:
                 join(target)
     for target in means:
         join(target)
@@ -170,69 +163,46 @@ def members(
     names: Sequence[str],
     labels: NDArray[np.int64],
     means: NDArray[np.floating] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Members]:
     """Of every cluster: number and sum of its maps, and the distances and names of those nearest to its mean.
 
     Distances are between maps divided by their sums of |R|; of equals the first by name comes first.
+
+    Parameters
+    ----------
+    maps : shape (n, h, w), logit units
+    names
+        Of the maps.
+    labels : shape (n,)
+        Their clusters; -1 for none.
+    means : shape (K, h, w)
+        Of the clusters, where they are not those of these maps.
     """
     if means is None:
         means = spray.cluster_means(maps, labels)
-    rows, centres = _unit_mass(maps), _unit_mass(means).astype(np.float32)
+    rows, centres = unit_mass(maps, np.float32)[0], unit_mass(means, np.float32)[0]
     clusters = []
     for k, centre in enumerate(centres):
         own = np.flatnonzero(labels == k)
         distance = np.linalg.norm(rows[own] - centre, axis=1)
         near = sorted(zip(distance.tolist(), (names[i] for i in own.tolist()), strict=True))[:N_EXEMPLARS]
-        clusters.append({"n": len(own), "sum": maps[own].sum(0, dtype=np.float64), "near": near})
+        clusters.append(Members(len(own), maps[own].sum(0, dtype=np.float64), tuple(near)))
     return clusters
 
 
-def _no_members(n_clusters: int) -> list[dict[str, Any]]:
-    return [{"n": 0, "sum": 0.0, "near": []} for _ in range(n_clusters)]
+def _nobody(mean: NDArray[np.floating]) -> Members:
+    return Members(0, np.zeros(mean.shape), ())
 
 
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    near = sorted([*one["near"], *other["near"]])[:N_EXEMPLARS]
-    return {"n": one["n"] + other["n"], "sum": one["sum"] + other["sum"], "near": near}
-
-
-def _unit_mass(maps: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Maps as rows, each divided by its sum of |R|."""
-    rows = maps.reshape(len(maps), -1)
-    mass = np.abs(rows).sum(axis=1, keepdims=True)
-    return rows / np.where(mass > 0, mass, 1)
-
-
-def _nearest(maps: NDArray[np.floating], means: NDArray[np.floating]) -> NDArray[np.int64]:
-    rows, centres = _unit_mass(maps), _unit_mass(means)
-    labels = ((centres**2).sum(1) - 2.0 * (rows @ centres.T)).argmin(axis=1)
-    return np.where(rows.any(axis=1), labels, -1)
-
-
-def _over_shards(
-    compute: Compute,
-    function: Callable[..., Any],
-    store: Store,
-    partition: Partition,
-    shards: Sequence[str],
-    *more: Any,
-) -> Iterator[Any]:
-    """Results of `function(output, partition, shard, *more)` in the order of the shards."""
-    import dask
-
-    task = dask.delayed(function, pure=False)
-    for start in range(0, len(shards), WAVE):
-        yield from compute([task(store.uri, partition, shard, *more) for shard in shards[start : start + WAVE]])
-
-
-def _spread(compute: Compute) -> Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]:
-    """Pieces of a neighbour search as Dask tasks."""
-    import dask
+def _spread(compute: Compute | None) -> Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]:
+    """Pieces of a neighbour search, as Dask tasks where `compute` runs them."""
 
     def spread(function: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterator[Any]:
-        if len(pieces) == 1:
-            yield function(shared, pieces[0])
+        if compute is None or len(pieces) == 1:
+            yield from (function(shared, piece) for piece in pieces)
             return
+        import dask
+
         task = dask.delayed(function, pure=False, traverse=False)
         # As the result of a task the features lie in Ray's object store once, and not once for every piece.
         held = dask.delayed(_itself, pure=False)(dask.delayed(shared, pure=False, traverse=False))
@@ -264,40 +234,17 @@ def _share(share: float) -> str:
     return "g" if share >= 1 else f"{int(share * 16**16):016x}"
 
 
-def _maps(output: str, partition: Partition, shard: str) -> Iterator[tuple[str, str | None, NDArray[np.float32]]]:
-    """Target, name and map of every defined map of a shard; the name is None where it is not of a still."""
-    store = Store(output)
-    with store.fs.open(store.path(f"{partition.folder('sequences')}/{shard}.parquet"), "rb") as handle:
-        kinds = pq.read_table(handle, columns=["sequence_id", "kind"])
-    stills = set(kinds.filter(pc.equal(kinds["kind"], "still"))["sequence_id"].to_pylist())
-    columns = ["sequence_id", "frame_index", "target", "height", "width", "scale", "relevance"]
-    with store.fs.open(store.path(f"{partition.folder('relevance')}/{shard}.parquet"), "rb") as handle:
-        for batch in pq.ParquetFile(handle).iter_batches(batch_size=256, columns=columns):
-            rows = pa.Table.from_batches([batch])
-            scale = rows["scale"].fill_null(0).to_numpy()
-            keys = [rows[name].to_pylist() for name in ("target", "sequence_id", "frame_index")]
-            for own_scale, values, target, sequence_id, frame in zip(scale, unpack_maps(rows), *keys, strict=True):
-                if own_scale > 0:
-                    yield target, f"{sequence_id}#{frame}" if sequence_id in stills else None, values
-
-
-def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    side = min(CLASS_SIDE, *values.shape)
-    return np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _map_columns(values: NDArray[np.float32], scale: float) -> dict[str, Any]:
-    return {"height": values.shape[0], "width": values.shape[1], "scale": scale, "relevance": values.ravel()}
-
-
-def _class_row(target: str, k: int, own: dict[str, Any]) -> dict[str, Any]:
-    values, scale = pack_maps((own["sum"] / own["n"])[None])
+def _class_row(target: str, k: int, own: Members) -> dict[str, Any]:
+    values, scale = pack_maps((own.total / own.n)[None])
     return {
         "target": target,
         "cluster": letter(k),
-        "n_frames": own["n"],
-        "exemplars": [name for _, name in own["near"]],
-        **_map_columns(values[0], float(scale[0])),
+        "n_frames": own.n,
+        "exemplars": [name for _, name in own.near],
+        "height": values.shape[1],
+        "width": values.shape[2],
+        "scale": float(scale[0]),
+        "relevance": values[0].ravel(),
     }
 
 

@@ -6,53 +6,43 @@ import math
 from collections.abc import Mapping
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from fer_batch.pipeline.partition_stage import PublishedStages, stage_named
 from fer_batch.prototypes.patterns import GroupPattern, mine
 from fer_batch.prototypes.stages import LabelSet, parse_stage
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
 MIN_SHARE = 0.01  # of the stories of a group; in a group of 200 or fewer, two stories
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
-_METHOD = 2  # raised when the same stories would give other rows
-_KEY, _LENGTH = "stories", "max_pattern"
 
 
 def publish_patterns(
     store: Store,
     partition: Partition,
     metadata: Mapping[str, object] | None = None,
-    max_length: int | None = None,
+    max_length: int = MAX_LENGTH,
 ) -> int:
-    """Write table `patterns` of a partition, where its stories are not those it was written from.
+    """Write table `patterns` of a partition.
 
-    It is one file that says in its metadata which stories it is of, so it is replaced whole or not at all. Stills tell
-    no stories: a partition without any has no file.
+    It is one file, so it is replaced whole or not at all. Stills tell no stories: a partition without any has no file.
 
     Parameters
     ----------
     max_length
-        See `prototypes.patterns.common_patterns`; None keeps that of the table.
+        See `prototypes.patterns.common_patterns`.
 
     Returns
     -------
     int
-        Stories that were mined; 0 where the table is current.
+        Stories that were mined.
     """
     stories = _stories(store, partition)
     path = f"{partition.folder('patterns')}/{FILE}"
     if not stories:
         store.delete(path)
-        return 0
-    written = _written_from(store, path)
-    if max_length is None:
-        max_length = int(written.get(_LENGTH, MAX_LENGTH))
-    key = digest([_METHOD, MIN_SHARE, max_length, stories])
-    if written.get(_KEY) == key:
         return 0
     rows = []
     for letters in (False, True):
@@ -60,14 +50,20 @@ def publish_patterns(
         known = [(text, emotion) for text, emotion in told if text is not None]
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
         rows += pattern_rows(texts, emotions, letters=letters, max_length=max_length)
-    store.put(path, encode(rows_of("patterns", rows), {**(metadata or {}), _KEY: key, _LENGTH: str(max_length)}))
+    store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(stories)
 
 
-def looked_for(store: Store, partition: Partition) -> int | None:
-    """`max_length` of the table of a partition; 0 for one of an earlier version, None where there is none."""
-    path = f"{partition.folder('patterns')}/{FILE}"
-    return int(_written_from(store, path).get(_LENGTH, 0)) if store.exists(path) else None
+def refresh_patterns(store: Store, partition: Partition) -> None:
+    """Publish the table where it is not current, with the options that it was published with last.
+
+    A report is drawn from any output, and one of an earlier version has no such table.
+    """
+    published, stage = PublishedStages(store, partition), stage_named("patterns")
+    options = published.options(stage) or {"max_pattern": MAX_LENGTH}
+    if not published.is_current(stage, options):
+        publish_patterns(store, partition, max_length=int(options["max_pattern"]))
+        published.mark(stage, options)
 
 
 def pattern_rows(
@@ -124,12 +120,3 @@ def _stories(store: Store, partition: Partition) -> list[tuple[str, str | None, 
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
     found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
     return sorted(found, key=lambda story: (story[0], story[2] or "", story[1] or ""))
-
-
-def _written_from(store: Store, path: str) -> dict[str, str]:
-    """What the metadata of the table say; empty where there is none."""
-    if not store.exists(path):
-        return {}
-    with store.fs.open(store.path(path), "rb") as handle:
-        metadata = pq.read_schema(handle).metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items()}

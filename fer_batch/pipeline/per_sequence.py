@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fer_batch.pipeline.analysis import AnalysisOptions, analyse
 from fer_batch.pipeline.sequence_data import SequenceData, published_shard, staged_unit
+from fer_batch.pipeline.shard_sums import SumsWriter, take_sums
 from fer_batch.pipeline.shards import SHARD_TABLES
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
-from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, load_all
+from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, load_all, shard_marker
 from fer_batch.storage.markers import Commit, ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition, TableWriter, rows_of
 from fer_batch.storage.store import Store
@@ -56,7 +58,7 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
     """
     store, shard = Store(options.output), plan.shard
     # The first publication reads stage files; a new analysis of a published shard reads its tables.
-    published = _published(store, shard)
+    published = shard_marker(store, shard)
     again = published is not None
     if published and published.analysis_id == options.analysis.analysis_id:
         _delete_stage(store, plan)  # its worker died after the marker
@@ -70,6 +72,9 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
             )
             for name in names
         }
+        # Maps stay as they are in a new analysis, and so do their sums.
+        each = options.keep_relevance != "all"
+        sums = None if again else stack.enter_context(SumsWriter(store, shard, each))
         for row, data in _shard_sequences(store, plan, options, again):
             tables: dict[str, pa.Table] = {}
             if data is not None and row["sequence_id"] in crashing:
@@ -86,11 +91,10 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
             writers["sequences"].write(rows_of("sequences", [{k: row.get(k) for k in SCHEMAS["sequences"].names}]))
             for name, table in tables.items():
                 writers[name].write(table)
-            if data is not None and not again:
+            if data is not None and sums is not None:
                 writers["frames"].write(data.frames)
                 if row["status"] == "done":
-                    for piece in _kept_relevance(data, tables["prototypes"], options):
-                        writers["relevance"].write(piece)
+                    _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
     if plan.annotations and not again:
         _publish_annotations(store, plan, options)
     marker = ShardMarker(
@@ -105,11 +109,6 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
     if not again:
         _delete_stage(store, plan)
     return counts
-
-
-def _published(store: Store, shard: str) -> ShardMarker | None:
-    path = f"{SHARDS}/{shard}.json"
-    return ShardMarker.from_json(store.read_bytes(path), store.url(path)) if store.exists(path) else None
 
 
 def _delete_stage(store: Store, plan: ShardPlan) -> None:
@@ -136,20 +135,27 @@ def _shard_sequences(
             yield dict(planned), staged
 
 
-def _kept_relevance(data: SequenceData, prototypes: pa.Table, options: ShardOptions) -> Iterator[pa.Table]:
-    if options.keep_relevance == "prototypes":
-        return
+def _publish_maps(
+    data: SequenceData, prototypes: pa.Table, options: ShardOptions, writer: TableWriter, sums: SumsWriter
+) -> None:
+    """Pass every map of a sequence once: all go into the sums of the shard, and into table `relevance` what is kept."""
     targets = pa.array(options.analysis.targets)
-    pairs = np.arange(len(data.pairs))
-    if options.keep_relevance == "exemplars":
-        exemplars = set(zip(prototypes["exemplar_frame"].to_pylist(), prototypes["target"].to_pylist(), strict=True))
-        frames, outputs = data.frame_index[data.pairs[:, 0]], data.pairs[:, 1]
-        named = zip(frames.tolist(), (options.analysis.targets[o] for o in outputs), strict=True)
-        pairs = np.flatnonzero([pair in exemplars for pair in named])
-    for start in range(0, len(pairs), 512):
-        for rows in data.relevance_rows(pairs[start : start + 512]):
-            names = targets.take(rows["target"].combine_chunks() if rows.num_rows else pa.array([], pa.int32()))
-            yield rows.set_column(rows.schema.get_field_index("target"), "target", names)
+    kept = _kept_pairs(data, prototypes, options)
+    for pairs, rows in take_sums(data, options.analysis.targets, sums):
+        chosen = rows if kept[pairs].all() else rows.filter(pa.array(kept[pairs]))
+        if chosen.num_rows:
+            names = targets.take(chosen["target"].combine_chunks())
+            writer.write(chosen.set_column(chosen.schema.get_field_index("target"), "target", names))
+
+
+def _kept_pairs(data: SequenceData, prototypes: pa.Table, options: ShardOptions) -> NDArray[np.bool_]:
+    """Explained pairs whose maps table `relevance` keeps, shape (m,)."""
+    if options.keep_relevance != "exemplars":
+        return np.full(len(data.pairs), options.keep_relevance == "all")
+    exemplars = set(zip(prototypes["exemplar_frame"].to_pylist(), prototypes["target"].to_pylist(), strict=True))
+    frames, outputs = data.frame_index[data.pairs[:, 0]], data.pairs[:, 1]
+    named = zip(frames.tolist(), (options.analysis.targets[o] for o in outputs), strict=True)
+    return np.array([pair in exemplars for pair in named], bool)
 
 
 def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -> None:
@@ -241,7 +247,7 @@ def _worker_died(error: Exception) -> bool:
 def probe_sequence(plan: ShardPlan, sequence_id: str, options: ShardOptions) -> None:
     """Analyse one sequence and throw the result away: does it crash?"""
     store = Store(options.output)
-    for _, data in _shard_sequences(store, plan, options, _published(store, plan.shard) is not None):
+    for _, data in _shard_sequences(store, plan, options, shard_marker(store, plan.shard) is not None):
         if data is not None and data.sequence["sequence_id"] == sequence_id:
             analyse(data, options.analysis)
 

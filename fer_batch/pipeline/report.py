@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, summary_of, threshold_of
-from fer_batch.pipeline.patterns import publish_patterns
+from fer_batch.pipeline.patterns import refresh_patterns
 from fer_batch.pipeline.report_classes import classes_files, has_classes
 from fer_batch.pipeline.report_data import Story, occurrences
 from fer_batch.pipeline.report_index import Overview, index_contents, overview_of, patterns_page, targets_of
@@ -194,7 +194,7 @@ def _write_partition(
     card: Mapping[str, Any] | None,
     compute: Compute | None,
 ) -> None:
-    publish_patterns(store, partition)  # an output of an earlier version has no such table
+    refresh_patterns(store, partition)
     run = latest_run(store, partition)
     known = dict(card) if card is not None else card_of(run)
     options = _options(store, partition, card)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import __version__, facs
+from fer_batch.pipeline.partition_stage import stage_named
 from fer_batch.pipeline.report_data import Story, label_of, occurrences
 from fer_batch.pipeline.shard_rows import ShardRows
 from fer_batch.report import sequence as pages
@@ -36,7 +37,6 @@ from fer_batch.visualize.timeline import timeline
 from fer_batch.visualize.vector_spectrum import spectrum_svg
 from fer_batch.visualize.vector_timeline import timeline_svg
 
-DRAWING = 2  # a new number has the pages of unchanged sequences drawn again
 THUMBNAIL_SIDE, THUMBNAIL_STAGES = 48, 5
 MAX_CROP_BYTES = 40_000
 TAG_EM = 0.08  # of the side of a panel, as `style.css` has it
@@ -89,7 +89,7 @@ def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[st
     """
     tables = [store.files(options.partition.folder(name)) for name in _TABLES]
     truth = _truth_files(store, options.partition.folder("annotations"))
-    common = digest([__version__, DRAWING, asdict(options)])
+    common = digest([__version__, stage_named("report").version, asdict(options)])
     found = {}
     for file, (first, last) in shards.items():
         own = [(entry.size, entry.version) if (entry := table.get(file)) else None for table in tables]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
-import json
 import os
 import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from fer_batch import __version__
@@ -16,6 +15,7 @@ from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis import AnalysisOptions
+from fer_batch.pipeline.partition_stage import PublishedStages, StageWork
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
@@ -36,14 +36,14 @@ from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.manifest_table import unread_columns
 from fer_batch.sources.tree import dataset_around
-from fer_batch.storage.manifest import Ledger, digest, dump
+from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 from fer_batch.types import InputError, SequenceRef, input_id
 
-PUBLISHED = "_published"
+REPORT = "report"
 
 
 @dataclass
@@ -183,10 +183,10 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     stale = _stale_shards(plan.ledger, plan.partition, config)
     waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
     outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
-    published = f"{PUBLISHED}/{digest(asdict(plan.partition))}.json"
-    if not (plan.units or stale or waiting) and _is_current(store, published, plan, config):
+    behind = PublishedStages(store, plan.partition, plan.ledger.shards).waiting(config)
+    if not (plan.units or stale or waiting or behind):
         _count(outcome, store, plan)
-        outcome.report = json.loads(store.read_bytes(published)).get("report")
+        outcome.report = _report_page(config, store, plan)
         say(f"nothing to do: {outcome.found} of {outcome.found} inputs are done already in {config.output}")
         return outcome
     _check_relevance(config, stale, plan.ledger)
@@ -202,29 +202,63 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
             plan.ledger.withdraw(plan.back)
             _explain(config, store, plan, record.run_id, n_cpus)
         if "prototypes" in config.phases:
-            _prototypes(config, store, plan, analysis_id, n_cpus)
+            metadata = _metadata(plan, config)
+            _prototypes(config, store, plan, analysis_id, metadata, n_cpus)
+            _publish_stages("prototypes", config, store, plan, metadata, config.resources.scheduler, n_cpus)
         _count(outcome, store, plan)
         if outcome.n_faceless:
             say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
         if outcome.n_outside:
             say(f"{outcome.n_outside} of the {outcome.done} inputs that are done have no frame in the sampling window")
-        if "report" in config.phases and _shards_of(Ledger(store), plan.partition):
-            from fer_batch.pipeline.evaluate import evaluate_partition
-            from fer_batch.pipeline.per_sequence import compute_with
-            from fer_batch.pipeline.report import write_report
-
-            record.write(outcome.counts())
-            where = plan.partition
-            evaluate_partition(store, where)
-            compute = compute_with("ray", n_cpus) if engine.needed else None
-            with progress("report", outcome.found, "input") as advance:
-                outcome.report = write_report(
-                    store, where.dataset, where.model, where.explain, advance, compute=compute
-                )
+        if REPORT in config.phases:
+            record.write(outcome.counts())  # pages say what the run did
+            _publish_stages(REPORT, config, store, plan, {}, "ray" if engine.needed else None, n_cpus)
+            outcome.report = _report_page(config, store, plan)
     record.write(outcome.counts())
-    if {"prototypes", "report"} & set(config.phases):
-        store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))
     return outcome
+
+
+def _publish_stages(
+    phase: str,
+    config: RunConfig,
+    store: Store,
+    plan: Plan,
+    metadata: dict[str, object],
+    scheduler: str | None,
+    n_cpus: int,
+) -> None:
+    """Publish the stages of a phase that are not current.
+
+    Parameters
+    ----------
+    metadata
+        For the files of tables.
+    scheduler
+        Of Dask tasks; None for stages that work in this process.
+    """
+    from fer_batch.pipeline.per_sequence import compute_with
+
+    published = PublishedStages(store, plan.partition)
+    work = StageWork(
+        store=store,
+        partition=plan.partition,
+        config=config,
+        shards=tuple(published.shards),
+        targets=plan.model.targets,
+        metadata=metadata,
+        n_inputs=len(plan.refs),
+        compute=compute_with(scheduler, n_cpus) if scheduler else None,
+    )
+    for stage in published.waiting(config):
+        if stage.phase == phase:
+            stage.publish(work)
+            published.mark(stage, stage.key(config))
+
+
+def _report_page(config: RunConfig, store: Store, plan: Plan) -> str | None:
+    where = plan.partition
+    page = f"{REPORT}/{where.dataset}/{where.model}/{where.explain}/index.html"
+    return store.url(page) if REPORT in config.phases and store.exists(page) else None
 
 
 def _check_method(config: RunConfig, has_work: bool) -> None:
@@ -303,27 +337,6 @@ def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> Non
             )
 
 
-def _shards_of(ledger: Ledger, partition: Partition) -> dict[str, ShardMarker]:
-    """Published shards of the partition."""
-    return {name: shard for name, shard in ledger.shards.items() if shard.partition == partition}
-
-
-def _shard_state(ledger: Ledger, partition: Partition) -> str:
-    """What the tables over all shards, and the report, are made from."""
-    return digest([SCHEMA_VERSION, {name: shard.analysis_id for name, shard in _shards_of(ledger, partition).items()}])
-
-
-def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> bool:
-    from fer_batch.pipeline.patterns import looked_for
-
-    if not store.exists(published):
-        return False
-    stored = json.loads(store.read_bytes(published))
-    drawn = stored["report"] is not None or "report" not in config.phases
-    drawn = drawn and looked_for(store, plan.partition) in (None, config.stories.max_pattern)
-    return drawn and stored["shards"] == _shard_state(plan.ledger, plan.partition)
-
-
 class _engine:
     """Ray where a phase needs it; a context manager that gives the number of CPUs."""
 
@@ -397,17 +410,16 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
         )
 
 
-def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n_cpus: int) -> None:
-    from fer_batch.pipeline.collection import publish_collection
-    from fer_batch.pipeline.patterns import publish_patterns
-    from fer_batch.pipeline.per_sequence import ShardOptions, compute_with, publish_shards
+def _prototypes(
+    config: RunConfig, store: Store, plan: Plan, analysis_id: str, metadata: dict[str, object], n_cpus: int
+) -> None:
+    from fer_batch.pipeline.per_sequence import ShardOptions, publish_shards
 
     ledger = Ledger(store)
     pending = _stale_shards(ledger, plan.partition, config)
     commits = unplanned(ledger, plan.partition, plan.listed)
     pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)
     plans = without_replaced(ledger, [ledger.plans[name] for name in pending])
-    spray = config.spray.model_dump(exclude={"max_frames"})
     options = ShardOptions(
         output=store.uri,
         partition=plan.partition,
@@ -415,7 +427,7 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
             targets=plan.model.targets,
             head=plan.model.head,
             threshold=plan.model.threshold,
-            spray=spray,
+            spray=config.spray.model_dump(exclude={"max_frames"}),
             max_frames=config.spray.max_frames,
             regions=config.regions,
             crop_size=config.faces.size or plan.model.preprocessing.size,
@@ -423,23 +435,11 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
             min_run=config.stories.min_run,
         ),
         keep_relevance=config.keep_relevance,
-        metadata=_metadata(plan, config),
+        metadata=metadata,
     )
     drop_replaced(store, plan.partition, plans)
     with progress("prototypes", sum(len(p.sequences) for p in plans), "sequence") as advance:
         publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
-    shards = sorted(_shards_of(Ledger(store), plan.partition))
-    publish_collection(
-        store,
-        plan.partition,
-        shards,
-        config.explain.method,
-        analysis_id,
-        options.metadata,
-        compute_with(config.resources.scheduler, n_cpus),
-        spray,
-    )
-    publish_patterns(store, plan.partition, options.metadata, config.stories.max_pattern)
 
 
 def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:

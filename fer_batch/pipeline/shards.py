@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fer_batch.pipeline.shard_sums import drop_sequences
 from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
 from fer_batch.storage.parquet import Partition, TableWriter, table_of, with_defaults
@@ -205,6 +206,8 @@ def drop_replaced(store: Store, partition: Partition, plans: Sequence[ShardPlan]
         for shard, names in gone.items():
             for table in tables:
                 _filter_file(store, partition, table, shard, names)
+            if tables is SHARD_TABLES:
+                drop_sequences(store, shard, names)
 
 
 def _filter_file(store: Store, partition: Partition, table: str, shard: str, gone: set[str]) -> None:

@@ -69,6 +69,12 @@ def load_all(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> 
         return dict(zip(stems, pool.map(load, stems), strict=True))
 
 
+def shard_marker(store: Store, shard: str) -> ShardMarker | None:
+    """The marker of a shard; None where it is not published."""
+    path = f"{SHARDS}/{shard}.json"
+    return ShardMarker.from_json(store.read_bytes(path), store.url(path)) if store.exists(path) else None
+
+
 class Ledger:
     """The markers of one output, as they were when it was opened.
 

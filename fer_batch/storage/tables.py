@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2  # raised when a table gains a column, which then says `since`
+SCHEMA_VERSION = 3  # raised when a table gains a column, which then says `since`
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
@@ -162,6 +162,7 @@ SCHEMAS = MappingProxyType(
             Column("n_clustered", _I64, "stills clustered; of a very large class a sample, others joined", since=2),
             *_split(since=2),
             ("analysis_id", _STR),
+            Column("complete", _BOOL, "false where stills of older shards could not be counted", since=3),
         ),
         "stages": _schema(
             "One stage: a maximal run of ok frames with one label set.",
@@ -246,9 +247,11 @@ SCHEMAS = MappingProxyType(
             "One aggregated map.",
             ("group", _STR),
             ("method", _STR),
-            ("n", _I64),
+            ("n", _I64, "maps; those that are undefined or all zero are left out"),
             *_MAP[:3],
-            ("relevance", _FLOATS, _MAP_DOC),
+            ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
+            Column("normalisation", _STR, "of each map before the mean; none: logit units", since=3, before="max"),
+            Column("complete", _BOOL, "false where maps of older shards could not be counted", since=3),
         ),
         "runs": _schema(
             "One run.",

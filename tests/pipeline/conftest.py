@@ -8,9 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fer_batch.config import build
+from fer_batch.pipeline.accumulators import ACCUMULATORS
 from fer_batch.pipeline.analysis import AnalysisOptions
+from fer_batch.pipeline.partition_stage import PublishedStages, StageWork
 from fer_batch.pipeline.per_sequence import ShardOptions, shard_task
 from fer_batch.pipeline.sequence_data import staged_unit
+from fer_batch.pipeline.shard_sums import kept_sums
 from fer_batch.pipeline.shards import SHARD_TABLES, drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.storage.manifest import COMMITS, Ledger, dump, stage_file
 from fer_batch.storage.markers import Commit
@@ -148,6 +152,26 @@ class World:
         drop_replaced(self.store, self.partition, plans)
         return [shard_task(plan, self.options()) for plan in plans]
 
+    def work(self, compute=None, **job):
+        """What the stages over the partition are published with."""
+        config = {"name": "d", "source": {"uri": "in"}, "output": self.store.uri, "model": {"checkpoint": "demo"}}
+        shards = tuple(PublishedStages(self.store, self.partition).shards)
+        return StageWork(
+            self.store, self.partition, build({**config, **job}, "job"), shards, TARGETS, {"seed": "0"}, 0, compute
+        )
+
+    def sums(self):
+        """What the shards keep of all maps that passed, in a form that can be compared."""
+        shards = PublishedStages(self.store, self.partition).shards
+        found = {
+            (shard, one.name): kept_sums(self.store.uri, shard, self.partition, TARGETS, one.name)
+            for shard in shards
+            for one in ACCUMULATORS
+        }
+        return [
+            (*where, *key, own.n, own.total.tobytes()) for where, sums in found.items() for key, own in sums.items()
+        ]
+
     def rows(self, table):
         """Rows of a table of the partition in a fixed order."""
         where = {"dataset": "d"} if table == "annotations" else vars(self.partition)
@@ -156,8 +180,8 @@ class World:
         return found.sort_by(keys).to_pylist()
 
     def tables(self):
-        """Every table that phase 2 writes."""
-        return {name: self.rows(name) for name in (*SHARD_TABLES, "annotations")}
+        """Every table that phase 2 writes, and the sums."""
+        return {name: self.rows(name) for name in (*SHARD_TABLES, "annotations")} | {"sums": self.sums()}
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ import json
 import time
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.pipeline.patterns import FILE, looked_for, pattern_rows, publish_patterns
+from fer_batch.pipeline.partition_stage import PublishedStages, stage_named
+from fer_batch.pipeline.patterns import FILE, pattern_rows, publish_patterns, refresh_patterns
 from fer_batch.pipeline.query import answer, connect, resolve_query
 from fer_batch.pipeline.report_index import _group
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.patterns import PatternGroup
+from fer_batch.storage.manifest import SHARDS
+from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
@@ -44,7 +46,17 @@ def store(tmp_path) -> Store:
     store = Store(str(tmp_path / "out"))
     store.put(f"{HERE.folder('sequences')}/a-00000.parquet", encode(rows_of("sequences", [])))
     publish(store, [*STORIES, ("", None)])
+    marker(store, "a-00000")
     return store
+
+
+def marker(store: Store, shard: str) -> None:
+    marker = ShardMarker(shard=shard, partition=HERE, analysis_id="a", units=(), counts={})
+    store.put(f"{SHARDS}/{shard}.json", marker.to_json())
+
+
+def mark(store: Store, options: dict) -> None:
+    PublishedStages(store, HERE).mark(stage_named("patterns"), options)
 
 
 def table(store: Store) -> list[dict]:
@@ -97,16 +109,18 @@ def test_stories_are_mined_with_letters_and_without(store):
 
 
 def test_the_greatest_length_is_the_jobs_and_a_report_keeps_it(store):
-    assert looked_for(store, HERE) is None
     publish_patterns(store, HERE, max_length=1)
-    assert looked_for(store, HERE) == 1
+    mark(store, {"max_pattern": 1})
     rows = table(store)
     assert {row["longest"] for row in rows} == {1}
     assert max(row["length"] for row in rows if row["kind"] == "gapped") == 1
     assert max(row["length"] for row in rows if row["kind"] == "contiguous") == 3, "runs are followed to the longest"
-    assert publish_patterns(store, HERE) == 0, "whoever does not say keeps what the job said"
-    assert publish_patterns(store, HERE, max_length=6) == 6
-    assert {row["longest"] for row in table(store)} == {6}
+    publish(store, STORIES[:3])
+    marker(store, "b-00001")
+    refresh_patterns(store, HERE)
+    rows = table(store)
+    assert {row["longest"] for row in rows} == {1}, "whoever does not say keeps what the job said"
+    assert max(row["support"] for row in rows if row["group"] == "all") == 3, "of the stories that there are now"
 
 
 def test_a_table_of_an_earlier_version_is_written_anew(store):
@@ -114,29 +128,24 @@ def test_a_table_of_an_earlier_version_is_written_anew(store):
     columns = ["group", "pattern", "length", "kind", "support", "lift", "p_value", "q_value", "maximal"]
     old = rows_of("patterns", [{"group": "all", "pattern": "(a)", "length": 1, "kind": "gapped", "support": 9}])
     store.put(path, encode(old.select(columns), {"stories": "an older key"}))
-    assert looked_for(store, HERE) == 0
-    assert publish_patterns(store, HERE) == 6
+    refresh_patterns(store, HERE)
     assert None not in {row["letters"] for row in table(store)}
 
 
-def test_nothing_is_written_where_nothing_changed_and_all_where_something_did(store):
-    publish_patterns(store, HERE, {"seed": "0"})
-    path = store.path(f"{HERE.folder('patterns')}/{FILE}")
+def test_nothing_is_written_where_nothing_changed(store):
+    refresh_patterns(store, HERE)
+    assert store.names(HERE.folder("patterns")) == [FILE], "readers with a glob see one whole table"
     before = store.read_bytes(f"{HERE.folder('patterns')}/{FILE}")
-    assert pq.read_schema(path).metadata[b"seed"] == b"0"
-    assert publish_patterns(store, HERE, {"seed": "0"}) == 0
-    # The same stories in other shards are the same stories.
+    versions = {entry.path: entry.version for entry in store.walk()}
+    refresh_patterns(store, HERE)
+    assert {entry.path: entry.version for entry in store.walk()} == versions
+    # The same stories in other shards are the same table.
     publish(store, STORIES[4:], "b-00001")
     publish(store, STORIES[:4])
-    assert publish_patterns(store, HERE, {"seed": "0"}) == 0
-    publish(store, STORIES[:3])
-    assert publish_patterns(store, HERE, {"seed": "0"}) == 5
-    assert store.read_bytes(f"{HERE.folder('patterns')}/{FILE}") != before
-    assert store.names(HERE.folder("patterns")) == [FILE], "readers with a glob see one whole table"
-    publish(store, STORIES)
-    publish(store, [], "b-00001")
-    publish_patterns(store, HERE, {"seed": "0"})
-    assert store.read_bytes(f"{HERE.folder('patterns')}/{FILE}") == before, "the same stories give the same bytes"
+    marker(store, "b-00001")
+    refresh_patterns(store, HERE)
+    assert store.read_bytes(f"{HERE.folder('patterns')}/{FILE}") == before
+    assert {entry.path: entry.version for entry in store.walk()} != versions
 
 
 def test_stills_tell_no_stories_and_leave_no_table(store):
@@ -206,4 +215,4 @@ def test_a_table_of_an_earlier_version_can_be_asked(store):
     store.put(f"{HERE.folder('patterns')}/{FILE}", encode(old.select(columns)))
     connection = connect(store)
     assert answer(connection, resolve_query(connection, "patterns")).fetchall() == []
-    assert answer(connection, "SELECT support, letters, closed FROM patterns").fetchall() == [(9, None, None)]
+    assert answer(connection, "SELECT support, letters, closed FROM patterns").fetchall() == [(9, True, None)]

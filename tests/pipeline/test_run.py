@@ -8,10 +8,9 @@ import pytest
 from fer_batch.config import build
 from fer_batch.models.card import Card
 from fer_batch.pipeline import run
-from fer_batch.pipeline.patterns import publish_patterns
 from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
 from fer_batch.pipeline.units import ANALYSIS, analysis_key
-from fer_batch.storage.manifest import Ledger, dump
+from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -48,30 +47,6 @@ def test_a_new_analysis_is_refused_where_too_few_maps_were_kept_whatever_the_job
     with pytest.raises(InputError, match="keep_relevance: exemplars kept too few maps"):
         _check_relevance(build(values, "job"), list(ledger.shards), ledger)
     _check_relevance(build({**values, "keep_relevance": "exemplars"}, "job"), ["never published"], ledger)
-
-
-def test_tables_over_all_shards_and_the_report_are_made_again_for_a_new_schema(world, golden, monkeypatch):
-    world.stage("a", *golden.make(np.random.default_rng(0)))
-    world.publish()
-    now = run._shard_state(Ledger(world.store), world.partition)
-    assert run._shard_state(Ledger(world.store), world.partition) == now
-    monkeypatch.setattr(run, "SCHEMA_VERSION", run.SCHEMA_VERSION + 1)
-    assert run._shard_state(Ledger(world.store), world.partition) != now
-
-
-def test_a_run_goes_on_where_only_the_greatest_length_of_a_pattern_changed(world, golden):
-    world.stage("a", *golden.make(np.random.default_rng(0)))
-    world.publish()
-    plan = SimpleNamespace(ledger=Ledger(world.store), partition=world.partition)
-    state = {"shards": run._shard_state(plan.ledger, plan.partition), "report": "index.html"}
-    world.store.put("published.json", dump(state))
-    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
-    config, longer = build(values, "job"), build({**values, "stories": {"max_pattern": 8}}, "job")
-    publish_patterns(world.store, world.partition)
-    assert run._is_current(world.store, "published.json", plan, config)
-    assert not run._is_current(world.store, "published.json", plan, longer)
-    publish_patterns(world.store, world.partition, max_length=longer.stories.max_pattern)
-    assert run._is_current(world.store, "published.json", plan, longer)
 
 
 def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
