@@ -93,8 +93,8 @@ def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, obje
     pattern = found.pattern
     return {
         "group": found.group,
-        "pattern": ARROW.join(spelled[stage] for stage in pattern.story),
-        "length": len(pattern.story),
+        "pattern": ARROW.join(spelled[stage] for stage in pattern.stages),
+        "length": len(pattern.stages),
         "kind": pattern.kind,
         "support": pattern.support,
         "lift": _known(found.lift),
