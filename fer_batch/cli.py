@@ -23,6 +23,7 @@ EXAMPLES = {
     "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
     "report": "fer-batch report out",
     "evaluate": "fer-batch evaluate demo/out",
+    "heatmaps": "fer-batch heatmaps --evaluate maps --masks masks --pretrained VGG16 --pretrained ResNet50",
     "train": "fer-batch train jobs/train_posed.yaml --output trained",
     "inspect": "fer-batch inspect my_videos",
     "export": "fer-batch export out --to openface-csv out_openface",
@@ -281,6 +282,26 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
     click.echo(evaluation_text(results, published))
     for page in filter(None, pages):
         click.echo(f"verdict {page}")
+
+
+@cli.command(cls=Command)
+@click.option("--evaluate", "maps", required=True, metavar="FOLDER", help="Grey PNG heatmaps on the standard face.")
+@click.option("--masks", required=True, metavar="FOLDER", help="Black and white PNG masks, named by expression.")
+@click.option("--pretrained", multiple=True, metavar="NETWORK", help="A network that was pretrained; repeat for more.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, which has every correlation.")
+def heatmaps(maps: str, masks: str, pretrained: tuple[str, ...], as_json: bool) -> None:
+    """Compare heatmaps of several networks with masks and among each other.
+
+    Masks are named by expression: anger.png. The path of a heatmap holds the expression and the network:
+    anger/ResNet50.png, ResNet50/anger.png or ResNet50_Anger_heatmap.png; words that all files share (heatmap) do not
+    count. Prints intersection over union, precision, recall and F1 of the maps above their Otsu threshold, and for each
+    expression the average-linkage dendrogram of the networks.
+    """
+    from fer_batch.pipeline.heatmap_files import read_heatmaps
+    from fer_batch.pipeline.heatmap_scores import heatmap_json, heatmap_scores, heatmap_text
+
+    found = heatmap_scores(read_heatmaps(maps, masks), pretrained)
+    click.echo(json.dumps(heatmap_json(found)) if as_json else heatmap_text(found))
 
 
 @cli.command(cls=Command)
