@@ -21,6 +21,7 @@ EXAMPLES = {
     "run": "fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "status": "fer-batch status out",
     "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
+    "compare": 'fer-batch compare out S005/001 S010/002 "(NONE) -> (AU12_A)"',
     "report": "fer-batch report out",
     "evaluate": "fer-batch evaluate demo/out",
     "heatmaps": "fer-batch heatmaps --evaluate maps --masks masks --pretrained VGG16 --pretrained ResNet50",
@@ -233,6 +234,44 @@ def _print_relation(relation: Any, form: str) -> None:
 def _plain(value: Any) -> str:
     """Text of a value that JSON and CSV do not know; pictures as base64."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.argument("prototypes", metavar="SEQUENCE...", nargs=-1, required=True)
+@click.option("--letters/--no-letters", default=True, show_default=True, help="Compare letters of clusters too.")
+@click.option("--relation", default="equal", show_default=True, help="Of common stages: equal, or subset.")
+@click.option("--none-loose", is_flag=True, help="NONE is part of every stage, not of NONE alone.")
+@click.option("--support", type=click.IntRange(1), help="How many must share a pattern; all where not given.")
+@click.option("--dataset", help="Of the sequences, where a name is in several.")
+@click.option("--model", help="Likewise.")
+@click.option("--explain", help="Likewise.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(
+    out: str,
+    prototypes: tuple[str, ...],
+    letters: bool,
+    relation: str,
+    none_loose: bool,
+    support: int | None,
+    as_json: bool,
+    **where: str | None,
+) -> None:
+    """Compare temporal prototypes: which is part of which, and what they have in common.
+
+    Two or more of: a sequence of OUT, or a prototype as text, such as "(NONE) -> (AU12_A)". Says for every two whether
+    one is included in the other (stage by stage, in neighbouring stages, as a sub-sequence) and how long their longest
+    common sub-sequence is, and lists the maximal patterns that all of them share.
+    """
+    from fer_batch.pipeline.compare import ComparisonOptions, comparison_json, comparison_text, named_prototypes
+    from fer_batch.storage.store import Store
+
+    if len(prototypes) < 2:
+        raise InputError(f"name two prototypes or more to compare, got {len(prototypes)}")
+    options = ComparisonOptions(letters, relation, not none_loose, support)
+    chosen = {key: value for key, value in where.items() if value is not None}
+    found = named_prototypes(Store(out), prototypes, chosen, letters)
+    click.echo(json.dumps(comparison_json(found, options)) if as_json else comparison_text(found, options))
 
 
 @cli.command(cls=Command)

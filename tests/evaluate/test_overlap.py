@@ -38,8 +38,10 @@ def test_g15_stretch_truncates():
 
 
 def test_an_8_bit_map_is_thresholded_as_it_is():
-    grey = np.random.default_rng(0).integers(0, 200, (20, 20)).astype(np.uint8)
-    assert (foreground(grey) == (grey > otsu_threshold(grey))).all()
+    grey = np.array([47, 130, 121, 13, 137, 117, 154, 88, 172, 159, 116], np.uint8)
+    assert otsu_threshold(grey) == 88
+    assert (foreground(grey) == (grey > 88)).all()
+    assert foreground(grey.astype(float))[7], "stretched to 0 to 255 first, 88 is above the threshold"
 
 
 def test_g15_dendrogram():
