@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from fer_batch.pipeline.evaluation_classes import confusion_table
 from fer_batch.pipeline.report_data import Story, label_of, target_order
 from fer_batch.pipeline.report_sequence import literal, thumbnail_path
 from fer_batch.pipeline.shard_rows import ShardRows, published_shards
@@ -424,6 +425,9 @@ def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
         tuple((row["metric"], row["target"], row["value"], row["baseline"], row["n"]) for row in shown[:500]),
         "Figures by group, layer or fold are in table evaluation. n counts the frames that are defined.",
     )
+    confusion = confusion_table((row for row in rows if row["fold"] is None), "Confusion of classes")
+    if confusion:
+        yield DataTable(confusion.title, confusion.columns, confusion.rows, f"{confusion.caption}.")
 
 
 def _commonest(counts: Counter[str], limit: int | None) -> list[tuple[str, int]]:
