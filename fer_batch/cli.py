@@ -277,13 +277,22 @@ def compare(
 @cli.command(cls=Command)
 @click.argument("out")
 @click.option("--figures", multiple=True, metavar="SEQUENCE", help="Only draw this sequence's figures, for print.")
-def report(out: str, figures: tuple[str, ...]) -> None:
-    """Draw the report pages again from the tables, where these changed."""
+@click.option("--normalise", help="one_sided, or two_sided: positive and negative relevance each to its own maximum.")
+@click.option("--colours", help="bwr, or jet from a map's lowest value to its highest.")
+@click.option("--top-x", type=float, metavar="PERCENT", help="Of the positive relevance in Top-X projections.")
+def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> None:
+    """Draw the report pages again from the tables, where these changed.
+
+    Maps look as section `report` of the job says (one_sided, bwr, 25) unless an option says otherwise.
+    """
     from fer_batch.pipeline.report import processes, write_figures, write_report
     from fer_batch.pipeline.status import status as read_status
     from fer_batch.storage.store import Store
+    from fer_batch.types import MapStyle
 
     store = Store(out)
+    given = {name: value for name, value in look.items() if value is not None}
+    maps = MapStyle(**given) if given else None  # type: ignore[arg-type]
     # nothing can be drawn of a training, nor of a run that did not get as far as its tables
     everything = read_status(store)["partitions"]
     parts = [part for part in everything if part["explain"] != "none"]
@@ -295,10 +304,11 @@ def report(out: str, figures: tuple[str, ...]) -> None:
             )
         raise InputError(f"{out!r} has no published tables yet; run the job first")
     if figures:
-        click.echo("\n".join(write_figures(store, figures)))
+        click.echo("\n".join(write_figures(store, figures, maps)))
         return
     for part in drawn:
-        click.echo(write_report(store, part["dataset"], part["model"], part["explain"], compute=processes()))
+        where = part["dataset"], part["model"], part["explain"]
+        click.echo(write_report(store, *where, compute=processes(), maps=maps))
 
 
 @cli.command(cls=Command)

@@ -1,9 +1,10 @@
-"""Which sub-sequences of stages the stories of a partition share, and which are typical of an emotion."""
+"""Which sub-sequences of stages the temporal prototypes of a partition share, and which are typical of an emotion."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,32 +17,55 @@ from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
-MIN_SHARE = 0.01  # of the stories of a group; in a group of 200 or fewer, two stories
+MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
-_METHOD = 2  # raised when the same stories would give other rows
-_KEY, _LENGTH = "stories", "max_pattern"
+_METHOD = 2  # raised when the same prototypes would give other rows
+_KEY, _LENGTH, _RELATION = "stories", "max_pattern", "relation"
+
+
+@dataclass(frozen=True)
+class PatternSearch:
+    """What is looked for; see `prototypes.patterns.common_patterns`.
+
+    Attributes
+    ----------
+    max_length
+        Stages up to which every pattern is looked for.
+    relation
+        `equal`: a sequence has the stages of a pattern. `subset`: it has stages that include them.
+    """
+
+    max_length: int = MAX_LENGTH
+    relation: str = "equal"
+
+
+_SEARCH = PatternSearch()
 
 
 def publish_patterns(
     store: Store,
     partition: Partition,
     metadata: Mapping[str, object] | None = None,
-    max_length: int | None = None,
+    search: PatternSearch | None = None,
 ) -> int:
-    """Write table `patterns` of a partition, where its stories are not those it was written from.
+    """Write table `patterns` of a partition, where its temporal prototypes are not those it was written from.
 
-    It is one file that says in its metadata which stories it is of, so it is replaced whole or not at all. Stills tell
-    no stories: a partition without any has no file.
+    It is one file that says in its metadata what it was written from, so it is replaced whole or not at all. Stills
+    have no temporal prototypes: a partition of stills alone has no file.
 
     Parameters
     ----------
-    max_length
-        See `prototypes.patterns.common_patterns`; None keeps that of the table.
+    store, partition
+        Where.
+    metadata
+        Of the file, beside its own.
+    search
+        What to look for; None keeps that of the table.
 
     Returns
     -------
     int
-        Stories that were mined; 0 where the table is current.
+        Sequences that were mined; 0 where the table is current.
     """
     stories = _stories(store, partition)
     path = f"{partition.folder('patterns')}/{FILE}"
@@ -49,9 +73,11 @@ def publish_patterns(
         store.delete(path)
         return 0
     written = _written_from(store, path)
-    if max_length is None:
-        max_length = int(written.get(_LENGTH, MAX_LENGTH))
-    key = digest([_METHOD, MIN_SHARE, max_length, stories])
+    if search is None:
+        search = PatternSearch(int(written.get(_LENGTH, MAX_LENGTH)), written.get(_RELATION, "equal"))
+    # tables of equal stages keep the key that they had before there was a choice
+    chosen = [] if search.relation == "equal" else [search.relation]
+    key = digest([_METHOD, MIN_SHARE, search.max_length, stories, *chosen])
     if written.get(_KEY) == key:
         return 0
     rows = []
@@ -59,33 +85,48 @@ def publish_patterns(
         told = [(text if letters else plain, emotion) for text, plain, emotion in stories]
         known = [(text, emotion) for text, emotion in told if text is not None]
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
-        rows += pattern_rows(texts, emotions, letters=letters, max_length=max_length)
-    store.put(path, encode(rows_of("patterns", rows), {**(metadata or {}), _KEY: key, _LENGTH: str(max_length)}))
+        rows += pattern_rows(texts, emotions, letters=letters, search=search)
+    own = {_KEY: key, _LENGTH: str(search.max_length), _RELATION: search.relation}
+    store.put(path, encode(rows_of("patterns", rows), {**(metadata or {}), **own}))
     return len(stories)
 
 
-def looked_for(store: Store, partition: Partition) -> int | None:
-    """`max_length` of the table of a partition; 0 for one of an earlier version, None where there is none."""
+def looked_for(store: Store, partition: Partition) -> PatternSearch | None:
+    """What the table of a partition lists; of 0 stages for one of an earlier version, None where there is none."""
     path = f"{partition.folder('patterns')}/{FILE}"
-    return int(_written_from(store, path).get(_LENGTH, 0)) if store.exists(path) else None
+    if not store.exists(path):
+        return None
+    written = _written_from(store, path)
+    return PatternSearch(int(written.get(_LENGTH, 0)), written.get(_RELATION, "equal"))
 
 
 def pattern_rows(
-    texts: list[str], emotions: list[str | None], *, letters: bool = True, max_length: int = MAX_LENGTH
+    texts: list[str], emotions: list[str | None], *, letters: bool = True, search: PatternSearch = _SEARCH
 ) -> list[dict[str, object]]:
-    """Rows of table `patterns` of some stories, as text: with letters of clusters, or of active targets alone."""
-    spelled: dict[LabelSet, str] = {}  # as the stories write it: names of targets are read, never written anew
+    """Rows of table `patterns` of some temporal prototypes, as text.
+
+    Parameters
+    ----------
+    texts, emotions
+        Of each sequence.
+    letters
+        Whether the texts have the letters of clusters, or active targets alone.
+    search
+        What to look for.
+    """
+    spelled: dict[LabelSet, str] = {}  # as the texts write it: names of targets are read, never written anew
     known: dict[str, LabelSet] = {}
-    stories = []
+    sequences = []
     for text in texts:
-        story = []
+        stages = []
         for stage in text.split(ARROW):
             if stage not in known:
                 known[stage] = parse_stage(stage)
                 spelled[known[stage]] = stage
-            story.append(known[stage])
-        stories.append(story)
-    found = mine(stories, emotions, min_share=MIN_SHARE, max_length=max_length)
+            stages.append(known[stage])
+        sequences.append(stages)
+    length, relation = search.max_length, search.relation
+    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
     return [{**_row(one, spelled), "letters": letters} for one in found]
 
 

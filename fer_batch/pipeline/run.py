@@ -40,7 +40,7 @@ from fer_batch.storage.manifest import Ledger, digest, dump
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
-from fer_batch.types import InputError, SequenceRef, input_id
+from fer_batch.types import InputError, MapStyle, SequenceRef, input_id
 
 PUBLISHED = "_published"
 
@@ -222,7 +222,8 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
                 )
     record.write(outcome.counts())
     if {"prototypes", "report"} & set(config.phases):
-        store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))
+        state = {"shards": _shard_state(Ledger(store), plan.partition), "maps": asdict(config.report)}
+        store.put(published, dump(state | {"report": outcome.report}))
     return outcome
 
 
@@ -319,14 +320,18 @@ def _shard_state(ledger: Ledger, partition: Partition) -> str:
 
 
 def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> bool:
-    from fer_batch.pipeline.patterns import looked_for
+    from fer_batch.pipeline.patterns import PatternSearch, looked_for
 
     if not store.exists(published):
         return False
     stored = json.loads(store.read_bytes(published))
     drawn = stored["report"] is not None or "report" not in config.phases
-    drawn = drawn and looked_for(store, plan.partition) in (None, config.stories.max_pattern)
-    return drawn and stored["shards"] == _shard_state(plan.ledger, plan.partition)
+    drawn = drawn and looked_for(store, plan.partition) in (
+        None,
+        PatternSearch(config.stories.max_pattern, config.stories.relation),
+    )
+    looks = "report" not in config.phases or stored.get("maps", asdict(MapStyle())) == asdict(config.report)
+    return drawn and looks and stored["shards"] == _shard_state(plan.ledger, plan.partition)
 
 
 class _engine:
@@ -404,7 +409,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
 
 def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n_cpus: int) -> None:
     from fer_batch.pipeline.collection import publish_collection
-    from fer_batch.pipeline.patterns import publish_patterns
+    from fer_batch.pipeline.patterns import PatternSearch, publish_patterns
     from fer_batch.pipeline.per_sequence import ShardOptions, compute_with, publish_shards
 
     ledger = Ledger(store)
@@ -444,7 +449,8 @@ def _prototypes(config: RunConfig, store: Store, plan: Plan, analysis_id: str, n
         compute_with(config.resources.scheduler, n_cpus),
         spray,
     )
-    publish_patterns(store, plan.partition, options.metadata, config.stories.max_pattern)
+    search = PatternSearch(config.stories.max_pattern, config.stories.relation)
+    publish_patterns(store, plan.partition, options.metadata, search)
 
 
 def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.pipeline.patterns import FILE, looked_for, pattern_rows, publish_patterns
+from fer_batch.pipeline.patterns import FILE, PatternSearch, looked_for, pattern_rows, publish_patterns
 from fer_batch.pipeline.query import answer, connect, resolve_query
 from fer_batch.pipeline.report_index import _group
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
@@ -98,15 +98,31 @@ def test_stories_are_mined_with_letters_and_without(store):
 
 def test_the_greatest_length_is_the_jobs_and_a_report_keeps_it(store):
     assert looked_for(store, HERE) is None
-    publish_patterns(store, HERE, max_length=1)
-    assert looked_for(store, HERE) == 1
+    publish_patterns(store, HERE, search=PatternSearch(1))
+    assert looked_for(store, HERE) == PatternSearch(1)
     rows = table(store)
     assert {row["longest"] for row in rows} == {1}
     assert max(row["length"] for row in rows if row["kind"] == "gapped") == 1
     assert max(row["length"] for row in rows if row["kind"] == "contiguous") == 3, "runs are followed to the longest"
     assert publish_patterns(store, HERE) == 0, "whoever does not say keeps what the job said"
-    assert publish_patterns(store, HERE, max_length=6) == 6
+    assert publish_patterns(store, HERE, search=PatternSearch(6)) == 6
     assert {row["longest"] for row in table(store)} == {6}
+
+
+def test_stages_may_be_included_where_the_job_says_so(tmp_path):
+    store = Store(str(tmp_path))
+    publish(store, [("(a) -> (b)", "joy"), ("(a, c) -> (b)", "joy"), ("(c) -> (b)", "fear"), ("(NONE) -> (b)", "fear")])
+    publish_patterns(store, HERE)
+    equal = {row["pattern"]: row["support"] for row in table(store) if row["group"] == "all" and row["letters"]}
+    assert equal == {"(b)": 4}
+    assert publish_patterns(store, HERE, search=PatternSearch(6, "subset")) == 4
+    rows = [row for row in table(store) if row["letters"] and row["kind"] == "gapped"]
+    found = {row["pattern"]: row["support"] for row in rows if row["group"] == "all"}
+    assert found == {"(b)": 4, "(a)": 2, "(c)": 2, "(a) -> (b)": 2, "(c) -> (b)": 2}
+    assert one(rows, group="joy", pattern="(a) -> (b)")["maximal"]
+    assert publish_patterns(store, HERE) == 0, "whoever does not say keeps what the job said"
+    assert looked_for(store, HERE) == PatternSearch(6, "subset")
+    assert publish_patterns(store, HERE, search=PatternSearch()) == 4
 
 
 def test_a_table_of_an_earlier_version_is_written_anew(store):
@@ -114,7 +130,7 @@ def test_a_table_of_an_earlier_version_is_written_anew(store):
     columns = ["group", "pattern", "length", "kind", "support", "lift", "p_value", "q_value", "maximal"]
     old = rows_of("patterns", [{"group": "all", "pattern": "(a)", "length": 1, "kind": "gapped", "support": 9}])
     store.put(path, encode(old.select(columns), {"stories": "an older key"}))
-    assert looked_for(store, HERE) == 0
+    assert looked_for(store, HERE) == PatternSearch(0)
     assert publish_patterns(store, HERE) == 6
     assert None not in {row["letters"] for row in table(store)}
 

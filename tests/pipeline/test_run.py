@@ -8,7 +8,7 @@ import pytest
 from fer_batch.config import build
 from fer_batch.models.card import Card
 from fer_batch.pipeline import run
-from fer_batch.pipeline.patterns import publish_patterns
+from fer_batch.pipeline.patterns import PatternSearch, publish_patterns
 from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
 from fer_batch.pipeline.units import ANALYSIS, analysis_key
 from fer_batch.storage.manifest import Ledger, dump
@@ -70,8 +70,30 @@ def test_a_run_goes_on_where_only_the_greatest_length_of_a_pattern_changed(world
     publish_patterns(world.store, world.partition)
     assert run._is_current(world.store, "published.json", plan, config)
     assert not run._is_current(world.store, "published.json", plan, longer)
-    publish_patterns(world.store, world.partition, max_length=longer.stories.max_pattern)
+    publish_patterns(world.store, world.partition, search=PatternSearch(longer.stories.max_pattern))
     assert run._is_current(world.store, "published.json", plan, longer)
+    publish_patterns(world.store, world.partition, search=PatternSearch(6, "subset"))
+    assert not run._is_current(world.store, "published.json", plan, config)
+
+
+def test_a_run_goes_on_where_only_the_look_of_maps_changed(world, golden):
+    world.stage("a", *golden.make(np.random.default_rng(0)))
+    world.publish()
+    plan = SimpleNamespace(ledger=Ledger(world.store), partition=world.partition)
+    state = {"shards": run._shard_state(plan.ledger, plan.partition), "report": "index.html"}
+    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
+    usual, jet = build(values, "job"), build({**values, "report": {"colours": "jet"}}, "job")
+    later = build({**values, "report": {"colours": "jet"}, "phases": ["explain", "prototypes"]}, "job")
+
+    def current(*configs):
+        return [run._is_current(world.store, "published.json", plan, config) for config in configs]
+
+    world.store.put("published.json", dump(state))  # as an earlier version writes it
+    assert current(usual, jet, later) == [True, False, True]
+    world.store.put(
+        "published.json", dump({**state, "maps": {"normalise": "one_sided", "colours": "jet", "top_x": 25.0}})
+    )
+    assert current(usual, jet) == [False, True]
 
 
 def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
