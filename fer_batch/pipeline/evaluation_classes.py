@@ -31,8 +31,7 @@ def class_rows(found: Classification, names: Sequence[str]) -> Iterator[dict[str
         true class, `group` the predicted one, `value` the share of the true class, `n` the number of frames.
     """
     total = int(found.support.sum())
-    for metric in METRICS:
-        scores = getattr(found, metric)
+    for metric, scores in zip(METRICS, (found.precision, found.recall, found.f1), strict=True):
         for name, value, n in zip(names, scores.tolist(), found.support.tolist(), strict=True):
             yield {"metric": metric, "target": name, "value": _known(value), "n": n}
         weighted = found.weighted(scores)
