@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,99 +139,34 @@ def query(out: str, sql: str | None, form: str) -> None:
     frames, runs.
     """
     from fer_batch.pipeline.query import QUERIES, connect
+    from fer_batch.pipeline.query_prompt import print_answer, typed_statements, view_names
     from fer_batch.storage.store import Store
 
     connection = connect(Store(out))
     if sql is not None:
-        _answer(connection, sql, form)
+        print_answer(connection, sql, form)
         return
     names = ", ".join(f"{name} ({query.about})" for name, query in QUERIES.items())
-    tables = ", ".join(_views(connection))
+    tables = ", ".join(view_names(connection))
     about = f"Tables: {tables}\nQueries: {names}\nEnd a statement with ';', leave with ^D or exit."
     if sys.stdin.isatty():
         import readline  # noqa: F401  (gives input() history and editing)
 
         click.echo(about)
     any_failed = False
-    for text in _typed():
+    for text in typed_statements(LEAVE):
         if text in LEAVE:
             break
         if text == "help":
             click.echo(about)
             continue
         try:
-            _answer(connection, text, form)
+            print_answer(connection, text, form)
         except InputError as error:
             any_failed = True
             click.echo(f"error: {error}", err=True)
     if any_failed and not sys.stdin.isatty():
         sys.exit(1)
-
-
-def _answer(connection: Any, text: str, form: str) -> None:
-    """Print what every statement of a text, or the query it names, gives."""
-    import duckdb
-
-    from fer_batch.pipeline.query import answer, resolve_query, said_by, statements
-
-    for statement in statements(connection, resolve_query(connection, text)):
-        try:
-            _print_relation(answer(connection, statement), form)
-        except duckdb.Error as error:  # one that shows only as the rows are computed
-            raise said_by(error) from error
-
-
-def _views(connection: Any) -> list[str]:
-    rows = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall()
-    return [name for (name,) in rows]
-
-
-def _typed() -> Iterator[str]:
-    """What is typed or piped in: SQL up to a line that ends with ';', or names on a line of their own."""
-    from fer_batch.pipeline.query import QUERIES
-    from fer_batch.storage.tables import SCHEMAS
-
-    names = {*QUERIES, *SCHEMAS, *LEAVE, "help"}
-    pending: list[str] = []
-    while True:
-        try:
-            line = input(("sql> " if not pending else "...> ") if sys.stdin.isatty() else "")
-        except EOFError:
-            break
-        pieces = [piece.strip() for piece in line.split(";") if piece.strip()]
-        if not pending and names.issuperset(pieces):
-            yield from pieces
-            continue
-        pending.append(line)
-        if line.rstrip().endswith(";"):
-            yield "\n".join(pending)
-            pending = []
-    if any(line.strip() for line in pending):
-        yield "\n".join(pending)
-
-
-def _print_relation(relation: Any, form: str) -> None:
-    if relation is None:
-        return
-    if form == "table":
-        width = 200 if not sys.stdout.isatty() else None
-        relation.show(max_rows=200, **({"max_width": width} if width else {}))
-        return
-    table = relation.to_arrow_table()
-    if form == "json":
-        click.echo(json.dumps(table.to_pylist(), default=_plain))
-        return
-    import csv
-
-    writer = csv.writer(sys.stdout)
-    writer.writerow(table.column_names)
-    for row in table.to_pylist():
-        writer.writerow(_plain(value) if isinstance(value, bytes) else value for value in row.values())
-
-
-def _plain(value: Any) -> str:
-    """Text of a value that JSON and CSV do not know; pictures as base64."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 @cli.command(cls=Command)
