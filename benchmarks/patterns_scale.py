@@ -14,22 +14,22 @@ import time
 import numpy as np
 
 from fer_batch.pipeline.patterns import MIN_SHARE
-from fer_batch.prototypes.mining import Story
 from fer_batch.prototypes.patterns import mine
 from fer_batch.prototypes.stages import label_set
+from fer_batch.prototypes.temporal import StageSequence
 
 AUS = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU12", "AU15", "AU17", "AU25")
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
-def stories(n: int, mean_stages: float, seed: int = 0) -> tuple[list[Story], list[str | None]]:
+def stories(n: int, mean_stages: float, seed: int = 0) -> tuple[list[StageSequence], list[str | None]]:
     """Stories that rise from NONE and change by one label a stage, and the class that chose their labels.
 
     Each class prefers four Action Units; a label is in cluster A three times out of four. One story in five has no
     class. Lengths are geometric about `mean_stages`, at most 60.
     """
     rng = np.random.default_rng(seed)
-    found: list[Story] = []
+    found: list[StageSequence] = []
     groups: list[str | None] = []
     for _ in range(n):
         group = int(rng.integers(len(CLASSES)))
@@ -61,7 +61,7 @@ def main() -> None:
             took = time.process_time() - began
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             stages = [stage for story in told for stage in story]
-            patterns = len({(row.pattern.kind, row.pattern.story) for row in rows})
+            patterns = len({(row.pattern.kind, row.pattern.stages) for row in rows})
             longest = min(row.longest for row in rows if row.pattern.kind == "gapped")
             print(
                 f"| {n:,} | {len(stages) / n:.1f} | {len(set(stages)):,} | {took:.1f} | {patterns:,} | "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,10 @@ EXAMPLES = {
     "run": "fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "status": "fer-batch status out",
     "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
+    "compare": 'fer-batch compare out S005/001 S010/002 "(NONE) -> (AU12_A)"',
     "report": "fer-batch report out",
     "evaluate": "fer-batch evaluate demo/out",
+    "heatmaps": "fer-batch heatmaps --evaluate maps --masks masks --pretrained VGG16 --pretrained ResNet50",
     "train": "fer-batch train jobs/train_posed.yaml --output trained",
     "inspect": "fer-batch inspect my_videos",
     "export": "fer-batch export out --to openface-csv out_openface",
@@ -139,28 +139,29 @@ def query(out: str, sql: str | None, form: str) -> None:
     frames, runs.
     """
     from fer_batch.pipeline.query import QUERIES, connect
+    from fer_batch.pipeline.query_prompt import print_answer, typed_statements, view_names
     from fer_batch.storage.store import Store
 
     connection = connect(Store(out))
     if sql is not None:
-        _answer(connection, sql, form)
+        print_answer(connection, sql, form)
         return
     names = ", ".join(f"{name} ({query.about})" for name, query in QUERIES.items())
-    tables = ", ".join(_views(connection))
+    tables = ", ".join(view_names(connection))
     about = f"Tables: {tables}\nQueries: {names}\nEnd a statement with ';', leave with ^D or exit."
     if sys.stdin.isatty():
         import readline  # noqa: F401  (gives input() history and editing)
 
         click.echo(about)
     any_failed = False
-    for text in _typed():
+    for text in typed_statements(LEAVE):
         if text in LEAVE:
             break
         if text == "help":
             click.echo(about)
             continue
         try:
-            _answer(connection, text, form)
+            print_answer(connection, text, form)
         except InputError as error:
             any_failed = True
             click.echo(f"error: {error}", err=True)
@@ -168,82 +169,63 @@ def query(out: str, sql: str | None, form: str) -> None:
         sys.exit(1)
 
 
-def _answer(connection: Any, text: str, form: str) -> None:
-    """Print what every statement of a text, or the query it names, gives."""
-    import duckdb
+@cli.command(cls=Command)
+@click.argument("out")
+@click.argument("prototypes", metavar="SEQUENCE...", nargs=-1, required=True)
+@click.option("--letters/--no-letters", default=True, show_default=True, help="Compare letters of clusters too.")
+@click.option("--relation", default="equal", show_default=True, help="Of common stages: equal, or subset.")
+@click.option("--none-loose", is_flag=True, help="NONE is part of every stage, not of NONE alone.")
+@click.option("--support", type=click.IntRange(1), help="How many must share a pattern; all where not given.")
+@click.option("--dataset", help="Of the sequences, where a name is in several.")
+@click.option("--model", help="Likewise.")
+@click.option("--explain", help="Likewise.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(
+    out: str,
+    prototypes: tuple[str, ...],
+    letters: bool,
+    relation: str,
+    none_loose: bool,
+    support: int | None,
+    as_json: bool,
+    **where: str | None,
+) -> None:
+    """Compare temporal prototypes: which is part of which, and what they have in common.
 
-    from fer_batch.pipeline.query import answer, resolve_query, said_by, statements
+    Two or more of: a sequence of OUT, or a prototype as text, such as "(NONE) -> (AU12_A)". Says for every two whether
+    one is included in the other (stage by stage, in neighbouring stages, as a sub-sequence) and how long their longest
+    common sub-sequence is, and lists the maximal patterns that all of them share.
+    """
+    from fer_batch.pipeline.compare import ComparisonOptions, comparison_json, comparison_text, named_prototypes
+    from fer_batch.storage.store import Store
 
-    for statement in statements(connection, resolve_query(connection, text)):
-        try:
-            _print_relation(answer(connection, statement), form)
-        except duckdb.Error as error:  # one that shows only as the rows are computed
-            raise said_by(error) from error
-
-
-def _views(connection: Any) -> list[str]:
-    rows = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall()
-    return [name for (name,) in rows]
-
-
-def _typed() -> Iterator[str]:
-    """What is typed or piped in: SQL up to a line that ends with ';', or names on a line of their own."""
-    from fer_batch.pipeline.query import QUERIES
-    from fer_batch.storage.tables import SCHEMAS
-
-    names = {*QUERIES, *SCHEMAS, *LEAVE, "help"}
-    pending: list[str] = []
-    while True:
-        try:
-            line = input(("sql> " if not pending else "...> ") if sys.stdin.isatty() else "")
-        except EOFError:
-            break
-        pieces = [piece.strip() for piece in line.split(";") if piece.strip()]
-        if not pending and names.issuperset(pieces):
-            yield from pieces
-            continue
-        pending.append(line)
-        if line.rstrip().endswith(";"):
-            yield "\n".join(pending)
-            pending = []
-    if any(line.strip() for line in pending):
-        yield "\n".join(pending)
-
-
-def _print_relation(relation: Any, form: str) -> None:
-    if relation is None:
-        return
-    if form == "table":
-        width = 200 if not sys.stdout.isatty() else None
-        relation.show(max_rows=200, **({"max_width": width} if width else {}))
-        return
-    table = relation.to_arrow_table()
-    if form == "json":
-        click.echo(json.dumps(table.to_pylist(), default=_plain))
-        return
-    import csv
-
-    writer = csv.writer(sys.stdout)
-    writer.writerow(table.column_names)
-    for row in table.to_pylist():
-        writer.writerow(_plain(value) if isinstance(value, bytes) else value for value in row.values())
-
-
-def _plain(value: Any) -> str:
-    """Text of a value that JSON and CSV do not know; pictures as base64."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+    if len(prototypes) < 2:
+        raise InputError(f"name two prototypes or more to compare, got {len(prototypes)}")
+    options = ComparisonOptions(letters, relation, not none_loose, support)
+    chosen = {key: value for key, value in where.items() if value is not None}
+    found = named_prototypes(Store(out), prototypes, chosen, letters)
+    click.echo(json.dumps(comparison_json(found, options)) if as_json else comparison_text(found, options))
 
 
 @cli.command(cls=Command)
 @click.argument("out")
 @click.option("--figures", multiple=True, metavar="SEQUENCE", help="Only draw this sequence's figures, for print.")
-def report(out: str, figures: tuple[str, ...]) -> None:
-    """Draw the report pages again from the tables, where these changed."""
+@click.option("--normalise", help="one_sided, or two_sided: positive and negative relevance each to its own maximum.")
+@click.option("--colours", help="bwr, or jet from a map's lowest value to its highest.")
+@click.option("--top-x", type=float, metavar="PERCENT", help="Of the positive relevance in Top-X projections.")
+def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> None:
+    """Draw the report pages again from the tables, where these changed.
+
+    Maps look as section `report` of the job says (one_sided, bwr, 25) unless an option says otherwise.
+    """
     from fer_batch.pipeline.report import processes, write_figures, write_report
     from fer_batch.pipeline.status import status as read_status
     from fer_batch.storage.store import Store
+    from fer_batch.types import MapStyle
 
     store = Store(out)
+    given = {name: value for name, value in look.items() if value is not None}
+    maps = MapStyle(**given) if given else None  # type: ignore[arg-type]
     # nothing can be drawn of a training, nor of a run that did not get as far as its tables
     everything = read_status(store)["partitions"]
     parts = [part for part in everything if part["explain"] != "none"]
@@ -255,10 +237,11 @@ def report(out: str, figures: tuple[str, ...]) -> None:
             )
         raise InputError(f"{out!r} has no published tables yet; run the job first")
     if figures:
-        click.echo("\n".join(write_figures(store, figures)))
+        click.echo("\n".join(write_figures(store, figures, maps)))
         return
     for part in drawn:
-        click.echo(write_report(store, part["dataset"], part["model"], part["explain"], compute=processes()))
+        where = part["dataset"], part["model"], part["explain"]
+        click.echo(write_report(store, *where, compute=processes(), maps=maps))
 
 
 @cli.command(cls=Command)
@@ -281,6 +264,26 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
     click.echo(evaluation_text(results, published))
     for page in filter(None, pages):
         click.echo(f"verdict {page}")
+
+
+@cli.command(cls=Command)
+@click.option("--evaluate", "maps", required=True, metavar="FOLDER", help="Grey PNG heatmaps on the standard face.")
+@click.option("--masks", required=True, metavar="FOLDER", help="Black and white PNG masks, named by expression.")
+@click.option("--pretrained", multiple=True, metavar="NETWORK", help="A network that was pretrained; repeat for more.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, which has every correlation.")
+def heatmaps(maps: str, masks: str, pretrained: tuple[str, ...], as_json: bool) -> None:
+    """Compare heatmaps of several networks with masks and among each other.
+
+    Masks are named by expression: anger.png. The path of a heatmap holds the expression and the network:
+    anger/ResNet50.png, ResNet50/anger.png or ResNet50_Anger_heatmap.png; words that all files share (heatmap) do not
+    count. Prints intersection over union, precision, recall and F1 of the maps above their Otsu threshold, and for each
+    expression the average-linkage dendrogram of the networks.
+    """
+    from fer_batch.pipeline.heatmap_files import read_heatmaps
+    from fer_batch.pipeline.heatmap_scores import heatmap_json, heatmap_scores, heatmap_text
+
+    found = heatmap_scores(read_heatmaps(maps, masks), pretrained)
+    click.echo(json.dumps(heatmap_json(found)) if as_json else heatmap_text(found))
 
 
 @cli.command(cls=Command)

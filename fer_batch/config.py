@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic import (
 
 from fer_batch.models.card import KeyMap, ModelSpec, Preprocessing
 from fer_batch.registry import nearest
-from fer_batch.types import InputError
+from fer_batch.types import InputError, MapStyle
 
 Job = TypeVar("Job", bound=BaseModel)
 CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
@@ -156,6 +157,7 @@ class StoriesConfig(_Section):
 
     min_run: PositiveInt = 1  # frames; a shorter run takes the labels of the run before it (TP-13)
     max_pattern: PositiveInt = 6  # stages up to which every pattern is looked for (TP-10)
+    relation: Literal["equal", "subset"] = "equal"  # of a pattern's stages to those of a sequence (TP-10)
 
 
 class ResourcesConfig(_Section):
@@ -186,6 +188,7 @@ class RunConfig(_Section):
     stories: StoriesConfig = StoriesConfig()
     regions: Literal["default", "none"] = "default"
     keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"
+    report: MapStyle = MapStyle()
     phases: tuple[Literal["explain", "prototypes", "report"], ...] = ("explain", "prototypes", "report")
     resources: ResourcesConfig = ResourcesConfig()
 
@@ -465,6 +468,8 @@ def _known_keys(location: tuple[Any, ...], job: type[BaseModel]) -> list[str]:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             options = [arg for arg in getattr(model, "__args__", ()) if isinstance(arg, type)]
             model = next((arg for arg in options if issubclass(arg, BaseModel)), model)
+    if isinstance(model, type) and dataclasses.is_dataclass(model):
+        return [field.name for field in dataclasses.fields(model)]
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
@@ -473,7 +478,7 @@ def _sentence(error: ValidationError, job: type[BaseModel]) -> str:
     for problem in error.errors():
         location = tuple(part for part in problem["loc"] if isinstance(part, str))
         key = ".".join(location) or "job"
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = _known_keys(location[:-1], job)
             problems.append(f"unknown key {key!r}" + (f"; {nearest(location[-1], known)}" if known else ""))
         elif problem["type"] == "missing":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -175,19 +175,44 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """Where the face of one frame is, and how its crop was cut.
+class MapStyle:
+    """How pictures of a report show relevance maps.
 
     Attributes
     ----------
-    face_box : (left, top, right, bottom)
-        In displayed source pixels.
-    crop_matrix : shape (2, 3)
-        Affine, source to crop, pixel centres at integers.
-    landmarks : shape (68, 2) or None
-        iBUG points in crop pixels.
+    normalise
+        `one_sided` divides a map by its largest magnitude; `two_sided` divides positives and negatives each by their
+        own (methods RV-2).
+    colours
+        `bwr`: blue, white for zero, red. `jet`: from the lowest value, blue, to the highest, red (methods RV-3, H-4).
+    top_x : percent, above 0 up to 100
+        Share of the positive relevance in a Top-X projection (methods RV-4).
+
+    Raises
+    ------
+    InputError
+        If a value is not known, or `two_sided` is asked of `jet`, whose ends are the ends of a map already.
     """
 
-    face_box: tuple[float, float, float, float]
-    crop_matrix: NDArray[np.float64]
-    landmarks: NDArray[np.float32] | None = field(default=None)
+    normalise: Literal["one_sided", "two_sided"] = "one_sided"
+    colours: Literal["bwr", "jet"] = "bwr"
+    top_x: float = 25.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("normalise", ("one_sided", "two_sided")), ("colours", ("bwr", "jet"))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {' or '.join(known)}, got {getattr(self, name)!r}")
+        if not 0 < self.top_x <= 100:
+            raise InputError(f"top_x is a percentage above 0 up to 100, got {self.top_x!r}")
+        if self.normalise == "two_sided" and self.colours == "jet":
+            raise InputError("normalise: two_sided goes with colours: bwr; jet reaches both ends of a map anyway")
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether positives and negatives are scaled apart."""
+        return self.normalise == "two_sided"
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The two Top-X projections of a cluster, in percent: `top_x`, and two fifths of it (25 and 10)."""
+        return self.top_x, 0.4 * self.top_x

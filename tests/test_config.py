@@ -1,6 +1,7 @@
 """The job file is read once; what is wrong in it is one sentence that names the key."""
 
 import dataclasses
+import re
 
 import pytest
 from pydantic import ValidationError
@@ -127,3 +128,17 @@ def test_a_recipe_is_in_the_job_what_it_is_in_the_training_room():
     said = RecipeConfig().model_dump()
     meant = dataclasses.asdict(Recipe())
     assert said == {name: value for name, value in meant.items() if name != "seed"}
+
+
+def test_a_section_of_another_room_is_checked_as_any_other():
+    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
+    config = build({**values, "report": {"normalise": "two_sided", "top_x": 10}}, "job")
+    assert (config.report.two_sided, config.report.shares) == (True, (10.0, 4.0))
+    assert config.model_dump(mode="json")["report"] == {"normalise": "two_sided", "colours": "bwr", "top_x": 10.0}
+    for section, said in (
+        ({"colors": "jet"}, "unknown key 'report.colors'; did you mean 'colours'?"),
+        ({"colours": "jett"}, "report.colours: input should be 'bwr' or 'jet'"),
+        ({"top_x": 0}, "report: top_x is a percentage above 0 up to 100"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            build({**values, "report": section}, "job")

@@ -1,6 +1,6 @@
 """Figures that judge detections, explanations and prototypes: arrays in, numbers out (methods 12)."""
 
-from fer_batch.evaluate.detection import classification, f1, set_accuracy
+from fer_batch.evaluate.detection import classification, f1
 from fer_batch.evaluate.localisation import (
     localisation_of_subjects,
     localisation_summary,
@@ -25,7 +25,6 @@ __all__ = [
     "region_share",
     "relevance_mass",
     "resized",
-    "set_accuracy",
     "size_weighted_mass",
     "statistics_table",
     "subjects_needed",

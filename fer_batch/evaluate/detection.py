@@ -76,27 +76,6 @@ def f1_score(true_positives: ArrayLike, false_positives: ArrayLike, false_negati
     return np.divide(2 * tp, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
 
 
-def set_accuracy(predicted: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
-    """Share of frames whose whole set of targets is right.
-
-    Parameters
-    ----------
-    predicted, truth : shape (n, A)
-        As in `f1`.
-
-    Returns
-    -------
-    share : in [0, 1]
-        NaN where no frame has all its labels.
-    n
-        Frames whose labels are all known: the others do not count.
-    """
-    detected, present = _checked(predicted, truth)
-    known = ~np.isnan(present).any(axis=1)
-    n = int(known.sum())
-    return (float((detected == (present == 1)).all(axis=1)[known].mean()) if n else float("nan")), n
-
-
 @dataclass(frozen=True)
 class Classification:
     """Agreement of one predicted class per frame with the true one.

@@ -14,12 +14,12 @@ def stretched(heatmap: NDArray[np.floating]) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    heatmap : any shape
-        One map.
+    heatmap : any shape, floating
+        One map, in any unit.
 
     Returns
     -------
-    the same shape
+    the same shape, uint8
         A constant map is 0 throughout.
 
     Raises
@@ -44,6 +44,11 @@ def otsu_threshold(grey: NDArray[np.uint8]) -> int:
     grey : any shape, uint8
         One map. Of equally good thresholds the lowest is taken; a constant map gives its value, so no foreground.
 
+    Raises
+    ------
+    ValueError
+        If the map is not of 8 bits.
+
     References
     ----------
     Otsu (1979), IEEE Trans. Systems, Man, and Cybernetics 9.
@@ -53,9 +58,23 @@ def otsu_threshold(grey: NDArray[np.uint8]) -> int:
     return int(threshold_otsu(grey)) if grey.size else 0
 
 
-def foreground(heatmap: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Where the stretched map is above its Otsu threshold; nowhere in a constant map."""
-    grey = stretched(heatmap)
+def foreground(heatmap: NDArray[np.floating] | NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a map is above its Otsu threshold; nowhere in a constant map (methods E-7).
+
+    Parameters
+    ----------
+    heatmap : any shape
+        One map. An 8-bit one is taken as it is, any other is stretched to 8 bits first.
+
+    Returns
+    -------
+    the same shape, bool
+    """
+    grey = (
+        heatmap.astype(np.uint8, copy=False)
+        if heatmap.dtype == np.uint8
+        else stretched(np.asarray(heatmap, np.float64))
+    )
     return grey > otsu_threshold(grey)
 
 
@@ -66,7 +85,7 @@ class Overlap:
     Attributes
     ----------
     iou
-        Intersection over union (methods SH Eq. 3).
+        Intersection over union (Gaya-Morey et al. 2024, Eq. 3).
     precision, recall, f1
         Of the pixels of the maps as found pixels of the masks.
 
@@ -82,11 +101,11 @@ class Overlap:
 
 
 def overlap(found: NDArray[np.bool_], mask: NDArray[np.bool_]) -> Overlap:
-    """How well binary maps match masks.
+    """How well binary maps match masks (methods E-6).
 
     Parameters
     ----------
-    found, mask : shape (N, H, W)
+    found, mask : shape (N, H, W), bool
 
     Raises
     ------

@@ -33,6 +33,9 @@ class GroupStatistics:
         1 - mean stages / mean frames, which weighs sequences by their length.
     n_empty
         Sequences without an ok frame, which count nowhere else.
+    mean_unique_stages
+        Different stages per sequence, each NONE stage counted by itself (methods TP-7); NaN where they were not
+        counted.
     """
 
     group: str
@@ -44,6 +47,7 @@ class GroupStatistics:
     mean_reduction: float
     ratio_of_means: float
     n_empty: int = 0
+    mean_unique_stages: float = math.nan
 
 
 ROWS = MappingProxyType(
@@ -55,6 +59,7 @@ ROWS = MappingProxyType(
         "mean stages": "mean_stages",
         "mean reduction": "mean_reduction",
         "reduction of the means": "ratio_of_means",
+        "mean unique stages": "mean_unique_stages",
     }
 )
 
@@ -65,8 +70,9 @@ def group_statistics(
     n_stages: ArrayLike,
     cooccurrence_ids: Sequence[str],
     prototype_ids: Sequence[str],
+    n_unique_stages: ArrayLike | None = None,
 ) -> list[GroupStatistics]:
-    """Statistics of every emotion, of the sequences without one, and of all.
+    """Statistics of every emotion, of the sequences without one, and of all (methods TP-8).
 
     Parameters
     ----------
@@ -76,14 +82,22 @@ def group_statistics(
         Ok frames and stages of each sequence.
     cooccurrence_ids, prototype_ids
         Equal for equal prototypes.
+    n_unique_stages : shape (n,)
+        Different stages of each sequence (`prototypes.temporal.paper_count`), where they are counted.
 
     Returns
     -------
     list of GroupStatistics
         Emotions by name, then `None` where there is such a sequence, then `all`.
+
+    Raises
+    ------
+    ValueError
+        If the arguments differ in length, or a sequence has more stages than frames.
     """
     frames, stages = np.asarray(n_frames, np.int64), np.asarray(n_stages, np.int64)
-    lengths = {len(emotions), len(frames), len(stages), len(cooccurrence_ids), len(prototype_ids)}
+    unique = np.full(len(stages), np.nan) if n_unique_stages is None else np.asarray(n_unique_stages, np.float64)
+    lengths = {len(emotions), len(frames), len(stages), len(cooccurrence_ids), len(prototype_ids), len(unique)}
     if len(lengths) != 1:
         raise ValueError(f"expected one entry per sequence in every argument, got lengths {sorted(lengths)}")
     if (stages > frames).any() or (stages < 0).any():
@@ -92,7 +106,7 @@ def group_statistics(
     ids = np.array(cooccurrence_ids, dtype=object), np.array(prototype_ids, dtype=object)
     order = [*sorted(set(names) - {NO_EMOTION}), *([NO_EMOTION] if NO_EMOTION in names else []), ALL]
     return [
-        _statistics(name, np.ones(len(names), bool) if name == ALL else names == name, frames, stages, *ids)
+        _statistics(name, np.ones(len(names), bool) if name == ALL else names == name, frames, stages, *ids, unique)
         for name in order
     ]
 
@@ -111,6 +125,7 @@ def _statistics(
     stages: NDArray[np.int64],
     cooccurrence_ids: NDArray[np.object_],
     prototype_ids: NDArray[np.object_],
+    unique_stages: NDArray[np.float64],
 ) -> GroupStatistics:
     counted = member & (frames > 0)
     n, t, s = int(counted.sum()), frames[counted], stages[counted]
@@ -124,6 +139,7 @@ def _statistics(
         mean_reduction=float((1 - s / t).mean()) if n else math.nan,
         ratio_of_means=float(1 - s.mean() / t.mean()) if n else math.nan,
         n_empty=int(member.sum()) - n,
+        mean_unique_stages=float(unique_stages[counted].mean()) if n else math.nan,
     )
 
 

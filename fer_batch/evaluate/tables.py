@@ -117,8 +117,10 @@ def story_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as:
     shown = [group for group in order if group in named or any(group in row for row in theirs.values())]
     body = []
     for row in ROWS:
+        if all(math.isnan(value) for value in ours[row].values()):
+            continue  # such as unique stages, which the papers do not print
         body.append((row, *(_statistic(row, ours[row].get(named.get(group, ""))) for group in shown)))
-        if row in theirs and row != "reduction of the means":
+        if row in theirs and row not in ("reduction of the means", "mean unique stages"):
             body.append(("  published", *(_statistic(row, theirs[row].get(group)) for group in shown)))
     caption = f"published: {FINZEL}, {printed_as}" if theirs else ""
     return Table(f"stories of {dataset}", ("", *shown), tuple(body), caption)

@@ -18,7 +18,9 @@ from fer_batch.evaluate.localisation import Localisation, localisation_of_subjec
 from fer_batch.evaluate.people import People, people_of
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
+from fer_batch.pipeline.evaluation_classes import class_rows, of_group
 from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, FRAMES, PARTITION, SETS, SUBJECTS
+from fer_batch.pipeline.evaluation_stages import paper_counts
 from fer_batch.pipeline.latest_run import card_of, latest_run
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import has_region, region_words
@@ -213,7 +215,7 @@ def _new_people(
         elif any(row.known for rows in of_new.values() for row in rows):
             _action_units(connection, result.new, of_new, sets=False)
         _evidence(result.new, of_new)
-        result.rows += [{**row, "group": NEW_PEOPLE} for row in result.new.rows]
+        result.rows += [of_group(row, NEW_PEOPLE) for row in result.new.rows]
         scores = result.new.values("f1")
     trained_on: Literal["some", "all"] = "all" if people.all_known else "some"
     result.verdicts = [
@@ -276,11 +278,7 @@ def _classes(
     if not result.n_annotated:
         return
     result.add("accuracy", found.accuracy, result.n_annotated, baseline=1 / len(names))
-    for c, name in enumerate(names):
-        n = int(found.support[c])
-        result.add("precision", found.precision[c], n, name)
-        result.add("recall", found.recall[c], n, name)
-        result.add("f1", found.f1[c], n, name)
+    result.rows += class_rows(found, names)
 
 
 def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]]) -> None:
@@ -332,13 +330,14 @@ def _figures(found: Localisation) -> Iterator[tuple[str, float, int, float | Non
 
 def _stories(connection: duckdb.DuckDBPyConnection, result: Evaluation) -> None:
     found = connection.execute(
-        "SELECT emotion, n_frames, n_stages, cooccurrence_id, prototype_id FROM temporal_prototypes "
+        "SELECT emotion, n_frames, n_stages, cooccurrence_id, prototype_id, text FROM temporal_prototypes "
         f"WHERE {PARTITION} ORDER BY sequence_id",
         result.key,
     ).fetchall()
     if not found:
         return
-    result.statistics = group_statistics(*zip(*found, strict=True))
+    emotions, n_frames, n_stages, cooccurrence, prototypes, texts = zip(*found, strict=True)
+    result.statistics = group_statistics(emotions, n_frames, n_stages, cooccurrence, prototypes, paper_counts(texts))
     for row, groups in statistics_table(result.statistics).items():
         for group in result.statistics:
             result.add(row, groups[group.group], group.n_sequences, group=group.group)

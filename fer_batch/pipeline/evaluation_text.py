@@ -13,6 +13,7 @@ from fer_batch.evaluate.summary import ALL
 from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, share, story_table
 from fer_batch.evaluate.verdict import Verdict
 from fer_batch.pipeline.evaluate import Evaluation
+from fer_batch.pipeline.evaluation_classes import confusion_table, report_lines
 
 _KEYS = ("dataset", "model", "explain")
 _MARKS = {"flag": "FLAG", "note": "note", "open": "open", "ok": ""}
@@ -45,6 +46,9 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
     tables = []
     if scores := _scores(results):
         tables.append(f1_table(scores, printed))
+    for result in results:
+        if confusion := confusion_table(result.rows, f"confusion of {_label(result, results)}"):
+            tables.append(confusion)
     models = sorted({result.partition.model for result in results})
     for model in models:
         own = [result for result in results if result.partition.model == model]
@@ -178,7 +182,7 @@ def _partition(result: Evaluation) -> list[str]:
         lines += [f"WARNING: {result.people.warning}"]
     single = {row["metric"]: row for row in result.rows if not row["target"] and not row.get("group")}
     if "accuracy" in single:
-        lines += _classes(result)
+        lines += aligned(report_lines(result.rows))
     elif result.verdicts or result.values("f1"):
         lines += _targets(result)
     if "f1_mean" in single:
@@ -207,7 +211,7 @@ def _partition(result: Evaluation) -> list[str]:
 def _new_people(result: Evaluation, n: int) -> Iterator[str]:
     yield f"only the {'person' if n == 1 else f'{n:,} people'} it was not trained on"
     single = {row["metric"]: row for row in result.rows if not row["target"]}
-    yield from _classes(result) if "accuracy" in single else _targets(result)
+    yield from aligned(report_lines(result.rows)) if "accuracy" in single else _targets(result)
     for metric, name in (("f1_mean", "mean F1"), ("accuracy", "accuracy")):
         if metric in single:
             over = "targets" if metric == "f1_mean" else "frames"
@@ -266,18 +270,6 @@ def _localised(verdict: Verdict | None) -> list[str]:
     weighted = "-" if math.isnan(found.weighted) else f"{found.weighted:.1f}"
     figures = [share(found.mean), interval, share(found.chance), weighted]
     return [*figures, str(found.n), str(found.n_subjects), _MARKS[verdict.state]]
-
-
-def _classes(result: Evaluation) -> list[str]:
-    figures: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in result.rows:
-        if row["target"] and row["metric"] in ("precision", "recall", "f1") and not row.get("group"):
-            figures.setdefault(row["target"], {})[row["metric"]] = row
-    table = [["class", "precision", "recall", "F1", "n"]]
-    for name, of_class in sorted(figures.items()):
-        cells = [share(of_class[metric]["value"]) for metric in ("precision", "recall", "f1")]
-        table.append([name, *cells, str(of_class["f1"]["n"])])
-    return aligned(table)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

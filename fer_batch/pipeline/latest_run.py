@@ -11,6 +11,7 @@ from fer_batch.models.card import SHIPPED, card_uri, read_card, shipped_path
 from fer_batch.report.page import RunSummary
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
+from fer_batch.types import MapStyle
 
 
 def latest_run(store: Store, partition: Partition) -> dict[str, Any]:
@@ -56,6 +57,11 @@ def crop_size_of(run: Mapping[str, Any], card: Mapping[str, Any]) -> int | None:
     return config.get("faces", {}).get("size") or own or (card.get("preprocessing") or {}).get("size")
 
 
+def map_style_of(run: Mapping[str, Any]) -> MapStyle:
+    """How the job of a run has maps drawn; as usual where an earlier version wrote it."""
+    return MapStyle(**run.get("config", {}).get("report", {}))
+
+
 def summary_of(partition: Partition, run: Mapping[str, Any], card: Mapping[str, Any]) -> RunSummary:
     """What every page of the partition's report says about the run."""
     return RunSummary(
@@ -71,6 +77,7 @@ def summary_of(partition: Partition, run: Mapping[str, Any], card: Mapping[str, 
         demo=bool(card.get("demo")),
         weights_license=run.get("weights_license") or card.get("licence") or "",
         facts=tuple(_model_facts(run, card)),
+        maps=map_style_of(run),
         shows_faces=run.get("config", {}).get("faces", {}).get("store", "jpeg") != "none",
     )
 

@@ -26,7 +26,7 @@ from fer_batch.storage.tables import SCHEMA_VERSION
 PUBLISHED = "_published"  # one file for each partition: from what each of its stages was published
 
 Compute = Callable[[list[Any]], list[Any]]
-Options = dict[str, str | int]
+Options = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,10 @@ def _class_prototypes(work: StageWork) -> None:
 
 
 def _patterns(work: StageWork) -> None:
-    from fer_batch.pipeline.patterns import publish_patterns
+    from fer_batch.pipeline.patterns import PatternSearch, publish_patterns
 
-    publish_patterns(work.store, work.partition, work.metadata, work.config.stories.max_pattern)
+    search = PatternSearch(work.config.stories.max_pattern, work.config.stories.relation)
+    publish_patterns(work.store, work.partition, work.metadata, search)
 
 
 def _evaluation(work: StageWork) -> None:
@@ -117,7 +118,15 @@ def _report(work: StageWork) -> None:
 
     where = work.partition
     with progress("report", work.n_inputs, "input") as advance:
-        write_report(work.store, where.dataset, where.model, where.explain, advance, compute=work.compute)
+        write_report(
+            work.store,
+            where.dataset,
+            where.model,
+            where.explain,
+            advance,
+            compute=work.compute,
+            maps=work.config.report,
+        )
 
 
 def _no_options(_: RunConfig) -> Options:
@@ -129,7 +138,11 @@ def _class_options(config: RunConfig) -> Options:
 
 
 def _pattern_options(config: RunConfig) -> Options:
-    return {"max_pattern": config.stories.max_pattern}
+    return {"max_length": config.stories.max_pattern, "relation": config.stories.relation}
+
+
+def _report_options(config: RunConfig) -> Options:
+    return asdict(config.report)
 
 
 STAGES: tuple[PartitionStage, ...] = (
@@ -138,7 +151,7 @@ STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
     PartitionStage("evaluation", ("evaluation",), 1, _no_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
-        "report", (), 2, _no_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
+        "report", (), 2, _report_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
     ),
 )
 

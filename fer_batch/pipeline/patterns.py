@@ -1,9 +1,10 @@
-"""Which sub-sequences of stages the stories of a partition share, and which are typical of an emotion."""
+"""Which sub-sequences of stages the temporal prototypes of a partition share, and which are typical of an emotion."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import pyarrow.compute as pc
 
@@ -15,29 +16,53 @@ from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
-MIN_SHARE = 0.01  # of the stories of a group; in a group of 200 or fewer, two stories
+MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
+
+
+@dataclass(frozen=True)
+class PatternSearch:
+    """What is looked for; see `prototypes.patterns.common_patterns`.
+
+    Attributes
+    ----------
+    max_length
+        Stages up to which every pattern is looked for.
+    relation
+        `equal`: a sequence has the stages of a pattern. `subset`: it has stages that include them.
+    """
+
+    max_length: int = MAX_LENGTH
+    relation: str = "equal"
+
+
+_SEARCH = PatternSearch()
 
 
 def publish_patterns(
     store: Store,
     partition: Partition,
     metadata: Mapping[str, object] | None = None,
-    max_length: int = MAX_LENGTH,
+    search: PatternSearch = _SEARCH,
 ) -> int:
     """Write table `patterns` of a partition.
 
-    It is one file, so it is replaced whole or not at all. Stills tell no stories: a partition without any has no file.
+    It is one file, so it is replaced whole or not at all. Stills have no temporal prototypes: a partition of stills
+    alone has no file.
 
     Parameters
     ----------
-    max_length
-        See `prototypes.patterns.common_patterns`.
+    store, partition
+        Where.
+    metadata
+        Of the file.
+    search
+        What to look for.
 
     Returns
     -------
     int
-        Stories that were mined.
+        Sequences that were mined.
     """
     stories = _stories(store, partition)
     path = f"{partition.folder('patterns')}/{FILE}"
@@ -49,7 +74,7 @@ def publish_patterns(
         told = [(text if letters else plain, emotion) for text, plain, emotion in stories]
         known = [(text, emotion) for text, emotion in told if text is not None]
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
-        rows += pattern_rows(texts, emotions, letters=letters, max_length=max_length)
+        rows += pattern_rows(texts, emotions, letters=letters, search=search)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(stories)
 
@@ -60,28 +85,45 @@ def refresh_patterns(store: Store, partition: Partition) -> None:
     A report is drawn from any output, and one of an earlier version has no such table.
     """
     published, stage = PublishedStages(store, partition), stage_named("patterns")
-    options = published.options(stage) or {"max_pattern": MAX_LENGTH}
-    if not published.is_current(stage, options):
-        publish_patterns(store, partition, max_length=int(options["max_pattern"]))
-        published.mark(stage, options)
+    search = looked_for(store, partition)
+    if not published.is_current(stage, asdict(search)):
+        publish_patterns(store, partition, search=search)
+        published.mark(stage, asdict(search))
+
+
+def looked_for(store: Store, partition: Partition) -> PatternSearch:
+    """What the table of a partition lists, as the job said that published it."""
+    options = PublishedStages(store, partition).options(stage_named("patterns"))
+    return PatternSearch(int(options["max_length"]), str(options["relation"])) if options else PatternSearch()
 
 
 def pattern_rows(
-    texts: list[str], emotions: list[str | None], *, letters: bool = True, max_length: int = MAX_LENGTH
+    texts: list[str], emotions: list[str | None], *, letters: bool = True, search: PatternSearch = _SEARCH
 ) -> list[dict[str, object]]:
-    """Rows of table `patterns` of some stories, as text: with letters of clusters, or of active targets alone."""
-    spelled: dict[LabelSet, str] = {}  # as the stories write it: names of targets are read, never written anew
+    """Rows of table `patterns` of some temporal prototypes, as text.
+
+    Parameters
+    ----------
+    texts, emotions
+        Of each sequence.
+    letters
+        Whether the texts have the letters of clusters, or active targets alone.
+    search
+        What to look for.
+    """
+    spelled: dict[LabelSet, str] = {}  # as the texts write it: names of targets are read, never written anew
     known: dict[str, LabelSet] = {}
-    stories = []
+    sequences = []
     for text in texts:
-        story = []
+        stages = []
         for stage in text.split(ARROW):
             if stage not in known:
                 known[stage] = parse_stage(stage)
                 spelled[known[stage]] = stage
-            story.append(known[stage])
-        stories.append(story)
-    found = mine(stories, emotions, min_share=MIN_SHARE, max_length=max_length)
+            stages.append(known[stage])
+        sequences.append(stages)
+    length, relation = search.max_length, search.relation
+    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
     return [{**_row(one, spelled), "letters": letters} for one in found]
 
 
@@ -89,8 +131,8 @@ def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, obje
     pattern = found.pattern
     return {
         "group": found.group,
-        "pattern": ARROW.join(spelled[stage] for stage in pattern.story),
-        "length": len(pattern.story),
+        "pattern": ARROW.join(spelled[stage] for stage in pattern.stages),
+        "length": len(pattern.stages),
         "kind": pattern.kind,
         "support": pattern.support,
         "lift": _known(found.lift),

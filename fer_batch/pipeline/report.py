@@ -33,7 +33,7 @@ from fer_batch.report.sequence import sequence_path
 from fer_batch.report.verdict import FILE as VERDICT
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError
+from fer_batch.types import InputError, MapStyle
 from fer_batch.visualize.colours import Palette
 
 FOLDER = "report"
@@ -53,6 +53,7 @@ def write_report(
     *,
     card: Mapping[str, Any] | None = None,
     compute: Compute | None = None,
+    maps: MapStyle | None = None,
 ) -> str:
     """Draw the report of every matching partition.
 
@@ -68,6 +69,8 @@ def write_report(
         The model card; by default the one beside the checkpoint that the latest run names.
     compute
         Runs a list of Dask tasks, one for each shard; by default they run here, one after the other.
+    maps
+        How pictures show relevance maps; by default as the job of the latest run says.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def write_report(
     """
     chosen = _chosen(store, dataset, model, explain)
     for partition in chosen:
-        _write_partition(store, partition, progress or (lambda _: None), card, compute)
+        _write_partition(store, partition, progress or (lambda _: None), card, compute, maps)
     reports = [
         ReportLink(
             p.dataset,
@@ -97,8 +100,17 @@ def write_report(
     return store.url(f"{_folder(chosen[0])}/index.html" if len(chosen) == 1 else f"{FOLDER}/index.html")
 
 
-def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
+def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | None = None) -> list[str]:
     """Draw the figures of some sequences for print, under `figures/` of each report that has them.
+
+    Parameters
+    ----------
+    store
+        The output, with published tables.
+    sequence_ids
+        Which sequences.
+    maps
+        As in `write_report`.
 
     Returns
     -------
@@ -114,8 +126,8 @@ def write_figures(store: Store, sequence_ids: Sequence[str]) -> list[str]:
     known: dict[str, None] = {}  # one sequence may have been explained in several ways
     written = []
     for partition in _chosen(store, None, None, None):
-        options = _options(store, partition, None)
-        palette = Palette(options.targets)
+        options = _options(store, partition, None, maps)
+        palette = Palette(options.targets, options.summary.maps)
         for shard in published_shards(store, partition):
             for row in shard.sequences:
                 name = row["sequence_id"]
@@ -171,11 +183,12 @@ def _folder(partition: Partition) -> str:
     return f"{FOLDER}/{partition.dataset}/{partition.model}/{partition.explain}"
 
 
-def _options(store: Store, partition: Partition, card: Mapping[str, Any] | None) -> PageOptions:
+def _options(store: Store, partition: Partition, card: Mapping[str, Any] | None, maps: MapStyle | None) -> PageOptions:
     run = latest_run(store, partition)
     known = dict(card) if card is not None else card_of(run)
     _, pages = _navigation(store, partition)
     whole = summary_of(partition, run, known)
+    whole = replace(whole, maps=maps or whole.maps)
     return PageOptions(
         partition=partition,
         folder=_folder(partition),
@@ -193,14 +206,15 @@ def _write_partition(
     progress: Callable[[int], None],
     card: Mapping[str, Any] | None,
     compute: Compute | None,
+    maps: MapStyle | None,
 ) -> None:
     refresh_patterns(store, partition)
     run = latest_run(store, partition)
     known = dict(card) if card is not None else card_of(run)
-    options = _options(store, partition, card)
+    options = _options(store, partition, card, maps)
     further, pages = _navigation(store, partition)
-    summary = replace(summary_of(partition, run, known), pages=pages)
-    palette = Palette(options.targets)
+    summary = replace(summary_of(partition, run, known), pages=pages, maps=options.summary.maps)
+    palette = Palette(options.targets, summary.maps)
     written: set[str] = set()
 
     def put(files: Iterable[tuple[str, bytes]]) -> None:

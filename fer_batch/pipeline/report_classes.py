@@ -56,7 +56,7 @@ def classes_files(store: Store, partition: Partition, summary: RunSummary) -> It
     table = _rows(store, partition, "class_prototypes")
     rows = table.drop_columns(["relevance"]).to_pylist()
     maps = dict(enumerate(unpack_maps(table)))
-    palette = Palette(tuple(card.get("targets") or targets_of(store, partition)))
+    palette = Palette(tuple(card.get("targets") or targets_of(store, partition)), summary.maps)
     names = {name for row in rows for name in row["exemplars"] or ()}
     stills = _Stills(store, partition, names, crop_size_of(run, card))
     by_class: dict[str, list[tuple[_Row, NDArray[np.float32]]]] = {}
@@ -154,13 +154,13 @@ def _class(
 def _cluster(row: _Row, mean: NDArray[np.float32], n: int, palette: Palette, stills: _Stills) -> ClassCluster:
     label = (row["target"], row["cluster"] or "")
     known = bool(np.isfinite(mean).all())
-    shown = projection_on(mean, SIDE, SIDE, 25.0, "all")
+    shown = projection_on(mean, SIDE, SIDE, palette.maps.top_x, "all")
     return ClassCluster(
         label=chip(label, palette),
         n=row["n_frames"],
         share=row["n_frames"] / n if row["n_frames"] is not None and n else None,
-        mean=map_png(mean) if known else None,
-        top_25=projection_png([(shown, texture(palette.style(*label), SIDE, SIDE))]) if known else None,
+        mean=map_png(mean, palette.maps) if known else None,
+        top=projection_png([(shown, texture(palette.style(*label), SIDE, SIDE))]) if known else None,
         exemplars=tuple(stills.exemplar(name) for name in row["exemplars"] or ()),
     )
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from fer_batch.pipeline.evaluation_classes import confusion_table
+from fer_batch.pipeline.patterns import looked_for
 from fer_batch.pipeline.report_data import Story, label_of, target_order
 from fer_batch.pipeline.report_sequence import literal, thumbnail_path
 from fer_batch.pipeline.shard_rows import ShardRows, published_shards
@@ -282,7 +284,7 @@ def _still(shard: ShardRows, row: _Row, name: str, palette: Palette, crop_size: 
     p = probability.get(name)
     picture = Picture(
         png(panel_image(panel, palette, STILL_PIXELS)),
-        f"Top-25 projection for {name} over the face of {row['sequence_id']}",
+        f"Top-{palette.maps.top_x:g} projection for {name} over the face of {row['sequence_id']}",
     )
     known = ("" if p is None else f"probability {p:.2f}", "active, not explained" if panel.unexplained else "")
     return Still(row["sequence_id"], picture, row["emotion"], ", ".join(filter(None, known)))
@@ -331,7 +333,8 @@ def patterns_page(
         'ORDER BY "group", letters, kind, support DESC, pattern',
     )
     without = tuple(sorted(set(overview.by_group) - set(several)))
-    yield from patterns_files(summary, tuple(tellings), TYPICAL_Q, query, without)
+    included = looked_for(store, partition).relation == "subset"
+    yield from patterns_files(summary, tuple(tellings), TYPICAL_Q, query, without, included)
 
 
 def _group(name: str | None, n_stories: int, rows: Sequence[_Row], gallery: Picture | None) -> PatternGroup:
@@ -392,8 +395,8 @@ def _gallery(
     )
     which = "The commonest stories" if items[0].n_sequences > 1 else "No story occurs twice; some of them"
     caption = (
-        f"{which}, one row each, with one sequence as the example. Colour marks the fewest pixels that hold a quarter "
-        "of a target’s positive relevance."
+        f"{which}, one row each, with one sequence as the example. Colour marks the fewest pixels that hold "
+        f"{palette.maps.top_x:g} percent of a target’s positive relevance."
     )
     return Picture(save(prototype_gallery(items, total, palette)), alt, caption)
 
@@ -424,6 +427,9 @@ def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
         tuple((row["metric"], row["target"], row["value"], row["baseline"], row["n"]) for row in shown[:500]),
         "Figures by group, layer or fold are in table evaluation. n counts the frames that are defined.",
     )
+    confusion = confusion_table((row for row in rows if row["fold"] is None), "Confusion of classes")
+    if confusion:
+        yield DataTable(confusion.title, confusion.columns, confusion.rows, f"{confusion.caption}.")
 
 
 def _commonest(counts: Counter[str], limit: int | None) -> list[tuple[str, int]]:

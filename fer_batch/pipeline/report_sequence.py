@@ -127,7 +127,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
     shard = ShardRows(store, options.partition, file)
     rows = [row for row in shard.sequences if row["status"] == "done" and row["kind"] != "still"]
     truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows))
-    palette = Palette(options.targets)
+    palette = Palette(options.targets, options.summary.maps)
     for row in rows:
         story = Story(shard.of(row["sequence_id"]), row, options.crop_size)
         for path, content in sequence_files(story, palette, options, truth.get(row["sequence_id"], {})):
@@ -203,8 +203,9 @@ class _Layers:
         self._numbers: dict[tuple[tuple[Label, ...], float], int] = {}
         self._shown: dict[tuple[Label, float], NDArray[np.float64]] = {}
 
-    def number(self, labels: Sequence[Label], share: float = 25.0) -> int | None:
-        """Number of the picture; None where no label has a map."""
+    def number(self, labels: Sequence[Label], share: float | None = None) -> int | None:
+        """Number of the picture; None where no label has a map. `share` is that of the report where not given."""
+        share = self.palette.maps.top_x if share is None else share
         key = (tuple(label for label in labels if label in self.maps), share)
         if not key[0]:
             return None
@@ -219,7 +220,7 @@ class _Layers:
         known = [label for label in labels if label in self.maps]
         if len(known) < 2:
             return ()
-        found = tags(known, [self._projection(label, 25.0) for label in known], TAG_EM)
+        found = tags(known, [self._projection(label, self.palette.maps.top_x) for label in known], TAG_EM)
         return tuple((100 * x, 100 * y, text) for x, y, text in found)
 
     def _projection(self, label: Label, share: float) -> NDArray[np.float64]:
@@ -276,9 +277,9 @@ def _cluster(story: Story, row: Mapping[str, Any], palette: Palette, layers: _La
         n_neighbors=row["n_neighbors"],
         eigengap=row["eigengap"],
         silhouette=row["silhouette"],
-        mean=None if mean is None else map_png(mean),
-        top_25=layers.number((label,)),
-        top_10=layers.number((label,), 10.0),
+        mean=None if mean is None else map_png(mean, palette.maps),
+        top=layers.number((label,)),
+        top_less=layers.number((label,), palette.maps.shares[1]),
         outline=_outline(story, exemplar, exemplar) if drawn else line_face_svg() if exemplar is None else "",
     )
 
@@ -326,7 +327,7 @@ def figures(
             if cluster.relevance is not None:
                 name = f"projections-{slug(label_text(decision.target, cluster.letter))}.png"
                 style = palette.style(decision.target, cluster.letter)
-                yield name, save(projection_figure(cluster.relevance, cluster.face, style=style))
+                yield name, save(projection_figure(cluster.relevance, cluster.face, style=style, maps=palette.maps))
 
 
 def queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.pipeline.run_record import versions
+from fer_batch.pipeline.train_classes import class_figures, class_lines
 from fer_batch.pipeline.train_worker import FoldJob, defined
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join
@@ -43,6 +44,8 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str,
     ]  # fmt: skip
     if marker.get("accuracy") is not None:
         figures.append({**figures[0], "target": None, "metric": "accuracy", "value": marker["accuracy"]})
+    common = {"split": "test", "fold": fold, "trained_on": trained_on}
+    figures += [{**row, **common} for row in class_figures(marker, job.targets)]
     store.put(f"{where.folder('evaluation')}/{name}", encode(rows_of("evaluation", figures)))
     predictions = decode(store.read_bytes(job.path(".predictions.parquet")))
     for dataset in sorted(set(predictions["dataset"].to_pylist())):
@@ -209,7 +212,7 @@ def fold_lines(targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> lis
         if folds:
             names = ", ".join(map(str, folds))
             lines.append(f"{target}: no positive in the training part of fold {names}; weight 1, nothing learned")
-    return lines
+    return [*lines, *class_lines(markers, targets)]
 
 
 def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> bytes:

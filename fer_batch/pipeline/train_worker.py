@@ -221,7 +221,7 @@ def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) ->
     import safetensors.torch
 
     from fer_batch.models.heads import probabilities
-    from fer_batch.training.metrics import scores
+    from fer_batch.training.metrics import confusion, scores
 
     fold = result.fold
     tensors = {name: tensor.contiguous() for name, tensor in result.model.state_dict().items()}
@@ -251,6 +251,7 @@ def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) ->
         "epoch": result.epoch,
         "f1": [defined(v) for v in result.f1],
         "accuracy": defined(scores(result.logits, truth, job.config.head).accuracy),
+        "confusion": confusion(result.logits, truth).tolist() if job.config.head == "softmax" else None,
         "n_observed": (~np.isnan(truth)).sum(0).tolist(),
         "n_positive": (truth == 1).sum(0).tolist(),
         "class_weights": result.class_weights.tolist(),

@@ -66,8 +66,9 @@ def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:
 def analysis_key(config: RunConfig, version: int = ANALYSIS) -> str:
     """`analysis_id`: every option of phase 2 that changes its tables, and the version of what it does with them."""
     options: dict[str, object] = {"spray": config.spray.model_dump(mode="json"), "regions": config.regions}
-    stories = config.stories.model_dump(mode="json", exclude={"max_pattern"})  # which changes table patterns alone
-    if stories != StoriesConfig().model_dump(mode="json", exclude={"max_pattern"}):
+    of_patterns = {"max_pattern", "relation"}  # which change table patterns alone
+    stories = config.stories.model_dump(mode="json", exclude=of_patterns)
+    if stories != StoriesConfig().model_dump(mode="json", exclude=of_patterns):
         options["stories"] = stories
     if version > 1:
         options["version"] = version

@@ -26,6 +26,7 @@ from fer_batch.report.page import DataTable, Picture, Query, RunSummary
 from fer_batch.report.verdict import STATES, Example, TargetVerdict, VerdictContents, verdict_files
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
+from fer_batch.types import MapStyle
 from fer_batch.visualize.figure import png
 from fer_batch.visualize.heatmap import overlay, resize_face
 from fer_batch.visualize.regions import outlined
@@ -60,12 +61,14 @@ def verdict_page(store: Store, partition: Partition, summary: RunSummary) -> Ite
     """(path, content) of the page and its pictures."""
     connection = connect(store)
     result = evaluation_of(store, partition, connection)
-    yield from verdict_files(summary, _contents(store, result, connection))
+    yield from verdict_files(summary, _contents(store, result, connection, summary.maps))
 
 
-def _contents(store: Store, result: Evaluation, connection: duckdb.DuckDBPyConnection) -> VerdictContents:
+def _contents(
+    store: Store, result: Evaluation, connection: duckdb.DuckDBPyConnection, maps: MapStyle
+) -> VerdictContents:
     picks = _picks(result, connection)
-    examples = _examples(store, result.partition, picks, connection)
+    examples = _examples(store, result.partition, picks, connection, maps)
     targets = []
     folds = result.people.fold_f1 if result.people.known else {}
     for verdict in result.verdicts:
@@ -154,6 +157,7 @@ def _examples(
     partition: Partition,
     picks: dict[str, tuple[int, list[_Pick]]],
     connection: duckdb.DuckDBPyConnection,
+    style: MapStyle,
 ) -> dict[str, list[Example]]:
     """Maps of the picked frames over the very frame where its pixels were kept, else over a drawing of its face."""
     wanted = [pick for _, both in picks.values() for pick in both]
@@ -168,7 +172,7 @@ def _examples(
         pick = wanted[row["number"]]
         both = picks[pick.target][1]
         which = "the only mu" if len(both) == 1 else "lowest mu" if pick is both[0] else "highest mu"
-        picture = _picture(values, row["jpeg"], row["landmarks"], size, pick.target)
+        picture = _picture(values, row["jpeg"], row["landmarks"], size, pick.target, style)
         shown = "" if row["jpeg"] else " (drawn from its landmarks: its pixels were not kept)"
         caption = f"{pick.sequence_id}, frame {pick.frame_index}{shown}"
         alt = f"Relevance for {pick.target} in frame {pick.frame_index} of {pick.sequence_id}, region outlined"
@@ -214,9 +218,14 @@ def _rows_of(wanted: list[_Pick], partition: Partition, connection: duckdb.DuckD
 
 
 def _picture(
-    relevance: NDArray[np.float32], jpeg: bytes | None, landmarks: list[float], size: int | None, target: str
+    relevance: NDArray[np.float32],
+    jpeg: bytes | None,
+    landmarks: list[float],
+    size: int | None,
+    target: str,
+    style: MapStyle,
 ) -> NDArray[np.uint8]:
-    """Blue-white-red over the face, with the region outlined; shape (PIXELS, PIXELS, 3)."""
+    """The map over the face, with the region outlined; shape (PIXELS, PIXELS, 3)."""
     points = np.asarray(landmarks, np.float64).reshape(68, 2)
     face = None if jpeg is None else np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
     side = face.shape[0] if face is not None else size or max(relevance.shape)
@@ -224,7 +233,7 @@ def _picture(
     shown = (points + 0.5) * PIXELS / side - 0.5
     ground = line_face(PIXELS, PIXELS, shown) if face is None else resize_face(face, PIXELS, PIXELS)
     outlines = region_outlines(shown[None], target)
-    image = overlay(ground, relevance)
+    image = overlay(ground, relevance, style)
     return image if outlines is None else outlined(image, outlines[0])
 
 

@@ -1,8 +1,9 @@
-"""What stories have in common: longest and frequent sub-sequences of stages (methods TP-10).
+"""What temporal prototypes have in common: longest and frequent sub-sequences of stages (methods TP-10).
 
-A *pattern* is a sub-sequence of stages that enough stories have. It is *maximal* where no longer pattern has it as a
-part, and *closed* where none that has it as a part occurs in as many stories: closed patterns tell all that there is to
-tell, maximal ones only how far it goes. Every maximal pattern is closed.
+A *pattern* is a sub-sequence of stages that enough sequences have. It is *maximal* where no longer pattern has it as a
+part, and *closed* where none that has it as a part occurs in as many sequences: from the closed patterns every other
+one and its support can be derived, from the maximal ones only which patterns are frequent. Every maximal pattern is
+closed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch import registry, types
-from fer_batch.prototypes.mining import KINDS, Needed, Pattern, Story, inclusion, mined
+from fer_batch import types
+from fer_batch.prototypes.mining import mined_patterns
+from fer_batch.prototypes.pattern import KINDS, Pattern, check_kind, stage_relation
 from fer_batch.prototypes.significance import benjamini_hochberg, upper_tail
 from fer_batch.prototypes.stages import LabelSet
+from fer_batch.prototypes.support import SupportThresholds
+from fer_batch.prototypes.temporal import StageSequence
 
 ALL = "all"
 
@@ -31,33 +35,35 @@ def longest_common(
     kind: str = "gapped",
     relation: str = "equal",
     none_strict: bool = True,
-) -> Story:
-    """Longest common sub-sequence of stages of two stories.
+) -> StageSequence:
+    """Longest common sub-sequence of stages of two temporal prototypes (methods TP-10).
 
     Parameters
     ----------
+    first, second
+        Label sets in order.
     kind
         `gapped` allows other stages between; `contiguous` does not.
     relation
         `equal` stages, or `subset`: one of the two includes the other, and the smaller is taken.
+    none_strict
+        See `temporal.stage_included`.
 
     Returns
     -------
-    Story
+    StageSequence
         The earliest in `first` of equally long ones.
+
+    Raises
+    ------
+    InputError
+        If the kind or the relation is not known.
     """
-    if kind not in KINDS:
-        raise types.InputError(f"unknown kind {kind!r}; {registry.nearest(kind, KINDS)}")
-    within = inclusion(relation, none_strict)
+    check_kind(kind)
+    within = stage_relation(relation, none_strict)
     n, m = len(first), len(second)
-    # length[i, j]: best for the tails from i and j; contiguous ones must begin exactly there
-    length = np.zeros((n + 1, m + 1), dtype=np.int64)
     alike = np.array([[within(a, b) or within(b, a) for b in second] for a in first], dtype=bool).reshape(n, m)
-    for i, j in itertools.product(reversed(range(n)), reversed(range(m))):
-        if alike[i, j]:
-            length[i, j] = length[i + 1, j + 1] + 1
-        elif kind == "gapped":
-            length[i, j] = max(length[i + 1, j], length[i, j + 1])
+    length = _common_lengths(alike, kind)
     i, j = divmod(int(length.argmax()), m + 1) if kind == "contiguous" else (0, 0)
     found = []
     while length[i, j]:
@@ -71,8 +77,20 @@ def longest_common(
     return tuple(found)
 
 
+def _common_lengths(alike: NDArray[np.bool_], kind: str) -> NDArray[np.int64]:
+    """Longest common sub-sequence of the tails from every two stages; contiguous ones begin exactly there."""
+    n, m = alike.shape
+    length = np.zeros((n + 1, m + 1), dtype=np.int64)
+    for i, j in itertools.product(reversed(range(n)), reversed(range(m))):
+        if alike[i, j]:
+            length[i, j] = length[i + 1, j + 1] + 1
+        elif kind == "gapped":
+            length[i, j] = max(length[i + 1, j], length[i, j + 1])
+    return length
+
+
 def common_patterns(
-    stories: Sequence[Sequence[LabelSet]],
+    sequences: Sequence[Sequence[LabelSet]],
     min_support: int,
     *,
     kind: str = "contiguous",
@@ -82,7 +100,7 @@ def common_patterns(
     maximal_only: bool = False,
     max_patterns: int = 20_000,
 ) -> list[Pattern]:
-    """Sub-sequences that at least `min_support` stories have: all of at most `max_length` stages, and long runs.
+    """Sub-sequences that at least `min_support` sequences have: all of at most `max_length` stages, and long runs.
 
     Contiguous patterns of equal stages are followed to the longest; of those beyond `max_length` the closed ones are
     listed, which the others are parts of. Other patterns have too many parts for that: they end at `max_length`, and
@@ -90,8 +108,10 @@ def common_patterns(
 
     Parameters
     ----------
-    stories
-        Label sets in order.
+    sequences
+        Label sets in order, of each temporal prototype.
+    min_support
+        Least number of sequences that have a pattern.
     kind
         `contiguous` or `gapped`.
     max_length
@@ -99,6 +119,8 @@ def common_patterns(
     relation
         `equal`: a stage of a pattern occurs as it is. `subset`: it is included in a stage; candidates are the stages
         that occur.
+    none_strict
+        See `temporal.stage_included`.
     maximal_only
         Leave out patterns that are not known to be maximal.
     max_patterns
@@ -108,10 +130,23 @@ def common_patterns(
     -------
     list of Pattern
         By falling support, then rising length, then text.
+
+    Raises
+    ------
+    InputError
+        If the kind or the relation is not known, or a number is less than 1.
     """
     _check(min_support, max_length)
-    needed = Needed(np.zeros(len(stories), np.int64), 0, 1, min_support)
-    found = mined(stories, kind, relation, none_strict, needed, max_length, max_patterns)
+    thresholds = SupportThresholds(np.zeros(len(sequences), np.int64), 0, 1, min_support)
+    found = mined_patterns(
+        sequences,
+        thresholds,
+        kind=kind,
+        relation=relation,
+        none_strict=none_strict,
+        max_length=max_length,
+        max_patterns=max_patterns,
+    )
     patterns = found.patterns(-1, min_support)
     return [pattern for pattern in patterns if pattern.maximal or not maximal_only]
 
@@ -132,9 +167,9 @@ class GroupPattern:
     pattern
         With its support in the group.
     lift
-        Share of the group that has it over the share of all stories with a group that have it; NaN for `all`.
+        Share of the group that has it over the share of all sequences with a group that have it; NaN for `all`.
     p_value
-        Chance of at least that support if group names were dealt out at random; NaN for `all`.
+        Chance of at least that support if group names were assigned at random; NaN for `all`.
     q_value
         The same after Benjamini and Hochberg, over every group and pattern that was tested in one call.
     longest
@@ -150,7 +185,7 @@ class GroupPattern:
 
 
 def mine(
-    stories: Sequence[Sequence[LabelSet]],
+    sequences: Sequence[Sequence[LabelSet]],
     groups: Sequence[Hashable | None],
     *,
     min_support: int = 2,
@@ -161,30 +196,37 @@ def mine(
     none_strict: bool = True,
     max_patterns: int = 20_000,
 ) -> list[GroupPattern]:
-    """Frequent patterns of all stories and of each group, with how typical they are of it.
+    """Frequent patterns of all sequences and of each group, with how typical they are of it (methods TP-10).
 
     Parameters
     ----------
-    stories, groups
-        Label sets, and the group of each story; None where it has none, which counts among all only.
+    sequences, groups
+        Label sets, and the group of each sequence; None where it has none, which counts among all only.
     min_support, min_share
-        Stories of a group that must have a pattern to be listed for it: so many, and this share of them. Patterns are
-        looked for that so many of all stories with a group have, and this share of a group of mean size.
+        Sequences of a group that must have a pattern to be listed for it: so many, and this share of them. Patterns
+        are looked for that so many of all sequences with a group have, and this share of a group of mean size.
     kinds, max_length, relation, none_strict, max_patterns
         See `common_patterns`.
 
+    Raises
+    ------
+    ValueError
+        If there is not one group per sequence.
+    InputError
+        If a kind or the relation is not known, or a number is less than 1.
+
     Notes
     -----
-    Which patterns are tested is decided by their support among all stories that have a group, never by that in one
-    group, and each is tested for every group, listed there or not: what is chosen because a group has it often would
-    seem typical of it. The p-value is that of the permutation test that deals the group names out again among the
-    stories that have one, one-sided; for the presence of a pattern its null distribution is hypergeometric, so it is
-    exact and needs no draws. A story without a group is no evidence against one, since it may belong to any: p and lift
-    leave it out. The test takes stories as exchangeable: with many sequences of few subjects p is too small. With one
-    group only there is nothing to compare, and p is 1.
+    Which patterns are tested is decided by their support among all sequences that have a group, never by that in one
+    group, and each is tested for every group, listed there or not: a pattern that is selected because one group has it
+    often would seem typical of it. The p-value is that of the permutation test of the group names among the sequences
+    that have one, one-sided; for the presence of a pattern its null distribution is hypergeometric, so it is exact and
+    needs no draws. A sequence without a group is no evidence against one, since it may belong to any: p and lift leave
+    it out. The test takes sequences as exchangeable: with many sequences of few subjects p is too small. With one group
+    only there is nothing to compare, and p is 1.
     """
-    if len(stories) != len(groups):
-        raise ValueError(f"expected one group per story, got {len(groups)} for {len(stories)} stories")
+    if len(sequences) != len(groups):
+        raise ValueError(f"expected one group per sequence, got {len(groups)} for {len(sequences)} sequences")
     _check(min_support, max_length)
     sizes = Counter(group for group in groups if group is not None)
     names = sorted(sizes, key=str)
@@ -195,14 +237,23 @@ def mine(
         return max(min_support, math.ceil(min_share * n))
 
     group = np.array([number.get(name, len(names)) for name in groups], np.int64)
-    needed = Needed(group, len(names), least(n_labelled / max(len(names), 1)), least(len(stories)))
+    enough = least(n_labelled / max(len(names), 1)), least(len(sequences))
+    thresholds = SupportThresholds(group, len(names), *enough)
     rows: list[tuple[str, Pattern, float, int, int]] = []
     tests: list[NDArray[np.float64]] = []  # p-values; a row knows the place of its own among them
     for kind in kinds:
-        found = mined(stories, kind, relation, none_strict, needed, max_length, max_patterns)
-        rows += [(ALL, pattern, math.nan, -1, found.longest) for pattern in found.patterns(-1, needed.all)]
+        found = mined_patterns(
+            sequences,
+            thresholds,
+            kind=kind,
+            relation=relation,
+            none_strict=none_strict,
+            max_length=max_length,
+            max_patterns=max_patterns,
+        )
+        rows += [(ALL, pattern, math.nan, -1, found.longest) for pattern in found.patterns(-1, thresholds.all)]
         everywhere = found.supports[:, -2]
-        tested = everywhere >= needed.labelled
+        tested = everywhere >= thresholds.labelled
         for i, name in enumerate(names):
             place = sum(map(len, tests)) + np.cumsum(tested) - 1
             tests.append(upper_tail(found.supports[tested, i], n_labelled, everywhere[tested], sizes[name]))

@@ -1,23 +1,34 @@
-"""How surprising it is that a group has something often."""
+"""How surprising it is that a group has a pattern often: the exact test, and the correction for many tests."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
+from scipy.stats import false_discovery_control
 
 
 def upper_tail(at_least: ArrayLike, n_all: int, n_having: ArrayLike, n_drawn: int) -> NDArray[np.float64]:
-    r"""Chance that `n_drawn` of `n_all` stories hold at least so many of the `n_having` that have something.
+    r"""Chance that a group of `n_drawn` of `n_all` sequences has at least so many of the `n_having` with a pattern.
 
     .. math:: p = \sum_{j \ge k} \binom{K}{j} \binom{N - K}{n - j} / \binom{N}{n}
-
-    The hypergeometric tail, summed upwards until terms are below e^-60 of the largest: as `scipy.stats.hypergeom.sf`,
-    for many at once.
 
     Parameters
     ----------
     at_least, n_having : shape (m,), int
+        k and K of each test.
+    n_all, n_drawn
+        N and n.
+
+    Returns
+    -------
+    shape (m,), float64, in [0, 1]
+
+    Notes
+    -----
+    The hypergeometric tail, summed upwards until terms are below e^-60 of the largest. `scipy.stats.hypergeom.sf` gives
+    the same to 1e-9 and is as fast for 1,000 sequences, but for 100,000 it takes 2.3 s (each pair once; 3.8 s called as
+    it is) where this takes 0.2 s, which makes mining of `benchmarks/patterns_scale.py` 1.3 to 1.6 times slower.
     """
     k, having = (np.asarray(values, np.int64) for values in (at_least, n_having))
     pairs, inverse = np.unique(np.column_stack([k, having]), axis=0, return_inverse=True)
@@ -52,12 +63,13 @@ def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
     ----------
     p_values : shape (m,)
         NaN where nothing was tested, which stays NaN and does not count.
+
+    Returns
+    -------
+    shape (m,), float64, in [0, 1]
     """
     p = np.asarray(p_values, dtype=np.float64)
     q = np.full(p.shape, np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    if len(order):
-        scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
-        q[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1.0)
+    tested = ~np.isnan(p)
+    q[tested] = false_discovery_control(p[tested])
     return q

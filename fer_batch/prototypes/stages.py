@@ -20,7 +20,13 @@ _RESERVED = re.compile(r"[(),→]|->|^NONE$|^\s|\s$|^$")
 
 
 def letter(cluster: int) -> str:
-    """Name of the n-th cluster: A to Z, then AA, AB, as spreadsheets count columns."""
+    """Name of the n-th cluster, from 0: A to Z, then AA, AB, as spreadsheets count columns (methods TP-1).
+
+    Raises
+    ------
+    ValueError
+        If the number is negative.
+    """
     if cluster < 0:
         raise ValueError(f"expected a cluster number from 0, got {cluster}")
     name = ""
@@ -41,7 +47,7 @@ def cluster_letters(labels: ArrayLike) -> list[str]:
 
     Returns
     -------
-    list of n
+    list of n str
         Empty where the map is undefined. Renumbering the clusters changes nothing.
     """
     names: dict[int, str] = {}
@@ -74,7 +80,7 @@ def label_set(labels: Iterable[tuple[str, str]]) -> LabelSet:
 
 
 def label_sets(n_frames: int, letters: Mapping[str, Sequence[str | None]]) -> list[LabelSet]:
-    """Label set of every frame.
+    """Label set of every frame (methods TP-1, TP-2).
 
     Parameters
     ----------
@@ -83,6 +89,15 @@ def label_sets(n_frames: int, letters: Mapping[str, Sequence[str | None]]) -> li
     letters
         For each target one entry per frame: None where it is not active, `""` where it is active and its map is
         undefined, else the letter of its cluster.
+
+    Returns
+    -------
+    list of n_frames label sets
+
+    Raises
+    ------
+    ValueError
+        If a target has not one entry per frame, or a name that stage text could not be read back from.
     """
     for target, column in letters.items():
         if len(column) != n_frames:
@@ -113,6 +128,11 @@ def parse_stage(text: str, targets: Iterable[str] = ()) -> LabelSet:
         With or without its brackets.
     targets
         Names of known targets: needed only where one of them ends like a letter (`MOUTH_A`) and occurs without one.
+
+    Raises
+    ------
+    ValueError
+        If the text is no stage.
     """
     inner = text.strip()
     if inner.startswith("(") and inner.endswith(")"):
@@ -133,6 +153,17 @@ def without_short_runs(sets: Sequence[LabelSet], min_run: int) -> list[LabelSet]
     """Label sets in which a run shorter than `min_run` frames takes those of the run before it (methods TP-13).
 
     A short run at the start takes those of the first long one. Nothing changes where every run is short.
+
+    Parameters
+    ----------
+    sets
+        Label sets of the ok frames, in order.
+    min_run
+        Frames from which a run stays.
+
+    Returns
+    -------
+    list of as many label sets
     """
     runs = [(labels, len(list(frames))) for labels, frames in itertools.groupby(sets)]
     current = next((labels for labels, length in runs if length >= min_run), None)
@@ -153,15 +184,15 @@ def first_shown(sets: Iterable[LabelSet], target: str) -> list[str]:
 def find_stages(
     frame_index: ArrayLike, sets: Sequence[LabelSet], sampled_frames: ArrayLike | None = None
 ) -> list[types.Stage]:
-    """Maximal runs of consecutive ok frames with one label set.
+    """Maximal runs of consecutive ok frames with one label set (methods TP-3).
 
     Parameters
     ----------
-    frame_index : shape (n,)
+    frame_index : shape (n,), int
         Indices of the ok frames, rising.
     sets
         Their label sets.
-    sampled_frames : shape (m,), m >= n
+    sampled_frames : shape (m,), m >= n, int
         Indices of all frames that were sampled, rising; None where all are ok.
 
     Returns
@@ -171,6 +202,11 @@ def find_stages(
         two different stages in the one before it, and before the first stage in that one. So frames and missing frames
         of all stages add up to m, where there is a stage. A missing frame neither ends a run nor moves its bounds:
         first and last frame are ok ones.
+
+    Raises
+    ------
+    ValueError
+        If indices do not rise, are not among the sampled frames, or label sets are not one per frame.
     """
     ok = _rising(frame_index, "frame_index")
     sampled = ok if sampled_frames is None else _rising(sampled_frames, "sampled_frames")

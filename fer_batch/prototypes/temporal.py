@@ -1,4 +1,4 @@
-"""The story of a sequence: its ordered stages, as text and as an identity (methods TP-4 to TP-7, TP-9)."""
+"""Temporal prototypes: the ordered stages of a sequence, as text and as an identity (methods TP-4 to TP-9)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from dataclasses import dataclass
 from fer_batch import registry, types
 from fer_batch.prototypes.stages import LabelSet, label_set, parse_stage, stage_text
 
+StageSequence = tuple[LabelSet, ...]  # label sets of the stages of a temporal prototype, in order
+
 ARROW = " -> "
 
 MODES = ("subsequence", "contiguous", "stagewise")
 
 
-def prototype_text(story: Iterable[LabelSet]) -> str:
-    """`(NONE) -> (AU02_A) -> (AU01_A, AU02_A)`; the empty text for no stage."""
-    return ARROW.join(map(stage_text, story))
+def prototype_text(stages: Iterable[LabelSet]) -> str:
+    """`(NONE) -> (AU02_A) -> (AU01_A, AU02_A)`; the empty text for no stage (methods TP-4)."""
+    return ARROW.join(map(stage_text, stages))
 
 
-def parse(text: str, targets: Iterable[str] = ()) -> tuple[LabelSet, ...]:
+def parse(text: str, targets: Iterable[str] = ()) -> StageSequence:
     """Read `prototype_text` back; an arrow `→` is read as well.
 
     Parameters
     ----------
+    text
+        Stages in brackets with arrows between; empty for no stage.
     targets
         See `stages.parse_stage`.
 
@@ -39,14 +43,29 @@ def parse(text: str, targets: Iterable[str] = ()) -> tuple[LabelSet, ...]:
 
 
 def text_id(text: str) -> str:
-    """First 16 hex digits of sha256: equal for equal prototypes in any data set and run."""
+    """First 16 hex digits of sha256: equal for equal prototypes in any data set and run (methods TP-5)."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def cooccurrence(story: Iterable[LabelSet]) -> tuple[LabelSet, ...]:
-    """The story without letters, runs formed anew (methods TP-6)."""
-    bare = (label_set((target, "") for target, _ in labels) for labels in story)
+def cooccurrence(stages: Iterable[LabelSet]) -> StageSequence:
+    """The stages without letters, runs formed anew (methods TP-6)."""
+    bare = (label_set((target, "") for target, _ in labels) for labels in stages)
     return tuple(labels for labels, _ in itertools.groupby(bare))
+
+
+def paper_count(stages: Sequence[LabelSet]) -> int:
+    """Different label sets other than NONE, plus every NONE stage.
+
+    References
+    ----------
+    Methods TP-7: how Finzel et al. (2021) count the unique stages of their example.
+    """
+    return len(set(stages) - {()}) + list(stages).count(())
+
+
+def reduction(n_stages: int, n_frames: int) -> float:
+    """Reduction in description length, `1 - n_stages / n_frames`; NaN without frames (methods TP-8)."""
+    return 1.0 - n_stages / n_frames if n_frames else float("nan")
 
 
 @dataclass(frozen=True)
@@ -62,8 +81,8 @@ class TemporalPrototype:
 
     Notes
     -----
-    Two sequences have the same prototype where `story` (equally `text` or `prototype_id`) is equal; durations do not
-    matter to it (methods TP-5), but they do to `==`.
+    Two sequences have the same prototype where `label_sets` (equally `text` or `prototype_id`) are equal; durations do
+    not matter to it (methods TP-5), but they do to `==`.
     """
 
     stages: tuple[types.Stage, ...]
@@ -75,14 +94,14 @@ class TemporalPrototype:
                 raise ValueError(f"stages must follow each other and differ; got {before} then {after}")
 
     @property
-    def story(self) -> tuple[LabelSet, ...]:
+    def label_sets(self) -> StageSequence:
         """Label set of every stage."""
         return tuple(stage.labels for stage in self.stages)
 
     @property
     def text(self) -> str:
         """`(NONE) -> (AU02_A) -> (AU01_A, AU02_A)`."""
-        return prototype_text(self.story)
+        return prototype_text(self.label_sets)
 
     @property
     def prototype_id(self) -> str:
@@ -90,9 +109,9 @@ class TemporalPrototype:
         return text_id(self.text)
 
     @property
-    def cooccurrence(self) -> tuple[LabelSet, ...]:
+    def cooccurrence(self) -> StageSequence:
         """Label sets without letters, runs formed anew."""
-        return cooccurrence(self.story)
+        return cooccurrence(self.label_sets)
 
     @property
     def cooccurrence_text(self) -> str:
@@ -117,26 +136,12 @@ class TemporalPrototype:
     @property
     def n_distinct_stages(self) -> int:
         """Different label sets, NONE included (methods TP-7)."""
-        return len(set(self.story))
-
-    @property
-    def paper_count(self) -> int:
-        """Different label sets other than NONE, plus every NONE stage: how Finzel et al. count unique stages."""
-        return len(set(self.story) - {()}) + self.story.count(())
+        return len(set(self.label_sets))
 
     @property
     def reduction(self) -> float:
-        """Reduction in description length, `1 - n_stages / n_frames`; NaN without frames (methods TP-8)."""
-        return _reduction(self.n_stages, self.n_frames)
-
-    @property
-    def cooccurrence_reduction(self) -> float:
-        """The same for the story without letters."""
-        return _reduction(len(self.cooccurrence), self.n_frames)
-
-
-def _reduction(n_stages: int, n_frames: int) -> float:
-    return 1.0 - n_stages / n_frames if n_frames else float("nan")
+        """Reduction in description length; NaN without frames (methods TP-8)."""
+        return reduction(self.n_stages, self.n_frames)
 
 
 def temporal_prototype(stages: Iterable[types.Stage], n_missing_frames: int | None = None) -> TemporalPrototype:
@@ -149,6 +154,11 @@ def temporal_prototype(stages: Iterable[types.Stage], n_missing_frames: int | No
     n_missing_frames
         Sampled frames of the whole sequence that are not ok; None adds up those of the stages, of which a sequence
         without an ok frame has none.
+
+    Raises
+    ------
+    ValueError
+        If `n_missing_frames` is less than what the stages count, or stages overlap or repeat.
     """
     stages = tuple(stages)
     counted = sum(stage.n_missing_frames for stage in stages)
@@ -158,7 +168,15 @@ def temporal_prototype(stages: Iterable[types.Stage], n_missing_frames: int | No
 
 
 def stage_included(part: LabelSet, whole: LabelSet, *, none_strict: bool = True) -> bool:
-    """Whether every label of `part` is in `whole`; with `none_strict`, NONE is only in NONE."""
+    """Whether every label of `part` is in `whole` (methods TP-9).
+
+    Parameters
+    ----------
+    part, whole
+        Label sets.
+    none_strict
+        NONE is included in NONE only, rather than in everything as the empty set is.
+    """
     return not whole if none_strict and not part else set(part) <= set(whole)
 
 
@@ -170,7 +188,7 @@ def included(
     none_strict: bool = True,
     strict: bool = False,
 ) -> bool:
-    """Whether one story is part of another (methods TP-9).
+    """Whether one temporal prototype is part of another (methods TP-9).
 
     Parameters
     ----------
@@ -182,7 +200,12 @@ def included(
     none_strict
         NONE is included in NONE only, rather than in everything as the empty set is.
     strict
-        Equal stories do not count.
+        Equal prototypes do not count.
+
+    Raises
+    ------
+    InputError
+        If the mode is not known.
     """
     if mode not in MODES:
         raise types.InputError(f"unknown inclusion mode {mode!r}; {registry.nearest(mode, MODES)}")

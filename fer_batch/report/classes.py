@@ -42,8 +42,8 @@ class ClassCluster:
         `happiness_A` in its colours.
     n, share
         Stills, and their share of the class.
-    mean, top_25
-        PNG of the mean map and of its Top-25 projection.
+    mean, top
+        PNG of the mean map and of its Top-X projection.
     exemplars
         Nearest to the mean first.
     """
@@ -52,7 +52,7 @@ class ClassCluster:
     n: int | None
     share: float | None
     mean: bytes | None = None
-    top_25: bytes | None = None
+    top: bytes | None = None
     exemplars: tuple[Exemplar, ...] = ()
 
 

@@ -19,6 +19,8 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from fer_batch.types import MapStyle
+
 SHOWN_STAGES = 4  # of a story in a row of a table
 LOCAL = ["'self'", "file:"]  # a page from a folder has no origin that 'self' could mean
 _PIXELS_PER_CSS_PIXEL = 1.25  # figures are drawn for print; on a screen their small text may be larger
@@ -89,6 +91,8 @@ class RunSummary:
         Whether pictures contain pixels of faces.
     pages
         (file, name) of the pages of this report that the navigation shows, in order.
+    maps
+        How pictures show relevance maps.
     """
 
     title: str
@@ -105,6 +109,7 @@ class RunSummary:
     facts: tuple[tuple[str, str], ...] = ()
     shows_faces: bool = True
     pages: tuple[tuple[str, str], ...] = ()
+    maps: MapStyle = field(default_factory=MapStyle)
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,14 @@ def _escape(character: str) -> str:
 
 
 @lru_cache(maxsize=1)
+def colours(maps: MapStyle, subject: str) -> str:
+    """What the colours of a map say about a subject, such as `the target`."""
+    if maps.colours == "jet":
+        return f"blue where it says least for {subject}, red where it says most, from its lowest value to its highest"
+    scaled = "each sign scaled to its own maximum" if maps.two_sided else "scaled to its own maximum"
+    return f"red for {subject}, blue against it, white neither, {scaled}"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("fer_batch.report"),
@@ -236,6 +249,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(beginning=beginning, n_hidden=n_hidden, arrows=arrows, percent=percent, cell=_cell)
+    environment.filters.update(colours=colours, share="{:g}".format)
     return environment
 
 

@@ -131,6 +131,7 @@ def patterns_files(
     typical_q: float,
     query: Query,
     without: tuple[str, ...] = (),
+    included: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
     """The page and its pictures.
 
@@ -140,6 +141,8 @@ def patterns_files(
         Greatest q of a pattern that is called typical.
     without
         Emotions of one sequence, which have no group.
+    included
+        Whether a sequence has a pattern where its stages include those of the pattern; else where they equal them.
     """
     galleries: dict[str, PictureFile] = {}
     for telling in tellings:
@@ -156,6 +159,7 @@ def patterns_files(
             summary,
             tellings=tellings,
             galleries=galleries,
+            included=included,
             typical_q=typical_q,
             query=query,
             without=without,

@@ -60,7 +60,7 @@ class Cluster:
         `AU02_A` in its colours.
     mean
         PNG of the mean map.
-    top_25, top_10
+    top, top_less
         Numbers of the pictures of its projections.
     outline
         SVG elements of a face on a canvas of 100x100, for an exemplar without a crop.
@@ -78,8 +78,8 @@ class Cluster:
     eigengap: float | None = None
     silhouette: float | None = None
     mean: bytes | None = None
-    top_25: int | None = None
-    top_10: int | None = None
+    top: int | None = None
+    top_less: int | None = None
     outline: str = ""
     n_clustered: int | None = None
 

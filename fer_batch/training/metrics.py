@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.evaluate.detection import f1
+from fer_batch.evaluate.detection import classification, f1
 from fer_batch.models.card import Head
 
 
@@ -45,3 +45,21 @@ def scores(logits: NDArray[np.floating], labels: NDArray[np.floating], head: Hea
     predicted = np.arange(logits.shape[1]) == chosen[:, None]
     accuracy = float((chosen == labels.argmax(1)).mean()) if len(labels) else float("nan")
     return Scores(f1(predicted, labels).f1, accuracy)
+
+
+def confusion(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Samples by true (row) and predicted (column) class (methods E-3).
+
+    Parameters
+    ----------
+    logits : shape (n, C)
+    labels : shape (n, C)
+        1 for the class of a sample. A sample whose row has no 1 does not count.
+
+    Returns
+    -------
+    shape (C, C), int64
+    """
+    present = labels == 1
+    true = np.where(present.any(axis=1), present.argmax(axis=1), -1)
+    return classification(logits.argmax(axis=1), true, logits.shape[1]).confusion

@@ -11,17 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from fer_batch.types import MapStyle
 from fer_batch.visualize.chips import chip
 from fer_batch.visualize.colours import Palette, Style, label_text
 from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
 from fer_batch.visualize.hatches import texture
-from fer_batch.visualize.heatmap import bwr, overlay, project_onto, resize_face, resize_map
+from fer_batch.visualize.heatmap import coloured, overlay, project_onto, resize_face, resize_map
 from fer_batch.visualize.stages import StagePanel, palette_of, panel_image
 from fer_batch.visualize.standard_face import line_face
 
 _MARGIN, _GAP = 0.12, 0.12
 _PIXELS = 224
 _ORANGE = Style("#e69f00", "#8f6300", "#1f2328")
+_STYLE = MapStyle()
 _MIN_MAPS = 3  # two maps have one neighbour each, and a spectrum that tells nothing
 
 
@@ -103,8 +105,8 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
     Returns
     -------
     Figure
-        Axes `maps` that hold two images per cluster, blue-white-red and Top-25 over the face, and axes `spectrum`
-        where there are three maps or more; a sentence stands in its place for fewer.
+        Axes `maps` that hold two images per cluster, its map and Top-X over the face, and axes `spectrum` where there
+        are three maps or more; a sentence stands in its place for fewer.
     """
     palette = palette or Palette([decision.target])
     side, head = 1.35, 0.3
@@ -134,8 +136,8 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
             top = _MARGIN + r * block
             style = palette.style(decision.target, cluster.letter)
             chip(axes, left + side / 2, top + 0.12, label_text(decision.target, cluster.letter), style, TEXT)
-            _cell(axes, _bwr_cell(cluster), left, top + head, side)
-            _cell(axes, _projected_cell(cluster, style), left, top + head + side + 0.06, side)
+            _cell(axes, _map_cell(cluster, palette.maps), left, top + head, side)
+            _cell(axes, _projected_cell(cluster, style, palette.maps.top_x), left, top + head + side + 0.06, side)
             frames = f"{cluster.n_frames} frame" + ("" if cluster.n_frames == 1 else "s")
             axes.text(
                 left + side - 0.04, top + head + 0.05, frames, fontsize=SMALL, color=SOFT_INK, ha="right", va="top"
@@ -147,10 +149,10 @@ def projection_figure(
     relevance: NDArray[np.floating],
     face: NDArray[np.uint8] | None = None,
     *,
-    shares: Sequence[float] = (25.0, 10.0),
     style: Style = _ORANGE,
+    maps: MapStyle = _STYLE,
 ) -> Figure:
-    """TP Fig. 3: the blue-white-red map, its overlay, and its Top-X projections, side by side.
+    """TP Fig. 3: the map in colours, its overlay, and its two Top-X projections, side by side.
 
     Parameters
     ----------
@@ -158,19 +160,19 @@ def projection_figure(
         One map.
     face : uint8, shape (H, W) or (H, W, 3)
         The crop it explains; None draws the standard face.
-    shares : percent
-        One projection each.
     style
         Of the projections.
+    maps
+        Normalisation and colours of the map, and the shares of the projections.
     """
     side, head, legend = 1.9, 0.28, 0.42
     base = line_face(_PIXELS, _PIXELS) if face is None else resize_face(face, _PIXELS, _PIXELS)
     cells = [
-        ("relevance", _upscaled_bwr(relevance)),
-        ("relevance over the face", overlay(base, relevance)),
+        ("relevance", _upscaled(relevance, maps)),
+        ("relevance over the face", overlay(base, relevance, maps)),
         *(
             (f"Top-{share:g} %", project_onto(base, [(relevance, texture(style, _PIXELS, _PIXELS))], share=share))
-            for share in shares
+            for share in maps.shares
         ),
     ]
     width = 2 * _MARGIN + len(cells) * (side + _GAP) - _GAP
@@ -181,9 +183,10 @@ def projection_figure(
         axes.text(left + side / 2, _MARGIN + head / 2, title, fontsize=TEXT, color=INK, ha="center", va="center")
         _cell(axes, image, left, _MARGIN + head, side)
     top = _MARGIN + head + side + 0.1
-    ramp = bwr(np.linspace(-1, 1, 101)[None, :].repeat(2, axis=0))
+    ramp = coloured(np.linspace(-1, 1, 101)[None, :].repeat(2, axis=0), maps)
+    ends = ("lowest", "", "highest") if maps.colours == "jet" else ("against", "0", "for")
     axes.imshow(ramp, extent=(_MARGIN, _MARGIN + side, top + 0.09, top), aspect="auto", interpolation="nearest")
-    for share_of_width, text, align in ((0.0, "against", "left"), (0.5, "0", "center"), (1.0, "for", "right")):
+    for share_of_width, text, align in zip((0.0, 0.5, 1.0), ends, ("left", "center", "right"), strict=True):
         axes.text(_MARGIN + share_of_width * side, top + 0.13, text, fontsize=SMALL, color=SOFT_INK, ha=align, va="top")
     axes.text(
         _MARGIN + side + _GAP, top + 0.02,
@@ -342,18 +345,18 @@ def _cell(axes: Axes, image: NDArray[np.uint8], left: float, top: float, side: f
     )
 
 
-def _bwr_cell(cluster: ClusterMap) -> NDArray[np.uint8]:
+def _map_cell(cluster: ClusterMap, maps: MapStyle) -> NDArray[np.uint8]:
     if cluster.relevance is None:
         return np.full((_PIXELS, _PIXELS, 3), 240, dtype=np.uint8)
-    return _upscaled_bwr(cluster.relevance)
+    return _upscaled(cluster.relevance, maps)
 
 
-def _upscaled_bwr(relevance: NDArray[np.floating]) -> NDArray[np.uint8]:
+def _upscaled(relevance: NDArray[np.floating], maps: MapStyle) -> NDArray[np.uint8]:
     height, width = relevance.shape
-    return bwr(resize_map(relevance, max(height, _PIXELS), max(width, _PIXELS)))
+    return coloured(resize_map(relevance, max(height, _PIXELS), max(width, _PIXELS)), maps)
 
 
-def _projected_cell(cluster: ClusterMap, style: Style) -> NDArray[np.uint8]:
+def _projected_cell(cluster: ClusterMap, style: Style, share: float) -> NDArray[np.uint8]:
     face = line_face(_PIXELS, _PIXELS) if cluster.face is None else resize_face(cluster.face, _PIXELS, _PIXELS)
     colour = texture(style, _PIXELS, _PIXELS)
-    return project_onto(face, [] if cluster.relevance is None else [(cluster.relevance, colour)])
+    return project_onto(face, [] if cluster.relevance is None else [(cluster.relevance, colour)], share=share)

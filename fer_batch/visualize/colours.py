@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fer_batch.facs import au_id
+from fer_batch.types import MapStyle
 
 Label = tuple[str, str]
 
@@ -47,6 +48,7 @@ _PREFERRED_NAMES = {
 _HATCHES = ("", "...", "///", "+++", "ooo", "xxx", "***", "---", "OO")
 _DARK, _LIGHT = "#1f2328", "#ffffff"
 UNLETTERED = "–"
+_STYLE = MapStyle()
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Style:
 
 
 class Palette:
-    """Families of colours for a set of targets.
+    """Families of colours for a set of targets, and how the maps of one report are shown.
 
     Parameters
     ----------
@@ -81,9 +83,12 @@ class Palette:
         All names that pictures of this report may show, in any order. Action Units and expressions keep one family in
         every report unless two of the set share it; other names get a free family. More names than families share
         colours and differ by hatch.
+    maps
+        Normalisation and colours of relevance, and the share of Top-X projections.
     """
 
-    def __init__(self, targets: Iterable[str] = ()) -> None:
+    def __init__(self, targets: Iterable[str] = (), maps: MapStyle = _STYLE) -> None:
+        self.maps = maps
         self._slots: dict[str, int] = {}
         names = sorted(set(targets), key=lambda name: (_preferred(name) is None, au_id(name) or 0, name))
         taken: set[int] = set()

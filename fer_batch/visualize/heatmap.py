@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from fer_batch.types import MapStyle
 from fer_batch.visualize.projection import Ties, normalise, top_relevance
 
 Colour = tuple[float, float, float] | NDArray[np.float64]  # channels in [0, 1]: one colour, or (H, W, 3)
 
+_STYLE = MapStyle()
 _GREY_OF_UNDEFINED = 0.8
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -28,7 +30,7 @@ def bwr(relevance: NDArray[np.floating], *, two_sided: bool = False) -> NDArray[
 
     Returns
     -------
-    shape (..., H, W, 3)
+    shape (..., H, W, 3), uint8
         A map that is undefined is plain grey.
 
     References
@@ -46,6 +48,65 @@ def bwr(relevance: NDArray[np.floating], *, two_sided: bool = False) -> NDArray[
         axis=-1,
     )
     return _to_bytes(np.where(np.isnan(values)[..., None], _GREY_OF_UNDEFINED, colours))
+
+
+def jet(relevance: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """JET from the lowest value of a map, blue, to its highest, red.
+
+    Parameters
+    ----------
+    relevance : shape (..., H, W)
+        Each map is stretched by itself.
+
+    Returns
+    -------
+    shape (..., H, W, 3), uint8
+        A constant map is blue throughout; one that is undefined is plain grey.
+
+    References
+    ----------
+    Methods RV-3 and H-4: the colours of Grad-CAM and of Gaya-Morey et al. (2024).
+    """
+    values = stretched(relevance)
+    colours = jet_colours(np.nan_to_num(values))
+    return _to_bytes(np.where(np.isnan(values)[..., None], _GREY_OF_UNDEFINED, colours))
+
+
+def jet_colours(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Colours of JET, channels in [0, 1].
+
+    Parameters
+    ----------
+    values : any shape, in [0, 1]
+
+    Returns
+    -------
+    that shape and an axis of 3
+    """
+    centres = np.array([3.0, 2.0, 1.0])  # quarters of the scale at which red, green and blue are at their middle
+    return np.clip(1.5 - np.abs(4 * np.asarray(values, np.float64)[..., None] - centres), 0, 1)
+
+
+def stretched(relevance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Each map from 0, its lowest value, to 1, its highest; zero where constant, NaN where undefined.
+
+    Parameters
+    ----------
+    relevance : shape (..., H, W)
+
+    Returns
+    -------
+    shape (..., H, W), in [0, 1]
+    """
+    values = np.asarray(relevance, np.float64)
+    values = np.where(np.isfinite(values).all(axis=(-2, -1), keepdims=True), values, np.nan)
+    low, high = (f(values, axis=(-2, -1), keepdims=True) for f in (np.min, np.max))
+    return (values - low) / np.where(high > low, high - low, 1.0)
+
+
+def coloured(relevance: NDArray[np.floating], style: MapStyle) -> NDArray[np.uint8]:
+    """A map in the colours of a style, shape (..., H, W) to (..., H, W, 3), uint8."""
+    return jet(relevance) if style.colours == "jet" else bwr(relevance, two_sided=style.two_sided)
 
 
 def resize_map(relevance: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
@@ -78,28 +139,33 @@ def faded(face: NDArray[np.uint8], strength: float = 0.48) -> NDArray[np.uint8]:
 
 
 def overlay(
-    face: NDArray[np.uint8], relevance: NDArray[np.floating], *, two_sided: bool = False, opacity: float = 0.85
+    face: NDArray[np.uint8], relevance: NDArray[np.floating], style: MapStyle = _STYLE, *, opacity: float = 0.85
 ) -> NDArray[np.uint8]:
-    """The blue-white-red map over a greyed face; where relevance is zero, the face shows.
+    """The map over a greyed face, which shows where relevance is zero (in JET: where it is lowest).
 
     Parameters
     ----------
     face : shape (H, W, 3)
     relevance : shape (h, w)
         Any grid; resampled bilinearly to the face.
-    two_sided
-        As in `normalise`.
+    style
+        Normalisation and colours.
     opacity : in [0, 1]
         Of the strongest relevance.
 
     Returns
     -------
-    shape (H, W, 3)
+    shape (H, W, 3), uint8
     """
-    values = normalise(resize_map(relevance, *face.shape[:2]), two_sided=two_sided)
+    shown = resize_map(relevance, *face.shape[:2])
+    if style.colours == "jet":
+        values = np.nan_to_num(stretched(shown))
+        pure = jet_colours(values) * 255
+    else:
+        values = normalise(shown, two_sided=style.two_sided)
+        pure = np.where(values[..., None] < 0, [0, 0, 255], [255, 0, 0])
     strength = np.nan_to_num(np.abs(values))[..., None] ** 0.7 * opacity
     base = faded(face).astype(np.float64)
-    pure = np.where(values[..., None] < 0, [0, 0, 255], [255, 0, 0])
     return np.round(base * (1 - strength) + pure * strength).astype(np.uint8)
 
 

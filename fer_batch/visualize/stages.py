@@ -74,8 +74,16 @@ _TAG = 6.0  # points
 _CORNER = (0.13, 0.09)  # of a panel, for its number
 
 
-def panel_image(panel: StagePanel, palette: Palette, side: int = 224, share: float = 25.0) -> NDArray[np.uint8]:
-    """The face of a stage with the Top-`share` projection of each of its labels.
+def panel_image(panel: StagePanel, palette: Palette, side: int = 224) -> NDArray[np.uint8]:
+    """The face of a stage with the Top-X projection of each of its labels.
+
+    Parameters
+    ----------
+    panel
+        One stage.
+    palette
+        Colours, and the share of the projection.
+    side : pixels
 
     Returns
     -------
@@ -90,7 +98,7 @@ def panel_image(panel: StagePanel, palette: Palette, side: int = 224, share: flo
         for label, relevance in zip(panel.labels, panel.maps, strict=True)
         if relevance is not None
     ]
-    return project_onto(face, layers, share=share)
+    return project_onto(face, layers, share=palette.maps.top_x)
 
 
 def thumbnail_strip(
@@ -119,7 +127,7 @@ def thumbnail_strip(
     return np.hstack(pieces[:-1]) if pieces else np.full((side, side, 3), 255, dtype=np.uint8)
 
 
-def stage_strips(panels: Sequence[StagePanel], palette: Palette | None = None, *, share: float = 25.0) -> list[Figure]:
+def stage_strips(panels: Sequence[StagePanel], palette: Palette | None = None) -> list[Figure]:
     """One panel per stage in reading order, arrows between them, on as many pages as keep every name readable.
 
     Parameters
@@ -127,9 +135,8 @@ def stage_strips(panels: Sequence[StagePanel], palette: Palette | None = None, *
     panels
         In order of time.
     palette
-        Colours that other figures of the same report use; by default those of these panels alone.
-    share : percent
-        Of the Top-X projection.
+        Colours that other figures of the same report use, and the share of Top-X projections; by default those of
+        these panels alone.
 
     Returns
     -------
@@ -150,7 +157,7 @@ def stage_strips(panels: Sequence[StagePanel], palette: Palette | None = None, *
             room = _MAX_HEIGHT
         pages[-1].append(row)
         room -= height
-    return [_page(panels, page, per_row, palette, share) for page in pages]
+    return [_page(panels, page, per_row, palette) for page in pages]
 
 
 def _header(row: Sequence[StagePanel]) -> float:
@@ -161,7 +168,7 @@ def _row_height(row: Sequence[StagePanel]) -> float:
     return _header(row) + _SIDE + _FOOTER
 
 
-def _page(panels: Sequence[StagePanel], rows: Sequence[range], columns: int, palette: Palette, share: float) -> Figure:
+def _page(panels: Sequence[StagePanel], rows: Sequence[range], columns: int, palette: Palette) -> Figure:
     shown = sum(len(row) for row in rows)
     heading = _HEADING if shown < len(panels) or not shown else 0.0
     width = 2 * _MARGIN + max(columns, 2) * (_SIDE + _GAP) - _GAP
@@ -176,7 +183,7 @@ def _page(panels: Sequence[StagePanel], rows: Sequence[range], columns: int, pal
         header = _header([panels[i] for i in row])
         for column, number in enumerate(row):
             left = _MARGIN + column * (_SIDE + _GAP)
-            _draw_panel(axes, panels[number], number, left, top + header, palette, share)
+            _draw_panel(axes, panels[number], number, left, top + header, palette)
             if number != row[-1]:
                 _arrow(axes, left + _SIDE, top + header + _SIDE / 2)
         top += header + _SIDE + _FOOTER
@@ -188,10 +195,8 @@ def palette_of(panels: Sequence[StagePanel]) -> Palette:
     return Palette({target for panel in panels for target, _ in panel.labels})
 
 
-def _draw_panel(
-    axes: Axes, panel: StagePanel, number: int, left: float, top: float, palette: Palette, share: float
-) -> None:
-    image = panel_image(panel, palette, _PIXELS, share)
+def _draw_panel(axes: Axes, panel: StagePanel, number: int, left: float, top: float, palette: Palette) -> None:
+    image = panel_image(panel, palette, _PIXELS)
     right, bottom = left + _SIDE, top + _SIDE
     # y grows downwards, so the lower edge of the picture has the larger coordinate.
     artist = axes.imshow(image, extent=(left, right, bottom, top), aspect="auto", interpolation="antialiased")
@@ -199,7 +204,7 @@ def _draw_panel(
     colour = RULE if panel.labels else "#dfe3e7"
     axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, linewidth=0.7)
     _draw_chips(axes, panel, left, top, palette)
-    _draw_tags(axes, panel, left, top, share)
+    _draw_tags(axes, panel, left, top, palette.maps.top_x)
     place: dict[str, Any] = {"fontsize": SMALL, "ha": "center", "va": "top", "parse_math": False}
     middle = left + _SIDE / 2
     one = panel.first_frame == panel.last_frame

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from fer_batch.evaluate import classification, f1, set_accuracy
+from fer_batch.evaluate import classification, f1
 
 NAN = np.nan
 
@@ -40,16 +40,6 @@ def test_intensities_are_not_taken_for_occurrence():
         f1([[True]], [[3.0]])
     with pytest.raises(ValueError, match="one shape"):
         f1([[True]], [[1.0, 0.0]])
-
-
-def test_set_accuracy_is_over_frames_with_all_labels():
-    predicted = np.array([[1, 0], [1, 1], [0, 0], [1, 0]], bool)
-    truth = np.array([[1, 0], [1, 0], [0, 0], [1, NAN]])
-    share, n = set_accuracy(predicted, truth)
-    assert (share, n) == (pytest.approx(2 / 3), 3)
-    share, n = set_accuracy(predicted[3:], truth[3:])
-    assert np.isnan(share)
-    assert n == 0
 
 
 def test_classification_is_scikit_learns():

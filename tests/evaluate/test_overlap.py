@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.cluster.hierarchy import linkage
 
 from fer_batch.evaluate.overlap import foreground, otsu_threshold, overlap, stretched
-from fer_batch.evaluate.similarity import correlation_distances, correlations, pooled_mean
+from fer_batch.evaluate.published_heatmaps import EXPRESSIONS, IOU, published_iou
+from fer_batch.evaluate.similarity import correlation_distances, correlations, dendrogram, pooled_mean
 
 
 def as_maps(*rows):
@@ -34,6 +35,41 @@ def test_g15_stretch_truncates():
     heatmap = np.array([0, 0.25, 1, 0.75])
     assert stretched(heatmap).tolist() == [0, 63, 255, 191]
     assert foreground(heatmap).tolist() == [False, False, True, True]
+
+
+def test_an_8_bit_map_is_thresholded_as_it_is():
+    grey = np.array([47, 130, 121, 13, 137, 117, 154, 88, 172, 159, 116], np.uint8)
+    assert otsu_threshold(grey) == 88
+    assert (foreground(grey) == (grey > 88)).all()
+    assert foreground(grey.astype(float))[7], "stretched to 0 to 255 first, 88 is above the threshold"
+
+
+def test_g15_dendrogram():
+    tree = dendrogram(as_maps([1, 2, 3, 4], [2, 4, 6, 8], [4, 3, 2, 1], [4, 3, 2, 1.5]))
+    np.testing.assert_allclose(tree.heights[0], 0, atol=1e-12)
+    assert tree.merges[0] == ((0,), (1,))
+    assert tree.merges[-1] == ((0, 1), (2, 3))
+    assert tree.highest_within([2, 3]) == tree.heights[1]
+    assert np.isnan(tree.highest_within([1, 2]))
+    assert tree.separates([0, 1]) and tree.separates([2, 3])
+    assert not tree.separates([0]) and not tree.separates([0, 2]) and not tree.separates(range(4))
+    alone = dendrogram(as_maps([1, 2, 3, 4]))
+    assert alone.heights.shape == (0,) and not alone.separates([0])
+    with pytest.raises(ValueError, match="defined correlation"):
+        dendrogram(as_maps([1, 2], [3, 3]))
+
+
+@pytest.mark.parametrize(
+    ("network", "row"),
+    [("resnet50", "ResNet50"), ("MobileNetV3Large", "MobileNetV3"), ("vgg_16", "VGG16"), ("VGG", None)],
+)
+def test_printed_rows_are_found_by_the_networks_name(network, row):
+    assert published_iou(network) == (IOU[row] if row else None)
+
+
+def test_printed_means_are_those_of_the_printed_rows():
+    means = [round(float(np.mean([IOU[name][e] for name in IOU])), 4) for e in EXPRESSIONS]
+    assert means == [0.2337, 0.4820, 0.2037, 0.1963, 0.2458, 0.2600]
 
 
 def test_g15_correlation_distances():

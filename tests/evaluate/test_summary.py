@@ -31,6 +31,15 @@ def test_g02_distinct_prototypes_of_groups():
     assert {group: s.n_prototypes for group, s in found.items()} == {"e1": 1, "e2": 2, "all": 2}
 
 
+def test_unique_stages_are_averaged_where_they_are_counted():
+    counted = group_statistics(["x", None, "x"], [9, 9, 0], [8, 2, 0], list("abc"), list("abc"), [7, 2, 0])
+    table = statistics_table(counted)["mean unique stages"]
+    assert table == {"x": 7, "None": 2, "all": 4.5}
+    assert np.isnan(statistics(["x"], [9], [8], ["p"])["x"].mean_unique_stages)
+    with pytest.raises(ValueError, match="one entry per sequence"):
+        group_statistics([None], [3], [1], ["a"], ["a"], [1, 2])
+
+
 def test_cooccurrence_prototypes_are_counted_without_letters():
     found = statistics(["e"] * 3, [9, 9, 9], [2, 2, 2], ["P", "p", "q"])["e"]
     assert (found.n_cooccurrence_prototypes, found.n_prototypes) == (2, 3)

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
-from fer_batch.evaluate.detection import classification, f1, set_accuracy
+from fer_batch.evaluate.detection import classification, f1
 from fer_batch.models.card import Card
 from fer_batch.pipeline.evaluate import NEW_PEOPLE, evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_tables, evaluation_text
@@ -50,7 +51,7 @@ def output(tmp_path):
     return store, active, truth
 
 
-def test_f1_and_set_accuracy_are_those_of_the_evaluate_room(output):
+def test_f1_and_set_accuracy_are_those_of_the_arrays(output):
     store, active, truth = output
     (result,) = evaluate_output(store)
     found = {(row["metric"], row["target"]): row for row in result.rows}
@@ -62,8 +63,10 @@ def test_f1_and_set_accuracy_are_those_of_the_evaluate_room(output):
         measured = found.get(("mu", target), {"n": 0, "baseline": 0.1})
         assert measured["n"] == true_positives
         assert measured["baseline"] == pytest.approx(0.1)
-    share, n = set_accuracy(active, truth)
-    assert (found["set_accuracy", None]["value"], found["set_accuracy", None]["n"]) == (pytest.approx(share), n)
+    whole = ~np.isnan(truth).any(1)
+    share = (active == (truth == 1)).all(1)[whole].mean()
+    assert found["set_accuracy", None]["value"] == pytest.approx(share)
+    assert found["set_accuracy", None]["n"] == whole.sum()
     assert result.unknown_targets == ("AU43",)
     text = evaluation_text([result])
     assert "annotated targets without an output: AU43" in text
@@ -187,7 +190,26 @@ def test_classes_are_those_of_the_evaluate_room(tmp_path):
         values = [stored[metric, name]["value"] for name in classes]
         np.testing.assert_allclose(values, getattr(expected, metric))
     assert (result.unknown_targets, result.verdicts) == (("contempt",), [])
-    assert "accuracy" in evaluation_text([result])
+    text = evaluation_text([result])
+    assert "accuracy" in text
+    known, guessed = true[(true >= 0) & (true < 3)], predicted[(true >= 0) & (true < 3)]
+    weighted = metrics.precision_recall_fscore_support(known, guessed, average="weighted")[:3]
+    for metric, value in zip(("precision", "recall", "f1"), weighted, strict=True):
+        row = stored[f"{metric}_weighted", None]
+        assert (row["value"], row["n"]) == (pytest.approx(value), len(known))
+    asked = connect(store).execute(
+        """SELECT target, "group", n, value FROM evaluation WHERE metric = 'confusion' ORDER BY target, "group" """
+    )
+    matrix = metrics.confusion_matrix(known, guessed)
+    assert asked.fetchall() == [
+        (classes[i], classes[j], matrix[i, j], pytest.approx(matrix[i, j] / matrix[i].sum()))
+        for i in range(3)
+        for j in range(3)
+    ]
+    lines = [line.split() for line in text.splitlines()]
+    assert ["weighted", "by", "n", *(f"{v:.3f}".lstrip("0") for v in weighted), str(len(known))] in lines
+    assert lines[-2 - 3] == ["anger", "fear", "happiness", "n"]
+    assert lines[-2][-1] == str(matrix[2].sum())
 
 
 def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
@@ -211,6 +233,8 @@ def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
     stored = {(row["metric"], row.get("group")): row for row in result.rows if not row["target"]}
     assert [stored["accuracy", None][key] for key in ("value", "n")] == [0.5, 4]
     assert [stored["accuracy", NEW_PEOPLE][key] for key in ("value", "n")] == [0.5, 2]
+    cells = {(r["target"], r["group"], r.get("split")): r["n"] for r in result.rows if r["metric"] == "confusion"}
+    assert (cells["anger", "fear", None], cells["anger", "fear", NEW_PEOPLE]) == (2, 1)
     text = evaluation_text([result])
     assert "trained on 2 of the 3 people here" in text
     assert "Told by their names alone" in text

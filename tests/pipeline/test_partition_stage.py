@@ -47,7 +47,9 @@ def test_the_stages_are_in_the_order_in_which_they_read_each_other():
 
 def test_nothing_is_published_of_nothing(world):
     assert names(world) == []
-    assert not PublishedStages(world.store, world.partition).is_current(stage_named("patterns"), {"max_pattern": 6})
+    assert not PublishedStages(world.store, world.partition).is_current(
+        stage_named("patterns"), {"max_length": 6, "relation": "equal"}
+    )
 
 
 def test_what_is_published_is_current_until_a_shard_changes(published, golden):
@@ -118,7 +120,7 @@ def test_a_stage_that_another_stage_published_on_its_way_stays_marked(world, gol
     world.stage("a", *golden.make(np.random.default_rng(0)))
     world.publish()
     outer, inner = (PublishedStages(world.store, world.partition) for _ in range(2))
-    inner.mark(stage_named("patterns"), {"max_pattern": 6})
+    inner.mark(stage_named("patterns"), {"max_length": 6, "relation": "equal"})
     outer.mark(stage_named("report"), {})
     assert names(world, phases=["report"]) == ["evaluation", "report"]
     assert "patterns" not in names(world)

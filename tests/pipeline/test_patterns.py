@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from fer_batch.pipeline.partition_stage import PublishedStages, stage_named
-from fer_batch.pipeline.patterns import FILE, pattern_rows, publish_patterns, refresh_patterns
+from fer_batch.pipeline.patterns import (
+    FILE,
+    PatternSearch,
+    looked_for,
+    pattern_rows,
+    publish_patterns,
+    refresh_patterns,
+)
 from fer_batch.pipeline.query import answer, connect, resolve_query
 from fer_batch.pipeline.report_index import _group
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
@@ -109,8 +116,9 @@ def test_stories_are_mined_with_letters_and_without(store):
 
 
 def test_the_greatest_length_is_the_jobs_and_a_report_keeps_it(store):
-    publish_patterns(store, HERE, max_length=1)
-    mark(store, {"max_pattern": 1})
+    publish_patterns(store, HERE, search=PatternSearch(1))
+    mark(store, {"max_length": 1, "relation": "equal"})
+    assert looked_for(store, HERE) == PatternSearch(1)
     rows = table(store)
     assert {row["longest"] for row in rows} == {1}
     assert max(row["length"] for row in rows if row["kind"] == "gapped") == 1
@@ -121,6 +129,19 @@ def test_the_greatest_length_is_the_jobs_and_a_report_keeps_it(store):
     rows = table(store)
     assert {row["longest"] for row in rows} == {1}, "whoever does not say keeps what the job said"
     assert max(row["support"] for row in rows if row["group"] == "all") == 3, "of the stories that there are now"
+
+
+def test_stages_may_be_included_where_the_job_says_so(tmp_path):
+    store = Store(str(tmp_path))
+    publish(store, [("(a) -> (b)", "joy"), ("(a, c) -> (b)", "joy"), ("(c) -> (b)", "fear"), ("(NONE) -> (b)", "fear")])
+    publish_patterns(store, HERE)
+    equal = {row["pattern"]: row["support"] for row in table(store) if row["group"] == "all" and row["letters"]}
+    assert equal == {"(b)": 4}
+    assert publish_patterns(store, HERE, search=PatternSearch(6, "subset")) == 4
+    rows = [row for row in table(store) if row["letters"] and row["kind"] == "gapped"]
+    found = {row["pattern"]: row["support"] for row in rows if row["group"] == "all"}
+    assert found == {"(b)": 4, "(a)": 2, "(c)": 2, "(a) -> (b)": 2, "(c) -> (b)": 2}
+    assert one(rows, group="joy", pattern="(a) -> (b)")["maximal"]
 
 
 def test_a_table_of_an_earlier_version_is_written_anew(store):

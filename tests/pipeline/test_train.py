@@ -22,12 +22,14 @@ from fer_batch.pipeline.train import (
     train,
     use_line,
 )
+from fer_batch.pipeline.train_classes import class_figures, class_lines
 from fer_batch.pipeline.train_tables import best_fold, f1_table, fold_lines, mean_accuracy, means
 from fer_batch.pipeline.train_worker import make_network, make_recipe, read_samples
 from fer_batch.pipeline.training_data import Crops, Source
 from fer_batch.pipeline.units import Unit
 from fer_batch.storage.parquet import encode
 from fer_batch.storage.store import Store
+from fer_batch.training.metrics import confusion
 from fer_batch.training.splits import given
 from fer_batch.types import InputError, SequenceRef
 
@@ -240,6 +242,25 @@ def test_accuracy_of_a_softmax_head_is_told_and_action_units_have_none():
     several = [{**one, "accuracy": value} for one, value in zip(MARKERS, (0.5, 1.0, None), strict=True)]
     assert fold_lines(TARGETS, several)[0] == "accuracy .75, mean over 2 folds"
     assert mean_accuracy(MARKERS) is None
+
+
+def test_a_training_of_classes_has_its_report_and_confusion_over_all_folds():
+    classes = ("fear", "joy")
+    folds = [{**MARKERS[0], "confusion": matrix} for matrix in ([[3, 1], [0, 2]], [[1, 1], [0, 0]])]
+    lines = class_lines([*folds, MARKERS[1]], classes)  # the last is of an earlier version
+    cells = [line.split() for line in lines]
+    assert ["fear", "1.000", ".667", ".800", "6"] in cells
+    # precision of joy is 2 of 4; weighted by 6 and 2
+    assert ["weighted", "by", "n", ".875", ".750", ".767", "8"] in cells
+    assert ["fear", ".667", "(4)", ".333", "(2)", "6"] in cells
+    assert lines[1] == "report over the test parts of 2 folds"
+    figures = class_figures(folds[0], classes)
+    assert [row["value"] for row in figures if row["metric"] == "recall"] == [0.75, 1.0]
+    assert {row["metric"] for row in figures} >= {"confusion", "f1_weighted"}
+    assert "f1" not in {row["metric"] for row in figures}, "every training has those already"
+    assert class_lines(MARKERS, TARGETS) == class_figures(MARKERS[0], TARGETS) == []
+    logits = np.array([[2, 1], [0, 1], [3, 0]], np.float32)
+    assert confusion(logits, np.array([[1, 0], [1, 0], [np.nan, np.nan]])).tolist() == [[1, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ NEITHER = [
     {"faces": {"size": 112}},  # the model's own
     {"keep_relevance": "exemplars"},
     {"phases": ["explain"]},
-    {"stories": {"max_pattern": 4}},  # of table patterns, which knows what it was written from
+    {"stories": {"max_pattern": 4, "relation": "subset"}},  # of table patterns, which knows what it was written from
     {"resources": {"num_cpus": 1, "window": 3, "shard_units": 2, "scheduler": "threads"}},
 ]
 

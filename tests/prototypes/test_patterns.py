@@ -66,10 +66,10 @@ def distinct(n):
 
 def test_long_stories_end_at_a_length_that_can_be_listed():
     found = common_patterns([distinct(60)] * 2, 2, kind="gapped", max_patterns=2000)
-    assert {len(p.story) for p in found} == {1, 2}  # of three stages there are 34,220
+    assert {len(p.stages) for p in found} == {1, 2}  # of three stages there are 34,220
     assert len(found) == 60 + 60 * 59 // 2
-    assert {p.maximal for p in found if len(p.story) == 1} == {False}
-    assert None in {p.maximal for p in found if len(p.story) == 2}, "nobody looked at all of three stages"
+    assert {p.maximal for p in found if len(p.stages) == 1} == {False}
+    assert None in {p.maximal for p in found if len(p.stages) == 2}, "nobody looked at all of three stages"
     assert True not in {p.maximal for p in found} | {p.closed for p in found}
     assert len(common_patterns([distinct(60)] * 2, 2, kind="gapped", max_patterns=5)) == 60  # single stages always
 
@@ -79,28 +79,28 @@ def test_of_a_story_that_all_tell_only_the_whole_is_maximal(n_stages):
     story = distinct(n_stages)
     rows = mine([story] * 30 + [story[::-1]] * 30, ["x"] * 30 + ["y"] * 30)
     contiguous = [r.pattern for r in rows if r.group == "x" and r.pattern.kind == "contiguous"]
-    assert [p.story for p in contiguous if p.maximal] == [story]
-    assert [p.story for p in contiguous if p.closed and len(p.story) > 1] == [story]
-    assert max(len(p.story) for p in contiguous if p.story != story) <= 6, "longer ones only where they are closed"
+    assert [p.stages for p in contiguous if p.maximal] == [story]
+    assert [p.stages for p in contiguous if p.closed and len(p.stages) > 1] == [story]
+    assert max(len(p.stages) for p in contiguous if p.stages != story) <= 6, "longer ones only where they are closed"
     gapped = [r.pattern for r in rows if r.group == "x" and r.pattern.kind == "gapped"]
-    assert [p.story for p in gapped if p.maximal is not False] == ([story] if n_stages <= 6 else [])
+    assert [p.stages for p in gapped if p.maximal is not False] == ([story] if n_stages <= 6 else [])
     assert {r.longest for r in rows} == {6}
 
 
 def test_runs_that_are_too_many_are_listed_where_they_are_closed():
     found = common_patterns([distinct(60), distinct(60), distinct(60)[:30]], 2, max_patterns=100)
-    assert [len(p.story) for p in found if len(p.story) > 1] == [30, 60]
+    assert [len(p.stages) for p in found if len(p.stages) > 1] == [30, 60]
     assert len(found) == 62
 
 
 def test_a_pattern_of_the_greatest_length_is_maximal_where_no_place_takes_another_stage():
     a, b, c, d = distinct(4)
     between = [(a, b, c, d), (a, b, c, d), (a, d), (b, a)]
-    found = {p.story: p for p in common_patterns(between, 2, kind="gapped", max_length=2)}
+    found = {p.stages: p for p in common_patterns(between, 2, kind="gapped", max_length=2)}
     assert found[a, d].maximal is False, "b fits in the middle, where a prefix does not grow"
     assert found[a, d].closed is True, "but only in two of its three stories"
     assert found[a, b].closed is False
-    assert common_patterns([(a, b), (a, b), (b, a)], 2, kind="gapped", max_length=2, maximal_only=True)[0].story == (
+    assert common_patterns([(a, b), (a, b), (b, a)], 2, kind="gapped", max_length=2, maximal_only=True)[0].stages == (
         a,
         b,
     )
@@ -109,7 +109,7 @@ def test_a_pattern_of_the_greatest_length_is_maximal_where_no_place_takes_anothe
 def test_two_very_long_stories_are_told_at_once():
     story = distinct(3000)
     found = common_patterns([story, story], 2)
-    assert found[-1].story == story
+    assert found[-1].stages == story
     assert len([p for p in found if p.closed]) == 1
 
 
@@ -158,10 +158,10 @@ def test_patterns_match_an_enumeration_of_everything(stories, min_support, kind,
     found = common_patterns(stories, min_support, kind=kind, relation=relation, max_length=max_length)
     whole = kind == "contiguous" and relation == "equal"
     for pattern in found:
-        longer = [n for other, n in expected.items() if other != pattern.story and has(other, pattern.story)]
+        longer = [n for other, n in expected.items() if other != pattern.stages and has(other, pattern.stages)]
         assert pattern.maximal == (not longer)
         assert pattern.closed == (pattern.support not in longer)
-    listed = {p.story: p.support for p in found}
+    listed = {p.stages: p.support for p in found}
     short = {story: n for story, n in expected.items() if len(story) <= max_length}
     assert {story: n for story, n in listed.items() if len(story) <= max_length} == short
     closed = {
@@ -176,7 +176,7 @@ def test_patterns_match_an_enumeration_of_everything(stories, min_support, kind,
 def test_longest_common_is_the_longest_pattern_of_both(first, second):
     for kind in ("contiguous", "gapped"):
         longest = longest_common(first, second, kind=kind)
-        both = [p.story for p in common_patterns([first, second], 2, kind=kind)]
+        both = [p.stages for p in common_patterns([first, second], 2, kind=kind)]
         assert len(longest) == max(map(len, both), default=0)
         assert not longest or longest in both
 
@@ -216,7 +216,7 @@ def test_mined_patterns_of_groups():
 def test_a_pattern_is_tested_for_every_group_whether_it_is_listed_there_or_not():
     a, b = distinct(2)
     rows = mine([(a,)] * 6 + [(b,)] * 6, ["x"] * 6 + ["y"] * 6, kinds=["gapped"])
-    listed = {(row.group, row.pattern.story): row for row in rows if row.group != "all"}
+    listed = {(row.group, row.pattern.stages): row for row in rows if row.group != "all"}
     assert set(listed) == {("x", (a,)), ("y", (b,))}
     # four tests: two at 1 / C(12, 6), two of support 0 at 1
     assert listed["x", (a,)].p_value == pytest.approx(1 / math.comb(12, 6))
@@ -256,7 +256,7 @@ def test_classes_that_differ_are_found():
     told = [invented(rng) for _ in range(60)]
     smile = parse("(NONE) -> (AU12_A)")
     rows = mine([smile + story[1:] if i < 12 else story for i, story in enumerate(told)], ["joy"] * 20 + ["fear"] * 40)
-    assert ("joy", smile) in {(row.group, row.pattern.story) for row in rows if row.q_value < 0.01}
+    assert ("joy", smile) in {(row.group, row.pattern.stages) for row in rows if row.q_value < 0.01}
 
 
 def test_the_upper_tail_is_scipys():
@@ -279,7 +279,7 @@ def test_included_stages_are_mined_from_hundreds_of_stories_in_seconds():
     maximal = [p for p in found if p.maximal]
     assert maximal
     for pattern in maximal[:20]:
-        wholes = [p for p in found if p != pattern and included(pattern.story, p.story)]
+        wholes = [p for p in found if p != pattern and included(pattern.stages, p.stages)]
         assert not wholes
 
 

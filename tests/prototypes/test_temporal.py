@@ -18,6 +18,7 @@ from fer_batch.prototypes import (
     temporal_prototype,
 )
 from fer_batch.prototypes.stages import letter
+from fer_batch.prototypes.temporal import paper_count, reduction
 from fer_batch.spray import cluster
 
 G01 = (
@@ -56,10 +57,10 @@ def test_g01_toy_sequence():
     found = toy()
     assert found.text == G01
     assert [stage.n_frames for stage in found.stages] == [1, 2, 2, 4, 3, 2, 2, 2]
-    assert (found.n_frames, found.n_stages, found.n_distinct_stages, found.paper_count) == (18, 8, 6, 7)
+    assert (found.n_frames, found.n_stages, found.n_distinct_stages, paper_count(found.label_sets)) == (18, 8, 6, 7)
     assert found.reduction == pytest.approx(0.5556, abs=5e-5)
     assert found.cooccurrence_text == G01_COOCCURRENCE
-    assert found.cooccurrence_reduction == pytest.approx(0.6667, abs=5e-5)
+    assert reduction(len(found.cooccurrence), found.n_frames) == pytest.approx(0.6667, abs=5e-5)
     assert len(found.cooccurrence) == 6
 
 
@@ -85,7 +86,7 @@ def test_g02_single_sequences():
     nothing = temporal_prototype(find_stages(range(7), [()] * 7))
     assert (nothing.text, nothing.reduction) == ("(NONE)", pytest.approx(6 / 7))
     empty = temporal_prototype([])
-    assert (empty.text, empty.n_frames, empty.n_stages, empty.paper_count) == ("", 0, 0, 0)
+    assert (empty.text, empty.n_frames, empty.n_stages, paper_count(empty.label_sets)) == ("", 0, 0, 0)
     assert math.isnan(empty.reduction)
     assert parse("") == ()
 

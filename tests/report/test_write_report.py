@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import json
+import re
 import tracemalloc
 
 import duckdb
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_batch import cli
 from fer_batch.pipeline import report, report_sequence
 from fer_batch.pipeline.latest_run import summary_of
 from fer_batch.pipeline.report import partitions, write_figures, write_report
@@ -357,6 +359,34 @@ def test_figures_for_print_are_drawn_for_who_asks(store):
     assert set(store.names(folder)) == set(names)
     with pytest.raises(InputError, match=r"S1/toy\.mp4"):
         write_figures(store, ["S1/toy.mp"])
+
+
+def test_maps_look_as_the_job_or_the_command_says(store, capsys):
+    write_report(store)
+    before = pages(store)
+    (page,) = [path for path in before if path.startswith("sequences/") and "toy" in path]
+    assert "<span>Top 25 %</span><span>Top 10 %</span>" in before[page]
+    assert "red for the target, blue against it, white neither" in before[page]
+    root = store.uri
+    assert cli.main(["report", root, "--colours", "jet", "--top-x", "50"]) == 0
+    after = pages(store)
+    assert "<span>Top 50 %</span><span>Top 20 %</span>" in after[page]
+    assert "hold 50 percent of the positive relevance" in after[page]
+    assert "red where it says most" in after[page]
+    assert pictures(after[page]) != pictures(before[page])
+    write_report(store)
+    assert pages(store) == before
+    run = {"run_id": "r", "config": json.dumps({"report": {"normalise": "two_sided", "top_x": 40.0}})}
+    store.put(f"{HERE.folder('runs')}/r.parquet", encode(rows_of("runs", [run])))
+    write_report(store)
+    assert "each sign scaled to its own maximum" in pages(store)[page]
+    assert "<span>Top 40 %</span><span>Top 16 %</span>" in pages(store)[page]
+    assert cli.main(["report", root, "--colours", "hot"]) == 1
+    assert "colours is bwr or jet, got 'hot'" in capsys.readouterr().err
+
+
+def pictures(page: str) -> list[str]:
+    return re.findall(r'data:image/png;base64,[^"]+', page)
 
 
 def test_several_partitions_have_a_report_each_and_a_list(store):

@@ -310,7 +310,7 @@ def test_awkward_decisions_still_give_a_picture(decision):
 
 
 def test_the_projection_figure_shows_the_map_and_one_projection_per_share():
-    figure = projection_figure(blob("AU02_A"), shares=(25, 10))
+    figure = projection_figure(blob("AU02_A"))
     assert {"relevance", "Top-25 %", "Top-10 %"} <= set(words(figure))
 
 

@@ -1,9 +1,11 @@
 """Relevance as colour."""
 
+import cv2
 import numpy as np
 import pytest
 
-from fer_batch.visualize.heatmap import bwr, faded, overlay, project_onto, resize_face
+from fer_batch.types import InputError, MapStyle
+from fer_batch.visualize.heatmap import bwr, coloured, faded, jet, overlay, project_onto, resize_face
 from fer_batch.visualize.standard_face import CANVAS, S68, line_face, standard_landmarks
 
 FACE = np.full((32, 32, 3), 200, np.uint8)
@@ -98,3 +100,46 @@ def test_given_landmarks_are_drawn_where_they_are():
     np.testing.assert_array_equal(line_face(112, 112, np.full((68, 2), np.nan)), line_face(112, 112))
     with pytest.raises(ValueError, match="68"):
         line_face(112, 112, moved[:5])
+
+
+def test_jet_has_the_colours_of_opencv():
+    ramp = np.linspace(-3, 5, 256)[None]
+    expected = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_JET)[..., ::-1]
+    assert np.abs(jet(ramp).astype(int) - expected).max() <= 6
+    assert (jet(np.full((2, 2), 7.0)) == [0, 0, 128]).all()
+    assert len(np.unique(jet(np.full((2, 2), np.nan)))) == 1
+
+
+def test_a_style_decides_normalisation_and_colours():
+    maps = np.array([[-1.0, 0.0, 4.0]])
+    np.testing.assert_array_equal(coloured(maps, MapStyle()), bwr(maps))
+    assert coloured(maps, MapStyle())[0, 0].tolist() == [191, 191, 255]
+    assert coloured(maps, MapStyle("two_sided"))[0, 0].tolist() == [0, 0, 255]
+    np.testing.assert_array_equal(coloured(maps, MapStyle(colours="jet")), jet(maps))
+
+
+def test_an_overlay_in_jet_leaves_the_face_where_the_map_is_lowest():
+    face = np.full((8, 8, 3), 90, np.uint8)
+    maps = np.zeros((8, 8))
+    maps[0, 0], maps[4, 4] = 1, 0.5
+    shown = overlay(face, maps, MapStyle(colours="jet"))
+    np.testing.assert_array_equal(shown[7, 7], faded(face)[7, 7])
+    assert shown[0, 0, 0] > shown[0, 0, 2]
+    assert shown[4, 4].argmax() == 1, "half of the scale is green"
+    two = overlay(face, np.array([[-1.0, 4.0]] * 2), MapStyle("two_sided"))
+    assert two[0, 0].tolist()[2] > overlay(face, np.array([[-1.0, 4.0]] * 2))[0, 0].tolist()[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"normalise": "both"}, "one_sided or two_sided"),
+        ({"colours": "hot"}, "bwr or jet"),
+        ({"top_x": 0}, "above 0"),
+        ({"top_x": float("nan")}, "above 0"),
+        ({"normalise": "two_sided", "colours": "jet"}, "goes with colours: bwr"),
+    ],
+)
+def test_styles_that_there_are_not(values, said):
+    with pytest.raises(InputError, match=said):
+        MapStyle(**values)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fer_batch.types import MapStyle
 from fer_batch.visualize.clusters import ClusterDecision, ClusterMap
 from fer_batch.visualize.colours import Palette
-from fer_batch.visualize.heatmap import bwr, faded, project_onto, projection_on
+from fer_batch.visualize.heatmap import bwr, coloured, faded, project_onto, projection_on
 from fer_batch.visualize.raster import SIDE, map_png, projection_png
 from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks
 from fer_batch.visualize.tags import tag_text, tags
@@ -116,9 +117,13 @@ def blob(y: int, x: int, side: int = 64) -> np.ndarray:
 
 
 def test_a_map_as_png_has_the_colours_of_bwr():
-    relevance = blob(4, 8) - blob(40, 30)
+    relevance = blob(4, 8) - 2 * blob(40, 30)
     shown = np.asarray(Image.open(io.BytesIO(map_png(relevance))).convert("RGB"), int)
     assert np.abs(shown - bwr(relevance)).max() <= 4
+    for style in (MapStyle("two_sided"), MapStyle(colours="jet")):
+        shown = np.asarray(Image.open(io.BytesIO(map_png(relevance, style))).convert("RGB"), int)
+        assert np.abs(shown - coloured(relevance, style)).max() <= 9
+        assert np.abs(shown - bwr(relevance)).max() > 9
     large = Image.open(io.BytesIO(map_png(np.ones((400, 300), np.float32))))
     assert large.size == (SIDE, SIDE)
     undefined = np.asarray(Image.open(io.BytesIO(map_png(np.full((8, 8), np.nan)))).convert("RGB"))
