@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from fer_batch import spray
 from fer_batch.pipeline.accumulators import STILLS
 from fer_batch.pipeline.heatmaps import FILE, say_missing
-from fer_batch.pipeline.partition_stage import StageWork
-from fer_batch.pipeline.shard_sums import Compute, kept_sums, over_shards, sequence_rows
+from fer_batch.pipeline.partition_stage import WAVE, Compute, StageWork
+from fer_batch.pipeline.shard_sums import kept_sums, sequence_rows
 from fer_batch.pipeline.units import analysis_key
 from fer_batch.prototypes.stages import letter
 from fer_batch.spray.nearest import nearest, unit_mass
@@ -30,7 +30,6 @@ CLASS_MAPS = 50_000  # of one class that are clustered; minutes on two cores, an
 GATHERED_MAPS = 2 * CLASS_MAPS  # of several classes that are held at a time: 300 MB
 N_EXEMPLARS = 5
 JOINED = 1024  # stills beyond the sample that join clusters at a time
-WAVE = 64  # tasks at a time
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def publish_class_prototypes(work: StageWork) -> None:
     for targets in _groups(n_stills):
         below = {target: _share(CLASS_MAPS / n_stills[target]) for target in targets}
         gathered: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in targets}
-        for part in over_shards(work.compute, shard_stills, work.store, shards, below):
+        for part in work.over_shards(shard_stills, shards, below):
             for target, maps in part.items():
                 gathered[target] |= maps
         for target in targets:
@@ -85,7 +84,7 @@ def _counted(work: StageWork) -> tuple[dict[str, int], list[str]]:
     """Stills with a map of each target, by target, and the shards whose stills can be had."""
     n_stills: dict[str, int] = {}
     shards: list[str] = []
-    counts = over_shards(work.compute, kept_counts, work.store, work.shards, work.partition, work.targets)
+    counts = work.over_shards(kept_counts, work.shards, work.partition, work.targets)
     for shard, part in zip(work.shards, counts, strict=True):
         if part is not None:
             shards.append(shard)
@@ -108,7 +107,7 @@ def _with_others(
 ) -> list[Members]:
     """The clusters with the stills beyond the sample, each in that with the nearest mean."""
     means = np.stack([cluster.total / cluster.n for cluster in clusters])
-    for part in over_shards(work.compute, shard_others, work.store, shards, {target: (bound, means)}):
+    for part in work.over_shards(shard_others, shards, {target: (bound, means)}):
         clusters = [one + more for one, more in zip(clusters, part[target], strict=True)]
     return clusters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fer_batch.pipeline.accumulators import CROP, MapSum
 from fer_batch.pipeline.partition_stage import StageWork
 from fer_batch.pipeline.progress import say
-from fer_batch.pipeline.shard_sums import kept_sums, over_shards, remove_older_sums
+from fer_batch.pipeline.shard_sums import kept_sums, remove_older_sums
 from fer_batch.storage.parquet import encode, pack_maps, rows_of
 
 FILE = "collection.parquet"
@@ -17,8 +17,7 @@ def publish_heatmaps(work: StageWork) -> None:
     remove_older_sums(work.store, work.partition)
     sums: dict[str, MapSum] = {}
     n_missing = 0
-    found = over_shards(work.compute, kept_sums, work.store, work.shards, work.partition, work.targets, CROP.name)
-    for part in found:
+    for part in work.over_shards(kept_sums, work.shards, work.partition, work.targets, CROP.name):
         if part is None:
             n_missing += 1
             continue

@@ -10,7 +10,7 @@ Nothing here imports PyTorch, Ray or Dask, so that a run with nothing to do answ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 
 PUBLISHED = "_published"  # one file for each partition: from what each of its stages was published
+WAVE = 64  # tasks at a time: what is in memory does not grow with the collection
 
 Compute = Callable[[list[Any]], list[Any]]
 Options = dict[str, str | int | float]
@@ -56,6 +57,17 @@ class StageWork:
     metadata: Mapping[str, object]
     n_inputs: int
     compute: Compute | None
+
+    def over_shards(self, function: Callable[..., Any], shards: Sequence[str], *more: Any) -> Iterator[Any]:
+        """Results of `function(output, shard, *more)` in the order of the shards, as Dask tasks where these run."""
+        if self.compute is None:
+            yield from (function(self.store.uri, shard, *more) for shard in shards)
+            return
+        import dask
+
+        task = dask.delayed(function, pure=False)
+        for start in range(0, len(shards), WAVE):
+            yield from self.compute([task(self.store.uri, shard, *more) for shard in shards[start : start + WAVE]])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from fer_batch.pipeline.analysis import AnalysisOptions
 from fer_batch.pipeline.partition_stage import PublishedStages, StageWork
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.run_record import RunRecord
+from fer_batch.pipeline.shard_sums import SUMS
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
 from fer_batch.pipeline.units import (
     ANALYSIS,
@@ -179,7 +180,8 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     store.check_writable()
     analysis_id = analysis_key(config)
     sweep_stage(plan.ledger)
-    store.sweep_temporary("tables")
+    for folder in ("tables", SUMS):
+        store.sweep_temporary(folder)
     stale = _stale_shards(plan.ledger, plan.partition, config)
     waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
     outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)

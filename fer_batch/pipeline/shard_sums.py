@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -29,13 +30,12 @@ from fer_batch.pipeline.accumulators import (
 )
 from fer_batch.pipeline.sequence_data import SequenceData, published_shard
 from fer_batch.storage.manifest import digest, shard_marker
-from fer_batch.storage.parquet import Partition, unpack_maps
+from fer_batch.storage.parquet import Partition, pack_maps, unpack_maps
 from fer_batch.storage.store import Store
 
 SUMS = "_sums"
 PIECE = 512  # maps read at a time
 GROUP_BYTES = 32 << 20
-WAVE = 64  # tasks at a time: what is in memory does not grow with the collection
 
 SCHEMA = pa.schema(
     [
@@ -49,11 +49,12 @@ SCHEMA = pa.schema(
         ("n", pa.int64()),
         ("height", pa.int32()),
         ("width", pa.int32()),
-        ("total", pa.list_(pa.float64())),
+        ("total", pa.list_(pa.float64())),  # over the shard
+        ("scale", pa.float32()),
+        ("values", pa.list_(pa.float32())),  # of one sequence, over its scale
     ]
 )
 
-Compute = Callable[[list[Any]], list[Any]]
 Sums = dict[Key, MapSum]
 
 
@@ -85,8 +86,10 @@ class SumsWriter:
         schema = SCHEMA.with_metadata({"accumulators": json.dumps(versions), "each": json.dumps(self.each)})
         with ExitStack() as stack:
             path = stack.enter_context(self.store.staged(sums_path(self.shard)))
-            names = [name for name in SCHEMA.names if name != "total"]
-            settings = {"compression": "zstd", "use_dictionary": names, "use_byte_stream_split": ["total.list.element"]}
+            maps = ("total", "values")
+            names = [name for name in SCHEMA.names if name not in maps]
+            split = [f"{name}.list.element" for name in maps]
+            settings = {"compression": "zstd", "use_dictionary": names, "use_byte_stream_split": split}
             self._writer = stack.enter_context(pq.ParquetWriter(path, schema, **settings))
             self._stack = stack.pop_all()
         return self
@@ -130,7 +133,17 @@ def _entry(accumulator: str, key: Key, own: MapSum, sequence_id: str | None = No
     height, width = own.total.shape
     known = {"accumulator": accumulator, "whole": sequence_id is None, "sequence_id": sequence_id}
     size = {"n": own.n, "height": height, "width": width, "first_frame": own.first_frame}
-    return {**known, **key._asdict(), **size, "total": own.total.ravel()}
+    total = {"total": own.total.ravel()} if sequence_id is None else _packed(own.total)
+    return {**known, **key._asdict(), **size, **total}
+
+
+def _packed(total: NDArray[np.float64]) -> dict[str, object]:
+    """A float32 sum as small as it can be without loss: that of one map is packed as table `relevance` has it."""
+    exact = total.astype(np.float32)
+    values, scale = pack_maps(exact[None])
+    if not np.array_equal(values[0] * scale[0], exact):
+        values, scale = exact[None], np.ones(1, np.float32)
+    return {"scale": scale[0], "values": values[0].ravel()}
 
 
 def take_sums(
@@ -183,7 +196,7 @@ def drop_sequences(store: Store, shard: str, gone: Collection[str]) -> None:
 def kept_sums(output: str, shard: str, partition: Partition, targets: Sequence[str], accumulator: str) -> Sums | None:
     """Sums of a published shard; None where they cannot be had.
 
-    Those of a shard that an earlier version published, or whose inputs were replaced, are made here, where table
+    Those of a shard that an earlier version published, or whose inputs were replaced, are made here, as long as table
     `relevance` holds all its maps.
 
     Parameters
@@ -194,11 +207,9 @@ def kept_sums(output: str, shard: str, partition: Partition, targets: Sequence[s
     store = Store(output)
     wanted = next(one.version for one in ACCUMULATORS if one.name == accumulator)
     if _version(store, shard, accumulator) != wanted:
-        marker = shard_marker(store, shard)
-        if marker is None or marker.keep_relevance == "all":
-            _make_again(store, partition, shard, targets)
-        else:
-            return None if _n_rows(store, f"{partition.folder('detections')}/{shard}.parquet") else {}
+        if not _has_all_maps(store, partition, shard):
+            return None
+        _make_again(store, partition, shard, targets)
     rows = _rows(store, shard, (pads.field("accumulator") == accumulator) & pads.field("whole"))
     return {row.key: row.own for row in rows}
 
@@ -211,11 +222,21 @@ def _make_again(store: Store, partition: Partition, shard: str, targets: Sequenc
                     pass
 
 
-def _n_rows(store: Store, path: str) -> int:
-    if not store.exists(path):
-        return 0
-    with store.fs.open(store.path(path), "rb") as handle:
-        return pq.ParquetFile(handle).metadata.num_rows
+def _has_all_maps(store: Store, partition: Partition, shard: str) -> bool:
+    """Whether table `relevance` holds every map of a shard, because all are kept or because there were no others."""
+    marker = shard_marker(store, shard)
+    if marker is None or marker.keep_relevance == "all":
+        return True
+    kept, clusters, detections = (
+        pads.dataset(store.path(f"{partition.folder(table)}/{shard}.parquet"), format="parquet", filesystem=store.fs)
+        for table in ("relevance", "prototypes", "detections")
+    )
+    explained = json.loads((kept.schema.metadata or {}).get(b"explain_key", b"{}")).get("explain", {})
+    if explained.get("targets") != "active":
+        return detections.count_rows() == 0
+    # Every map is in a cluster: of stills, each in one of its own.
+    members = clusters.to_table(columns=["n_frames"])["n_frames"]
+    return kept.count_rows() == (pc.sum(members).as_py() or 0)
 
 
 def _metadata(store: Store, shard: str) -> dict[str, Any]:
@@ -249,9 +270,13 @@ def _rows(store: Store, shard: str, condition: pads.Expression) -> Iterator[Sequ
         return
     source = pads.dataset(store.path(sums_path(shard)), schema=SCHEMA, format="parquet", filesystem=store.fs)
     for batch in source.to_batches(filter=condition, batch_size=256, use_threads=False):
-        totals = batch.column("total")
-        for index, row in enumerate(batch.drop_columns(["total"]).to_pylist()):
-            total = np.asarray(totals[index].values, np.float64).reshape(row["height"], row["width"])
+        whole, values = batch.column("total"), batch.column("values")
+        for index, row in enumerate(batch.drop_columns(["total", "values"]).to_pylist()):
+            if row["whole"]:
+                total = np.asarray(whole[index].values, np.float64)
+            else:
+                total = (np.asarray(values[index].values) * np.float32(row["scale"])).astype(np.float64)
+            total = total.reshape(row["height"], row["width"])
             key = Key(row["target"], row["kind"], row["group"])
             own = MapSum(row["n"], total, row["first_frame"])
             yield SequenceRow(row["accumulator"], row["sequence_id"] or "", key, own)
@@ -260,17 +285,3 @@ def _rows(store: Store, shard: str, condition: pads.Expression) -> Iterator[Sequ
 def remove_older_sums(store: Store, partition: Partition) -> None:
     """Remove what an earlier version kept of a partition: sums of the maps that were left in table `relevance`."""
     store.delete(f"{SUMS}/{digest(asdict(partition))}")
-
-
-def over_shards(
-    compute: Compute | None, function: Callable[..., Any], store: Store, shards: Sequence[str], *more: Any
-) -> Iterator[Any]:
-    """Results of `function(output, shard, *more)` in the order of the shards, on Dask where there is a `compute`."""
-    if compute is None:
-        yield from (function(store.uri, shard, *more) for shard in shards)
-        return
-    import dask
-
-    task = dask.delayed(function, pure=False)
-    for start in range(0, len(shards), WAVE):
-        yield from compute([task(store.uri, shard, *more) for shard in shards[start : start + WAVE]])

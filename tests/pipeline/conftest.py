@@ -68,13 +68,14 @@ class World:
     analysis_id: str = "analysis"
     keep_relevance: str = "all"
     max_frames: int = 1000
+    metadata: dict = field(default_factory=lambda: {"seed": "0"})
 
     def options(self) -> ShardOptions:
         """Of the shard tasks."""
         analysis = AnalysisOptions(
             TARGETS, "multilabel", 0.5, self.spray, self.max_frames, "default", SIDE, self.analysis_id
         )
-        return ShardOptions(self.store.uri, self.partition, analysis, self.keep_relevance, {"seed": "0"})
+        return ShardOptions(self.store.uri, self.partition, analysis, self.keep_relevance, self.metadata)
 
     def stage(
         self,
@@ -157,7 +158,7 @@ class World:
         config = {"name": "d", "source": {"uri": "in"}, "output": self.store.uri, "model": {"checkpoint": "demo"}}
         shards = tuple(PublishedStages(self.store, self.partition).shards)
         return StageWork(
-            self.store, self.partition, build({**config, **job}, "job"), shards, TARGETS, {"seed": "0"}, 0, compute
+            self.store, self.partition, build({**config, **job}, "job"), shards, TARGETS, self.metadata, 0, compute
         )
 
     def sums(self):

@@ -12,7 +12,7 @@ from fer_batch.pipeline.accumulators import ACCUMULATORS, CROP, STILLS, Accumula
 from fer_batch.pipeline.collection import publish_class_prototypes
 from fer_batch.pipeline.heatmaps import publish_heatmaps
 from fer_batch.pipeline.per_sequence import compute_with
-from fer_batch.pipeline.shard_sums import drop_sequences, kept_sums, over_shards, sums_path
+from fer_batch.pipeline.shard_sums import drop_sequences, kept_sums, sums_path
 from fer_batch.storage.manifest import SHARDS, Ledger, dump
 from fer_batch.storage.parquet import pack_maps
 from fer_batch.storage.store import Store
@@ -205,6 +205,24 @@ def test_where_an_earlier_version_kept_too_few_maps_the_tables_say_so(world, gol
     assert classes[0]["exemplars"] == ["2.jpg#0"]
 
 
+def test_stills_of_an_earlier_version_are_summed_where_each_is_its_own_exemplar(world, golden, capsys):
+    world.keep_relevance = "exemplars"
+    world.metadata = {"explain_key": {"explain": {"targets": "active"}}}
+    stage(world, golden, *NAMES[3:])
+    world.publish(size=16)
+    publish(world)
+    expected = tables(world)
+    older(world, *shards_of(world))
+    publish(world)
+    assert_same(tables(world), expected)
+    assert "not complete" not in capsys.readouterr().err
+    stage(world, golden, "a")
+    world.publish(size=16)
+    older(world, *shards_of(world))
+    publish(world)
+    assert "heatmaps is not complete: of 1 of 2 shards" in capsys.readouterr().err, "a clip has frames beside exemplars"
+
+
 def test_another_sum_is_one_more_entry(world, golden, monkeypatch):
     """On another grid, by emotion, with landmarks at hand; the shards that lack it are told from those that have it."""
     monkeypatch.setattr(accumulators, "ACCUMULATORS", ACCUMULATORS)
@@ -257,4 +275,4 @@ def test_shards_are_in_order_with_and_without_dask(world):
         return shard + suffix
 
     for compute in (None, compute_with("threads", 2)):
-        assert list(over_shards(compute, name, world.store, ["b", "a", "c"], "!")) == ["b!", "a!", "c!"]
+        assert list(world.work(compute).over_shards(name, ["b", "a", "c"], "!")) == ["b!", "a!", "c!"]
