@@ -16,6 +16,10 @@ class InputError(ValueError):
     """What the user asked for cannot be done; the message is one sentence for the user (exit code 1)."""
 
 
+class EnvironmentFault(RuntimeError):
+    """What surrounds an input failed (its store, the machine): says nothing of the input and is never its `status`."""
+
+
 class MediaError(ValueError):
     """One input cannot be read; the message is the `reason` of its row (never stops a run)."""
 

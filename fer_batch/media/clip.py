@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -46,18 +46,33 @@ class Clip:
     fps
         Average rate the container states, None where it states none between 0 and 1000 (exclusive).
     n_decoded
-        True frames so far; kept by the caller.
+        True frames so far; `timed_frames` counts them.
     start_pts
         Timestamp of frame 0, None until it is known.
     damage
         What ended the clip early, None where nothing did.
+
+    Parameters
+    ----------
+    path
+        A local file.
+    on_packet
+        Called before each packet is read, so that a process that dies here can be said to have died there.
+
+    Raises
+    ------
+    Unreadable
+        If it does not open as a video.
+    MemoryError
+        At any time, if the process may not have the memory that FFmpeg asks for: that is no damage.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_packet: Callable[[], None] = lambda: None) -> None:
         self.n_decoded = 0
         self.start_pts: int | None = None
         self.damage: str | None = None
         self._path = path
+        self._on_packet = on_packet
         self._n_discarded = 0
         self._n_skipped = 0
         self._left_out: list[tuple[int, str]] = []  # damaged frames of an intra-only codec
@@ -75,6 +90,9 @@ class Clip:
             self._container = av.open(
                 f"file:{self._path}", metadata_errors="replace", container_options={"protocol_whitelist": "file"}
             )
+        except MemoryError:
+            self._capture.__exit__(None, None, None)
+            raise
         except (av.error.FFmpegError, ValueError) as error:
             self._capture.__exit__(None, None, None)
             raise Unreadable(f"it does not open as a video: {self._said(0) or plain(error)}") from None
@@ -122,6 +140,23 @@ class Clip:
         if self._n_skipped:
             return f"it starts inside a stream: {self._n_skipped} frames before the first key frame cannot be decoded"
         return None
+
+    def partial(self, complete: bool) -> bool:
+        """Whether the clip gave less than is there; what lies before the first key frame of a stream is not there."""
+        few = complete and self.n_decoded < (self.n_declared or 0)
+        return bool(self.damage or self._left_out or few)
+
+    def timed_frames(self) -> Iterator[tuple[int, int, av.VideoFrame]]:
+        """Index, timestamp in ns from the first frame, and frame, in presentation order; counts `n_decoded`."""
+        timestamp_ns = 0
+        for index, frame in self.true_frames():
+            self.n_decoded += 1
+            if frame.pts is not None:
+                self.start_pts = frame.pts if self.start_pts is None else self.start_pts
+                timestamp_ns = round((frame.pts - self.start_pts) * self.time_base * SECOND_NS)
+            elif index > 0:  # a raw stream has no clock
+                timestamp_ns += round(SECOND_NS / (self.fps or 25.0))
+            yield index, timestamp_ns, frame
 
     def true_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Index and frame, in presentation order."""
@@ -183,6 +218,8 @@ class Clip:
             n_logs = len(self._logs)
             try:
                 frames = self._stream.codec_context.decode(packet)
+            except MemoryError:
+                raise
             except av.error.FFmpegError as error:
                 if self._joining or self._independent:
                     yield None, self._said(n_logs) or plain(error)
@@ -207,8 +244,11 @@ class Clip:
         packets = self._container.demux(self._stream)
         for n_read in itertools.count():
             n_logs = len(self._logs)
+            self._on_packet()
             try:
                 packet = next(packets, None)
+            except MemoryError:
+                raise
             except av.error.FFmpegError as error:
                 self.damage = self._said(n_logs) or plain(error)
                 return

@@ -14,26 +14,30 @@ import json
 import os
 import queue
 import resource
+import select
 import signal
 import socket
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from fer_batch.media.clip import Clip, displayed
 from fer_batch.media.limits import Unreadable, plain
+from fer_batch.media.position import Position
 from fer_batch.media.ring import Sender
-from fer_batch.media.sampling import SECOND_NS, Sampling
+from fer_batch.media.sampling import Sampling
 from fer_batch.media.still import still
 
 # Messages go out at least this often while frames are decoded but not kept, so that only a true stall looks like one.
 ALIVE_EVERY_S = 1.0
+NOTE_MEMORY_EVERY_S = 0.02
+OPENCV_NO_MEMORY = -4  # cv2.Error.StsNoMem
 
 
 class Cutter:
@@ -70,109 +74,156 @@ class Cutter:
         return self._align.crop(image, matrix, self._size)
 
 
-def send_video(channel: Sender, path: str, sampling: Sampling, cutter: Cutter | None = None) -> None:
+class Work:
+    """One command, and the means to answer it.
+
+    Attributes
+    ----------
+    channel
+        Where answers go.
+    position
+        Where it is said what was taken up.
+    path
+        The file.
+    first
+        Frame from which on the worker wants pictures; it has those before from a process that was lost.
+    """
+
+    def __init__(self, channel: Sender, position: Position, path: str, first: int) -> None:
+        self.channel, self.position, self.path, self.first = channel, position, path, first
+        position.place = 0
+
+    def step(self) -> None:
+        """Another packet is taken up."""
+        self.position.place += 1
+
+    def stay_alive(self, n_decoded: int) -> None:
+        """Say that there is progress where nothing else was said for a while."""
+        if time.monotonic() - self.channel.sent_at > ALIVE_EVERY_S:
+            self.channel.send({"kind": "alive", "n_decoded": n_decoded})
+
+
+def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None) -> None:
     """Messages `open`, `frame` for each kept frame, `end`."""
-    n_frames = true_count(channel, path) if sampling.slots else None
-    sampler, clip, converter = sampling.sampler(n_frames), Clip(path), VideoReformatter()
-    with clip:
-        channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
-        timestamp_ns, complete = 0, True
-        for frame_index, frame in clip.true_frames():
-            clip.n_decoded += 1
-            if frame.pts is not None:
-                clip.start_pts = frame.pts if clip.start_pts is None else clip.start_pts
-                timestamp_ns = round((frame.pts - clip.start_pts) * clip.time_base * SECOND_NS)
-            elif frame_index > 0:  # a raw stream has no clock
-                timestamp_ns += round(SECOND_NS / (clip.fps or 25.0))
-            if sampler.keeps(timestamp_ns):
-                message = {"kind": "frame", "frame_index": frame_index, "timestamp_ns": timestamp_ns}
+    sampler = sampling.sampler(true_count(work) if sampling.slots else None)
+    converter, complete = VideoReformatter(), True
+    with Clip(work.path, work.step) as clip:
+        work.channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
+        for index, timestamp_ns, frame in clip.timed_frames():
+            if sampler.keeps(timestamp_ns) and index >= work.first:
+                message = {"kind": "frame", "frame_index": index, "timestamp_ns": timestamp_ns}
                 message["n_decoded"] = clip.n_decoded
-                if cutter is None:
-                    channel.send(message, displayed(frame, converter))
-                elif cutter.wants(frame_index):
-                    image = displayed(frame, converter)
-                    message |= {"height": image.shape[0], "width": image.shape[1]}
-                    channel.send(message, cutter.cut(frame_index, image))
-                else:
-                    channel.send(message)
-            elif time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
-                channel.send({"kind": "alive", "n_decoded": clip.n_decoded})
+                _send_frame(work.channel, message, frame, converter, cutter)
+            else:
+                work.stay_alive(clip.n_decoded)
             if sampler.finished(timestamp_ns):
                 complete = False
                 break
         if clip.n_decoded == 0:
             raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
-        known = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared, "reason": clip.reason(complete)}
-        channel.send({"kind": "end", **known})
+        known = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
+        known |= {"reason": clip.reason(complete), "partial": clip.partial(complete)}
+        work.channel.send({"kind": "end", **known})
 
 
-def true_count(channel: Sender, path: str) -> int:
+def _send_frame(
+    channel: Sender, message: dict[str, Any], frame: av.VideoFrame, converter: VideoReformatter, cutter: Cutter | None
+) -> None:
+    if cutter is None:
+        channel.send(message, displayed(frame, converter))
+    elif cutter.wants(message["frame_index"]):
+        image = displayed(frame, converter)
+        message |= {"height": image.shape[0], "width": image.shape[1]}
+        channel.send(message, cutter.cut(message["frame_index"], image))
+    else:
+        channel.send(message)
+
+
+def true_count(work: Work) -> int:
     """Frames that the clip gives; what containers declare is too often something else."""
-    with Clip(path) as clip:
-        for _ in clip.true_frames():
-            clip.n_decoded += 1
-            if time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
-                channel.send({"kind": "alive", "n_decoded": 0})  # none was delivered so far
+    with Clip(work.path, work.step) as clip:
+        for _ in clip.timed_frames():
+            work.stay_alive(0)  # none was delivered so far
         return clip.n_decoded
 
 
-def send_image(channel: Sender, path: str) -> None:
+def send_image(work: Work) -> None:
     """One `frame` message, then `end`."""
-    channel.send({"kind": "frame", "frame_index": 0, "n_decoded": 1}, still(path))
-    channel.send({"kind": "end", "n_decoded": 1, "reason": None})
+    if work.first == 0:
+        work.channel.send({"kind": "frame", "frame_index": 0, "n_decoded": 1}, still(work.path))
+    work.channel.send({"kind": "end", "n_decoded": 1, "reason": None})
 
 
-def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender) -> None:
+def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender, position: Position) -> None:
     """Answer commands until the process is ended."""
     while True:
         command = commands.get()
         try:
-            size = Path(command["path"]).stat().st_size if os.path.exists(command["path"]) else None
-            if size is None:
-                raise Unreadable("no such file")
-            if size == 0 and os.path.isfile(command["path"]):
-                raise Unreadable("the file is empty")
-            cutter = Cutter(**command["cut"]) if command["cut"] else None
-            if command["do"] == "video":
-                send_video(channel, command["path"], Sampling(**command["sampling"]), cutter)
-            else:
-                send_image(channel, command["path"])
+            _answer(command, channel, position)
         except Unreadable as error:
             channel.send({"kind": "error", "message": str(error)})
-        except MemoryError:
-            channel.send({"kind": "error", "message": "decoding needs more memory than the limit allows"})
         except ConnectionError:
             return
         except Exception as error:  # an unforeseen fault of one file is that file's
-            channel.send({"kind": "error", "message": f"decoding failed: {type(error).__name__}: {plain(error)}"})
+            if isinstance(error, MemoryError) or getattr(error, "code", None) == OPENCV_NO_MEMORY:
+                channel.send({"kind": "memory"})
+            else:
+                channel.send({"kind": "error", "message": f"decoding failed: {type(error).__name__}: {plain(error)}"})
 
 
-def _read_commands(commands: queue.SimpleQueue[dict[str, Any]]) -> None:
-    for line in sys.stdin.buffer:
-        commands.put(json.loads(line))
-    # The parent closed the pipe or died. The main thread may be inside a decoder that never returns.
-    os._exit(0)
+def _answer(command: dict[str, Any], channel: Sender, position: Position) -> None:
+    work = Work(channel, position, command["path"], command["first"])
+    channel.at_once = command["again"]  # what is sent is not lost where this process is
+    if not os.path.exists(work.path):
+        raise Unreadable("no such file")
+    if os.path.isfile(work.path) and os.path.getsize(work.path) == 0:
+        raise Unreadable("the file is empty")
+    if command["do"] == "video":
+        send_video(work, Sampling(**command["sampling"]), Cutter(**command["cut"]) if command["cut"] else None)
+    else:
+        send_image(work)
+
+
+def _read_commands(commands: queue.SimpleQueue[dict[str, Any]], position: Position) -> None:
+    """Hand on commands, and note in between what memory this process holds."""
+    unread = b""
+    while True:
+        while not select.select([0], [], [], NOTE_MEMORY_EVERY_S)[0]:
+            position.note_memory()
+        data = os.read(0, 1 << 16)
+        if not data:
+            # The parent closed the pipe or died. The main thread may be inside a decoder that never returns.
+            os._exit(0)
+        *lines, unread = (unread + data).split(b"\n")
+        for line in lines:
+            commands.put(json.loads(line))
 
 
 def main() -> None:
     """Limit this process, then serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--position", type=int, required=True, help="descriptor of the memory of a `Position`")
     parser.add_argument("--parent", type=int, default=0, help="end with this process (Linux)")
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends this process by closing stdin
-    with contextlib.suppress(ValueError, OSError):  # a lower limit is in force, or the system knows none (macOS)
-        resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if options.parent and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != options.parent:  # it died before the line above
-            os._exit(0)
+    _limit(options.memory_bytes, options.parent)
     out = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not break the framing
     commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
-    serve(commands, Sender(socket.socket(fileno=out)))
+    position = Position(options.position)
+    threading.Thread(target=_read_commands, args=(commands, position), daemon=True).start()
+    serve(commands, Sender(socket.socket(fileno=out)), position)
+
+
+def _limit(memory_bytes: int, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends this process by closing stdin
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is in force, or the system knows none (macOS)
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(0)
 
 
 if __name__ == "__main__":

@@ -5,76 +5,39 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
 from fer_batch.media.decode import Decoder, Frame
-from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
-from fer_batch.media.sampling import Sampling
-from fer_batch.media.tracks import FaceTracker, Roll, Succession, every_face
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
+from fer_batch.pipeline.faces import (
+    DecodeOptions,
+    Item,
+    KnownFaces,
+    Place,
+    faces_of,
+    faces_of_still,
+    frame_row,
+    no_place,
+    place_of,
+    whole_frame,
+)
 from fer_batch.pipeline.units import NO_FACE, NO_FRAME, Unit
 from fer_batch.sources.fetch import StoreFault, local_file, local_input
 from fer_batch.sources.listing import frame_number
-from fer_batch.sources.truth import read_truth
 from fer_batch.types import InputError, MediaError, SequenceRef, face_id
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DecodeOptions:
-    """What `decode_unit` needs of the job."""
-
-    sampling: Sampling
-    detector: str
-    every: int
-    align: Literal["none", "eyes"]
-    margin: float
-    min_size: int
-    size: int
-    annotated: bool
-    timeout_s: float
-    memory_bytes: int
-    choose: Literal["largest", "tracked", "all"] = "largest"
 
 
 @lru_cache(maxsize=1)
 def _decoder(timeout_s: float, memory_bytes: int) -> Decoder:
     # One child per worker process, for as long as the worker lives.
     return Decoder(timeout_s=timeout_s, memory_bytes=memory_bytes)
-
-
-@lru_cache(maxsize=1)
-def _detector(name: str) -> Detector:
-    return load_detector(name)
-
-
-class Item(NamedTuple):
-    """One face of one frame on its way into a chunk.
-
-    Attributes
-    ----------
-    row
-        Columns of table `frames`.
-    image
-        The crop; None where the frame is not ok.
-    targets
-        Those that are annotated as present.
-    person
-        Whose face it is; 0 is the input's own row of table `sequences`.
-    """
-
-    row: dict[str, Any]
-    image: NDArray[np.uint8] | None
-    targets: list[str]
-    person: int = 0
 
 
 def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[str, Any]]:
@@ -190,7 +153,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
 
 
 def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    truth = _Truth(ref, options, row)
+    truth = KnownFaces(ref, options, row)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     with local_file(ref.uri) as path:
         try:
@@ -203,25 +166,25 @@ def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Ite
             row.update(fps=found.fps, n_declared=found.n_declared, n_decoded=found.n_decoded, reason=found.reason)
 
 
-def _known_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: _Truth) -> Iterator[Item]:
+def _known_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
     """Where a face is is known before the frame is decoded, so that whole frames need not leave the decoder."""
-    places: dict[int, _Place] = {}
+    places: dict[int, Place] = {}
     matrices: dict[int, NDArray[np.float64]] | None = None
     if options.detector == "dataset":
-        places = {index: _place(truth.points.get(index), truth.boxes.get(index), options) for index in truth.frames()}
+        places = {index: place_of(truth.points.get(index), truth.boxes.get(index), options) for index in truth.frames()}
         matrices = {index: place.matrix for index, place in places.items() if place.matrix is not None}
     for found in decoder.crops(path, options.size, matrices, options.sampling):
         index = found.frame_index
         if matrices is None:
-            place = _whole_frame(found.height, found.width, options.size)
+            place = whole_frame(found.height, found.width, options.size)
         else:
-            place = places.get(index, _no_place("the source has no landmarks for this frame"))
-        row = _frame_row(index, found.timestamp_ns, None, place)
+            place = places.get(index, no_place("the source has no landmarks for this frame"))
+        row = frame_row(index, found.timestamp_ns, None, place)
         yield Item(row, found.image, truth.targets.get(index, []) if found.image is not None else [])
 
 
-def _found_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: _Truth) -> Iterator[Item]:
-    faces, fault = _faces(options, truth), None
+def _found_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
+    faces, fault = faces_of(options, truth), None
     try:
         for frame in decoder.frames(path, options.sampling):
             yield from faces.of(frame, None)
@@ -233,8 +196,8 @@ def _found_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: _Tr
 
 
 def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    truth = _Truth(ref, options, row)
-    faces = _faces(options, truth)
+    truth = KnownFaces(ref, options, row)
+    faces = faces_of(options, truth)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     row.update(n_declared=len(ref.files), n_decoded=0)
     sampler, broken = options.sampling.sampler(len(ref.files)), None
@@ -249,7 +212,7 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any
                 image = decoder.image(path).image
         except MediaError as error:
             broken = str(error)
-            yield from faces.absent(_frame_row(index, None, number, _no_place(broken, "decode_error")))
+            yield from faces.absent(frame_row(index, None, number, no_place(broken, "decode_error")))
             continue
         row["n_decoded"] += 1
         yield from faces.of(Frame(index, None, image), number)
@@ -261,194 +224,9 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any
 
 
 def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    truth = _Truth(ref, options, row)
+    truth = KnownFaces(ref, options, row)
     decoder = _decoder(options.timeout_s, options.memory_bytes)
     with local_input(ref) as path:
         frame = decoder.image(path)
     row.update(n_declared=1, n_decoded=1)
-    faces: _Faces = _EveryFace(options, truth) if _every_face(options, truth) else _OneFace(options, truth)
-    yield from faces.of(frame, frame_number(ref.uri))
-
-
-class _Truth:
-    """Landmarks and labels of one input by frame."""
-
-    def __init__(self, ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> None:
-        truth = read_truth(ref)  # whole, even where targets are not chosen by it: a bad file is told now, not lost
-        self.points, self.boxes = truth.points, truth.boxes
-        row["emotion"] = truth.emotion
-        self.targets: dict[int, list[str]] = truth.present() if options.annotated else {}
-
-    def frames(self) -> set[int]:
-        """Frames whose face is known."""
-        return set(self.points) | set(self.boxes)
-
-
-class _Place(NamedTuple):
-    """Where a face is in a frame, and how it is cropped."""
-
-    status: str
-    reason: str | None
-    box: Box | None = None
-    matrix: NDArray[np.float64] | None = None
-    points: NDArray[np.float32] | None = None
-
-
-def _no_place(reason: str | None, status: str = "no_face") -> _Place:
-    return _Place(status, reason)
-
-
-@lru_cache(maxsize=1)
-def _whole_frame(height: int, width: int, size: int) -> _Place:
-    box = (0.0, 0.0, float(width - 1), float(height - 1))
-    return _Place("ok", None, box, whole_frame_matrix(height, width, size))
-
-
-def _place(
-    points: NDArray[np.float32] | None, box: Box | None, options: DecodeOptions, reason: str | None = None
-) -> _Place:
-    """The place of a face with these landmarks, or this box where it has none."""
-    box = box if points is None else face_box(points)
-    if box is None:
-        return _no_place(reason)
-    side = max(box[2] - box[0], box[3] - box[1])
-    if side < options.min_size:
-        reason = f"face of {side:.0f} px, at least {options.min_size} px are needed"
-        return _Place("face_too_small", reason, box)
-    align: Literal["none", "eyes"] = options.align if points is not None else "none"
-    matrix = crop_matrix(box, options.size, margin=options.margin, align=align, landmarks=points)
-    return _Place("ok", reason, box, matrix, points)
-
-
-def _every_face(options: DecodeOptions, truth: _Truth) -> bool:
-    return options.choose == "all" and options.detector not in ("none", "dataset") and not truth.frames()
-
-
-def _faces(options: DecodeOptions, truth: _Truth) -> _Faces:
-    """How the faces of a clip are found. Where the source knows the face, it is the one that is meant."""
-    if options.choose == "largest" or options.detector in ("none", "dataset") or truth.frames():
-        return _OneFace(options, truth)
-    return _People(options, truth)
-
-
-class _Faces:
-    """Finds the faces of each frame of one input in turn and cuts them out."""
-
-    def __init__(self, options: DecodeOptions, truth: _Truth) -> None:
-        self.options = options
-        self.truth = truth
-
-    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
-        """Items of the next frame, or of earlier ones that are decided by now."""
-        raise NotImplementedError
-
-    def absent(self, row: dict[str, Any]) -> Iterator[Item]:
-        """Items of a frame that could not be read."""
-        yield Item(row, None, [])
-
-    def end(self) -> Iterator[Item]:
-        """Items that are left when the input has ended."""
-        return iter(())
-
-    def item(self, frame: Frame, source_frame: int | None, place: _Place) -> Item:
-        """A face of a frame."""
-        row = _frame_row(frame.frame_index, frame.timestamp_ns, source_frame, place)
-        if place.matrix is None:
-            return Item(row, None, [])
-        targets = self.truth.targets.get(frame.frame_index, [])
-        return Item(row, crop(frame.image, place.matrix, self.options.size), targets)
-
-    def found(self, face: Face, how: str | None) -> _Place:
-        """The place of a face that the detector found."""
-        return _place(face.landmarks, face.box, self.options, how)
-
-
-class _OneFace(_Faces):
-    """The face that the source names, else the largest."""
-
-    finder: FaceFinder | None = None
-
-    def __init__(self, options: DecodeOptions, truth: _Truth) -> None:
-        super().__init__(options, truth)
-        self.succession = Succession()
-
-    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
-        item = self.item(frame, source_frame, self._one(frame))
-        if item.image is not None:
-            item.row["track_id"] = self.succession.number
-        yield item
-
-    def _one(self, frame: Frame) -> _Place:
-        options, index = self.options, frame.frame_index
-        if options.detector == "none":
-            return _whole_frame(*frame.image.shape[:2], options.size)
-        if index in self.truth.points:
-            return _place(self.truth.points[index], None, options)
-        if options.detector == "dataset":
-            box = self.truth.boxes.get(index)
-            if box is None:
-                return _no_place("the source has no landmarks for this frame")
-            box = inside(box, *frame.image.shape[:2])
-            return _place(None, box, options, None if box else "the source's face box lies outside of the picture")
-        if self.finder is None:
-            self.finder = FaceFinder(_detector(options.detector), every=options.every)
-        face, how = self.finder.find(frame.image)
-        self.succession.add(frame.image, face, how)
-        return _no_place(None) if face is None else self.found(face, how)
-
-
-class _EveryFace(_Faces):
-    """Every face of a still, the largest first."""
-
-    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
-        faces = every_face(_detector(self.options.detector), frame.image)
-        for person, face in enumerate(faces):
-            item = self.item(frame, source_frame, self.found(face, "detected"))
-            item.row["track_id"] = person if item.image is not None else None
-            yield item._replace(person=person, targets=[] if person else item.targets)
-        if not faces:
-            yield self.item(frame, source_frame, _no_place(None))
-
-
-class _People(_Faces):
-    """Every person of a clip."""
-
-    def __init__(self, options: DecodeOptions, truth: _Truth) -> None:
-        super().__init__(options, truth)
-        self.tracker = FaceTracker(_detector(options.detector), every=options.every)
-        self.roll: Roll[Item] = Roll(self.tracker)
-
-    def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
-        sightings = self.tracker.find(frame.image)
-        present = {s.key: self.item(frame, source_frame, self.found(s.face, s.how)) for s in sightings}
-        absent = self.item(frame, source_frame, _no_place(None))
-        yield from self._told(self.roll.add(absent, present))
-
-    def absent(self, row: dict[str, Any]) -> Iterator[Item]:
-        yield from self._told(self.roll.add(Item(row, None, []), {}))
-
-    def end(self) -> Iterator[Item]:
-        yield from self._told(self.roll.end())
-
-    def _told(self, decided: Iterator[tuple[int, Item]]) -> Iterator[Item]:
-        for person, item in decided:
-            row = {**item.row, "track_id": person if item.image is not None else None}
-            yield Item(row, item.image, [] if person else item.targets, person)
-
-
-def _frame_row(index: int, timestamp_ns: int | None, source_frame: int | None, place: _Place) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "frame_index": index,
-        "timestamp_ns": timestamp_ns,
-        "source_frame": source_frame,
-        "status": place.status,
-        "reason": place.reason,
-        "track_id": 0 if place.status == "ok" else None,
-    }
-    if place.box is not None:
-        row["face_box"] = [float(edge) for edge in place.box]
-    if place.matrix is not None:
-        row["crop_matrix"] = place.matrix.ravel().tolist()
-        if place.points is not None:
-            row["landmarks"] = apply_affine(place.matrix, place.points).ravel().tolist()
-    return row
+    yield from faces_of_still(options, truth).of(frame, frame_number(ref.uri))

@@ -358,7 +358,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
     import ray
 
     from fer_batch.pipeline.chunk import ExplainOptions
-    from fer_batch.pipeline.decode_stage import DecodeOptions
+    from fer_batch.pipeline.faces import DecodeOptions
     from fer_batch.pipeline.sink import SinkOptions
     from fer_batch.pipeline.stream import Bookkeeping, dataset_of, explain_units
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
+from fer_batch.pipeline.decode_stage import decode_unit
 from fer_batch.pipeline.engine import quiet_ray_data
+from fer_batch.pipeline.faces import DecodeOptions
 from fer_batch.pipeline.sink import SinkOptions, patiently_put, write_chunk
 from fer_batch.pipeline.units import Unit
 from fer_batch.sources.fetch import StoreFault

@@ -29,7 +29,8 @@ from fer_batch.facs import au_id
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import Chunk
-from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
+from fer_batch.pipeline.decode_stage import decode_unit
+from fer_batch.pipeline.faces import DecodeOptions
 from fer_batch.pipeline.overlap import check_apart, shared_subjects
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.sink import patiently_put
