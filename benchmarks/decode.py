@@ -87,7 +87,7 @@ def stage(path: Path, faces: bool, n_frames: int, folder: Path) -> int:
         kind="video",
         uri=str(path),
         size=path.stat().st_size,
-        version="0",
+        version="",
         landmarks_uri=str(landmarks) if faces else None,
     )
     index = 0

@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["video", "image_sequence", "still"]
+# Of an input, in the order in which they are counted: found = their sum. Partial is one of which less was read than is
+# there; what was read has rows as if it were all.
+STATUSES = ("done", "partial", "failed", "skipped")
+READ = ("done", "partial")
 
 
 class InputError(ValueError):

@@ -121,9 +121,9 @@ def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None) -> 
                 break
         if clip.n_decoded == 0:
             raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
-        known = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
-        known |= {"reason": clip.reason(complete), "partial": clip.partial(complete)}
-        work.channel.send({"kind": "end", **known})
+        counts = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
+        said = {"reason": clip.reason(complete), "partial": clip.partial(complete)}
+        work.channel.send({"kind": "end", **counts, **said})
 
 
 def _send_frame(

@@ -34,6 +34,7 @@ class DecodeOptions:
     timeout_s: float
     memory_bytes: int
     choose: Literal["largest", "tracked", "all"] = "largest"
+    root: str = ""  # of the source; empty where nobody is to look whether it is there
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, dump, load_all
 from fer_batch.storage.parquet import Partition, TableWriter, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
-from fer_batch.types import MediaError
+from fer_batch.types import READ, MediaError
 
 ATTEMPTS = 3
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def shard_task(plan: dict[str, Any], options: ShardOptions, crashing: tuple[str,
                 writers[name].write(table)
             if data is not None and not again:
                 writers["frames"].write(data.frames)
-                if row["status"] == "done":
+                if row["status"] in READ:
                     for piece in _kept_relevance(data, tables["prototypes"], options):
                         writers["relevance"].write(piece)
     if plan["annotations"] and not again:

@@ -74,7 +74,8 @@ def write_clip(path, pictures):
 
 def ref(path, kind="video", **more):
     size = path.stat().st_size if path.exists() else 1
-    return SequenceRef(path.name, kind, str(path), size, "1", **more)
+    version = str(path.stat().st_mtime_ns) if path.is_file() else ""
+    return SequenceRef(path.name, kind, str(path), size, version, **more)
 
 
 def rows_of(*refs, **changes):
