@@ -332,12 +332,12 @@ def export(out: str, to: str, folder: str) -> None:
 @cli.command(cls=Command)
 @click.argument("out")
 def retry(out: str) -> None:
-    """Forget the failed inputs of an output, so that the next run tries them again."""
+    """Forget the failed and partial inputs of an output, so that the next run tries them again."""
     from fer_batch.pipeline.retry import forget_failed
     from fer_batch.storage.store import Store
 
     n_units = forget_failed(Store(out))
-    click.echo(f"{n_units} units with failed inputs will be tried again by the next run of their job")
+    click.echo(f"{n_units} units with failed or partial inputs will be tried again by the next run of their job")
 
 
 @cli.command(cls=Command)

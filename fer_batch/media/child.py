@@ -66,6 +66,7 @@ class Child:
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._position = Position()
+        self._n_oom_kills = oom_kills()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the child; _end closes it
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._receiver = Receiver(ours)
@@ -114,7 +115,6 @@ class Child:
     def send(self, command: dict[str, Any]) -> None:
         """Give it a command."""
         self._position.place = -1
-        self._n_oom_kills = oom_kills()
         rest = memoryview(json.dumps(command).encode() + b"\n")
         try:
             while rest:

@@ -36,7 +36,7 @@ from fer_batch.media.still import still
 
 # Messages go out at least this often while frames are decoded but not kept, so that only a true stall looks like one.
 ALIVE_EVERY_S = 1.0
-NOTE_MEMORY_EVERY_S = 0.02
+NOTE_MEMORY_EVERY_S = 0.05
 OPENCV_NO_MEMORY = -4  # cv2.Error.StsNoMem
 
 

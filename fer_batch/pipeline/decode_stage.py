@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -214,6 +215,8 @@ def _read(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iter
         if options.root:
             check_root(options.root)
         row["absent"] = now(ref) == "gone"
+        if row["absent"]:  # it was there when its folder was listed, which may be a share of its own
+            check_root(posixpath.dirname(ref.uri))
         raise
     except MediaError:
         _check_source(ref, options)

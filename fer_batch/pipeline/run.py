@@ -380,7 +380,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
         annotated=config.explain.targets == "annotated",
         timeout_s=resources.decode_timeout_s,
         memory_bytes=resources.decode_memory_mb << 20,
-        root=config.source.uri,
+        root=Store(config.source.uri).uri,
     )
     explain = ExplainOptions(
         model=plan.model,

@@ -184,7 +184,7 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
         timeout_s=resources.decode_timeout_s,
         memory_bytes=resources.decode_memory_mb << 20,
         choose=faces.choose,
-        root=source.uri,
+        root=Store(source.uri).uri,
     )
     how = digest([faces.model_dump(mode="json", exclude={"store", "size"}), size,
                   source.sampling.model_dump(mode="json")])  # fmt: skip
