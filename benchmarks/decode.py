@@ -35,7 +35,7 @@ import numpy as np
 from fer_batch.media.align import crop_matrix, face_box, invert_affine
 from fer_batch.media.decode import Decoder
 from fer_batch.media.sampling import Sampling
-from fer_batch.pipeline import decode_stage
+from fer_batch.pipeline import decode_stage, faces
 from fer_batch.pipeline.chunk import Chunk
 from fer_batch.pipeline.sink import face_jpeg
 from fer_batch.pipeline.units import Unit
@@ -87,7 +87,7 @@ def stage(path: Path, faces: bool, n_frames: int, folder: Path) -> int:
         kind="video",
         uri=str(path),
         size=path.stat().st_size,
-        version="0",
+        version="",
         landmarks_uri=str(landmarks) if faces else None,
     )
     index = 0
@@ -98,8 +98,8 @@ def stage(path: Path, faces: bool, n_frames: int, folder: Path) -> int:
     return index
 
 
-def decode_options(detector: str, n_frames: int | None = None) -> decode_stage.DecodeOptions:
-    return decode_stage.DecodeOptions(
+def decode_options(detector: str, n_frames: int | None = None) -> faces.DecodeOptions:
+    return faces.DecodeOptions(
         sampling=Sampling(max_frames=n_frames),
         detector=detector,
         every=5,

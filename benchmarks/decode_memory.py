@@ -82,7 +82,7 @@ def main() -> None:
         clip = Path(folder) / f"hours{source.suffix}"
         n_written = repeated(source, clip, options.hours * 3600)
         print(f"{n_written} frames, {clip.stat().st_size / 1e6:.0f} MB; detector {options.detector}")
-        ref = SequenceRef(clip.name, "video", str(clip), clip.stat().st_size, "0")
+        ref = SequenceRef(clip.name, "video", str(clip), clip.stat().st_size, "")
         started, watch = time.monotonic(), Watch()
         watch.start()
         n_frames = n_chunks = 0

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fer_batch import __version__
-from fer_batch.types import InputError
+from fer_batch.types import STATUSES, EnvironmentFault, InputError
 
 EXAMPLES = {
     "demo": "fer-batch demo --output demo",
@@ -78,8 +78,9 @@ def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool,
     config = read_job(job, overrides, output)
     outcome = run_job(config, dry_run=dry_run)
     if as_json:
-        failures = [{"sequence_id": name, "reason": reason} for name, reason in outcome.failures]
-        click.echo(json.dumps({**outcome.counts(), "failures": failures, "report": outcome.report}))
+        named = {"failures": outcome.failures, "partials": outcome.partials}
+        lists = {key: [{"sequence_id": i, "reason": reason} for i, reason in pairs] for key, pairs in named.items()}
+        click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report}))
     elif not dry_run:
         click.echo(summary(outcome, config.output, _telling_query(config)))
     sys.exit(outcome.exit_code)
@@ -103,12 +104,14 @@ def _telling_query(config: Any) -> str:
 
 def summary(outcome: Any, output: str, telling: str = "stories") -> str:
     """What a run ended with, and where to look."""
+    from fer_batch.pipeline.progress import counted
+
     out = shlex.quote(output)
-    lines = [f"found {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}"]
-    shown = outcome.failures[:20]
-    lines += [f"  failed {name}: {reason}" for name, reason in shown]
-    if len(outcome.failures) > len(shown):
-        lines.append(f"  ... and {len(outcome.failures) - len(shown)} more: fer-batch query {out} failed")
+    lines = [counted(outcome.counts())]
+    for status, named in (("failed", outcome.failures), ("partial", outcome.partials)):
+        lines += [f"  {status} {name}: {reason}" for name, reason in named[:20]]
+        if len(named) > 20:
+            lines.append(f"  ... and {len(named) - 20} more: fer-batch query {out} failed")
     if outcome.report:
         lines.append(f"report  {outcome.report}")
     lines.append(f"query   fer-batch query {out} {telling}")
@@ -229,7 +232,7 @@ def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> No
     # nothing can be drawn of a training, nor of a run that did not get as far as its tables
     everything = read_status(store)["partitions"]
     parts = [part for part in everything if part["explain"] != "none"]
-    drawn = [part for part in parts if part["done"] + part["failed"] + part["skipped"]]
+    drawn = [part for part in parts if sum(part[status] for status in STATUSES)]
     if not drawn:
         if everything and not parts:
             raise InputError(
@@ -332,12 +335,12 @@ def export(out: str, to: str, folder: str) -> None:
 @cli.command(cls=Command)
 @click.argument("out")
 def retry(out: str) -> None:
-    """Forget the failed inputs of an output, so that the next run tries them again."""
+    """Forget the failed and partial inputs of an output, so that the next run tries them again."""
     from fer_batch.pipeline.retry import forget_failed
     from fer_batch.storage.store import Store
 
     n_units = forget_failed(Store(out))
-    click.echo(f"{n_units} units with failed inputs will be tried again by the next run of their job")
+    click.echo(f"{n_units} units with failed or partial inputs will be tried again by the next run of their job")
 
 
 @cli.command(cls=Command)
@@ -374,6 +377,12 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         # One that was raised in a Ray task carries the task's traceback; its cause is what was said.
         click.echo(f"error: {getattr(error, 'cause', None) or error}", err=True)
+        return 1
+    except EnvironmentFault as error:
+        if os.environ.get("FER_BATCH_TRACEBACK"):
+            raise
+        kept = "; what was finished is kept: run the same command again" if resumable else ""
+        click.echo(f"error: {error}{kept}", err=True)
         return 1
     except Exception as error:
         if os.environ.get("FER_BATCH_TRACEBACK"):

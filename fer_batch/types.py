@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["video", "image_sequence", "still"]
+# Of an input, in the order in which they are counted: found = their sum. Partial is one of which less was read than is
+# there; what was read has rows as if it were all.
+STATUSES = ("done", "partial", "failed", "skipped")
+READ = ("done", "partial")
 
 
 class InputError(ValueError):
     """What the user asked for cannot be done; the message is one sentence for the user (exit code 1)."""
+
+
+class EnvironmentFault(RuntimeError):
+    """What surrounds an input failed (its store, the machine): says nothing of the input and is never its `status`."""
 
 
 class MediaError(ValueError):

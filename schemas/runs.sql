@@ -7,7 +7,7 @@ CREATE TABLE runs (
     "versions" VARCHAR,  -- JSON
     "model_digest" VARCHAR,
     "weights_license" VARCHAR,
-    "counts" VARCHAR,  -- JSON: found, done, failed, skipped, already_done
+    "counts" VARCHAR,  -- JSON: found, done, partial, failed, skipped, already_done
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

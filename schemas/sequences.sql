@@ -10,7 +10,7 @@ CREATE TABLE sequences (
     "n_declared" BIGINT,  -- frames the container claims
     "n_decoded" BIGINT,  -- frames that were decoded before sampling
     "n_frames" BIGINT,  -- frames that have rows, after sampling
-    "status" VARCHAR NOT NULL,  -- done, failed, skipped
+    "status" VARCHAR NOT NULL,  -- done, partial (less was read than is there), failed, skipped
     "reason" VARCHAR,
     "unit_id" VARCHAR,
     "run_id" VARCHAR NOT NULL,

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fer_batch import cli
+from fer_batch.pipeline.run import Outcome
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 
@@ -92,7 +93,7 @@ def test_only_a_run_is_said_to_go_on(command, goes_on, monkeypatch, capsys):
 
 
 def test_hints_can_be_pasted_into_a_shell(out, capsys, tmp_path):
-    outcome = SimpleNamespace(found=1, done=1, failed=0, skipped=0, failures=[], report=None)
+    outcome = Outcome(found=1, done=1)
     hint = cli.summary(outcome, out).splitlines()[-1].removeprefix("query")
     assert cli.main(shlex.split(hint)[1:]) == 0
     capsys.readouterr()

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import weakref
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.media.ring import Receiver
+from fer_batch.media.child import Child, ChildLost
 from fer_batch.media.sampling import Sampling
-from fer_batch.types import MediaError
+from fer_batch.types import EnvironmentFault, MediaError
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_KNOWN = ("n_declared", "n_decoded", "fps", "reason")  # of a message, goes into the summary
+_KNOWN = ("n_declared", "n_decoded", "fps", "reason", "partial")  # of a message, goes into the summary
+TRIES = 5  # processes that one file may cost
+PAUSE_S = 0.5  # before the second; doubled for each that somebody else ended, so that what lacks memory may end
 
 
 @dataclass(frozen=True)
@@ -82,16 +75,23 @@ class Summary:
         Average rate by the container, None where it states none.
     reason
         Set where the clip ended early or was damaged but gave good frames.
+    partial
+        Whether less was read than is there, as far as it was asked for.
     """
 
     n_declared: int | None = None
     n_decoded: int = 0
     fps: float | None = None
     reason: str | None = None
+    partial: bool = False
 
 
 class Decoder:
     """Decodes in one long-lived child process; a context manager, for one thread at a time.
+
+    A child that is lost says nothing of the file as such: the kernel's out-of-memory killer may have picked it because
+    another program needs memory. A fresh one goes on where it was. The file is at fault only where two in a row met
+    their own limits or crashed, at the same place.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Decoder:
         self.timeout_s = timeout_s
         self.memory_bytes = memory_bytes
         self.summary = Summary()
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._turn: object = None  # identifies the request whose messages the child is sending
 
     def frames(self, path: str | os.PathLike[str], sampling: Sampling | None = None) -> Iterator[Frame]:
@@ -128,7 +128,9 @@ class Decoder:
         Raises
         ------
         MediaError
-            If no frame can be decoded, or the child crashed or made no progress (frames before that were good).
+            If no frame can be decoded, or two children crashed or met their limits (frames before that were good).
+        EnvironmentFault
+            If children are ended from outside again and again, or at ever other places.
         """
         command = {"do": "video", "path": _absolute(path), "sampling": asdict(sampling or Sampling())}
         for message, image in self._ask(command):
@@ -156,7 +158,7 @@ class Decoder:
 
         Raises
         ------
-        MediaError
+        MediaError, EnvironmentFault
             As `frames`.
         """
         numbers = None if matrices is None else {i: np.ravel(matrix).tolist() for i, matrix in matrices.items()}
@@ -171,7 +173,9 @@ class Decoder:
         Raises
         ------
         MediaError
-            If the picture is truncated, damaged or too large.
+            If the picture is truncated, damaged or too large, or two children crashed over it or met their limits.
+        EnvironmentFault
+            As `frames`.
         """
         ((message, image),) = self._ask({"do": "image", "path": _absolute(path)})
         assert image is not None
@@ -180,9 +184,7 @@ class Decoder:
     def close(self) -> None:
         """End the child; the next request starts another."""
         self._turn = None
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+        self._end_child()
 
     def __enter__(self) -> Decoder:
         return self
@@ -193,112 +195,74 @@ class Decoder:
         self.close()
 
     def _ask(self, command: dict[str, Any]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None]]:
+        """Messages with frames, whatever number of children they cost."""
         if self._turn is not None or (self._child is not None and not self._child.alive()):
             self.close()  # an earlier clip was left in the middle, or the child died between two
         turn = self._turn = object()
         self.summary = Summary()
+        losses: list[ChildLost] = []
+        first = 0  # frame that was not delivered yet
         try:
-            self._child = self._child or _Child(self.memory_bytes)
-            self._child.send({"cut": None, **command})
             while True:
-                message, image = self._child.receive(self.timeout_s)
-                self.summary = replace(self.summary, **{key: message[key] for key in _KNOWN if key in message})
-                if message["kind"] == "error":
-                    self._turn = None
-                    raise MediaError(message["message"])
-                if message["kind"] == "end":
+                try:
+                    for message, image in self._messages(
+                        {"cut": None, **command, "first": first, "again": bool(losses)}
+                    ):
+                        first = message["frame_index"] + 1
+                        yield message, image
+                        if self._turn is not turn:
+                            raise RuntimeError(f"{command['path']}: the decoder was given another file in the meantime")
                     self._turn = None
                     return
-                if message["kind"] == "frame":
-                    yield message, image
-                    if self._turn is not turn:
-                        raise RuntimeError(f"{command['path']}: the decoder was given another file in the meantime")
-        except _ChildLost as loss:
-            after = f" (after {self.summary.n_decoded} frames)" if self.summary.n_decoded else ""
-            raise MediaError(f"{loss}{after}") from None
+                except ChildLost as loss:
+                    self._end_child()
+                    losses.append(loss)
+                    self._judge(command["path"], losses)
+        except MediaError:
+            if self._child is not None:  # it said so itself and is ready for the next
+                self._turn = None
+            raise
         finally:
-            if self._turn is turn:  # not finished: left early, timed out or crashed
+            if self._turn is turn:  # not finished: left early or lost
                 self.close()
 
+    def _messages(self, command: dict[str, Any]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None]]:
+        """Messages with frames, of one child up to the end."""
+        self._child = self._child or Child(self.memory_bytes)
+        self._child.send(command)
+        while True:
+            message, image = self._child.receive(self.timeout_s)
+            known = {key: message[key] for key in _KNOWN if key in message}
+            # A second child begins at the first frame again; what is known of the clip does not shrink.
+            known["n_decoded"] = max(known.get("n_decoded", 0), self.summary.n_decoded)
+            self.summary = replace(self.summary, **known)
+            if message["kind"] == "error":
+                raise MediaError(message["message"])
+            if message["kind"] == "end":
+                return
+            if message["kind"] == "frame":
+                yield message, image
 
-class _ChildLost(Exception):
-    """The child is of no more use; the message says why."""
-
-
-class _Child:
-    """One decoding process, the pipe to it and the socket from it."""
-
-    def __init__(self, memory_bytes: int) -> None:
-        arguments = ["--memory-bytes", str(memory_bytes)]
-        if threading.current_thread() is threading.main_thread():
-            # The kernel's parent-death signal follows the starting *thread*, so it is asked for only where that
-            # thread lives as long as the process. Everywhere, the child also ends when its stdin closes.
-            arguments += ["--parent", str(os.getpid())]
-        # -P: the working directory of a job must not shadow a module.
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")])),
-            "OPENBLAS_NUM_THREADS": "1",
-        }
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the child; _end closes it
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._receiver = Receiver(ours)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "fer_batch.media.decode_child", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=theirs.fileno(),
-                stderr=self._errors,
-                env=environment,
-                bufsize=0,
+    def _judge(self, path: str, losses: list[ChildLost]) -> None:
+        """Whose fault it is that children are lost over a file; returns where another one should try."""
+        last, before = losses[-1], losses[-2] if len(losses) > 1 else None
+        own = before is not None and "outside" not in (last.cause, before.cause)
+        if own and before is not None and last.place == before.place:
+            after = f" (after {self.summary.n_decoded} frames)" if self.summary.n_decoded else ""
+            raise MediaError(f"{last}, twice at the same place{after}")
+        if len(losses) == TRIES:
+            raise EnvironmentFault(
+                f"{TRIES} decoders were lost over {path}, which says nothing of that file (the last: {last}); see that "
+                "there is memory for resources.decode_memory_mb in each of resources.num_cpus workers, and who ends "
+                "processes here"
             )
-        assert self._process.stdin is not None
-        self._in = self._process.stdin.fileno()
-        self._finalizer = weakref.finalize(self, _end, self._process, self._receiver, self._errors)
+        if last.cause == "outside":
+            time.sleep(PAUSE_S * 2 ** (len(losses) - 1))
 
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def end(self) -> None:
-        self._finalizer()
-
-    def send(self, command: dict[str, Any]) -> None:
-        rest = memoryview(json.dumps(command).encode() + b"\n")
-        try:
-            while rest:
-                rest = rest[os.write(self._in, rest) :]
-        except BrokenPipeError:
-            raise self._lost() from None
-
-    def receive(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
-        """Next message and its picture, if it has one."""
-        try:
-            return self._receiver.receive(timeout_s)
-        except TimeoutError:
-            raise _ChildLost(f"decoding made no progress for {timeout_s:g} s") from None
-        except EOFError:
-            raise self._lost() from None
-
-    def _lost(self) -> _ChildLost:
-        try:
-            code = self._process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            return _ChildLost("the decoder closed its output")
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        said = f": {lines[-1].strip()[:200]}" if lines else ""
-        if code < 0:
-            return _ChildLost(f"the decoder was ended by {signal.Signals(-code).name}{said}")
-        return _ChildLost(f"the decoder ended with code {code}{said}")
-
-
-def _end(process: subprocess.Popen[bytes], receiver: Receiver, errors: Any) -> None:
-    """Kill and reap; there is nothing in the child that would need a farewell."""
-    process.kill()
-    process.wait()
-    receiver.close()
-    errors.close()
-    if process.stdin is not None:
-        process.stdin.close()
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

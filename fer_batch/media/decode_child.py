@@ -1,10 +1,8 @@
 """The process that decodes: commands in on stdin, frames out on stdout; it may hang, crash or be killed at any time.
 
 Run by `decode.Decoder`; its stdout is the socket of a `ring.Sender`, so that it decodes the next frames while the
-worker looks at this one. Only this module touches FFmpeg and Pillow, so that a bad file costs one child and no worker.
-
-A frame counts as true only while nothing shows damage. FFmpeg conceals lost blocks, and every frame until the next key
-frame is built on what was concealed; a clip therefore ends at the first frame that was (see `Clip.true_frames`).
+worker looks at this one. Only this process runs FFmpeg and Pillow (`clip`, `still`), so that a bad file costs one child
+and no worker.
 """
 
 from __future__ import annotations
@@ -12,60 +10,34 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import itertools
 import json
 import os
 import queue
 import resource
+import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
-import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
-import av.error
-import av.logging
-import av.stream
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from fer_batch.media.clip import Clip, displayed
+from fer_batch.media.limits import Unreadable, plain
+from fer_batch.media.position import Position
 from fer_batch.media.ring import Sender
-from fer_batch.media.sampling import SECOND_NS, Sampling
+from fer_batch.media.sampling import Sampling
+from fer_batch.media.still import still
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 64_000_000
 # Messages go out at least this often while frames are decoded but not kept, so that only a true stall looks like one.
 ALIVE_EVERY_S = 1.0
-# What Pillow may open: neither formats that call other programs (EPS) nor vector graphics.
-IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # JPEG opens MPO too
-# Cut anywhere by recorders and broadcasters, and without a frame count: what cannot be decoded before the first key
-# frame is no damage. In an indexed file it is, and leaving it out would shift every frame's index.
-STREAM_FORMATS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
-# Their tables or checks tell how many frames a gap has swallowed, so that frames behind it keep their index.
-COUNTING_FORMATS = frozenset({"avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
-# These mark each frame that they concealed, so an error in their log alone may be harmless (a lost reference that no
-# picture uses); with all others the log is the only sign of damage there is.
-MARKING_CODECS = frozenset(
-    {"h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "msmpeg4v1", "wmv1", "wmv2", "h263", "flv"}
-)
-
-
-class Unreadable(Exception):
-    """The input cannot be decoded; the message is its reason."""
-
-
-# ---------------------------------------------------------------------------------------------------------- video
+NOTE_MEMORY_EVERY_S = 0.05
+OPENCV_NO_MEMORY = -4  # cv2.Error.StsNoMem
 
 
 class Cutter:
@@ -102,406 +74,156 @@ class Cutter:
         return self._align.crop(image, matrix, self._size)
 
 
-def send_video(channel: Sender, path: str, sampling: Sampling, cutter: Cutter | None = None) -> None:
+class Work:
+    """One command, and the means to answer it.
+
+    Attributes
+    ----------
+    channel
+        Where answers go.
+    position
+        Where it is said what was taken up.
+    path
+        The file.
+    first
+        Frame from which on the worker wants pictures; it has those before from a process that was lost.
+    """
+
+    def __init__(self, channel: Sender, position: Position, path: str, first: int) -> None:
+        self.channel, self.position, self.path, self.first = channel, position, path, first
+        position.place = 0
+
+    def step(self) -> None:
+        """Another packet is taken up."""
+        self.position.place += 1
+
+    def stay_alive(self, n_decoded: int) -> None:
+        """Say that there is progress where nothing else was said for a while."""
+        if time.monotonic() - self.channel.sent_at > ALIVE_EVERY_S:
+            self.channel.send({"kind": "alive", "n_decoded": n_decoded})
+
+
+def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None) -> None:
     """Messages `open`, `frame` for each kept frame, `end`."""
-    n_frames = true_count(channel, path) if sampling.slots else None
-    sampler, clip, converter = sampling.sampler(n_frames), Clip(path), VideoReformatter()
-    with clip:
-        channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
-        timestamp_ns, complete = 0, True
-        for frame_index, frame in clip.true_frames():
-            clip.n_decoded += 1
-            if frame.pts is not None:
-                clip.start_pts = frame.pts if clip.start_pts is None else clip.start_pts
-                timestamp_ns = round((frame.pts - clip.start_pts) * clip.time_base * SECOND_NS)
-            elif frame_index > 0:  # a raw stream has no clock
-                timestamp_ns += round(SECOND_NS / (clip.fps or 25.0))
-            if sampler.keeps(timestamp_ns):
-                message = {"kind": "frame", "frame_index": frame_index, "timestamp_ns": timestamp_ns}
+    sampler = sampling.sampler(true_count(work) if sampling.slots else None)
+    converter, complete = VideoReformatter(), True
+    with Clip(work.path, work.step) as clip:
+        work.channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
+        for index, timestamp_ns, frame in clip.timed_frames():
+            if sampler.keeps(timestamp_ns) and index >= work.first:
+                message = {"kind": "frame", "frame_index": index, "timestamp_ns": timestamp_ns}
                 message["n_decoded"] = clip.n_decoded
-                if cutter is None:
-                    channel.send(message, displayed(frame, converter))
-                elif cutter.wants(frame_index):
-                    image = displayed(frame, converter)
-                    message |= {"height": image.shape[0], "width": image.shape[1]}
-                    channel.send(message, cutter.cut(frame_index, image))
-                else:
-                    channel.send(message)
-            elif time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
-                channel.send({"kind": "alive", "n_decoded": clip.n_decoded})
+                _send_frame(work.channel, message, frame, converter, cutter)
+            else:
+                work.stay_alive(clip.n_decoded)
             if sampler.finished(timestamp_ns):
                 complete = False
                 break
         if clip.n_decoded == 0:
             raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
-        known = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared, "reason": clip.reason(complete)}
-        channel.send({"kind": "end", **known})
+        counts = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
+        said = {"reason": clip.reason(complete), "partial": clip.partial(complete)}
+        work.channel.send({"kind": "end", **counts, **said})
 
 
-def true_count(channel: Sender, path: str) -> int:
+def _send_frame(
+    channel: Sender, message: dict[str, Any], frame: av.VideoFrame, converter: VideoReformatter, cutter: Cutter | None
+) -> None:
+    if cutter is None:
+        channel.send(message, displayed(frame, converter))
+    elif cutter.wants(message["frame_index"]):
+        image = displayed(frame, converter)
+        message |= {"height": image.shape[0], "width": image.shape[1]}
+        channel.send(message, cutter.cut(message["frame_index"], image))
+    else:
+        channel.send(message)
+
+
+def true_count(work: Work) -> int:
     """Frames that the clip gives; what containers declare is too often something else."""
-    with Clip(path) as clip:
-        for _ in clip.true_frames():
-            clip.n_decoded += 1
-            if time.monotonic() - channel.sent_at > ALIVE_EVERY_S:
-                channel.send({"kind": "alive", "n_decoded": 0})  # none was delivered so far
+    with Clip(work.path, work.step) as clip:
+        for _ in clip.timed_frames():
+            work.stay_alive(0)  # none was delivered so far
         return clip.n_decoded
 
 
-class Clip:
-    """One video file, read from first to last frame.
-
-    Attributes
-    ----------
-    n_declared
-        Frames the container promises to show, None where it says nothing believable.
-    fps
-        Average rate the container states, None where it states none between 0 and 1000 (exclusive).
-    n_decoded
-        True frames so far; kept by the caller.
-    start_pts
-        Timestamp of frame 0, None until it is known.
-    damage
-        What ended the clip early, None where nothing did.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.n_decoded = 0
-        self.start_pts: int | None = None
-        self.damage: str | None = None
-        self._path = path
-        self._n_discarded = 0
-        self._n_skipped = 0
-        self._left_out: list[tuple[int, str]] = []  # damaged frames of an intra-only codec
-        self._joining_pts: list[int] = []
-        self._out_of_step = False
-        # Local: only this thread; a decoder with one thread logs from the thread that calls it.
-        self._capture = av.logging.Capture(True)
-
-    def __enter__(self) -> Clip:
-        av.logging.set_level(av.logging.ERROR)
-        av.logging.set_skip_repeated(False)
-        self._logs = self._capture.__enter__()
-        try:
-            # "file:" and the whitelist keep a name like "http:x" or a playlist inside a file from reaching elsewhere.
-            self._container = av.open(
-                f"file:{self._path}", metadata_errors="replace", container_options={"protocol_whitelist": "file"}
-            )
-        except (av.error.FFmpegError, ValueError) as error:
-            self._capture.__exit__(None, None, None)
-            raise Unreadable(f"it does not open as a video: {self._said(0) or _plain(error)}") from None
-        stream: Any = self._container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            self.__exit__()
-            raise Unreadable("it has no video stream")
-        stream.thread_count = 1  # a worker owns one core, and threads report damage late
-        self._stream = stream
-        self._joining = self._container.format.name in STREAM_FORMATS  # until the first key frame
-        self._independent = stream.codec_context.codec.intra_only and self._container.format.name in COUNTING_FORMATS
-        self.time_base = stream.time_base or Fraction(1, SECOND_NS)
-        rate = stream.average_rate or stream.guessed_rate
-        self.fps = float(rate) if rate and 0 < rate < 1000 else None
-        # A frame takes at least one byte, which refutes the wild counts of broken headers.
-        self._n_listed = stream.frames if 0 < stream.frames <= os.path.getsize(self._path) else None
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._capture.__exit__(None, None, None)
-        self._container.close()
-
-    @property
-    def n_declared(self) -> int | None:
-        """Frames listed less those an edit list hides, as far as the file was read; None where more were decoded."""
-        if self._n_listed is None or self._n_listed - self._n_discarded < self.n_decoded:
-            return None
-        return self._n_listed - self._n_discarded or None
-
-    @property
-    def cause(self) -> str | None:
-        """What was damaged first."""
-        return self._left_out[0][1] if self._left_out else self.damage
-
-    def reason(self, complete: bool) -> str | None:
-        """One sentence where the clip gave fewer frames than it should, else None."""
-        declared = f", {self.n_declared} declared" if self.n_declared else ""
-        if self.damage:  # its frames before that may also have gaps; one sentence is enough
-            return f"ended after {self.n_decoded} frames{declared}: {self.damage}"
-        if self._left_out:
-            index, complaint = self._left_out[0]
-            return f"{len(self._left_out)} damaged frames are left out, the first is frame {index}: {complaint}"
-        if complete and self.n_decoded < (self.n_declared or 0):
-            return f"ended after {self.n_decoded} frames{declared}: the file holds no more"
-        if self._n_skipped:
-            return f"it starts inside a stream: {self._n_skipped} frames before the first key frame cannot be decoded"
-        return None
-
-    def true_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Index and frame, in presentation order."""
-        if self._independent:
-            return self._independent_frames()
-        return enumerate(self._frames_before_damage())
-
-    def _independent_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Frames of a codec without prediction (MJPEG): a damaged one is left out and harms no other."""
-        for index, (frame, complaint) in enumerate(self._decoded()):
-            if self._left_out and self._out_of_step:
-                self.damage = f"frames are missing behind frame {self._left_out[-1][0]}, {self._left_out[-1][1]}"
-                return
-            if frame is None or complaint or frame.is_corrupt:
-                self._left_out.append((index, complaint or "it is damaged"))
-            else:
-                yield index, frame
-
-    def _frames_before_damage(self) -> Iterator[av.VideoFrame]:
-        """Frames up to the first sign of damage, which `damage` then names."""
-        codec = self._stream.codec_context
-        # A damaged picture comes out at most this many frames after the decoder complained of it, and those that are
-        # shown before it but built on it come out in between.
-        window = codec.reorder_depth + 2
-        held: deque[av.VideoFrame] = deque()
-        suspicion, suspected = 0, ""  # frames that are still held back since the last complaint, and what it was
-        for frame, complaint in self._decoded():
-            if self._joining:
-                if frame is None or complaint or frame.is_corrupt or not frame.key_frame or frame.pts is None:
-                    continue
-                self._joining = False
-                self._n_skipped = sum(pts < frame.pts for pts in self._joining_pts)
-            if complaint:
-                if codec.name not in MARKING_CODECS:
-                    self.damage = complaint
-                    return
-                suspicion, suspected = window, complaint
-            if frame is None:
-                continue
-            if frame.is_corrupt:
-                self.damage = suspected if suspicion else "a frame is damaged"
-                return
-            held.append(frame)
-            while held and (not suspicion or len(held) > window):
-                yield held.popleft()
-            suspicion = max(suspicion - 1, 0)
-        if self.damage is None:
-            yield from held
-            if self._joining and self._joining_pts:
-                self.damage = "it starts inside a stream and has no sound key frame"
-
-    def _decoded(self) -> Iterator[tuple[av.VideoFrame | None, str | None]]:
-        """Each decoded frame, with what the decoder complained of since the one before.
-
-        At damage the decoder is not flushed: it would hand out pictures that wait for a lost one to precede them, and
-        their indices would be wrong.
-        """
-        for packet in self._sound_packets():
-            n_logs = len(self._logs)
-            try:
-                frames = self._stream.codec_context.decode(packet)
-            except av.error.FFmpegError as error:
-                if self._joining or self._independent:
-                    yield None, self._said(n_logs) or _plain(error)
-                    continue
-                self.damage = self._said(n_logs) or _plain(error)
-                return
-            complaint = self._said(n_logs)
-            if complaint and not frames:
-                yield None, complaint
-            for frame in frames:
-                _refuse_large(frame.width, frame.height)
-                yield frame, complaint
-                complaint = None
-
-    def _sound_packets(self) -> Iterator[av.Packet | None]:
-        """Packets up to the first that is damaged; None, which flushes the decoder, behind the last of a sound file.
-
-        One packet is held back: a demuxer notices lost bytes only when it looks for the packet behind them, and the
-        packet before the gap may hold part of it.
-        """
-        before: av.Packet | None = None
-        packets = self._container.demux(self._stream)
-        for n_read in itertools.count():
-            n_logs = len(self._logs)
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError as error:
-                self.damage = self._said(n_logs) or _plain(error)
-                return
-            complaint = self._said(n_logs)
-            if complaint and not self._joining and self._logs[n_logs][1] == self._container.format.name:
-                self.damage = complaint
-                return
-            # What else is said here is the parser's, of this packet and not of a gap.
-            if not self._joining and (complaint or (packet is not None and packet.is_corrupt)):
-                self.damage = complaint or "a packet is incomplete"
-                if before is not None:
-                    yield before
-                return
-            if packet is not None and packet.size == 0:
-                continue  # PyAV's mark of the end, or a frame dropped by the recorder; to the decoder it means flush
-            if packet is not None and self._independent and n_read == 0:
-                self.start_pts = packet.pts  # the first frame itself may be damaged
-            if packet is not None and self._independent and self._container.format.name == "avi":
-                self._out_of_step |= not self._in_step(n_read, packet)
-            if before is not None:
-                self._n_discarded += before.is_discard
-                if self._joining and before.pts is not None:
-                    self._joining_pts.append(before.pts)
-                yield before
-            if packet is None:
-                yield None
-                return
-            before = packet
-
-    def _in_step(self, n_read: int, packet: av.Packet) -> bool:
-        """Whether a packet of an AVI lies where the file's index has it; behind a gap the demuxer counts too few."""
-        entries = self._stream.index_entries
-        if n_read >= len(entries) or packet.pos is None:
-            return False
-        if n_read == 0:
-            self._index_shift = packet.pos - entries[0].pos
-        return packet.pos - entries[n_read].pos == self._index_shift
-
-    def _said(self, n_logs: int) -> str | None:
-        """The first error FFmpeg logged after its first `n_logs` messages."""
-        return f"{self._logs[n_logs][1]}: {self._logs[n_logs][2].strip()}" if len(self._logs) > n_logs else None
-
-
-def displayed(frame: av.VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
-    """RGB picture turned as its display matrix says; pixels are not stretched to the sample aspect ratio.
-
-    `converter` is the clip's own: a frame's would be set up anew for each, which takes as long as converting it.
-    """
-    image: NDArray[np.uint8] = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()  # type: ignore[assignment]
-    side_data: Iterable[Any] = frame.side_data  # iterates over values, unlike the mapping its stub says it is
-    for data in side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            matrix = np.frombuffer(bytes(data)[:36], np.int32).reshape(3, 3)[:2, :2]
-            return _turned(image, np.sign(matrix) * (np.abs(matrix) > 1 << 15))
-    return image
-
-
-def _turned(image: NDArray[np.uint8], matrix: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Apply a display matrix of whole quarter turns and flips; (x, y) of the source goes to (x, y) @ matrix."""
-    if abs(int(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])) != 1:
-        return image  # an oblique or empty matrix: players differ, so the stored picture stands
-    if matrix[0, 0] == 0:
-        image = image.transpose(1, 0, 2)
-        x_sign, y_sign = matrix[1, 0], matrix[0, 1]
-    else:
-        x_sign, y_sign = matrix[0, 0], matrix[1, 1]
-    return image[:: int(y_sign), :: int(x_sign)]
-
-
-# ---------------------------------------------------------------------------------------------------------- images
-
-
-def send_image(channel: Sender, path: str) -> None:
+def send_image(work: Work) -> None:
     """One `frame` message, then `end`."""
-    channel.send({"kind": "frame", "frame_index": 0, "n_decoded": 1}, still(path))
-    channel.send({"kind": "end", "n_decoded": 1, "reason": None})
+    if work.first == 0:
+        work.channel.send({"kind": "frame", "frame_index": 0, "n_decoded": 1}, still(work.path))
+    work.channel.send({"kind": "end", "n_decoded": 1, "reason": None})
 
 
-def still(path: str) -> NDArray[np.uint8]:
-    """RGB picture, EXIF orientation applied; alpha is dropped, wider samples are scaled to 8 bit."""
-    from PIL import Image, ImageOps
-
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            Image.init()  # AVIF depends on how Pillow was built
-            image: Image.Image = Image.open(path, formats=[name for name in IMAGE_FORMATS if name in Image.OPEN])
-            _refuse_large(*image.size)
-            image.load()
-            with contextlib.suppress(Exception):  # unreadable EXIF has no orientation to apply
-                image = ImageOps.exif_transpose(image)
-            return np.asarray(_eight_bit(image).convert("RGB"))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise Unreadable(f"a picture of more than {MAX_PIXELS // 10**6} megapixels is not decoded") from None
-    except Image.UnidentifiedImageError:
-        raise Unreadable("it is not a picture in a known format, or its header is damaged") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise Unreadable(f"the picture is damaged: {_plain(error)}") from None
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    if image.mode == "F":
-        raise Unreadable("the picture has floating-point samples, whose black and white are not defined")
-    if not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise Unreadable("the picture has samples outside of 0..65535, whose black and white are not defined")
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-
-
-def _refuse_large(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise Unreadable(f"{width}x{height} is more than the {MAX_PIXELS // 10**6} megapixels that are decoded")
-    if width * height == 0:
-        raise Unreadable(f"a picture of {width}x{height} is empty")
-
-
-def _plain(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.strip().rstrip(".").replace("\n", " ")
-
-
-# --------------------------------------------------------------------------------------------------------- process
-
-
-def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender) -> None:
+def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender, position: Position) -> None:
     """Answer commands until the process is ended."""
     while True:
         command = commands.get()
         try:
-            size = Path(command["path"]).stat().st_size if os.path.exists(command["path"]) else None
-            if size is None:
-                raise Unreadable("no such file")
-            if size == 0 and os.path.isfile(command["path"]):
-                raise Unreadable("the file is empty")
-            cutter = Cutter(**command["cut"]) if command["cut"] else None
-            if command["do"] == "video":
-                send_video(channel, command["path"], Sampling(**command["sampling"]), cutter)
-            else:
-                send_image(channel, command["path"])
+            _answer(command, channel, position)
         except Unreadable as error:
             channel.send({"kind": "error", "message": str(error)})
-        except MemoryError:
-            channel.send({"kind": "error", "message": "decoding needs more memory than the limit allows"})
         except ConnectionError:
             return
         except Exception as error:  # an unforeseen fault of one file is that file's
-            channel.send({"kind": "error", "message": f"decoding failed: {type(error).__name__}: {_plain(error)}"})
+            if isinstance(error, MemoryError) or getattr(error, "code", None) == OPENCV_NO_MEMORY:
+                channel.send({"kind": "memory"})
+            else:
+                channel.send({"kind": "error", "message": f"decoding failed: {type(error).__name__}: {plain(error)}"})
 
 
-def _read_commands(commands: queue.SimpleQueue[dict[str, Any]]) -> None:
-    for line in sys.stdin.buffer:
-        commands.put(json.loads(line))
-    # The parent closed the pipe or died. The main thread may be inside a decoder that never returns.
-    os._exit(0)
+def _answer(command: dict[str, Any], channel: Sender, position: Position) -> None:
+    work = Work(channel, position, command["path"], command["first"])
+    channel.at_once = command["again"]  # what is sent is not lost where this process is
+    if not os.path.exists(work.path):
+        raise Unreadable("no such file")
+    if os.path.isfile(work.path) and os.path.getsize(work.path) == 0:
+        raise Unreadable("the file is empty")
+    if command["do"] == "video":
+        send_video(work, Sampling(**command["sampling"]), Cutter(**command["cut"]) if command["cut"] else None)
+    else:
+        send_image(work)
+
+
+def _read_commands(commands: queue.SimpleQueue[dict[str, Any]], position: Position) -> None:
+    """Hand on commands, and note in between what memory this process holds."""
+    unread = b""
+    while True:
+        while not select.select([0], [], [], NOTE_MEMORY_EVERY_S)[0]:
+            position.note_memory()
+        data = os.read(0, 1 << 16)
+        if not data:
+            # The parent closed the pipe or died. The main thread may be inside a decoder that never returns.
+            os._exit(0)
+        *lines, unread = (unread + data).split(b"\n")
+        for line in lines:
+            commands.put(json.loads(line))
 
 
 def main() -> None:
     """Limit this process, then serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--position", type=int, required=True, help="descriptor of the memory of a `Position`")
     parser.add_argument("--parent", type=int, default=0, help="end with this process (Linux)")
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends this process by closing stdin
-    with contextlib.suppress(ValueError, OSError):  # a lower limit is in force, or the system knows none (macOS)
-        resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if options.parent and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != options.parent:  # it died before the line above
-            os._exit(0)
+    _limit(options.memory_bytes, options.parent)
     out = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not break the framing
     commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
-    serve(commands, Sender(socket.socket(fileno=out)))
+    position = Position(options.position)
+    threading.Thread(target=_read_commands, args=(commands, position), daemon=True).start()
+    serve(commands, Sender(socket.socket(fileno=out)), position)
+
+
+def _limit(memory_bytes: int, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends this process by closing stdin
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is in force, or the system knows none (macOS)
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(0)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,16 @@ class Sender:
         A stream socket of the Unix family, in blocking mode.
     ring_bytes
         Shared memory for pictures on their way; a larger picture gets what it needs.
+
+    Attributes
+    ----------
+    at_once
+        Whether no message waits for company.
     """
 
     def __init__(self, connection: socket.socket, ring_bytes: int = RING_BYTES) -> None:
         self.sent_at = time.monotonic()
+        self.at_once = False
         self._connection = connection
         self._ring_bytes = ring_bytes
         self._generation = 0
@@ -67,7 +73,7 @@ class Sender:
             message = {**message, "slot": slot, "shape": picture.shape}
             self._n_unsent += 1
         self._unsent += _framed(message)
-        batch = len(self._memory) // 4
+        batch = 0 if self.at_once else len(self._memory) // 4
         if picture is None or self._n_unsent >= batch or time.monotonic() - self.sent_at > FLUSH_EVERY_S:
             self._flush()
 
@@ -96,7 +102,7 @@ class Sender:
         # With two slots the receiver copies; the address space of a picture that large is worth more than its time.
         fewest = MIN_SLOTS if n_bytes <= self._ring_bytes else 2
         n_slots = min(max(self._ring_bytes // n_bytes, fewest), MAX_SLOTS)
-        file = _nameless_file()
+        file = nameless_file()
         try:
             os.ftruncate(file, n_slots * n_bytes)
             self._memory = np.empty((0, 0), np.uint8)
@@ -231,7 +237,8 @@ def _framed(message: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(text)) + text
 
 
-def _nameless_file() -> int:
+def nameless_file() -> int:
+    """Descriptor of an empty file that no folder holds; what is in it goes with whoever holds it last."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("fer_batch pictures")
     with tempfile.TemporaryFile() as file:

@@ -39,7 +39,9 @@ class Chunk:
     sequences
         On the last chunk: one dict per input of the unit with the columns of table `sequences`.
     fault
-        Set where the store failed; such a unit is not committed.
+        Set where the store or the machine failed; such a unit is not committed.
+    changed
+        On the last chunk: inputs that changed while they were read; they are not committed.
     logits, probability : shape (n, A), float32
     pairs : shape (m, 2), int64
         Rows of `images` and outputs that were explained.
@@ -56,6 +58,7 @@ class Chunk:
     annotated: list[list[str]] = field(default_factory=list)
     sequences: list[dict[str, Any]] = field(default_factory=list)
     fault: str | None = None
+    changed: tuple[str, ...] = ()
     logits: NDArray[np.float32] | None = None
     probability: NDArray[np.float32] | None = None
     pairs: NDArray[np.int64] | None = None

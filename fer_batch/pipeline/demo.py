@@ -10,7 +10,7 @@ from pathlib import Path
 from fer_batch.config import build
 from fer_batch.pipeline.evaluate import evaluate_output
 from fer_batch.pipeline.evaluation_text import evaluation_text
-from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.progress import counted, progress, say
 from fer_batch.pipeline.query import QUERIES, connect
 from fer_batch.pipeline.run import run
 from fer_batch.sources.posed import write_clips
@@ -39,7 +39,7 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     )
     outcome = run(config)
     store = Store(config.output)
-    print(f"\nfound {outcome.found} = done {outcome.done} + failed {outcome.failed} + skipped {outcome.skipped}")
+    print(f"\n{counted(outcome.counts())}")
     print("\nWhat each clip shows, as the network tells it (temporal prototypes):\n")
     rows = connect(store).execute("SELECT sequence_id, text FROM temporal_prototypes ORDER BY ALL").fetchall()
     for sequence_id, text in rows:

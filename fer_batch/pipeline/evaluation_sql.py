@@ -7,6 +7,8 @@ exact: they do not depend on the order in which threads meet the rows.
 
 from __future__ import annotations
 
+from fer_batch.types import READ
+
 PARTITION = "dataset = $dataset AND model = $model AND explain = $explain"
 
 TRUTH = """
@@ -78,7 +80,7 @@ EXAMPLES = f"""
 # Frames of the inputs that are judged, by what became of them.
 FRAMES = f"""
     SELECT status, count(*) FROM frames SEMI JOIN (
-        SELECT sequence_id FROM sequences WHERE {PARTITION} AND status = 'done'
+        SELECT sequence_id FROM sequences WHERE {PARTITION} AND status IN {READ}
     ) USING (sequence_id)
     WHERE {PARTITION} GROUP BY status ORDER BY status
 """

@@ -23,7 +23,7 @@ from fer_batch.storage.markers import Commit, ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition, TableWriter, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
-from fer_batch.types import MediaError
+from fer_batch.types import READ, MediaError
 
 ATTEMPTS = 3
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
                 writers[name].write(table)
             if data is not None and sums is not None:
                 writers["frames"].write(data.frames)
-                if row["status"] == "done":
+                if row["status"] in READ:
                     _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
     if plan.annotations and not again:
         _publish_annotations(store, plan, options)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from tqdm import tqdm
+
+from fer_batch.types import STATUSES
 
 LINE_SECONDS = 15.0
 
@@ -15,6 +17,11 @@ LINE_SECONDS = 15.0
 def say(text: str) -> None:
     """One line for the person, beside a running bar without breaking it."""
     tqdm.write(text, file=sys.stderr)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`found 6 = done 5 + partial 0 + failed 1 + skipped 0`."""
+    return f"found {counts['found']} = " + " + ".join(f"{status} {counts[status]}" for status in STATUSES)
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ QUERIES = {
         'ORDER BY {keys}"group", letters, kind, q_value, support DESC, length DESC, pattern',
     ),
     "failed": NamedQuery(
-        "inputs that failed or were skipped, and why",
+        "inputs that failed, were read in part or skipped, and why",
         "SELECT {keys}sequence_id, status, reason FROM sequences WHERE status <> 'done' ORDER BY ALL",
     ),
     "frames": NamedQuery(

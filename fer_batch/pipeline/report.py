@@ -33,7 +33,7 @@ from fer_batch.report.sequence import sequence_path
 from fer_batch.report.verdict import FILE as VERDICT
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError, MapStyle
+from fer_batch.types import READ, InputError, MapStyle
 from fer_batch.visualize.colours import Palette
 
 FOLDER = "report"
@@ -131,7 +131,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
         for shard in published_shards(store, partition):
             for row in shard.sequences:
                 name = row["sequence_id"]
-                if row["status"] != "done" or row["kind"] == "still":
+                if row["status"] not in READ or row["kind"] == "still":
                     continue
                 known[name] = None
                 if name not in wanted:

@@ -27,6 +27,7 @@ from fer_batch.report.sequence import sequence_path
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
+from fer_batch.types import READ, STATUSES
 from fer_batch.visualize.clusters import CommonPrototype, prototype_gallery
 from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import png, save
@@ -100,7 +101,7 @@ def overview_of(
     for shard in published_shards(store, partition):
         inputs = shard.sequences
         stories = _stories(store, shard)
-        stills = [row for row in inputs if row["status"] == "done" and row["kind"] == "still"]
+        stills = [row for row in inputs if row["status"] in READ and row["kind"] == "still"]
         _count_stills(store, shard, stills, overview)
         n_pages = 0
         for row in inputs:
@@ -111,7 +112,7 @@ def overview_of(
                     same.append(Problem(row["sequence_id"], row["status"], row["reason"]))
             if row["kind"] == "still":
                 continue
-            if row["status"] == "done":
+            if row["status"] in READ:
                 names.add(row["sequence_id"])
                 n_pages += 1
             story = stories.get(row["sequence_id"], _Told())
@@ -178,7 +179,7 @@ def _whole(
 
 
 def _index_row(row: Mapping[str, Any], story: _Told) -> IndexRow:
-    done = row["status"] == "done"
+    read = row["status"] in READ
     return IndexRow(
         sequence_id=row["sequence_id"],
         status=row["status"],
@@ -190,8 +191,8 @@ def _index_row(row: Mapping[str, Any], story: _Told) -> IndexRow:
         reduction=story.reduction,
         stages=tuple(story.stages),
         lengths=tuple(story.lengths),
-        page=sequence_path(row["sequence_id"]) if done else "",
-        thumbnail=thumbnail_path(row["sequence_id"]) if done and story.stages else "",
+        page=sequence_path(row["sequence_id"]) if read else "",
+        thumbnail=thumbnail_path(row["sequence_id"]) if read and story.stages else "",
     )
 
 
@@ -257,7 +258,7 @@ def index_contents(
         stories=tuple((text, n) for text, n in _commonest(overview.texts, COMMONEST) if n > 1),
         colours=colours,
         stills=tuple(groups),
-        problems=tuple(problem for status in sorted(overview.problems) for problem in overview.problems[status]),
+        problems=tuple(problem for status in STATUSES for problem in overview.problems.get(status, ())),
         n_problems=overview.n_problems,
         tables=tuple(_evaluation(store, partition)),
     )

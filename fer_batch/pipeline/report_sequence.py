@@ -24,6 +24,7 @@ from fer_batch.report.page import Query, RunSummary, slug
 from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
+from fer_batch.types import READ
 from fer_batch.visualize.clusters import cluster_figure, has_spectrum, projection_figure, without_spectrum
 from fer_batch.visualize.colours import Label, Palette, label_text
 from fer_batch.visualize.figure import save
@@ -125,7 +126,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
     """
     store = Store(output)
     shard = ShardRows(store, options.partition, file)
-    rows = [row for row in shard.sequences if row["status"] == "done" and row["kind"] != "still"]
+    rows = [row for row in shard.sequences if row["status"] in READ and row["kind"] != "still"]
     truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows))
     palette = Palette(options.targets, options.summary.maps)
     for row in rows:
@@ -191,6 +192,7 @@ def _page(
         faces={frame: _small(crop) for frame, crop in prototypes.crops.items()},
         queries=queries(story.sequence_id, options.partition),
         command=f"fer-batch report OUT --figures {shlex.quote(story.sequence_id)}",
+        partial=(row["reason"] or "") if row["status"] == "partial" else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Make failed inputs new again."""
+"""Make inputs that failed, or of which a part was lost, new again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
+AGAIN = ["failed", "partial"]
+
 
 def forget_failed(store: Store) -> int:
-    """Withdraw the commits of units with failed inputs, in decoding or in analysis; how many there were.
+    """Withdraw the commits of units with failed or partial inputs, in decoding or in analysis; how many there were.
 
     Their rows stay until the next run replaces them. A pack of stills is done again whole.
     """
@@ -26,9 +28,9 @@ def forget_failed(store: Store) -> int:
     failed = {
         unit_id
         for unit_id, commit in ledger.commits(ledger.committed).items()
-        if any(row["status"] == "failed" for row in commit.sequences)
+        if any(row["status"] in AGAIN for row in commit.sequences)
     }
-    analysed = read(store, "sequences", columns=["unit_id"], filters=pc.field("status") == "failed")
+    analysed = read(store, "sequences", columns=["unit_id"], filters=pc.field("status").isin(AGAIN))
     failed |= set(analysed["unit_id"].to_pylist()) & ledger.committed
     ledger.withdraw(dict.fromkeys(failed))
     return len(failed)

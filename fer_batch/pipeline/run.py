@@ -42,7 +42,7 @@ from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
-from fer_batch.types import InputError, SequenceRef, input_id
+from fer_batch.types import STATUSES, InputError, SequenceRef, input_id
 
 REPORT = "report"
 
@@ -53,12 +53,14 @@ class Outcome:
 
     Attributes
     ----------
-    found, done, failed, skipped
-        Inputs of the listing by their status: found = done + failed + skipped.
+    found, done, partial, failed, skipped
+        Inputs of the listing by their status: found = done + partial + failed + skipped.
     already_done
         Inputs that an earlier run had finished, of any status.
-    failures
-        `(sequence_id, reason)` of failed inputs.
+    failures, partials
+        `(sequence_id, reason)` of failed and of partial inputs.
+    n_changed
+        Inputs that changed while they were read; they have no new rows, and the next run does them.
     n_faceless
         Inputs that are done and show no face.
     n_outside
@@ -69,10 +71,13 @@ class Outcome:
 
     found: int = 0
     done: int = 0
+    partial: int = 0
     failed: int = 0
     skipped: int = 0
     already_done: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    partials: list[tuple[str, str]] = field(default_factory=list)
+    n_changed: int = 0
     n_faceless: int = 0
     n_outside: int = 0
     partition: Partition | None = None
@@ -80,13 +85,12 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 where all is done, 3 where inputs failed."""
-        return 3 if self.failed else 0
+        """0 where all is done, 3 where inputs failed, were read in part or changed while they were read."""
+        return 3 if self.failed or self.partial or self.n_changed else 0
 
     def counts(self) -> dict[str, int]:
         """The counts as table `runs` has them."""
-        names = ("found", "done", "failed", "skipped", "already_done")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("found", *STATUSES, "already_done")}
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     with engine as n_cpus:
         if "explain" in config.phases and plan.units:
             plan.ledger.withdraw(plan.back)
-            _explain(config, store, plan, record.run_id, n_cpus)
+            outcome.n_changed = _explain(config, store, plan, record.run_id, n_cpus)
         if "prototypes" in config.phases:
             metadata = _metadata(plan, config)
             _prototypes(config, store, plan, analysis_id, metadata, n_cpus)
@@ -364,11 +368,12 @@ class _engine:
             self.context.__exit__(*exc)
 
 
-def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: int) -> None:
+def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: int) -> int:
+    """Phase 1; how many inputs changed while they were read."""
     import ray
 
     from fer_batch.pipeline.chunk import ExplainOptions
-    from fer_batch.pipeline.decode_stage import DecodeOptions
+    from fer_batch.pipeline.faces import DecodeOptions
     from fer_batch.pipeline.sink import SinkOptions
     from fer_batch.pipeline.stream import Bookkeeping, dataset_of, explain_units
 
@@ -385,6 +390,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
         annotated=config.explain.targets == "annotated",
         timeout_s=resources.decode_timeout_s,
         memory_bytes=resources.decode_memory_mb << 20,
+        root=Store(config.source.uri).uri,
     )
     explain = ExplainOptions(
         model=plan.model,
@@ -410,6 +416,9 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
             resources.window,
             lambda rows: advance(len({row["input"] for row in rows})),
         )
+    if books.changed:
+        say(f"{len(books.changed)} inputs changed while they were read, such as {books.changed[0]}; run the job again")
+    return len(books.changed)
 
 
 def _prototypes(
@@ -476,16 +485,18 @@ def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     for sequence_id, row in list(rows.items()):
         if row["status"] == "failed":  # an input has failed where one of its people has
             rows[input_id(sequence_id, inputs)] = row
-    outcome.done = outcome.failed = outcome.skipped = 0
-    outcome.failures, outcome.n_faceless, outcome.n_outside = [], 0, 0
+    outcome.done = outcome.partial = outcome.failed = outcome.skipped = 0
+    outcome.failures, outcome.partials, outcome.n_faceless, outcome.n_outside = [], [], 0, 0
     for sequence_id in sorted(inputs & set(rows)):
         row = rows[sequence_id]
         setattr(outcome, row["status"], getattr(outcome, row["status"]) + 1)
         outcome.n_faceless += row["status"] == "done" and row.get("reason") == NO_FACE
         outcome.n_outside += row["status"] == "done" and row.get("reason") == NO_FRAME
-        if row["status"] == "failed":
-            outcome.failures.append((sequence_id, row.get("reason") or "no reason was recorded"))
-    known = outcome.done + outcome.failed + outcome.skipped
+        if row["status"] in ("failed", "partial"):
+            named = outcome.failures if row["status"] == "failed" else outcome.partials
+            named.append((sequence_id, row.get("reason") or "no reason was recorded"))
+    known = outcome.done + outcome.partial + outcome.failed + outcome.skipped
     if known < outcome.found:
-        say(f"{outcome.found - known} inputs wait for a run whose phases include explain")
+        if outcome.found - known > outcome.n_changed:
+            say(f"{outcome.found - known - outcome.n_changed} inputs wait for a run whose phases include explain")
         outcome.found = known

@@ -25,6 +25,7 @@ from fer_batch.storage.parquet import Partition, decode, unpack_maps
 from fer_batch.storage.stage import read_stage
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
+from fer_batch.types import READ
 
 KEEP_BYTES = 256 << 20
 
@@ -206,13 +207,13 @@ class StageReader:
 def staged_unit(store: Store, commit: Commit, n_outputs: int) -> Iterator[tuple[Row, SequenceData | None]]:
     """Row of table `sequences` of each input of a committed unit, and its data from the stage files.
 
-    None in the place of the data where an input is not done or has no frames.
+    None in the place of the data where an input was not read or has no frames.
     """
     files = StageFiles(store, commit.unit_id)
     light = [files.light(index) for index in range(commit.n_files)]
     alone = all(len(pc.unique(table["sequence_id"])) == 1 for table in light) and len(commit.sequences) == 1
     for row in commit.sequences:
-        yield row, _staged(files, light, row, alone, n_outputs) if row["status"] == "done" else None
+        yield row, _staged(files, light, row, alone, n_outputs) if row["status"] in READ else None
 
 
 def _staged(files: StageFiles, light: list[pa.Table], row: Row, alone: bool, n_outputs: int) -> SequenceData | None:
@@ -332,7 +333,7 @@ def published_shard(
         sequences = decode(store.read_bytes(path("sequences")))
     tables = {name: ShardTable(store, path(name)) for name in ("frames", "detections", "relevance", "prototypes")}
     for row in sequences.to_pylist():
-        yield row, _published(tables, row, pa.array(targets)) if row["status"] == "done" else None
+        yield row, _published(tables, row, pa.array(targets)) if row["status"] in READ else None
 
 
 def _published(tables: dict[str, ShardTable], row: dict[str, Any], targets: pa.Array) -> SequenceData | None:

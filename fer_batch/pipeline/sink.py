@@ -52,7 +52,7 @@ def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[st
     Returns
     -------
     One row for the driver: `unit_id`, `index`, `last`, `n_frames`, `sequences` (pickled rows of table `sequences`),
-    `fault` and `problem`.
+    `fault`, `changed` (pickled ids) and `problem`.
     """
     chunk, problem = Chunk.from_batch(batch), str(batch["problem"][0])
     if not problem and not chunk.fault and chunk.frames:
@@ -78,5 +78,6 @@ def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[st
         "n_frames": [len(chunk.frames)],
         "sequences": [pickle.dumps(chunk.sequences)],
         "fault": [chunk.fault or ""],
+        "changed": [pickle.dumps(chunk.changed)],
         "problem": [problem],
     }

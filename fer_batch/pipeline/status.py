@@ -9,7 +9,7 @@ from typing import Any
 from fer_batch.storage.manifest import STAGE, Ledger
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError, input_id
+from fer_batch.types import STATUSES, InputError, input_id
 
 SHOWN_FAILURES = 20
 
@@ -45,12 +45,13 @@ def status(store: Store) -> dict[str, Any]:
         found.append(
             {
                 **dict(zip(keys, partition, strict=True)),
-                "done": counts["done"],
-                "failed": counts["failed"],
-                "skipped": counts["skipped"],
+                **{status: counts[status] for status in STATUSES},
                 "n_sequences": len(own),
                 "n_frames": sum(row["n_frames"] or 0 for row in own),
                 "failures": {row["sequence_id"]: row["reason"] for row in own if row["status"] == "failed"},
+                "partials": {
+                    row["sequence_id"]: row["reason"] for row in inputs.values() if row["status"] == "partial"
+                },
                 "last_run": last
                 and {
                     "run_id": last["run_id"],
@@ -75,13 +76,13 @@ def status_text(found: dict[str, Any]) -> str:
     for part in found["partitions"]:
         lines.append(f"  dataset={part['dataset']} model={part['model']} explain={part['explain']}")
         lines.append(
-            f"    {part['done']} done, {part['failed']} failed, {part['skipped']} skipped; "
+            f"    {', '.join(f'{part[status]} {status}' for status in STATUSES)}; "
             f"{part['n_sequences']} sequences, {part['n_frames']} frames"
         )
-        failures = sorted(part["failures"].items())
-        lines += [f"    failed {name}: {reason}" for name, reason in failures[:SHOWN_FAILURES]]
-        if len(failures) > SHOWN_FAILURES:
-            lines.append(f"    ... and {len(failures) - SHOWN_FAILURES} more (fer-batch query OUT failed)")
+        for status, named in (("failed", part["failures"]), ("partial", part["partials"])):
+            lines += [f"    {status} {name}: {reason}" for name, reason in sorted(named.items())[:SHOWN_FAILURES]]
+            if len(named) > SHOWN_FAILURES:
+                lines.append(f"    ... and {len(named) - SHOWN_FAILURES} more (fer-batch query OUT failed)")
         run = part["last_run"]
         if run:
             end = f"finished {run['finished_at']}" if run["finished_at"] else "did not finish, or still goes on"

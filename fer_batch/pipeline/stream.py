@@ -11,17 +11,20 @@ import pickle
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
+from fer_batch.pipeline.decode_stage import MANY_ABSENT, absent_text, decode_unit
 from fer_batch.pipeline.engine import quiet_ray_data
+from fer_batch.pipeline.faces import DecodeOptions
 from fer_batch.pipeline.sink import SinkOptions, patiently_put, write_chunk
 from fer_batch.pipeline.units import Unit
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import truth_record
-from fer_batch.storage.manifest import COMMITS
+from fer_batch.storage.manifest import COMMITS, STAGE
 from fer_batch.storage.markers import Commit
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError
+from fer_batch.types import READ, EnvironmentFault, InputError
+
+MANY_FAULTS = 64  # in a row, after which a run does not try the rest of a collection
 
 
 class Bookkeeping:
@@ -33,6 +36,9 @@ class Bookkeeping:
         self.seen: dict[str, set[int]] = {}
         self.final: dict[str, tuple[int, int, list[dict[str, Any]]]] = {}
         self.faults: list[str] = []
+        self.changed: list[str] = []
+        self._absent: dict[str, list[dict[str, Any]]] = {}  # by unit, since the last one that was read
+        self._n_faults_in_a_row = 0
 
     def add(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
         """Take one row of `write_chunk`; the rows of table `sequences` if that completed and committed the unit."""
@@ -44,9 +50,10 @@ class Bookkeeping:
         self.seen.setdefault(unit_id, set()).add(int(row["index"]))
         if row["last"]:
             if row["fault"]:
-                self.faults.append(row["fault"])
+                self._fault(row["fault"])
                 self.seen.pop(unit_id)
                 return None
+            self.changed += pickle.loads(row["changed"])
             n_files = int(row["index"]) + bool(row["n_frames"])  # a chunk without frames has no stage file
             self.final[unit_id] = (int(row["index"]), n_files, pickle.loads(row["sequences"]))
         if unit_id not in self.final:
@@ -54,7 +61,35 @@ class Bookkeeping:
         last, n_files, sequences = self.final[unit_id]
         if self.seen[unit_id] != set(range(last + 1)):
             return None
-        return self._commit(unit_id, n_files, sequences)
+        if not sequences:  # all of it changed; what it is now is a new unit
+            self.units.pop(unit_id)
+            self.store.delete(f"{STAGE}/{unit_id}")
+            return None
+        if all(sequence.get("absent") for sequence in sequences):
+            self._hold(unit_id, sequences)
+            return None
+        if not any(sequence["status"] in READ for sequence in sequences):  # says nothing of the source
+            return self._commit(unit_id, n_files, sequences)
+        self._n_faults_in_a_row = 0
+        return [*self.settle(), *self._commit(unit_id, n_files, sequences)]
+
+    def _fault(self, fault: str) -> None:
+        self.faults.append(fault)
+        self._n_faults_in_a_row += 1
+        if self._n_faults_in_a_row == MANY_FAULTS:
+            raise EnvironmentFault(f"nothing could be read {MANY_FAULTS} times in a row: {fault}")
+
+    def _hold(self, unit_id: str, sequences: list[dict[str, Any]]) -> None:
+        """Wait with inputs that are gone: the next that is read shows that the source is there."""
+        self._absent[unit_id] = sequences
+        n = sum(map(len, self._absent.values()))
+        if n >= MANY_ABSENT:
+            raise StoreFault(f"{absent_text(n, sequences[-1]['uri'])}; see that the source is mounted")
+
+    def settle(self) -> list[dict[str, Any]]:
+        """Commit inputs that are gone as failed; their rows, as of `add`."""
+        held, self._absent = self._absent, {}
+        return [row for unit_id, sequences in held.items() for row in self._commit(unit_id, 0, sequences)]
 
     def _commit(self, unit_id: str, n_files: int, sequences: list[dict[str, Any]]) -> list[dict[str, Any]]:
         unit = self.units.pop(unit_id)
@@ -63,12 +98,13 @@ class Bookkeeping:
         own = {"unit_id": unit_id, "run_id": self.run_id}
         rows = [{"input": row["sequence_id"], **row, **own} for row in sequences]
         rows = [{**row, "identity": identities[row["input"]]} for row in rows]
+        read = {row["input"] for row in rows}  # a still of a pack that changed is not among them
         commit = Commit(
             unit_id=unit_id,
             partition=self.partition,
             n_files=n_files,
             sequences=tuple(rows),
-            sources=tuple(truth_record(ref) for ref in unit.members),
+            sources=tuple(truth_record(ref) for ref in unit.members if ref.sequence_id in read),
         )
         patiently_put(self.store, f"{COMMITS}/{unit_id}.json", commit.to_json())
         return rows
@@ -112,8 +148,8 @@ def explain_units(
     ------
     InputError
         If the model or the method cannot do what the job asks.
-    StoreFault
-        If the store failed for some inputs; they are not committed and the next run takes them up.
+    EnvironmentFault
+        If the store or the machine failed for some inputs; they are not committed and the next run takes them up.
     """
     for start in range(0, len(units), window):
         for batch in make_dataset(units[start : start + window]).iter_batches(
@@ -123,10 +159,10 @@ def explain_units(
                 rows = books.add({key: values[index] for key, values in batch.items()})
                 if rows is not None:
                     progress(rows)
+    progress(books.settle())
     if books.faults:
-        raise StoreFault(
-            f"the store failed for {len(books.faults)} inputs, which will be tried again by the next run: "
-            f"{books.faults[0]}"
+        raise EnvironmentFault(
+            f"{len(books.faults)} units could not be read and will be tried again by the next run: {books.faults[0]}"
         )
     if books.units:
         raise RuntimeError(

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from fer_batch.config import FacesConfig, TrainConfig
-from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.progress import counted, progress, say
 from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.train_tables import f1_table, fold_lines, publish_fold, publish_model
 from fer_batch.pipeline.train_worker import FoldJob, folds_of, make_network, make_recipe, read_samples, train_on_worker
@@ -41,7 +41,7 @@ from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.training.splits import Fold
-from fer_batch.types import InputError
+from fer_batch.types import STATUSES, InputError
 
 TRAIN = "_train"
 PROVISIONAL = 2  # outputs of a network that is only built to see that it can be
@@ -56,7 +56,7 @@ class TrainOutcome:
     Attributes
     ----------
     counts
-        Inputs by status: `found = done + failed + skipped`.
+        Inputs by status: `found = done + partial + failed + skipped`.
     failures
         `(sequence_id, reason)` of failed inputs.
     folds
@@ -91,8 +91,8 @@ class TrainOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0 where all is done, 3 where inputs failed."""
-        return 3 if self.counts["failed"] else 0
+        """0 where all is done, 3 where inputs failed or were read in part."""
+        return 3 if self.counts["failed"] or self.counts["partial"] else 0
 
     def as_json(self) -> dict[str, Any]:
         """For a script."""
@@ -122,7 +122,7 @@ def train(config: TrainConfig) -> TrainOutcome:
             engine.start()
             crops = prepare(store, sources, size, config.resources.window)
         inputs = crops.inputs(store)
-        counts = {status: sum(row["status"] == status for row in inputs) for status in ("done", "failed", "skipped")}
+        counts = {status: sum(row["status"] == status for row in inputs) for status in STATUSES}
         failures = [(row["sequence_id"], row["reason"] or "no reason") for row in inputs if row["status"] == "failed"]
         training_id = digest(_identity(config, crops))
         folder, model = f"{TRAIN}/{training_id}", f"{config.network.name}-{training_id[:8]}"
@@ -485,7 +485,7 @@ def outcome_text(outcome: TrainOutcome, output: str) -> str:
     """What a training ended with, and where to look."""
     counts, out = outcome.counts, shlex.quote(output)
     lines = [
-        f"found {counts['found']} = done {counts['done']} + failed {counts['failed']} + skipped {counts['skipped']}",
+        counted(counts),
         *(f"  failed {name}: {reason}" for name, reason in outcome.failures[:20]),
         "",
         outcome.table,

@@ -29,7 +29,8 @@ from fer_batch.facs import au_id
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import Chunk
-from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
+from fer_batch.pipeline.decode_stage import decode_unit
+from fer_batch.pipeline.faces import DecodeOptions
 from fer_batch.pipeline.overlap import check_apart, shared_subjects
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.sink import patiently_put
@@ -183,6 +184,7 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
         timeout_s=resources.decode_timeout_s,
         memory_bytes=resources.decode_memory_mb << 20,
         choose=faces.choose,
+        root=Store(source.uri).uri,
     )
     how = digest([faces.model_dump(mode="json", exclude={"store", "size"}), size,
                   source.sampling.model_dump(mode="json")])  # fmt: skip
@@ -324,8 +326,8 @@ def crop_unit(row: dict[str, Any]) -> dict[str, Any]:
         with store.staged(f"{path}.u8") as local, open(local, "wb") as file:
             for part in decode_unit({"unit": row["unit"]}, options.decode):
                 chunk = Chunk.from_batch({"payload": [part["payload"]]})  # type: ignore[dict-item]
-                if chunk.fault:
-                    raise StoreFault(chunk.fault)
+                if chunk.fault or chunk.changed:
+                    raise StoreFault(chunk.fault or f"{chunk.changed[0]} changed while it was read")
                 file.write(chunk.images.tobytes())
                 rows += [_crop_row(chunk.frames[i], refs, options.dataset) for i in chunk.ok]
                 for frame in chunk.frames:

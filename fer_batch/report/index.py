@@ -69,7 +69,7 @@ class StillGroup:
 
 @dataclass(frozen=True)
 class Problem:
-    """An input that was not processed, with its status (failed, skipped) and the reason."""
+    """An input that was not processed whole, with its status (partial, failed, skipped) and the reason."""
 
     sequence_id: str
     status: str
@@ -89,7 +89,7 @@ class IndexContents:
     stills
         Groups by predicted class.
     problems, n_problems
-        Failed and skipped inputs, and how many there are.
+        Inputs that are not done, and how many there are.
     tables
         Further tables, such as evaluation.
     """
@@ -176,7 +176,7 @@ class Index:
             ("sequences", "Sequences", bool(n)),
             ("stills", "Stills", bool(stills)),
             *((f"table-{i}", table.title, True) for i, table in enumerate(contents.tables, 1)),
-            ("problems", "Failed and skipped", True),
+            ("problems", "Partial, failed and skipped", True),
             ("model", "Model", True),
         )
         manifest = {
@@ -265,11 +265,12 @@ def _still_group(group: StillGroup, number: int) -> _StillGroup:
 
 def _tiles(counts: Mapping[str, int]) -> list[tuple[str, int | None, str, str]]:
     """Name, number, explanation and tone of each count."""
-    known = ("found", "done", "failed", "skipped", "already_done")
-    found, done, failed, skipped, already = (counts.get(name) for name in known)
+    known = ("found", "done", "partial", "failed", "skipped", "already_done")
+    found, done, partial, failed, skipped, already = (counts.get(name) for name in known)
     return [
         ("found", found, "inputs of the source", ""),
         ("done", done, "have rows in every table", ""),
+        ("partial", partial or 0, "have rows, but less was read than is there", "bad" if partial else ""),
         ("failed", failed, "with a reason below", "bad" if failed else ""),
         ("skipped", skipped, "deliberately not processed", ""),
         ("of these, from earlier runs", already, "not computed again", ""),

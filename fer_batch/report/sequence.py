@@ -117,6 +117,8 @@ class SequencePage:
         JPEG crops by frame.
     command
         Draws the same for print.
+    partial
+        Why less was read than is there; empty where all was.
     """
 
     sequence_id: str
@@ -137,6 +139,7 @@ class SequencePage:
     faces: Mapping[int, bytes] = field(default_factory=dict)
     queries: tuple[Query, ...] = ()
     command: str = ""
+    partial: str = ""
 
 
 def sequence_path(sequence_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from fsspec.core import url_to_fs
 
 from fer_batch.storage.store import Entry, Store, has_scheme
-from fer_batch.types import MediaError, SequenceRef
+from fer_batch.types import EnvironmentFault, MediaError, SequenceRef
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -23,11 +23,20 @@ class NotThere(MediaError):
     """A file does not exist; what is optional may do without."""
 
 
-class StoreFault(RuntimeError):
+class StoreFault(EnvironmentFault):
     """The store did not answer; says nothing about the input, so it is never committed as failed."""
 
 
-def _patiently(action: Callable[[], T], uri: str) -> T:
+def patiently(action: Callable[[], T], uri: str) -> T:
+    """What a function gives that reads a URI; it is called again where the store fails.
+
+    Raises
+    ------
+    MediaError
+        If the file is not there or may not be read.
+    StoreFault
+        If the store fails repeatedly.
+    """
     for attempt in range(ATTEMPTS):
         try:
             return action()
@@ -77,7 +86,7 @@ def read_bytes(uri: str, span: tuple[int, int] | None = None) -> bytes:
         fs, path = url_to_fs(uri)
         return fs.cat_file(path, **({} if span is None else {"start": span[0], "end": span[1]}))
 
-    return _patiently(action, uri)
+    return patiently(action, uri)
 
 
 def list_files(folder: str) -> dict[str, Entry]:
@@ -88,7 +97,7 @@ def list_files(folder: str) -> dict[str, Entry]:
     StoreFault
         If the store fails repeatedly.
     """
-    return _patiently(lambda: Store(folder).files(), folder)
+    return patiently(lambda: Store(folder).files(), folder)
 
 
 @contextlib.contextmanager
@@ -101,7 +110,7 @@ def local_input(ref: SequenceRef) -> Iterator[str]:
         As `read_bytes`, or if the pixels are no square of grey values.
     """
     if ref.span is None:
-        with local_file(ref.uri) as path:
+        with local_file(ref.uri, ref.size) as path:
             yield path
         return
     with tempfile.NamedTemporaryFile(suffix=".pgm", prefix="fer_batch-") as handle:
@@ -129,13 +138,13 @@ def grey_picture(pixels: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def local_file(uri: str) -> Iterator[str]:
+def local_file(uri: str, size: int = -1) -> Iterator[str]:
     """Local path of an input: itself where it is local, else a temporary copy that goes afterwards.
 
     Raises
     ------
     MediaError, StoreFault
-        As `read_bytes`.
+        As `read_bytes`, or if a store gives another number of bytes than `size`, where that is known.
     """
     if not has_scheme(uri):
 
@@ -143,7 +152,7 @@ def local_file(uri: str) -> Iterator[str]:
             with open(uri, "rb"):
                 pass
 
-        _patiently(probe, uri)
+        patiently(probe, uri)
         yield uri
         return
     handle, path = tempfile.mkstemp(suffix=os.path.splitext(uri)[1], prefix="fer_batch-")
@@ -154,7 +163,9 @@ def local_file(uri: str) -> Iterator[str]:
             fs, remote = url_to_fs(uri)
             fs.get_file(remote, path)
 
-        _patiently(action, uri)
+        patiently(action, uri)
+        if 0 <= size != os.path.getsize(path):
+            raise StoreFault(f"{uri} gave {os.path.getsize(path)} of its {size} bytes")
         yield path
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -223,7 +223,7 @@ class Store:
             return
         for path in found:
             if not path.endswith(".tmp") and path.lower().endswith(suffixes):
-                yield Entry(posixpath.relpath(path, base), int(found[path]["size"] or 0), _version(found[path]))
+                yield Entry(posixpath.relpath(path, base), int(found[path]["size"] or 0), version_of(found[path]))
 
     def files(self, folder: str = "") -> dict[str, Entry]:
         """Files directly in a folder, by name; none where it does not exist."""
@@ -235,7 +235,7 @@ class Store:
         except FileNotFoundError:
             return {}
         names = ((posixpath.basename(info["name"]), info) for info in found if info["type"] == "file")
-        return {name: Entry(name, int(info["size"] or 0), _version(info)) for name, info in names}
+        return {name: Entry(name, int(info["size"] or 0), version_of(info)) for name, info in names}
 
     def delete(self, relative: str) -> None:
         """Remove a file or folder; nothing happens where it is not there."""
@@ -268,7 +268,8 @@ def _walk_local(base: str, deep: bool = True, suffixes: tuple[str, ...] = ("",))
                             yield Entry(relative + item.name, found.st_size, str(found.st_mtime_ns))
 
 
-def _version(info: dict) -> str:
+def version_of(info: dict) -> str:
+    """Etag, or whatever tells one version of a file from another, from what a filesystem says of it."""
     for key in ("ETag", "etag", "md5Hash", "generation"):
         if info.get(key):
             return str(info[key]).strip('"')

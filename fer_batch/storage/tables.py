@@ -81,7 +81,7 @@ SCHEMAS = MappingProxyType(
             ("n_declared", _I64, "frames the container claims"),
             ("n_decoded", _I64, "frames that were decoded before sampling"),
             ("n_frames", _I64, "frames that have rows, after sampling"),
-            ("status", _STR, "done, failed, skipped"),
+            ("status", _STR, "done, partial (less was read than is there), failed, skipped"),
             ("reason", _STR),
             ("unit_id", _STR),
             ("run_id", _STR),
@@ -262,7 +262,7 @@ SCHEMAS = MappingProxyType(
             ("versions", _STR, "JSON"),
             ("model_digest", _STR),
             ("weights_license", _STR),
-            ("counts", _STR, "JSON: found, done, failed, skipped, already_done"),
+            ("counts", _STR, "JSON: found, done, partial, failed, skipped, already_done"),
         ),
     }
 )

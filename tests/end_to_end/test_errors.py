@@ -4,12 +4,14 @@ import importlib.util
 import os
 import shutil
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from fer_batch import cli
 from fer_batch.config import read_job
+from fer_batch.types import STATUSES
 
 JOB = """
 name: posed
@@ -144,6 +146,19 @@ def test_a_dry_run_writes_nothing(job, capsys, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def cut_off(path):
+    """Write the first half of a clip of 20 frames; the second half."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "bgr0"
+        for image in np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3)).astype(np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return content[len(content) // 2 :]
+
+
 @pytest.mark.slow
 def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_path, helpers):
     """A GIF of one frame; frames without any face; a network whose threshold nothing reaches."""
@@ -155,12 +170,15 @@ def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_pa
     (source / "broken.mp4").write_bytes(b"this is no video")
     (source / "empty.mp4").write_bytes(b"")
     (source / "._fork.mp4").write_bytes(b"x")
+    tail = cut_off(source / "cut.mkv")
     job = make_job(source, model={"checkpoint": "demo", "threshold": 0.999999}, faces={"detector": "none"})
     outcome = job.done(code=3)
-    assert (outcome["found"], outcome["done"], outcome["failed"], outcome["skipped"]) == (5, 2, 2, 1)
+    assert [outcome[name] for name in ("found", *STATUSES)] == [6, 2, 1, 2, 1]
+    assert [row["sequence_id"] for row in outcome["partials"]] == ["cut.mkv"]
     stories = {row["sequence_id"]: row for row in helpers.rows(job.output, "temporal_prototypes").to_pylist()}
     assert (stories["one.gif"]["text"], stories["one.gif"]["reduction"]) == ("(NONE)", 0.0)
     assert (stories["several.gif"]["text"], stories["several.gif"]["n_stages"]) == ("(NONE)", 1)
+    assert 3 < stories["cut.mkv"]["n_frames"] < 20
     assert helpers.rows(job.output, "relevance").num_rows == 0
     reasons = {row["sequence_id"]: row["reason"] for row in helpers.rows(job.output, "sequences").to_pylist()}
     assert reasons["empty.mp4"] == "the file is empty (0 bytes)"
@@ -170,6 +188,9 @@ def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_pa
     assert "nothing to do" in again.stderr
     (source / "broken.mp4").write_bytes((source / "one.gif").read_bytes())
     assert job.done(code=3)["failed"] == 1
+    with open(source / "cut.mkv", "ab") as file:
+        file.write(tail)
+    assert job.done(code=3)["partial"] == 0
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ def test_whole_clips_are_what_sequential_decoding_gives(shared_data, decoder, na
     # 98 are listed in no_face, its edit list hides 3; Matroska lists none.
     declared = None if name.endswith(("webm", "mkv")) else CLIPS[name]
     assert n_true == CLIPS[name]
-    assert decoder.summary == Summary(declared, CLIPS[name], decoder.summary.fps, None)
+    assert decoder.summary == Summary(declared, CLIPS[name], decoder.summary.fps, None, False)
 
 
 @pytest.mark.parametrize("name", NASTY_VIDEOS)
@@ -151,7 +151,7 @@ def test_nasty_videos_give_their_true_frames_or_a_reason(shared_data, decoder, n
         assert frame.timestamp_ns == round(seconds * 1e9)
         n_frames += 1
     assert n_frames == expected == decoder.summary.n_decoded
-    assert (decoder.summary.reason is not None) == (name == "decord_corrupted.mp4")
+    assert (decoder.summary.reason is not None) == decoder.summary.partial == (name == "decord_corrupted.mp4")
 
 
 def test_a_clip_that_breaks_says_why(shared_data, decoder):
@@ -265,6 +265,7 @@ def test_a_damaged_frame_without_prediction_harms_no_other(decoder, tmp_path):
     for frame in frames:
         np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
     assert "left out, the first is frame" in decoder.summary.reason
+    assert decoder.summary.partial
     assert (decoder.summary.n_declared, decoder.summary.n_decoded) == (30, 29)
 
     content[middle : middle + 20_000] = bytes(20_000)  # several frames: those behind it have lost their place
@@ -282,6 +283,7 @@ def test_a_cut_off_file_ends_with_a_reason(shared_data, decoder, tmp_path):
     n_frames = sum(1 for _ in decoder.frames(tmp_path / "cut.webm"))
     assert 50 < n_frames < 752
     assert "File ended prematurely" in decoder.summary.reason
+    assert decoder.summary.partial
 
 
 def test_a_recording_that_starts_inside_a_stream_begins_at_a_key_frame(decoder, tmp_path):
@@ -304,6 +306,7 @@ def test_a_recording_that_starts_inside_a_stream_begins_at_a_key_frame(decoder, 
     for frame, image in zip(frames, truth[-len(frames) :], strict=True):
         np.testing.assert_array_equal(frame.image, image)
     assert "before the first key frame" in decoder.summary.reason
+    assert not decoder.summary.partial
 
 
 def test_a_header_of_another_stream_gives_no_frame(decoder, tmp_path, clip):
@@ -420,16 +423,6 @@ def test_a_window_behind_the_end_keeps_nothing_without_an_error(decoder, clip):
     assert decoder.summary.n_decoded == 40
 
 
-def test_a_crash_is_one_files_error_and_the_next_file_works(clip, shared_data):
-    with Decoder(timeout_s=30.0) as decoder:
-        frames = decoder.frames(shared_data / "videos" / "fsgan_shinzo_abe.mp4")
-        next(frames)
-        os.kill(decoder._child._process.pid, signal.SIGKILL)
-        with pytest.raises(MediaError, match=r"the decoder was ended by SIGKILL \(after \d+ frames\)"):
-            list(frames)
-        assert len(list(decoder.frames(clip))) == 40
-
-
 def test_a_child_that_dies_between_files_is_replaced(clip):
     with Decoder() as decoder:
         list(decoder.frames(clip))
@@ -442,21 +435,11 @@ def test_a_hang_ends_at_the_deadline_and_the_next_file_works(clip, tmp_path):
     os.mkfifo(tmp_path / "endless.mp4")  # opens only when someone writes
     with Decoder(timeout_s=1.0) as decoder:
         started = time.monotonic()
-        with pytest.raises(MediaError, match="decoding made no progress for 1 s"):
+        with pytest.raises(MediaError, match="decoding made no progress for 1 s, twice at the same place"):
             list(decoder.frames(tmp_path / "endless.mp4"))
         assert time.monotonic() - started < 5
         decoder.timeout_s = 30.0
         assert len(list(decoder.frames(clip))) == 40
-
-
-def test_a_stopped_child_is_a_hang(shared_data):
-    with Decoder() as decoder:
-        frames = decoder.frames(shared_data / "videos" / "fsgan_shinzo_abe.mp4")
-        next(frames)
-        decoder.timeout_s = 1.0
-        os.kill(decoder._child._process.pid, signal.SIGSTOP)
-        with pytest.raises(MediaError, match="no progress for 1 s"):
-            list(frames)
 
 
 def test_a_slow_reader_is_not_a_hang(clip):
@@ -466,14 +449,6 @@ def test_a_slow_reader_is_not_a_hang(clip):
         decoder.timeout_s = 1.0
         time.sleep(1.5)
         assert len(list(frames)) == 39
-
-
-def test_memory_limit_is_an_error_of_the_file(tmp_path, clip):
-    Image.fromarray(np.zeros((6000, 9000, 3), np.uint8)).save(tmp_path / "large.bmp")
-    with Decoder(memory_bytes=420 << 20) as decoder:
-        with pytest.raises(MediaError, match=r"memory|ended by|ended with"):
-            decoder.image(tmp_path / "large.bmp")
-        assert len(list(decoder.frames(clip))) == 40
 
 
 def test_a_picture_beyond_64_megapixels_is_refused(tmp_path, decoder):

@@ -21,6 +21,7 @@ from fer_batch.storage.markers import Commit
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.stage import stage_bytes
 from fer_batch.storage.store import Store
+from fer_batch.types import READ
 
 TARGETS = ("AU01", "AU02", "AU04")
 STORY = (
@@ -95,7 +96,7 @@ class World:
         identity = identity or f"id-{sequence_id}"
         unit_id = unit_id or identity
         n, n_files = len(active), 0
-        for start in range(0, n, 8) if status == "done" else ():
+        for start in range(0, n, 8) if status in READ else ():
             rows = range(start, min(start + 8, n))
             frames = [
                 {
@@ -123,7 +124,7 @@ class World:
             self.store.put(stage_file(unit_id, n_files), data)
             n_files += 1
         row = {"sequence_id": sequence_id, "identity": identity, "kind": kind, "status": status, "run_id": "r"}
-        row |= {"unit_id": unit_id, "n_frames": n, "reason": "broken" if status == "failed" else None}
+        row |= {"unit_id": unit_id, "n_frames": n, "reason": "broken" if status in ("failed", "partial") else None}
         source = {"sequence_id": sequence_id, "annotation_uris": [], "labels": [], "truth_version": annotations}
         if annotations:
             source["labels"] = [["AU01", float(len(annotations))]]

@@ -14,7 +14,8 @@ from fer_batch.media.align import crop, crop_matrix, face_box, whole_frame_matri
 from fer_batch.media.decode import Decoder
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import CHUNK_FRAMES, Chunk
-from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
+from fer_batch.pipeline.decode_stage import decode_unit
+from fer_batch.pipeline.faces import DecodeOptions
 from fer_batch.pipeline.units import NO_FACE, Unit
 from fer_batch.types import SequenceRef
 
@@ -73,7 +74,8 @@ def write_clip(path, pictures):
 
 def ref(path, kind="video", **more):
     size = path.stat().st_size if path.exists() else 1
-    return SequenceRef(path.name, kind, str(path), size, "1", **more)
+    version = str(path.stat().st_mtime_ns) if path.is_file() else ""
+    return SequenceRef(path.name, kind, str(path), size, version, **more)
 
 
 def rows_of(*refs, **changes):

@@ -13,10 +13,10 @@ from fer_batch.pipeline.query import connect
 from fer_batch.pipeline.retry import forget_failed
 from fer_batch.pipeline.shard_rows import ShardRows
 from fer_batch.pipeline.shards import plan_shards, superseded, sweep_stage, unplanned
-from fer_batch.pipeline.status import status
+from fer_batch.pipeline.status import status, status_text
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, dump, stage_file
 from fer_batch.storage.parquet import Partition, encode
-from fer_batch.types import InputError, face_id, input_id
+from fer_batch.types import STATUSES, InputError, face_id, input_id
 
 
 @pytest.fixture
@@ -217,6 +217,28 @@ def test_retry_takes_up_what_failed_in_decoding_and_in_analysis(world, small):
     only_once(world)
     with pytest.raises(InputError, match="no output"):
         forget_failed(type(world.store)(world.store.uri + "/nothing"))
+
+
+def test_partial_inputs_have_rows_in_every_table_are_counted_and_are_taken_up_by_retry(world, small):
+    world.stage("a", *small())
+    world.publish()
+    expected = world.tables()
+    world.stage("a", *small(), identity="id-cut", status="partial")
+    world.publish(listed={"id-cut"})
+    told = [{**row, "status": "partial", "reason": "broken", "unit_id": "id-cut"} for row in expected.pop("sequences")]
+    assert world.rows("sequences") == told
+    assert {name: world.rows(name) for name in expected} == expected
+    assert expected["stages"]
+    assert expected["relevance"]
+    (found,) = status(world.store)["partitions"]
+    assert [found[name] for name in STATUSES] == [0, 1, 0, 0]
+    assert found["partials"] == {"a": "broken"}
+    assert "0 done, 1 partial, 0 failed, 0 skipped" in status_text(status(world.store))
+    world.analysis_id = "another"  # from the published tables, without stage files
+    world.publish(listed={"id-cut"})
+    assert len(world.rows("stages")) == len(expected["stages"])
+    assert forget_failed(world.store) == 1
+    assert "id-cut" not in Ledger(world.store).committed
 
 
 def test_models_share_annotations_and_keep_their_own_rows(world, small):

@@ -32,6 +32,7 @@ def row(unit_id, index, last=False, n_frames=1, fault="", problem=""):
         "n_frames": n_frames,
         "sequences": sequences,
         "fault": fault,
+        "changed": pickle.dumps(()),
         "problem": problem,
     }
 

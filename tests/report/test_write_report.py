@@ -22,7 +22,7 @@ from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.index import CHUNK_ROWS, Index
 from fer_batch.report.page import slug
 from fer_batch.report.sequence import sequence_path
-from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
+from fer_batch.storage.parquet import Partition, decode, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 from fer_batch.visualize.colours import Palette
@@ -239,6 +239,23 @@ def index_rows(store: Store) -> list[list]:
     script = store.read_bytes(f"{base}/data/sequences-1.js").decode("ascii")
     data = json.loads(script.removeprefix("ferRows(1,").removesuffix(");\n"))
     return [[*row[:10], [data["stages"][i] for i in row[10]], row[11]] for row in data["rows"]]
+
+
+def test_a_clip_that_was_read_in_part_is_shown_red_with_its_story(store):
+    path = f"{HERE.folder('sequences')}/a-00000.parquet"
+    rows = decode(store.read_bytes(path)).to_pylist()
+    lost = {"status": "partial", "reason": "ended after 18 frames: <lost>"}
+    rows = [row | lost if row["sequence_id"] == "S1/toy.mp4" else row for row in rows]
+    store.put(path, encode(rows_of("sequences", rows)))
+    write_report(store)
+    toy = next(row for row in index_rows(store) if row[0] == "S1/toy.mp4")
+    assert toy[3:6] == ["partial", lost["reason"], 18]
+    assert toy[10][:2] == ["(NONE)", "(AU02_A)"]
+    shown = pages(store)
+    words = "ended after 18 frames: &lt;lost&gt;"
+    assert f'<p class="failed">Less was read than is there: {words}</p>' in shown[toy[8]]
+    assert f'<small class="failed">partial: {words}</small> <span class="stage none">(NONE)' in shown["list-1.html"]
+    assert f'<td class="failed">partial</td><td>{words}</td>' in shown["index.html"]
 
 
 def test_the_rows_of_the_index_have_all_that_filters_need(store):

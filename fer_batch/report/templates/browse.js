@@ -190,7 +190,10 @@
 
   function story(item) {
     var cell = make("td", null, "story");
-    if (item.status !== "done") {
+    if (item.status === "partial") {
+      cell.appendChild(make("small", "partial: " + (item.reason || "–"), "failed"));
+      cell.appendChild(document.createTextNode(" "));
+    } else if (item.status !== "done") {
       cell.appendChild(make("span", item.status, item.status === "failed" ? "failed" : "skipped"));
       cell.appendChild(document.createTextNode(": " + (item.reason || "–")));
       return cell;

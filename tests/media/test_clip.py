@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fer_batch.media.decode_child import Clip
+from fer_batch.media.clip import Clip
 
 
 def clip(script, codec="h264", reorder_depth=2):

@@ -1,0 +1,250 @@
+"""What the decode stage commits and what it does not: kills, lost tails, a source that goes, inputs that change."""
+
+import os
+import pickle
+import shutil
+import threading
+import time
+from dataclasses import replace
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from fer_batch.media import decode
+from fer_batch.media.sampling import Sampling
+from fer_batch.pipeline import decode_stage
+from fer_batch.pipeline.chunk import Chunk
+from fer_batch.pipeline.decode_stage import MANY_ABSENT, decode_unit
+from fer_batch.pipeline.faces import DecodeOptions
+from fer_batch.pipeline.stream import Bookkeeping
+from fer_batch.pipeline.units import Unit
+from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.listing import list_source
+from fer_batch.storage.manifest import COMMITS, STAGE, Ledger
+from fer_batch.storage.parquet import Partition
+from fer_batch.storage.store import Store
+
+N = 240
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """No pause for the machine to recover, and no child that an earlier test has used."""
+    monkeypatch.setattr(decode, "PAUSE_S", 0.01)
+    decode_stage._decoder.cache_clear()
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A source of one clip of 240 frames, which is more than a decoder sends ahead."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    with av.open(str(folder / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        for image in np.random.default_rng(0).integers(0, 256, (N, 48, 64, 3)).astype(np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
+        container.mux(stream.encode())
+    return folder
+
+
+def listed(root, format="videos"):
+    return tuple(list_source(format, str(root)))
+
+
+def chunks_of(members, root):
+    """Chunks of one unit."""
+    unit = Unit("u", members, tuple(f"id-{ref.sequence_id}" for ref in members))
+    options = DecodeOptions(
+        sampling=Sampling(),
+        detector="none",
+        every=5,
+        align="none",
+        margin=0.0,
+        min_size=10,
+        size=32,
+        annotated=False,
+        timeout_s=30.0,
+        memory_bytes=3 << 30,
+        root=str(root),
+    )
+    for row in decode_unit({"unit": pickle.dumps(unit)}, options):
+        yield Chunk.from_batch({"payload": [row["payload"]]})
+
+
+def bookkept(chunk, unit_id="u"):
+    """What the sink tells the driver of a chunk."""
+    told = {"unit_id": unit_id, "index": chunk.index, "last": chunk.last, "n_frames": len(chunk.frames)}
+    told |= {"sequences": pickle.dumps(chunk.sequences), "changed": pickle.dumps(chunk.changed)}
+    return {**told, "fault": chunk.fault or "", "problem": ""}
+
+
+def books_of(tmp_path, *units):
+    return Bookkeeping(Store(str(tmp_path / "out")), Partition("d", "m-1", "e-1"), "run", units)
+
+
+def committed(books):
+    return {name.removesuffix(".json") for name in books.store.names(COMMITS)}
+
+
+def content(chunks):
+    """Every value of every column, and the crops."""
+    rows = [row for chunk in chunks for row in chunk.frames]
+    images = [image.tobytes() for chunk in chunks for image in chunk.images]
+    return rows, images, [chunk.ok.tolist() for chunk in chunks], chunks[-1].sequences
+
+
+def child():
+    return decode_stage._decoder(30.0, 3 << 30)._child
+
+
+def test_a_killed_decoder_leaves_the_same_rows(root):
+    expected = list(chunks_of(listed(root), root))
+    assert (expected[-1].sequences[0]["status"], expected[-1].sequences[0]["n_frames"]) == ("done", N)
+    found = []
+    for chunk in chunks_of(listed(root), root):
+        found.append(chunk)
+        if chunk.index < 2:
+            child()._process.kill()
+    assert content(found) == content(expected)
+
+
+def test_decoders_that_are_killed_again_and_again_commit_nothing(root, tmp_path):
+    done = threading.Event()
+
+    def killer():
+        while not done.is_set():
+            if (one := child()) is not None and one._position.place > 5 and one.alive():
+                one._process.kill()
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    try:
+        chunks = list(chunks_of(listed(root), root))
+    finally:
+        done.set()
+        thread.join()
+    assert "decoders were lost over" in chunks[-1].fault
+    books = books_of(tmp_path, Unit("u", listed(root), ("i",)))
+    assert [books.add(bookkept(chunk)) for chunk in chunks] == [None] * len(chunks)
+    assert (committed(books), len(books.faults)) == (set(), 1)
+
+
+def test_a_clip_without_its_tail_is_partial(root):
+    whole = (root / "a.mkv").read_bytes()
+    (root / "a.mkv").write_bytes(whole[: len(whole) // 2])
+    chunks = list(chunks_of(listed(root), root))
+    (row,) = chunks[-1].sequences
+    assert (row["status"], chunks[-1].fault) == ("partial", None)
+    assert row["reason"].startswith(f"ended after {row['n_frames']} frames")
+    assert N // 3 < row["n_frames"] < N // 2 + 1
+
+
+def stills(root, n):
+    for i in range(n):
+        cv2.imwrite(str(root / f"{i:02d}.png"), np.full((8, 8, 3), i, np.uint8))
+    return listed(root, "images")
+
+
+@pytest.mark.parametrize(("left", "words"), [(False, "is gone"), (True, "is empty now")])
+def test_a_source_that_goes_in_the_middle_fails_no_input(root, tmp_path, left, words):
+    """As a network share: after it is unmounted its folder is empty, or gone."""
+    members = stills(root, 3)
+    os.rename(root, tmp_path / "elsewhere")
+    if left:
+        root.mkdir()
+    (chunk,) = chunks_of(members, root)
+    assert words in chunk.fault
+    assert chunk.sequences == []
+    if left:
+        root.rmdir()
+    os.rename(tmp_path / "elsewhere", root)
+    (chunk,) = chunks_of(members, root)
+    assert [row["status"] for row in chunk.sequences] == ["done"] * 3
+
+
+def test_one_input_that_is_deleted_fails_and_many_in_a_row_do_not(root):
+    members = stills(root, MANY_ABSENT + 2)
+    for i in range(1, MANY_ABSENT):
+        (root / f"{i:02d}.png").unlink()
+    (chunk,) = chunks_of(members, root)
+    assert [row["status"] for row in chunk.sequences] == ["done", *["failed"] * (MANY_ABSENT - 1), "done", "done"]
+    (root / f"{MANY_ABSENT:02d}.png").unlink()
+    (chunk,) = chunks_of(members, root)
+    assert f"{MANY_ABSENT} inputs in a row are gone" in chunk.fault
+
+
+def test_clips_that_are_gone_wait_until_another_is_read(root, tmp_path):
+    """The folder of some inputs is a share of its own, so that the root is as it should be."""
+    members = listed(root)
+    (gone,) = chunks_of((replace(members[0], uri=str(root / "b.mkv")),), root)
+    assert [row["status"] for row in gone.sequences] == ["failed"]
+    there = list(chunks_of(members, root))
+    names = [f"u{i}" for i in range(MANY_ABSENT + 1)]
+    units = [Unit(name, members, ("i",)) for name in names]
+    books = books_of(tmp_path / "few", *units)
+    for name in names[:3]:
+        assert books.add(bookkept(gone, name)) is None
+    assert committed(books) == set()
+    rows = [books.add(bookkept(chunk, "u3")) for chunk in there][-1]
+    assert [row["status"] for row in rows] == ["failed"] * 3 + ["done"]
+    assert committed(books) == set(names[:4])
+    assert books.add(bookkept(gone, "u4")) is None
+    assert len(books.settle()) == 1
+    books = books_of(tmp_path / "many", *units)
+    for name in names[: MANY_ABSENT - 1]:
+        assert books.add(bookkept(gone, name)) is None
+    with pytest.raises(StoreFault, match="see that the source is mounted"):
+        books.add(bookkept(gone, names[-1]))
+    assert committed(books) == set()
+
+
+def test_a_clip_that_is_replaced_while_it_is_read_is_not_committed(root, tmp_path):
+    members, chunks = listed(root), []
+    books = books_of(tmp_path, Unit("u", members, ("i",)))
+    for chunk in chunks_of(members, root):
+        chunks.append(chunk)
+        if chunk.index == 0:
+            books.store.put(f"{STAGE}/u/0.parquet", b"rows of nobody knows what")
+            shutil.copy(root / "a.mkv", tmp_path / "b.mkv")
+            os.replace(tmp_path / "b.mkv", root / "a.mkv")
+    assert (chunks[-1].changed, chunks[-1].sequences, chunks[-1].fault) == (("a.mkv",), [], None)
+    assert [books.add(bookkept(chunk)) for chunk in chunks] == [None] * len(chunks)
+    assert (committed(books), books.changed, books.units, books.faults) == (set(), ["a.mkv"], {}, [])
+    assert books.store.names(STAGE) == []
+    assert list(chunks_of(listed(root), root))[-1].sequences[0]["status"] == "done", "as the next listing finds it"
+
+
+def test_a_still_that_changed_since_it_was_listed_leaves_its_pack(root, tmp_path):
+    members = stills(root, 3)
+    cv2.imwrite(str(root / "01.png"), np.full((9, 9, 3), 200, np.uint8))
+    (chunk,) = chunks_of(members, root)
+    assert chunk.changed == ("01.png",)
+    assert [row["sequence_id"] for row in chunk.frames] == ["00.png", "02.png"]
+    books = books_of(tmp_path, Unit("u", members, ("i0", "i1", "i2")))
+    assert [row["identity"] for row in books.add(bookkept(chunk))] == ["i0", "i2"]
+    assert Ledger(books.store).commits({"u"})["u"]["sources"][1]["sequence_id"] == "02.png"
+    (chunk,) = chunks_of(listed(root, "images")[1:2], root)
+    assert [row["status"] for row in chunk.sequences] == ["done"]
+
+
+def test_numbered_images_that_change_while_they_are_read_are_not_committed(tmp_path):
+    root = tmp_path / "source"
+    (root / "S1").mkdir(parents=True)
+    members = stills(root / "S1", 2) and listed(root, "image_sequences")
+    assert [chunk.sequences[0]["status"] for chunk in chunks_of(members, root)] == ["done"]
+    cv2.imwrite(str(root / "S1" / "01.png"), np.full((9, 9, 3), 200, np.uint8))
+    assert [chunk.changed for chunk in chunks_of(members, root)] == [("S1",)]
+
+
+def test_numbered_images_of_which_some_are_broken_are_partial(tmp_path):
+    root = tmp_path / "source"
+    (root / "S1").mkdir(parents=True)
+    stills(root / "S1", 6)
+    (root / "S1" / "02.png").write_bytes(b"no picture")
+    (chunk,) = chunks_of(listed(root, "image_sequences"), root)
+    assert chunk.sequences[0]["status"] == "partial"
+    assert chunk.sequences[0]["reason"] == "1 of 6 images could not be read"
