@@ -27,18 +27,18 @@ class StoreFault(RuntimeError):
     """The store did not answer; says nothing about the input, so it is never committed as failed."""
 
 
-def _patiently(action: Callable[[], T], uri: str) -> T:
+def _patiently(action: Callable[[], T], uri: str, what: str = "the file") -> T:
     for attempt in range(ATTEMPTS):
         try:
             return action()
         except FileNotFoundError as error:
             raise NotThere(
-                "the file is not there (it vanished after it was listed, or the manifest is wrong)"
+                f"{what} is not there (it vanished after it was listed, or the list or manifest that names it is wrong)"
             ) from error
         except PermissionError as error:
             if not _concerns_file(error, uri):
                 raise StoreFault(f"reading {uri} was refused: {error}") from error
-            raise MediaError("the file may not be read: permission denied") from error
+            raise MediaError(f"{what} may not be read: permission denied") from error
         except IsADirectoryError as error:
             raise MediaError("expected a file, found a folder") from error
         except Exception as error:
@@ -77,7 +77,7 @@ def read_bytes(uri: str, span: tuple[int, int] | None = None) -> bytes:
         fs, path = url_to_fs(uri)
         return fs.cat_file(path, **({} if span is None else {"start": span[0], "end": span[1]}))
 
-    return _patiently(action, uri)
+    return _patiently(action, uri, f"the file {uri}")
 
 
 def list_files(folder: str) -> dict[str, Entry]:
