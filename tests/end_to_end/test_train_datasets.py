@@ -7,11 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 from fer_batch.cli import main
 from fer_batch.pipeline.query import connect
+from fer_batch.storage.store import Store
 
 pytestmark = pytest.mark.slow
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -46,13 +46,17 @@ def picture(kind, seed):
     return image
 
 
-def train(job, output, **settings):
-    """Outcome of a shipped job, and what it said."""
-    values = {**TINY, **settings}
-    overrides = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
-    command = ["train", str(JOBS / f"{job}.yaml"), "--json", "--output", str(output), *overrides]
-    done = CliRunner().invoke(main, command)
-    return done
+@pytest.fixture
+def train(capsys):
+    """A function that runs a shipped job as the command does; gives its exit code, outcome and what it said."""
+
+    def run(job, output, **settings):
+        overrides = [part for key, value in {**TINY, **settings}.items() for part in ("--set", f"{key}={value}")]
+        code = main(["train", str(JOBS / f"{job}.yaml"), "--json", "--output", str(output), *overrides])
+        out, said = capsys.readouterr()
+        return code, json.loads(out.strip().splitlines()[-1]) if code == 0 else {}, said
+
+    return run
 
 
 def affectnet(root):
@@ -67,21 +71,20 @@ def affectnet(root):
     return root
 
 
-def test_affectnet_is_judged_on_val_which_does_not_choose_the_epoch(tmp_path):
+def test_affectnet_is_judged_on_val_which_does_not_choose_the_epoch(tmp_path, train):
     settings = {"sources.0.uri": affectnet(tmp_path / "in"), "targets": "[neutral, happiness, sadness, surprise]"}
     settings |= {"split.validation": "0.2", "recipe.selection": "best_validation", "recipe.augment": "flip"}
-    done = train("train_affectnet", tmp_path / "out", **settings)
-    assert done.exit_code == 0, done.output
-    outcome = json.loads(done.stdout.strip().splitlines()[-1])
+    code, outcome, said = train("train_affectnet", tmp_path / "out", **settings)
+    assert code == 0, said
     (fold,) = outcome["folds"]
     assert fold["n_samples"] == {"train": {"affectnet": 16}, "validation": {"affectnet": 4}, "test": {"affectnet": 8}}
     assert fold["stated"] == {"test": "val", "validation": "train"}
     (card,) = (json.loads(path.read_text()) for path in (tmp_path / "out").glob("checkpoints/*/best.json"))
-    for said in (outcome, card["metrics"]):
-        assert said["measured_on"].startswith("the part 'val' that the sources state, as they state no part 'test'")
-        assert said["selected_on"] == "20 % of the subjects of the part 'train', held out with seed 0"
+    for parts in (outcome, card["metrics"]):
+        assert parts["measured_on"].startswith("the part 'val' that the sources state, as they state no part 'test'")
+        assert parts["selected_on"] == "20 % of the subjects of the part 'train', held out with seed 0"
     assert all("/train_set/" in f"/{name}" for name in (who.partition(":")[2] for who in card["trained_subjects"]))
-    connection = connect(str(tmp_path / "out"))
+    connection = connect(Store(str(tmp_path / "out")))
     inputs = "predictions p JOIN sequences USING (sequence_id)"
     asked = f"SELECT split, count(DISTINCT p.sequence_id) FROM {inputs} GROUP BY split"
     judged = connection.execute(asked).fetchall()
@@ -90,9 +93,10 @@ def test_affectnet_is_judged_on_val_which_does_not_choose_the_epoch(tmp_path):
     losses = [epoch["validation/loss"] for epoch in marker["history"]]
     assert marker["epoch"] == 1 + int(np.argmin(losses)), "the held-out share of train chooses"
     assert not any(key.startswith("test/") for epoch in marker["history"] for key in epoch)
-    text = train("train_affectnet", tmp_path / "out", **settings, **{"recipe.patience": "3", "split.validation": "0"})
-    assert text.exit_code == 1
-    assert "'val' is what is tested, as no part 'test' is stated; split.validation, such as 0.1" in text.output
+    changed = {"recipe.patience": "3", "split.validation": "0"}
+    code, _, said = train("train_affectnet", tmp_path / "out", **{**settings, **changed})
+    assert code == 1
+    assert "'val' is what is tested, as no part 'test' is stated; split.validation, such as 0.1" in said
 
 
 def clip(path, kind, seed):
@@ -118,17 +122,17 @@ def biovid(root):
     return root
 
 
-def test_a_person_in_two_parts_of_biovid_is_in_one_part_of_a_fold(tmp_path):
+def test_a_person_in_two_parts_of_biovid_is_in_one_part_of_a_fold(tmp_path, train):
     root = biovid(tmp_path / "in")
     settings = {"sources.0.uri": root / "PartA", "sources.1.uri": root / "PartD", "split.k": "2"}
-    refused = train("train_pd", tmp_path / "out", **settings, **{f"sources.{i}.subject_space": "null" for i in (0, 1)})
-    assert refused.exit_code == 1
-    advice = re.search(r"give both one subject_space, such as (\w+)", refused.output)
-    assert "biovid_a and biovid_d both have the subject 'biovid:071309_w_21'" in refused.output
+    unnamed = {f"sources.{i}.subject_space": "null" for i in (0, 1)}
+    code, _, said = train("train_pd", tmp_path / "out", **settings, **unnamed)
+    assert code == 1 and "biovid_a and biovid_d both have the subject 'biovid:071309_w_21'" in said
+    advice = re.search(r"give both one subject_space, such as (\w+)", said)
     followed = {f"sources.{i}.subject_space": advice[1] for i in (0, 1)}
-    done = train("train_pd", tmp_path / "out", **settings, **followed)
-    assert done.exit_code == 0, done.output
-    folds = json.loads(done.stdout.strip().splitlines()[-1])["folds"]
+    code, outcome, said = train("train_pd", tmp_path / "out", **settings, **followed)
+    assert code == 0, said
+    folds = outcome["folds"]
     markers = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("_train/*/folds/00?.json"))]
     tested = [set(marker["subjects"]["test"]) for marker in markers]
     assert len(folds) == 2 and not tested[0] & tested[1] and len(tested[0] | tested[1]) == 5
@@ -138,5 +142,5 @@ def test_a_person_in_two_parts_of_biovid_is_in_one_part_of_a_fold(tmp_path):
         shown = [dataset for part in marker["n_samples"].values() for dataset in part]
         assert set(shown) == {"biovid_a", "biovid_d"}
     shown = "SELECT dataset, target, count(DISTINCT sequence_id) FROM predictions WHERE occurrence"
-    labels = connect(str(tmp_path / "out")).execute(f"{shown} GROUP BY ALL ORDER BY ALL")
+    labels = connect(Store(str(tmp_path / "out"))).execute(f"{shown} GROUP BY ALL ORDER BY ALL")
     assert labels.fetchall() == [("biovid_a", "pain", 4), ("biovid_d", "disgust", 4), ("biovid_d", "happiness", 4)]
