@@ -220,6 +220,7 @@ class TrainSourceConfig(SourceConfig):
     uri: str = ""
     posed: PosedConfig | None = None  # in the place of uri
     subjects: Literal["required", "per_input"] = "required"  # per_input: an input without a subject is one by itself
+    subject_space: PathName | None = None  # sources of one space have the same people; each is its own if not given
     exclude: tuple[str, ...] = ()  # subjects whose inputs are skipped, as the papers leave some out
 
     @field_validator("uri", mode="before")
@@ -232,6 +233,11 @@ class TrainSourceConfig(SourceConfig):
     def _names(cls, value: Any) -> Any:
         names = value if isinstance(value, list | tuple) else [] if value is None else [value]
         return tuple(str(name) if isinstance(name, int) else name for name in names)
+
+    @property
+    def space(self) -> str:
+        """What the ids of its subjects are unique in."""
+        return self.subject_space or self.dataset
 
     @model_validator(mode="after")
     def _one_origin(self) -> TrainSourceConfig:
@@ -293,10 +299,10 @@ class SplitConfig(_Section):
     """Who is trained on and who is tested (methods 6); always by subject."""
 
     kind: Literal["leave_one_subject_out", "folds", "holdout", "given"] = "leave_one_subject_out"
-    tested: str | None = None  # dataset whose subjects are left out in turn; the others are always trained on
+    tested: str | None = None  # dataset (or subject space) whose subjects are left out in turn; others are trained on
     k: PositiveInt = 5
     test: float = Field(default=0.2, gt=0, lt=1)  # share of the subjects, for holdout
-    validation: float = Field(default=0.0, ge=0, lt=1)  # share of the training subjects
+    validation: float = Field(default=0.0, ge=0, lt=1)  # share of the training subjects; given: where none is stated
 
 
 class RecipeConfig(_Section):
@@ -360,9 +366,11 @@ class TrainConfig(_Section):
         names = [source.dataset for source in self.sources]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"sources must be one or more, each a dataset of its own name; got {names}")
-        if self.split.tested is not None and self.split.tested not in names:
+        spaces = [source.space for source in self.sources]
+        if self.split.tested is not None and self.split.tested not in (*names, *spaces):
             raise ValueError(
-                f"split.tested: no source is of dataset {self.split.tested!r}; {nearest(self.split.tested, names)}"
+                f"split.tested: no source is of dataset {self.split.tested!r}; "
+                f"{nearest(self.split.tested, sorted({*names, *spaces}))}"
             )
         if any(source.uri and same_place(self.output, source.uri) for source in self.sources):
             raise ValueError(f"output and the uri of a source are the same folder {self.output!r}")

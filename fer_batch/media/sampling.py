@@ -68,6 +68,11 @@ class Sampling:
             if self.stride != 1 or any(v is not None for v in (self.fps, self.start_s, self.stop_s, self.max_frames)):
                 raise ValueError("sampling: slots choose from the whole clip; give no other choice beside them")
 
+    @property
+    def to_the_end(self) -> bool:
+        """Whether every clip is read to its end, so that its true length is known afterwards."""
+        return self.max_frames is None and self.stop_s is None and self.slots is None
+
     def sampler(self, n_frames: int | None = None) -> Sampler:
         """Fresh state for one clip; `slots` need its number of frames."""
         return Sampler(self, n_frames)

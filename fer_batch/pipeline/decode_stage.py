@@ -248,6 +248,8 @@ def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Ite
             found = decoder.summary
             row.update(fps=found.fps, n_declared=found.n_declared, n_decoded=found.n_decoded, reason=found.reason)
             row["status"] = "partial" if found.partial else "done"
+    if found.reason is None and options.sampling.to_the_end:
+        row["length"] = found.n_decoded  # its frames are all there are: labels of others are left out
 
 
 def _known_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:

@@ -15,6 +15,7 @@ from fer_batch.types import InputError, MediaError, SequenceRef
 HEAD = 65536  # bytes that are compared of two inputs of one name and size
 ALIKE = 16  # of a dataset; some have one name and one size throughout
 Known = tuple[str, SequenceRef]  # dataset and input
+People = dict[str, dict[str, set[str]]]  # ids of subjects by subject space and dataset
 COMPARED = 1000  # pairs at most; of a copied folder the first one tells
 
 
@@ -54,25 +55,53 @@ def check_apart(sources: Mapping[str, Sequence[SequenceRef]]) -> None:
             raise _twice(one, ref, other, twin)
 
 
-def shared_subjects(subjects: Mapping[str, set[str]]) -> list[str]:
-    """Sentences about the subjects whose ids, without the prefix, are in two datasets.
+def check_spaces(subjects: People) -> None:
+    """Refuse a subject that is in two subject spaces by its very id, as of two parts of one dataset.
 
     Parameters
     ----------
     subjects
-        Ids by dataset, as `dataset:id`.
+        Ids by subject space and dataset.
+
+    Raises
+    ------
+    InputError
+        If there is one; says what to write for the same people, and what for others.
     """
-    owners: dict[str, list[str]] = defaultdict(list)
-    for dataset, names in subjects.items():
-        for name in sorted({name.partition(":")[2] for name in names}):
-            owners[name].append(dataset)
+    owners: dict[str, tuple[str, str]] = {}
+    for space, datasets in subjects.items():
+        for dataset, names in datasets.items():
+            for name in sorted(names):
+                other, whose = owners.setdefault(name, (dataset, space))
+                if whose != space:
+                    raise InputError(
+                        f"sources: {other} and {dataset} both have the subject {name!r}; if their people are the "
+                        f"same, give both one subject_space, such as {name.partition(':')[0]}; if not, give each its "
+                        f"own, such as {other} and {dataset}"
+                    )
+
+
+def shared_subjects(subjects: People) -> list[str]:
+    """Sentences about the subjects whose ids, without the prefix, are in datasets of different subject spaces.
+
+    Parameters
+    ----------
+    subjects
+        Ids by subject space and dataset, as `prefix:id`.
+    """
+    owners: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for space, datasets in subjects.items():
+        for dataset, ids in datasets.items():
+            for name in {name.partition(":")[2] for name in ids}:
+                owners[name][space].append(dataset)
     shared: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name, datasets in owners.items():
-        if len(datasets) > 1:
-            shared[tuple(datasets)].append(name)
+    for name, spaces in sorted(owners.items()):
+        if len(spaces) > 1:
+            shared[tuple(dataset for datasets in spaces.values() for dataset in datasets)].append(name)
     return [
         f"{' and '.join(datasets)} both have subjects {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: splits "
-        "take them for different people; if they are the same, one of them will be trained on and tested"
+        "take them for different people; if they are the same, give these sources one subject_space, or one of them "
+        "will be trained on and tested"
         for datasets, names in shared.items()
     ]
 

@@ -162,11 +162,12 @@ def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -
     path = f"{options.partition.folder('annotations')}/{plan.shard}.parquet"
     with TableWriter(store, path, "annotations", options.metadata) as writer:
         for commit in _commits(store, plan):
+            lengths = {row["input"]: row.get("length") for row in commit.sequences}
             for source in commit.sources:
                 if source["sequence_id"] not in plan.annotations:
                     continue
                 try:
-                    table = annotations_of(source)
+                    table = annotations_of(source, n_frames=lengths.get(source["sequence_id"]))
                 except MediaError as error:
                     log.warning("%s has no annotations: %s", source["sequence_id"], error)
                     continue

@@ -45,6 +45,8 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
 
     def advance(n: int) -> None:
         nonlocal done, last
+        if not n and done == total:
+            return  # asked again while what was done is saved
         done += n
         now = time.monotonic()
         if now - last >= LINE_SECONDS or done == total:

@@ -15,7 +15,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ import pyarrow as pa
 from fer_batch.config import FacesConfig, TrainConfig
 from fer_batch.pipeline.progress import counted, progress, say
 from fer_batch.pipeline.run_record import RunRecord
+from fer_batch.pipeline.train_folds import Parts, check_workers, folds_of, left_out, parts_lines, parts_of
 from fer_batch.pipeline.train_tables import f1_table, fold_lines, publish_fold, publish_model
-from fer_batch.pipeline.train_worker import FoldJob, folds_of, make_network, make_recipe, read_samples, train_on_worker
+from fer_batch.pipeline.train_worker import FoldJob, make_network, make_recipe, read_samples, train_on_worker
 from fer_batch.pipeline.training_data import (
     Crops,
     Source,
@@ -61,6 +62,8 @@ class TrainOutcome:
         `(sequence_id, reason)` of failed inputs.
     folds
         Markers of the folds, in order.
+    parts
+        Which parts the figures are of and the epoch was chosen by.
     targets
         Of the outputs.
     n_done_before
@@ -88,6 +91,7 @@ class TrainOutcome:
     table: str = ""
     frames: dict[str, int] = field(default_factory=dict)
     use: str = ""
+    parts: Parts | None = None
 
     @property
     def exit_code(self) -> int:
@@ -98,7 +102,8 @@ class TrainOutcome:
         """For a script."""
         plain = ("counts", "frames", "targets", "model", "n_done_before", "checkpoint", "figure")
         folds = [{k: v for k, v in fold.items() if k not in ("history", "subjects")} for fold in self.folds]
-        return {**{name: getattr(self, name) for name in plain}, "folds": folds, "failures": self.failures}
+        parts = asdict(self.parts) if self.parts else {}
+        return {**{name: getattr(self, name) for name in plain}, **parts, "folds": folds, "failures": self.failures}
 
 
 def train(config: TrainConfig) -> TrainOutcome:
@@ -128,10 +133,8 @@ def train(config: TrainConfig) -> TrainOutcome:
         folder, model = f"{TRAIN}/{training_id}", f"{config.network.name}-{training_id[:8]}"
         targets = _write_samples(config, store, crops, folder)
         samples = read_samples(store, folder)
-        try:
-            folds = folds_of(config, samples)
-        except ValueError as error:
-            raise InputError(f"split: {error}") from None
+        folds = _folds(config, samples)
+        check_workers(config, folds)
         outcome = TrainOutcome({"found": len(inputs), **counts}, failures, targets, model, frames=dict(crops.frames))
         where = Partition(_tested(config, samples, folds), model, "none")
         jobs = [FoldJob(store.uri, folder, config, crops, targets, fold.index) for fold in folds]
@@ -152,7 +155,9 @@ def train(config: TrainConfig) -> TrainOutcome:
         store, config, model, jobs, outcome.folds, samples
     )
     outcome.use = use_line(config, sources, outcome.checkpoint)
-    outcome.table = "\n".join([f1_table(config, model, targets, outcome.folds), *fold_lines(targets, outcome.folds)])
+    outcome.parts = parts_of(config, outcome.folds)
+    lines = [f1_table(config, model, targets, outcome.folds), *parts_lines(config, outcome.parts)]
+    outcome.table = "\n".join([*lines, *fold_lines(targets, outcome.folds)])
     record.write(outcome.counts | {"n_folds": len(jobs), "already_done": outcome.n_done_before})
     return outcome
 
@@ -246,8 +251,12 @@ def _check_early(config: TrainConfig, sources: Sequence[Source]) -> None:
         "subject_id": [ref.subject_id for _, ref in refs],
         "split": pa.array([ref.split for _, ref in refs], pa.string()),
     }
+    _folds(config, pa.table(listed))
+
+
+def _folds(config: TrainConfig, samples: pa.Table) -> list[Fold]:
     try:
-        folds_of(config, pa.table(listed))
+        return folds_of(config, samples)
     except ValueError as error:
         raise InputError(f"split: {error}") from None
 
@@ -308,6 +317,8 @@ def _announce(config: TrainConfig, samples: pa.Table, folds: Sequence[Fold], out
     if unusable := {status: n for status, n in outcome.frames.items() if status != "ok"}:
         shown = ", ".join(f"{status} {n}" for status, n in unusable.items())
         say(f"{sum(unusable.values())} of {sum(outcome.frames.values())} frames show no usable face ({shown})")
+    if sentence := left_out(config, folds, samples.num_rows):
+        say(sentence)
     if config.recipe.selection == "best_test":
         say("selection best_test: epochs are chosen by the test part, so its figures are better than new data would be")
 

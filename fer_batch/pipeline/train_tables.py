@@ -19,6 +19,7 @@ from fer_batch.config import TrainConfig
 from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.pipeline.run_record import versions
 from fer_batch.pipeline.train_classes import class_figures, class_lines
+from fer_batch.pipeline.train_folds import parts_of
 from fer_batch.pipeline.train_worker import FoldJob, defined
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join
@@ -118,6 +119,8 @@ def _card(
     people = {part: len(names) for part, names in marker["subjects"].items()}
     mean, n = means(markers)
     tested = ", ".join(marker["subjects"]["test"][:3]) + (" ..." if people["test"] > 3 else "")
+    parts = parts_of(config, [marker])
+    measured = parts.measured_on if marker.get("stated") else f"the test part of fold {marker['fold']}"
     posed = [source.dataset for source in config.sources if source.posed is not None]
     return Card(
         name=config.network.name,
@@ -140,7 +143,8 @@ def _card(
             "selection": config.recipe.selection,
             "fold": marker["fold"],
             "epoch": marker["epoch"],
-            "measured_on": f"the test part of fold {marker['fold']}: {people['test']} subjects",
+            "measured_on": f"{measured}: {people['test']} subjects",
+            "selected_on": parts.selected_on,
             "f1_fold_mean": {t: _rounded(defined(v)) for t, v in zip(targets, mean, strict=True)},
             **(
                 {}
@@ -226,7 +230,8 @@ def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[dict
             line = [math.nan if epoch.get(key) is None else epoch[key] for epoch in marker["history"]]
             curves.setdefault((split, metric), []).append(line)
     f1 = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
-    return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe.id}"))
+    judged = f", judged on the part '{stated['test']}'" if (stated := markers[0].get("stated")) else ""
+    return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe.id}{judged}"))
 
 
 def _tensorboard(store: Store, folder: str, markers: Sequence[dict[str, Any]]) -> None:

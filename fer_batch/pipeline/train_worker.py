@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.config import NetworkConfig, TrainConfig
+from fer_batch.pipeline.train_folds import folds_of, spaces_of
 from fer_batch.pipeline.training_data import Crops
 from fer_batch.storage.manifest import dump
 from fer_batch.storage.parquet import decode, encode
 from fer_batch.storage.store import Store
-from fer_batch.training.splits import Fold, given, holdout, leave_one_subject_out, subject_folds
 from fer_batch.types import InputError
 
 
@@ -59,25 +59,6 @@ def labels_of(samples: pa.Table, n_targets: int) -> NDArray[np.float32]:
     """Labels of samples, shape (N, A); NULL is NaN."""
     flat = samples["labels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return flat.astype(np.float32).reshape(-1, n_targets)
-
-
-def folds_of(config: TrainConfig, samples: pa.Table) -> list[Fold]:
-    """The folds of a job, the same in every process.
-
-    Raises
-    ------
-    ValueError
-        If the samples cannot be split so.
-    """
-    split, seed = config.split, config.seed
-    subjects, datasets = (np.asarray(samples[name].to_pylist(), str) for name in ("subject_id", "dataset"))
-    if split.kind == "leave_one_subject_out":
-        return leave_one_subject_out(subjects, datasets, split.tested, split.validation, seed)
-    if split.kind == "folds":
-        return subject_folds(subjects, datasets, split.k, split.validation, seed)
-    if split.kind == "given":
-        return given(samples["split"].to_pylist(), subjects, datasets, split.validation, seed)
-    return holdout(subjects, datasets, split.test, split.validation, seed)
 
 
 _KEY = re.compile(r"(?<![\w./'\"])model\.(targets|options|checkpoint|factory|architecture|key_map|preprocessing)\b")
@@ -141,13 +122,15 @@ def face_set(job: FoldJob, store: Store, samples: pa.Table) -> Any:
     from fer_batch.training.data import FaceSet, Rows, Shards
 
     images = Rows(Shards(job.crops.files(store), job.crops.size), samples["row"].to_numpy())
+    datasets = np.asarray(samples["dataset"].to_pylist(), str)
     return FaceSet(
         images=images,
         labels=labels_of(samples, len(job.targets)),
         targets=job.targets,
         subjects=np.asarray(samples["subject_id"].to_pylist(), str),
-        datasets=np.asarray(samples["dataset"].to_pylist(), str),
+        datasets=datasets,
         head=job.config.head,
+        spaces=spaces_of(job.config, datasets),
     )
 
 
@@ -248,6 +231,7 @@ def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) ->
     marker = {
         "fold": fold.index,
         "name": fold.name,
+        "stated": asdict(fold.stated) if fold.stated else None,
         "epoch": result.epoch,
         "f1": [defined(v) for v in result.f1],
         "accuracy": defined(scores(result.logits, truth, job.config.head).accuracy),

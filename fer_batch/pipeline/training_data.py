@@ -14,7 +14,7 @@ import pickle
 import re
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.chunk import Chunk
 from fer_batch.pipeline.decode_stage import decode_unit
 from fer_batch.pipeline.faces import DecodeOptions
-from fer_batch.pipeline.overlap import check_apart, shared_subjects
+from fer_batch.pipeline.overlap import People, check_apart, check_spaces, shared_subjects
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.sink import patiently_put
 from fer_batch.pipeline.units import Unit, units_to_do
@@ -150,9 +150,14 @@ def list_sources(config: TrainConfig, size: int) -> list[Source]:
         raise InputError(f"sources: {twice[0]!r} is named as two datasets, whose subjects would count as other people")
     sources = [_listed(config, source, size) for source in config.sources]
     check_apart({source.dataset: source.refs for source in sources})
-    named = {source.dataset for source in config.sources if source.subjects == "required"}
-    people = {source.dataset: {str(ref.subject_id) for ref in source.refs} for source in sources}
-    for sentence in shared_subjects({dataset: people[dataset] for dataset in people if dataset in named}):
+    people: People = defaultdict(dict)
+    named: People = defaultdict(dict)  # without those whose subjects are inputs, which may well have the same names
+    for source, listed in zip(config.sources, sources, strict=True):
+        people[source.space][source.dataset] = {str(ref.subject_id) for ref in listed.refs}
+        if source.subjects == "required":
+            named[source.space][source.dataset] = people[source.space][source.dataset]
+    check_spaces(people)
+    for sentence in shared_subjects(named):
         say(sentence)
     return sources
 
@@ -170,7 +175,7 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
         sampling = Sampling(**source.sampling.model_dump())
     except ValueError as error:
         raise InputError(f"source {source.dataset}: {error}") from None
-    refs = _without_excluded([replace(ref, subject_id=_subject(ref, source)) for ref in refs], source)
+    refs = _without_excluded([_of_training(ref, source) for ref in refs], source)
     faces, resources = config.faces, config.resources
     options = DecodeOptions(
         sampling=sampling,
@@ -192,9 +197,20 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
     return Source(source.dataset, tuple(units), options)
 
 
+def _of_training(ref: SequenceRef, source: TrainSourceConfig) -> SequenceRef:
+    """The input with the subject that it has in this training, and with its stated part in its identity.
+
+    Crops keep the part that they were cut with, so that another one needs others.
+    """
+    version = f"{ref.truth_version} split {ref.split}" if ref.split else ref.truth_version
+    return replace(ref, subject_id=_subject(ref, source), truth_version=version)
+
+
 def _subject(ref: SequenceRef, source: TrainSourceConfig) -> str:
-    """The subject of an input, prefixed by its dataset (methods D-3)."""
+    """The subject of an input, prefixed by its subject space (methods D-3)."""
     if ref.subject_id:  # adapters of datasets say whose they are already
+        if source.subject_space:
+            return f"{source.subject_space}:{ref.subject_id.removeprefix(source.format + ':')}"
         return ref.subject_id if ":" in ref.subject_id else f"{source.dataset}:{ref.subject_id}"
     if source.subjects == "per_input" or ref.skip_reason:
         return f"{source.dataset}:{ref.sequence_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import zlib
 from collections.abc import Iterator, Sequence
@@ -77,19 +78,26 @@ def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validatio
 
 def _lines(tree: Tree, path: str) -> Iterator[tuple[int, bytes]]:
     """First byte and content of each line of a list but its header, which some copies lack."""
-    start = 0
+    start, first = 0, True
     with tree.store.fs.open(tree.store.path(path), "rb") as handle:
         for line in handle:
-            is_header = not start and line.lstrip(b'\xef\xbb\xbf"').startswith(COLUMNS[0].encode())
-            if line.strip() and not is_header:
-                yield start, line
+            if line.strip(b"\xef\xbb\xbf \t\r\n"):
+                is_header = first and line.lstrip(b'\xef\xbb\xbf"').startswith(COLUMNS[0].encode())
+                first = False
+                if not is_header:
+                    yield start, line
             start += len(line)
+
+
+def _cells(line: bytes) -> list[str]:
+    """Cells of a line, which may be quoted, and before the first of which may stand a byte order mark."""
+    return next(csv.reader([line.decode("utf-8-sig").strip()]))
 
 
 def _still(tree: Tree, path: str, start: int, line: bytes, images: _Images, prefix: str, split: str) -> SequenceRef:
     where = tree.url(path)
     try:
-        name, *box, points, code, valence, arousal = line.decode().strip().split(",")
+        name, *box, points, code, valence, arousal = _cells(line)
         x, y, width, height = (_number(value) for value in box)
         kind = expression("affectnet", float(code)) if code not in MISSING else None
         scales = {"valence": _number(valence), "arousal": _number(arousal)}
@@ -131,6 +139,6 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     if zlib.crc32(line) != crc:
         raise MediaError(f"{where} was changed since it was listed")
     try:
-        return {0: np.array(line.decode().split(",")[5].split(";"), np.float32).reshape(68, 2)}
+        return {0: np.array(_cells(line)[5].split(";"), np.float32).reshape(68, 2)}
     except ValueError as error:
         raise MediaError(f"{where}: landmarks of {line[:60]!r}: {error}") from None

@@ -106,7 +106,10 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
 
 def _codes(data: bytes, where: str, unit: int | None) -> tuple[list[tuple[int, int, float]], int | None]:
     """Frame, Action Unit and code wherever a sheet has one, and its first frame; `unit` is of one without names."""
-    lines = data.decode("utf-8-sig").strip().splitlines()
+    try:
+        lines = data.decode("utf-8-sig").strip().splitlines()
+    except UnicodeDecodeError as error:
+        raise MediaError(f"{where} is not UTF-8: {error}") from None
     head = lines[0].split(",") if lines and (unit is None or not lines[0].split(",")[0].strip().isdigit()) else []
     named = {column: re.search(r"(\d+)\s*(_?[rc])?\"?$", name) for column, name in enumerate(head) if column}
     aus = {column: int(found[1]) for column, found in named.items() if found} if unit is None else {1: unit}

@@ -49,7 +49,7 @@ def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
         yield from _folders(tree)
         return
     labels = tree.need("fer2013new.csv", files=True)
-    text = tree.read(labels).decode("utf-8-sig")
+    text = tree.text(labels)
     rows = csv.DictReader(io.StringIO(text))  # in the order of the table; a face that is none has no name
     where = tree.url(labels)
     if not set(VOTES) <= set(rows.fieldnames or ()):
@@ -86,7 +86,7 @@ def _folder_votes(tree: Tree, path: str, pictures: Container[str]) -> dict[str, 
     if not tree.store.exists(path):
         return {}
     where, votes = tree.url(path), {}
-    rows = csv.reader(io.StringIO(tree.read(path).decode("utf-8-sig")))
+    rows = csv.reader(io.StringIO(tree.text(path)))
     for row in rows:
         if row and row[0] in pictures:
             votes[row[0]] = _counts(row[2:], f"{where}, line {rows.line_num}")

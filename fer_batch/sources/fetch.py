@@ -27,8 +27,8 @@ class StoreFault(EnvironmentFault):
     """The store did not answer; says nothing about the input, so it is never committed as failed."""
 
 
-def patiently(action: Callable[[], T], uri: str) -> T:
-    """What a function gives that reads a URI; it is called again where the store fails.
+def patiently(action: Callable[[], T], uri: str, what: str = "the file") -> T:
+    """What a function gives that reads a URI, or `what` lies there; it is called again where the store fails.
 
     Raises
     ------
@@ -42,12 +42,12 @@ def patiently(action: Callable[[], T], uri: str) -> T:
             return action()
         except FileNotFoundError as error:
             raise NotThere(
-                "the file is not there (it vanished after it was listed, or the manifest is wrong)"
+                f"{what} is not there (it vanished after it was listed, or the list or manifest that names it is wrong)"
             ) from error
         except PermissionError as error:
             if not _concerns_file(error, uri):
                 raise StoreFault(f"reading {uri} was refused: {error}") from error
-            raise MediaError("the file may not be read: permission denied") from error
+            raise MediaError(f"{what} may not be read: permission denied") from error
         except IsADirectoryError as error:
             raise MediaError("expected a file, found a folder") from error
         except Exception as error:
@@ -86,7 +86,7 @@ def read_bytes(uri: str, span: tuple[int, int] | None = None) -> bytes:
         fs, path = url_to_fs(uri)
         return fs.cat_file(path, **({} if span is None else {"start": span[0], "end": span[1]}))
 
-    return patiently(action, uri)
+    return patiently(action, uri, f"the file {uri}")
 
 
 def list_files(folder: str) -> dict[str, Entry]:

@@ -9,10 +9,12 @@ import numpy as np
 
 from fer_batch.sources.fetch import read_bytes
 from fer_batch.sources.labels import expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.sources.tree import IMAGES, Tree, dataset, truth_version
 from fer_batch.sources.truth import LANDMARKS, Frames, Points, number_table
-from fer_batch.types import InputError, SequenceRef
+from fer_batch.storage.store import Entry
+from fer_batch.types import InputError, MediaError, SequenceRef
 
+BOX = "_boundingbox.txt"
 LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is how the release spells it
 
 
@@ -27,8 +29,8 @@ def list_raf_db(tree: Tree, *, images: str = "aligned") -> Iterator[SequenceRef]
         posixpath.splitext(posixpath.basename(entry.path))[0].removesuffix("_aligned"): entry
         for entry in tree.scan(folder, IMAGES)
     }
-    boxes = tree.find("boundingbox") if images == "original" else None
-    for number, line in enumerate(tree.read(labels).decode("utf-8-sig").splitlines(), 1):
+    boxes = _boxes(tree) if images == "original" else {}
+    for number, line in enumerate(tree.text(labels).splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -37,7 +39,7 @@ def list_raf_db(tree: Tree, *, images: str = "aligned") -> Iterator[SequenceRef]
         except ValueError as error:
             raise InputError(f"{tree.url(labels)}, line {number}: expected a name and 1 to 7: {error}") from None
         stem = name.rpartition(".")[0]
-        entry = entries.get(stem)
+        entry, box = entries.get(stem), boxes.get(stem)
         yield SequenceRef(
             sequence_id=name,
             kind="still",
@@ -47,14 +49,23 @@ def list_raf_db(tree: Tree, *, images: str = "aligned") -> Iterator[SequenceRef]
             emotion=kind,
             split=name.partition("_")[0],
             truth="raf_db",
-            landmarks_uri=tree.url(f"{boxes}/{stem}_boundingbox.txt") if boxes else None,
+            landmarks_uri=tree.url(box.path) if box else None,
             labels=((kind, 1.0),),
             raw_labels=((kind, code),),
-            truth_version=code,
+            truth_version=f"{code}-{truth_version([box])}" if box else code,
         )
+
+
+def _boxes(tree: Tree) -> dict[str, Entry]:
+    """Files of face boxes by the stem of their picture; some copies lack a few, and those pictures have none."""
+    found = tree.walk(tree.find("boundingbox"), (BOX,))
+    return {posixpath.basename(entry.path)[: -len(BOX)]: entry for entry in found}
 
 
 @LANDMARKS.register("raf_db")
 def read_box(uri: str, frames: Frames) -> Points:
     """The face's box (left, top, right, bottom) as two of its corners."""
-    return {0: number_table(read_bytes(uri), uri, 4)[0].astype(np.float32).reshape(2, 2)}
+    values = number_table(read_bytes(uri), uri, 4)
+    if not len(values):
+        raise MediaError(f"{uri}: expected left, top, right and bottom, got an empty file")
+    return {0: values[0, :4].astype(np.float32).reshape(2, 2)}

@@ -126,6 +126,19 @@ class Tree:
         """Content of a file."""
         return self.store.read_bytes(path)
 
+    def text(self, path: str) -> str:
+        """Content of a file as text, without a byte order mark.
+
+        Raises
+        ------
+        InputError
+            If it is not UTF-8.
+        """
+        try:
+            return self.read(path).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.url(path)} is not UTF-8: {error}") from None
+
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
         """Contents of many small files."""
         if self.store.local:

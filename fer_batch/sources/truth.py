@@ -114,11 +114,21 @@ def truth_record(ref: SequenceRef) -> dict[str, Any]:
         "raw_labels": dict(ref.raw_labels),
         "truth_version": ref.truth_version,
         "frame_numbers": list(numbers) if numbers else None,
+        "n_files": len(ref.files) or None,
     }
 
 
-def annotations_of(record: Mapping[str, Any], frames: Frames = None) -> pa.Table:
+def annotations_of(record: Mapping[str, Any], frames: Frames = None, n_frames: int | None = None) -> pa.Table:
     """Table `annotations` without `sequence_id` from a `truth_record`.
+
+    Parameters
+    ----------
+    record
+        What `truth_record` gave.
+    frames
+        Of an image sequence; taken from the record where not given.
+    n_frames
+        Of a video, where it was decoded to its end: labels of later frames are left out. None keeps them all.
 
     Raises
     ------
@@ -129,9 +139,26 @@ def annotations_of(record: Mapping[str, Any], frames: Frames = None) -> pa.Table
         return still_annotations(record["labels"], record.get("raw_labels") or {})
     if frames is None and record.get("frame_numbers"):
         frames = {number: index for index, number in enumerate(record["frame_numbers"])}
+    where = record["annotation_uris"][0]
     table = ANNOTATIONS[record.get("truth", "csv")](record["annotation_uris"], frames)
-    check_annotations(table, record["annotation_uris"][0])
-    return table
+    check_annotations(table, where)
+    return _of_frames(table, record.get("n_files") or n_frames, where)
+
+
+def _of_frames(table: pa.Table, n_frames: int | None, where: str) -> pa.Table:
+    """The same table without the labels of frames that do not exist, which are told; None keeps them all."""
+    if n_frames is None:
+        return table
+    exists = pc.less(table["frame_index"], n_frames)
+    strange = table.filter(pc.invert(exists))["frame_index"]
+    if not len(strange):
+        return table
+    _tell(where, len(pc.unique(strange)), pc.min(strange).as_py())
+    return table.filter(exists)
+
+
+def _tell(where: str, n_frames: int, first: int) -> None:
+    log.warning("%s: labels of %d frames that do not exist, such as %d, are left out", where, n_frames, first)
 
 
 def annotation_table(rows: Iterable[Row]) -> pa.Table:
@@ -181,7 +208,7 @@ def frame_rows(rows: Iterable[Row], frames: Frames, where: str) -> Iterator[Row]
         else:
             strange.add(number)
     if strange:
-        log.warning("%s: labels of %d frames that do not exist, such as %d", where, len(strange), min(strange))
+        _tell(where, len(strange), min(strange))
 
 
 def frame_of(uri: str, frames: Frames) -> int | None:
@@ -217,6 +244,8 @@ def read_frames(folder: str, suffix: str, frames: Frames) -> dict[int, tuple[str
     """URI and content of the per-frame files of a folder by number, of frames that exist."""
     files = numbered_files(folder, suffix)
     chosen = [number for number in files if frames is None or number in frames]
+    if strange := files.keys() - set(chosen):
+        log.warning("%s: files of %d frames that do not exist, such as %s", folder, len(strange), files[min(strange)])
     uris = [files[number] for number in chosen]
     return dict(zip(chosen, zip(uris, read_all(uris), strict=True), strict=True))
 

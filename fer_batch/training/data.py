@@ -76,12 +76,14 @@ class FaceSet:
     targets
         Names of the A columns.
     subjects, datasets : shape (N,)
-        Who is seen, and where the sample comes from. One subject is in one dataset.
+        Who is seen, and where the sample comes from. One subject is in one dataset, or in one of the `spaces`.
     head
         `multilabel` or `softmax`.
     maps : shape (N, H, W), float32
         What goes with each image pixel by pixel (methods 2.7) and follows geometric augmentation; a map that is NaN
         is no map.
+    spaces : shape (N,)
+        Subject space of every sample, where datasets share their people.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class FaceSet:
     datasets: NDArray[np.str_]
     head: Head = "multilabel"
     maps: NDArray[np.float32] | None = field(default=None)
+    spaces: NDArray[np.str_] | None = field(default=None)
 
     def __post_init__(self) -> None:
         n, shape = len(self.images), self.images.shape
@@ -118,7 +121,7 @@ class FaceSet:
             odd = np.flatnonzero(~((np.nansum(self.labels, 1) == 1) & ~np.isnan(self.labels).any(1)))
             if len(odd):
                 raise ValueError(f"a softmax head needs exactly one class a sample; sample {odd[0]} has not")
-        check_subjects(self.subjects, self.datasets)
+        check_subjects(self.subjects, self.datasets if self.spaces is None else self.spaces)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -18,7 +18,8 @@ from fer_batch.config import read_train_job
 from fer_batch.models import checkpoint
 from fer_batch.models.card import ModelSpec, resolve
 from fer_batch.pipeline.query import connect
-from fer_batch.pipeline.train_worker import FoldJob, face_set, folds_of, make_network, make_recipe, read_samples
+from fer_batch.pipeline.train_folds import folds_of
+from fer_batch.pipeline.train_worker import FoldJob, face_set, make_network, make_recipe, read_samples
 from fer_batch.pipeline.training_data import read_crops
 from fer_batch.storage.store import Store
 from fer_batch.training.fold import FoldTraining

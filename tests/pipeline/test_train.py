@@ -267,8 +267,8 @@ def test_a_training_of_classes_has_its_report_and_confusion_over_all_folds():
     ("name", "overrides"),
     [
         ("train_vp", ("sources.0.uri=a", "sources.1.uri=b", "sources.1.exclude=[16]", "recipe.autocast=false")),
-        ("train_pd", ("sources.0.uri=a", "network.options.dropout=0.5", "recipe.l2=0")),
-        ("train_pd", ("sources.0.uri=a", "recipe.patience=null", "recipe.epochs=7")),
+        ("train_pd", ("sources.0.uri=a", "sources.1.uri=b", "network.options.dropout=0.5", "recipe.l2=0")),
+        ("train_pd", ("sources.0.uri=a", "sources.1.uri=b", "recipe.patience=null", "recipe.epochs=7")),
     ],
 )
 def test_the_variants_that_job_files_name_are_jobs(name, overrides):

@@ -282,3 +282,51 @@ def test_frames_without_a_face_are_counted(tmp_path):
     frames = json.loads(table.schema.metadata[b"frames"])
     assert table.num_rows == 7
     assert frames == {unit.members[0].sequence_id: {"ok": 7, "no_face": 5}}
+
+
+def biovid(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(f"no video: {root.name} {name}".encode())
+    return str(root)
+
+
+def test_two_parts_of_one_dataset_share_their_people_where_the_job_says_so(tmp_path, capsys):
+    a = biovid(tmp_path / "PartA", "071309_w_21/071309_w_21-PA1-081.mp4", "080314_m_25/080314_m_25-BL1-070.mp4")
+    d = biovid(tmp_path / "PartD", "071309_w_21/071309_w_21-happy.mp4")
+    sources = [{"dataset": name, "uri": uri, "format": "biovid"} for name, uri in (("a", a), ("d", d))]
+
+    def people(*spaces):
+        given = [{**source, "subject_space": space} for source, space in zip(sources, spaces, strict=True)]
+        listed = list_sources(job(tmp_path / "out", *given, faces={"detector": "none"}), 48)
+        return [sorted({ref.subject_id for ref in source.refs}) for source in listed]
+
+    with pytest.raises(InputError, match=r"a and d both have the subject 'biovid:071309_w_21'; .* such as biovid; if"):
+        people(None, None)
+    assert people("biovid", "biovid") == [["biovid:071309_w_21", "biovid:080314_m_25"], ["biovid:071309_w_21"]]
+    assert capsys.readouterr().err == "", "they are the same people, which the job has said"
+    assert people("a", "d") == [["a:071309_w_21", "a:080314_m_25"], ["d:071309_w_21"]]
+    said = capsys.readouterr().err
+    assert "a and d both have subjects 071309_w_21" in said and "give these sources one subject_space" in said
+    assert people("x", "biovid") == [["x:071309_w_21", "x:080314_m_25"], ["biovid:071309_w_21"]]
+
+
+def test_names_of_a_manifest_keep_what_stands_before_a_colon_in_a_subject_space(clips, tmp_path):
+    text = (clips / "sequences.csv").read_text()
+    root = tmp_path / "in"
+    shutil.copytree(clips, root)
+    (root / "sequences.csv").write_text(text.replace(",P001,", ",site1:P,").replace(",P002,", ",site2:P,"))
+    (source,) = list_sources(job(tmp_path / "out", {"dataset": "a", "uri": str(root), "subject_space": "s"}), 48)
+    assert {ref.subject_id for ref in source.refs} == {"s:site1:P", "s:site2:P"}
+
+
+def test_another_stated_part_cuts_the_crops_anew(clips, tmp_path):
+    """Crops keep the part they were cut with: a mended split must not be answered with the old one."""
+
+    def folder(regex):
+        source = {"dataset": "a", "uri": str(clips), "options": {"regex": regex}}
+        return crops_folder(list_sources(job(tmp_path / "out", source), 48))
+
+    base = folder("(?P<split>test)?")
+    assert folder(None) == base, "a source without a split keeps the crops that it has"
+    assert folder(r"(?P<split>P)001") != base

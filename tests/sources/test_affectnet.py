@@ -52,6 +52,27 @@ def test_lists_with_and_without_a_header(tree, jpg, header, lists):
     assert [ref.split for ref in refs] == ["train"] * 4 + ["val"]
 
 
+@pytest.mark.parametrize("begin", ["\ufeff", "\r\n", "\ufeff\n" + HEADER], ids=["mark", "empty line", "both, header"])
+def test_the_first_line_of_a_list_is_a_picture_like_all_others(tree, jpg, begin):
+    files = {"Manually_Annotated_Images/1/a.jpg": jpg, "Manually_Annotated_Images/1/b.jpg": jpg}
+    files["training.csv"] = begin + line("1/a.jpg", 1) + line("1/b.jpg", 2)
+    refs = list_source("affectnet", tree(files))
+    assert [(ref.sequence_id, ref.size, ref.emotion) for ref in refs] == [
+        ("1/a.jpg", len(jpg), "happiness"),
+        ("1/b.jpg", len(jpg), "sadness"),
+    ]
+    for ref in refs:
+        assert read_truth(ref).points[0][0].tolist() == [0.5, 1.5]
+
+
+def test_a_list_whose_cells_are_quoted(tree, jpg):
+    cells = line("1/a.jpg", 1).strip().split(",")
+    quoted = ",".join(f'"{cell}"' for cell in cells) + "\r\n"
+    (ref,) = list_source("affectnet", tree({"Manually_Annotated_Images/1/a.jpg": jpg, "training.csv": HEADER + quoted}))
+    assert (ref.sequence_id, ref.size, ref.emotion) == ("1/a.jpg", len(jpg), "happiness")
+    assert read_truth(ref).points[0][0].tolist() == [0.5, 1.5]
+
+
 def test_pictures_in_many_folders_inside_a_folder_of_nearly_their_name(tree, jpg):
     files = {f"Manually_Annotated/Manually_Annotated_Images/{i}/a.jpg": jpg for i in range(30)}
     files["lists/more/training.csv"] = "\n" + "".join(line(f"{i}/a.jpg", 0) for i in range(30)) + "\n"

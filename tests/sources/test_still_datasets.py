@@ -9,6 +9,7 @@ from PIL import Image
 from fer_batch.sources.fetch import grey_picture, local_input
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.truth import read_truth
+from fer_batch.storage.store import Store
 from fer_batch.types import InputError, MediaError
 
 
@@ -37,6 +38,38 @@ def test_raf_db_originals_have_a_box(tree, jpg):
     refs = list_source("raf_db", tree(raf_db(jpg)), ["train_00001*"], {"images": "original"})
     assert read_truth(refs[0]).boxes == {0: (10.5, 20.0, 30.25, 44.0)}
     assert read_truth(refs[0]).points == {}
+
+
+def test_raf_db_originals_without_their_box_have_no_face_that_is_known(tree, jpg, columns):
+    """Not a file that vanished: it never was there, and a detector may find the face."""
+    boxed, bare = list_source("raf_db", tree(raf_db(jpg)), ["train*"], {"images": "original"})
+    assert (bare.sequence_id, bare.landmarks_uri) == ("train_00002.jpg", None)
+    truth = read_truth(bare)
+    assert (truth.boxes, truth.points, columns(truth.annotations, "target")) == ({}, {}, [("happiness",)])
+    empty = raf_db(jpg) | {"basic/Annotation/boundingbox/train_00001_boundingbox.txt": ""}
+    other, _ = list_source("raf_db", tree(empty), ["train*"], {"images": "original"})
+    assert other.truth_version != boxed.truth_version, "another box is other ground truth"
+    with pytest.raises(MediaError, match=r"boundingbox\.txt: expected left, top, right and bottom, got an empty file"):
+        read_truth(other)
+
+
+def test_a_box_that_goes_after_the_listing_is_named(tree, jpg):
+    uri = tree(raf_db(jpg))
+    ref, _ = list_source("raf_db", uri, ["train*"], {"images": "original"})
+    Store(uri).delete("basic/Annotation/boundingbox")
+    with pytest.raises(MediaError, match=r"the file \S+train_00001_boundingbox\.txt is not there \(it vanished after"):
+        read_truth(ref)
+
+
+@pytest.mark.parametrize("form", ["raf_db", "fer_plus"])
+def test_lists_that_are_not_utf_8_are_refused(tree, jpg, form):
+    if form == "raf_db":
+        files = raf_db(jpg) | {"basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 5\n".encode("utf-16")}
+    else:
+        table = TABLES["plain"].format(*PIXELS)
+        files = {"fer2013.csv": table, "fer2013new.csv": fer_plus_table().encode("utf-16")}
+    with pytest.raises(InputError, match="is not UTF-8"):
+        list_source(form, tree(files))
 
 
 def test_a_line_that_is_none_names_its_number(tree, jpg):

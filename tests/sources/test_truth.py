@@ -62,6 +62,23 @@ def test_labels_of_frames_that_do_not_exist_are_left_out_and_told(caplog):
     assert "labels.txt: labels of 1 frames that do not exist, such as 9" in caplog.text
 
 
+def test_labels_behind_the_end_of_a_clip_are_left_out_and_told(tmp_path, caplog):
+    """Of a folder of images its length is known, of a video once it was decoded to its end."""
+    path = tmp_path / "a.annotations.csv"
+    path.write_text("frame_index,target,intensity,occurrence\n0,AU1,2,1\n2,AU1,2,1\n7,AU1,2,1\n7,AU2,2,1\n")
+    ref = SequenceRef("a.mp4", "video", "/in/a.mp4", 1, "1", annotation_uris=(str(path),))
+    record = json.loads(json.dumps(truth_record(ref)))
+    assert annotations_of(record)["frame_index"].to_pylist() == [0, 2, 7, 7]
+    assert annotations_of(record, n_frames=8)["frame_index"].to_pylist() == [0, 2, 7, 7]
+    assert not caplog.text
+    assert annotations_of(record, n_frames=7)["frame_index"].to_pylist() == [0, 2]
+    assert "a.annotations.csv: labels of 1 frames that do not exist, such as 7, are left out" in caplog.text
+    images = SequenceRef("a", "image_sequence", "/in/a", 1, "1", files=("1.png", "2.png"), annotation_uris=(str(path),))
+    assert read_truth(images).annotations["frame_index"].to_pylist() == [0]
+    assert annotations_of(json.loads(json.dumps(truth_record(images))))["frame_index"].to_pylist() == [0]
+    assert "labels of 2 frames that do not exist, such as 2" in caplog.text
+
+
 def test_numbers_as_datasets_write_them():
     np.testing.assert_array_equal(number_table(b" 1.2000000e+01   3.0e+00\n\n", "a"), [[12, 3]])
     np.testing.assert_array_equal(number_table(b"1,2\r\n3\t4", "a"), [[1, 2], [3, 4]])

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_batch.training.splits import Fold, check_subjects, holdout, leave_one_subject_out, subject_folds
+from fer_batch.training.splits import (
+    Fold,
+    Stated,
+    check_subjects,
+    holdout,
+    leave_one_subject_out,
+    subject_folds,
+)
+from fer_batch.training.splits import given as given_split
 
 
 @st.composite
@@ -123,3 +131,74 @@ def test_what_cannot_be_split_is_refused():
         Fold(0, np.array([], np.int64), np.array([], np.int64), np.array([1]))
     with pytest.raises(ValueError, match=r"below 1, got 1\.5"):
         holdout(["a", "b"], ["as", "as"], test=1.5)
+
+
+@st.composite
+def shared(draw):
+    """Samples of up to three datasets, of which `a` and `d` have the same people, each seen in one or both."""
+    subjects, datasets = [], []
+    for person in range(draw(st.integers(3, 12))):
+        for name in draw(st.lists(st.sampled_from("ad"), min_size=1, max_size=2, unique=True)):
+            n = draw(st.integers(1, 3))
+            subjects += [f"biovid:{person}"] * n
+            datasets += [name] * n
+    others = draw(st.integers(0, 4))
+    return np.array(subjects + [f"ck:{i}" for i in range(others)]), np.array(datasets + ["ck"] * others)
+
+
+def spaces_of(datasets):
+    return np.where(np.isin(datasets, ["a", "d"]), "biovid", datasets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shared(), st.integers(0, 2**31), st.sampled_from([0.0, 0.3]))
+def test_people_of_two_datasets_are_in_one_part_with_all_that_both_show(found, seed, share):
+    subjects, datasets = found
+    spaces = spaces_of(datasets)
+    for folds in (
+        subject_folds(subjects, datasets, 3, share, seed, spaces),
+        holdout(subjects, datasets, 0.3, share, seed, spaces),
+        leave_one_subject_out(subjects, datasets, "biovid", share, seed, spaces),
+    ):
+        check_no_leak(folds, subjects)
+    tested = np.concatenate([fold.test for fold in subject_folds(subjects, datasets, 3, share, seed, spaces)])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(len(subjects)))
+    if set("ad") <= set(datasets):
+        for fold in leave_one_subject_out(subjects, datasets, "a", share, seed, spaces):
+            assert set(datasets[fold.test]) == {"a"} and set(subjects[fold.test]) == {fold.name}
+            rest = np.concatenate([fold.train, fold.validation])
+            assert set(rest) == set(np.flatnonzero(subjects != fold.name)), "what d shows of the person is in no part"
+
+
+def test_one_space_needs_no_name_and_an_unnamed_one_is_refused():
+    subjects, datasets = ["b:1", "b:2", "b:1"], ["a", "a", "d"]
+    folds = leave_one_subject_out(subjects, datasets, spaces=["b"] * 3)
+    assert [fold.test.tolist() for fold in folds] == [[0, 2], [1]]
+    with pytest.raises(ValueError, match=r"'b:1' is in the datasets 'a' and 'd'; .*one subject space where it is the"):
+        leave_one_subject_out(subjects, datasets, "a")
+
+
+PEOPLE = [f"an:{i}" for i in range(12)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_a_split_without_a_test_part_is_judged_on_val_which_chooses_nothing(share):
+    """AffectNet's official split."""
+    stated = ["train"] * 8 + ["val"] * 3 + [None]
+    (fold,) = given_split(stated, PEOPLE, ["an"] * 12, share)
+    assert fold.test.tolist() == [8, 9, 10]
+    assert len(fold.validation) == round(8 * share) and set(fold.validation) <= set(range(8))
+    assert sorted([*fold.train, *fold.validation]) == list(range(8))
+    assert fold.stated == Stated("val", "train" if share else "")
+
+
+def test_a_split_with_a_test_part_is_validated_on_val():
+    (fold,) = given_split(["train"] * 8 + ["val"] * 2 + ["test"] * 2, PEOPLE, ["an"] * 12, 0.25)
+    assert (fold.validation.tolist(), fold.test.tolist(), fold.stated) == ([8, 9], [10, 11], Stated("test", "val"))
+    (fold,) = given_split(["train"] * 10 + ["test"] * 2, PEOPLE, ["an"] * 12)
+    assert (len(fold.validation), fold.stated) == (0, Stated("test", ""))
+
+
+def test_parts_of_other_names_are_said_where_one_is_missing():
+    with pytest.raises(ValueError, match=r"got 10 and 0; the sources also state 'devel'"):
+        given_split(["train"] * 10 + ["devel"] * 2, PEOPLE, ["an"] * 12)
