@@ -78,7 +78,7 @@ def publish_collection(
             sampled = len(maps) < n_stills[target]
             names = sorted(maps)
             stacked = np.stack([maps.pop(name) for name in names])
-            found = spray.cluster(stacked, **(options or {}), spread=_spread(compute))
+            found = spray.cluster(stacked, **(options or {}), map_pieces=_spread(compute))
             clusters = members(stacked, names, found.labels)
             if sampled and clusters:
                 means = [cluster["sum"] / cluster["n"] for cluster in clusters]

@@ -19,7 +19,7 @@ SYMMETRIES = ("mean", "max")
 # rounding leaves between equal maps of different scale, and far below what two frames of a video differ by.
 RESOLUTION = 1e-6
 
-Spread = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]
+PieceMap = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]
 
 _BLOCK_BYTES = 32 * 2**20
 _PIECE_PAIRS = 16  # pairs of blocks that are one piece of work: some seconds
@@ -28,7 +28,7 @@ _NEAR = 1e-4  # share of (|a| + |b|)^2 up to which a squared distance from produ
 _NONE = np.iinfo(np.int64).max
 
 
-def in_turn(function: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterable[Any]:
+def serial_map(function: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterable[Any]:
     """Compute `function(shared, piece)` for one piece after the other."""
     return (function(shared, piece) for piece in pieces)
 
@@ -42,7 +42,7 @@ def default_neighbours(n: int) -> int:
 
 
 def nearest_neighbours(
-    features: NDArray[np.floating], n_neighbors: int, *, spread: Spread = in_turn
+    features: NDArray[np.floating], n_neighbors: int, *, map_pieces: PieceMap = serial_map
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The nearest other rows of every row, by Euclidean distance; among equals the lower index.
 
@@ -51,8 +51,8 @@ def nearest_neighbours(
     features : shape (n, d)
     n_neighbors
         1 to n - 1.
-    spread
-        How pieces of the work are computed, `spread(function, features, pieces)`; the result does not depend on it.
+    map_pieces
+        How pieces of the work are computed, `map_pieces(function, features, pieces)`; the result does not depend on it.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def nearest_neighbours(
     for pairs in ([(i, i) for i in starts], [(i, j) for i in starts for j in starts if i < j]):
         task = _Pairs(n_neighbors, _step(length), features.mean(axis=0, dtype=np.float64), rows, keys[:, -1])
         pieces = [pairs[start : start + _PIECE_PAIRS] for start in range(0, len(pairs), _PIECE_PAIRS)]
-        for found in spread(task, features, pieces):
+        for found in map_pieces(task, features, pieces):
             keys = np.sort(np.concatenate([keys, found], axis=1), axis=1)[:, :n_neighbors]
     return keys % n, keys // n
 

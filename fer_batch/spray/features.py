@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def features(
     defined : shape (n,)
         False where a map is not finite or its divisor is zero.
     """
-    check(maps, normalise)
+    maps = checked(maps, normalise)
     defined = np.zeros(len(maps), dtype=bool)
     found: NDArray[np.floating] = np.empty((0, 0), dtype)
     n_found = 0
@@ -86,13 +87,36 @@ def features(
     return found[:n_found], defined
 
 
-def check(maps: NDArray[np.floating], normalise: str) -> None:
-    """Refuse what are not maps (n, h, w), and a normalisation that does not exist."""
+def checked(maps: NDArray[Any], normalise: str = "l1") -> NDArray[np.floating]:
+    """Maps as floating-point numbers.
+
+    Parameters
+    ----------
+    maps : shape (n, h, w), integers or floating-point numbers
+        Relevance in any unit.
+    normalise
+        One of `NORMALISATIONS`.
+
+    Returns
+    -------
+    shape (n, h, w)
+        float16, float32 and float64 as they are, without a copy; integers and booleans as float64, exact up to 2**53.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not one array of three axes, or hold no real numbers.
+    types.InputError
+        If the normalisation does not exist.
+    """
     if not isinstance(maps, np.ndarray) or maps.ndim != 3:
         found = f"shape {maps.shape}" if isinstance(maps, np.ndarray) else type(maps).__name__
         raise ValueError(f"expected maps of one size as one array (n, h, w), got {found}")
+    if maps.dtype.kind not in "fiub":
+        raise ValueError(f"expected maps of real numbers, such as float32 or integers, got dtype {maps.dtype}")
     if normalise not in NORMALISATIONS:
         raise types.InputError(f"unknown normalisation {normalise!r}; {registry.nearest(normalise, NORMALISATIONS)}")
+    return maps.astype(np.float64) if maps.dtype.kind != "f" or maps.dtype.itemsize > 8 else maps
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.spray.features import NEGLIGIBLE, averaged, check, direction
+from fer_batch.spray.features import NEGLIGIBLE, averaged, checked, direction
 
 _BLOCK_BYTES = 2**20  # converted and multiplied at a time: it stays in the cache of a core
 _NARROWEST = 512  # columns of a block, below which matrix products lose their speed
@@ -58,7 +58,7 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
     A block of pixels at a time is converted to float64 and multiplied; the divisors enter at the end. So the features
     are never written out, which for float32 maps takes more time than the products.
     """
-    check(maps, normalise)
+    maps = checked(maps, normalise)
     if downsize is not None:
         maps = averaged(maps, downsize)
     rows = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
@@ -108,7 +108,7 @@ def quick_gram(maps: NDArray[np.floating]) -> Gram:
     Gram
         With `error` = `QUICK_ERROR`, or exact where the maps are not float32, not finite, or very large or small.
     """
-    check(maps, "l1")
+    maps = checked(maps)
     rows = np.ascontiguousarray(maps.reshape(len(maps), maps.shape[1] * maps.shape[2]))
     n, size = rows.shape
     if rows.dtype != np.float32 or not size:
