@@ -32,7 +32,7 @@ from fer_batch.prototypes.temporal import MODES
 from fer_batch.sources.listing import list_source
 from fer_batch.spray import cluster, cluster_means
 from fer_batch.spray.affinity import nearest_neighbours, neighbour_graph
-from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
+from fer_batch.spray.rules import eigengap, near_zero, near_zero_gap
 from fer_batch.spray.laplacian import spectrum
 from fer_batch.storage.store import Store
 from fer_batch.training.losses import positive_weights, weighted_bce

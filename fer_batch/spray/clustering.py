@@ -1,11 +1,10 @@
-"""From maps to clusters: how many there are, and who belongs to which (methods SP-5, SP-6)."""
+"""Spectral clustering of relevance maps: the number of clusters, and the cluster of each map (methods SP-5, SP-6)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,7 @@ from fer_batch.spray.gram import gram, quick_gram, squared_distances
 from fer_batch.spray.k_means import k_means
 from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.means import cluster_means
+from fer_batch.spray.rules import RULES
 from fer_batch.spray.silhouette import silhouette
 
 KEPT_EIGENVALUES = 32
@@ -38,28 +38,6 @@ LONG_SEQUENCE = 2000  # maps up to which all distances are held; beyond, the sil
 DENSE_GRAPH = 500  # maps up to which the graph is a dense array: sparse ones have the dearer bookkeeping
 
 _DOUBTS = 0.5  # share of the maps with doubtful neighbours beyond which all products are made exact
-_DIGITS = 9  # gaps that agree to so many decimals are equal; the smallest number of clusters wins
-
-
-def near_zero(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
-    """How many eigenvalues are at most `tau`."""
-    return int(np.clip(np.count_nonzero(eigenvalues <= tau), 1, max_clusters))
-
-
-def eigengap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
-    """Where the next eigenvalue is farthest; `tau` is not used."""
-    gaps = np.diff(eigenvalues)[:max_clusters]
-    return int(np.argmax(gaps.round(_DIGITS))) + 1 if len(gaps) else 1
-
-
-def near_zero_gap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
-    """Where the next eigenvalue is farthest, among the eigenvalues that are at most `tau`."""
-    return eigengap(eigenvalues[: near_zero(eigenvalues, tau, max_clusters) + 1], tau, max_clusters)
-
-
-RULES: MappingProxyType[str, Callable[[NDArray[np.float64], float, int], int]] = MappingProxyType(
-    {"near_zero": near_zero, "eigengap": eigengap, "near_zero_gap": near_zero_gap}
-)
 
 
 def cluster(
@@ -79,8 +57,8 @@ def cluster(
 
     Parameters
     ----------
-    maps : shape (n, h, w)
-        Signed relevance in frame order, colour channels summed.
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit, in frame order, colour channels summed. Integers are converted to float64.
     rule, tau
         How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`.
     n_neighbors
@@ -101,6 +79,13 @@ def cluster(
     types.Clustering
         Labels 0.. by first occurrence, -1 for a map that is all zero or not finite; such maps change nothing else.
 
+    Raises
+    ------
+    ValueError
+        If the maps are not one array (n, h, w) of real numbers.
+    types.InputError
+        If an option is unknown or out of its range.
+
     Notes
     -----
     Frame order and the scale of a map have no influence but on the names of the clusters; equal maps share a cluster.
@@ -114,12 +99,7 @@ def cluster(
     Lapuschkin et al. (2019), Nature Communications 10: Unmasking Clever Hans predictors.
     Ng, Jordan & Weiss (2001): On spectral clustering. Finzel et al. (2021), LWDA.
     """
-    if rule not in RULES:
-        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, RULES)}")
-    if not tau >= 0:
-        raise types.InputError(f"tau must not be negative, got {tau}")
-    if max_clusters < 1 or (n_neighbors is not None and n_neighbors < 1):
-        raise types.InputError(f"max_clusters and n_neighbors must be 1 or more, got {max_clusters} and {n_neighbors}")
+    _check_options(rule, tau, max_clusters, n_neighbors)
     maps = checked(maps, normalise)
     prepare = _short if len(maps) <= LONG_SEQUENCE else functools.partial(_long, seed=seed, map_pieces=map_pieces)
     found = prepare(maps, normalise, downsize, n_neighbors)
@@ -161,9 +141,18 @@ def cluster(
     )
 
 
+def _check_options(rule: str, tau: float, max_clusters: int, n_neighbors: int | None) -> None:
+    if rule not in RULES:
+        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, RULES)}")
+    if not tau >= 0:
+        raise types.InputError(f"tau must not be negative, got {tau}")
+    if max_clusters < 1 or (n_neighbors is not None and n_neighbors < 1):
+        raise types.InputError(f"max_clusters and n_neighbors must be 1 or more, got {max_clusters} and {n_neighbors}")
+
+
 @dataclass(frozen=True)
 class _Neighbourhoods:
-    """The defined maps in an order that depends on what they show and not on when: ties then break the same always.
+    """Nearest neighbours of the defined maps, in an order by content: ties do not depend on the frame order.
 
     `order` leads from there to the defined maps in frame order; all else follows the order.
     """
@@ -180,7 +169,7 @@ class _Neighbourhoods:
 def _short(
     maps: NDArray[np.floating], normalise: str, downsize: int | None, n_neighbors: int | None
 ) -> _Neighbourhoods:
-    """From all inner products: quick ones, and exact ones where those do not tell who is near whom."""
+    """From all inner products: in float32, and in float64 where those leave the neighbours open."""
     exact = functools.partial(gram, normalise=normalise, downsize=downsize)
     found = quick_gram(maps) if normalise == "l1" and downsize is None else exact(maps)
     order = _content_order(found.position)

@@ -21,14 +21,19 @@ def averaged(maps: NDArray[np.floating], side: int) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    maps : shape (n, h, w)
+    maps : shape (n, h, w), any real dtype
     side
         Pixels; maps that are not larger keep their size.
 
     Returns
     -------
-    shape (n, h', w')
+    shape (n, h', w'), float64, in the unit of the maps
         Each pixel is the mean over the area that it covers; the mean of a map is kept.
+
+    Raises
+    ------
+    types.InputError
+        If `side` is less than 1.
     """
     if side < 1:
         raise types.InputError(f"downsize must be at least 1 pixel, got {side}")
@@ -54,8 +59,8 @@ def features(
 
     Parameters
     ----------
-    maps : shape (n, h, w)
-        Signed relevance, colour channels summed.
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit, colour channels summed.
     normalise
         `l1` divides by :math:`\sum |R|`; `signed` by :math:`\sum R`; `absolute` takes :math:`|R|` first.
     downsize
@@ -65,10 +70,19 @@ def features(
 
     Returns
     -------
-    features : shape (m, h' * w')
+    features : shape (m, h' * w'), of the given dtype, no unit
         One row per defined map, in order.
-    defined : shape (n,)
+    defined : shape (n,), bool
         False where a map is not finite or its divisor is zero.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not one array (n, h, w) of real numbers, or the normalisation or `downsize` is not possible.
+
+    References
+    ----------
+    Methods SP-1; Lapuschkin et al. (2019), Nature Communications 10.
     """
     maps = checked(maps, normalise)
     defined = np.zeros(len(maps), dtype=bool)
@@ -121,7 +135,7 @@ def checked(maps: NDArray[Any], normalise: str = "l1") -> NDArray[np.floating]:
 
 @functools.lru_cache(maxsize=4)
 def direction(size: int) -> NDArray[np.float64]:
-    """A fixed random direction, on which no two different maps have the same position."""
+    """A fixed random vector of shape (size,), float64: no two different maps have the same inner product with it."""
     return np.random.default_rng(0).standard_normal(size)
 
 

@@ -30,9 +30,9 @@ class Gram:
     ----------
     products : shape (m, m), float64
         Inner products of the features of the defined maps.
-    position : shape (m,)
-        Inner product of every feature vector with a fixed random direction: it tells maps apart by what they show.
-    defined : shape (n,)
+    position : shape (m,), float64
+        Inner product of every feature vector with a fixed random direction: different for different maps.
+    defined : shape (n,), bool
         False where a map is not finite or its divisor is zero.
     error
         Products are off by at most this share of the product of the two lengths; 0 where they are float64.
@@ -49,9 +49,15 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
 
     Parameters
     ----------
-    maps : shape (n, h, w)
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit.
     normalise, downsize
         As in `features`.
+
+    Raises
+    ------
+    ValueError
+        As `features` does.
 
     Notes
     -----
@@ -101,7 +107,8 @@ def quick_gram(maps: NDArray[np.floating]) -> Gram:
 
     Parameters
     ----------
-    maps : shape (n, h, w)
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit.
 
     Returns
     -------
@@ -148,7 +155,7 @@ def _peak(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def squared_distances(products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared Euclidean distances, shape (m, m), of vectors with these inner products."""
+    """Squared Euclidean distances, shape (m, m), float64, of vectors with these inner products, shape (m, m)."""
     square = products * -2.0
     length = products.diagonal()
     square += length

@@ -21,6 +21,14 @@ def normalised_laplacian(affinity: ArrayLike | sparse.csr_array) -> sparse.csr_a
     ----------
     affinity : shape (n, n)
         Symmetric, not negative. The row of a node without links is 0, also in I, so that it counts as a component.
+
+    Returns
+    -------
+    shape (n, n), float64, sparse
+
+    References
+    ----------
+    von Luxburg (2007), Statistics and Computing 17: section 3.2, L_sym.
     """
     weights = sparse.csr_array(affinity, dtype=np.float64)
     root, linked = _roots(np.asarray(weights.sum(axis=1)).ravel())
@@ -63,11 +71,12 @@ def spectrum(
 
     Returns
     -------
-    values : shape (min(n_values, n),), ascending
-    vectors : shape (n, min(n_values, n))
+    values : shape (min(n_values, n),), float64, ascending
+        In [0, 2].
+    vectors : shape (n, min(n_values, n)), float64
         Columns of unit length whose largest entry is positive; shape (n, 0) without vectors.
-    components : shape (n,)
-        Connected component of every node.
+    components : shape (n,), int64
+        Connected component of every node, numbered by its first node.
     """
     laplacian: sparse.csr_array | NDArray[np.float64]
     if isinstance(affinity, np.ndarray) and len(affinity) <= DENSE_LIMIT:

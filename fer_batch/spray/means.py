@@ -11,10 +11,16 @@ from fer_batch.spray.features import features
 def cluster_means(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean relevance map of every cluster (methods RV-5).
 
+    Parameters
+    ----------
+    maps : shape (n, h, w), logit units
+        Signed relevance.
+    labels : shape (n,), int64
+        Cluster 0 to K - 1 of every map; -1 belongs to none.
+
     Returns
     -------
-    shape (K, h, w), logit units
-        Maps with label -1 belong to none.
+    shape (K, h, w), float64, in the unit of the maps
     """
     n_clusters = int(labels.max(initial=-1)) + 1
     means = np.zeros((n_clusters, *maps.shape[1:]))
@@ -26,9 +32,16 @@ def cluster_means(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDAr
 def exemplars(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Index of the map of every cluster that is nearest to the cluster's mean map, both divided by their sum of |R|.
 
+    Parameters
+    ----------
+    maps : shape (n, h, w), any unit
+        Signed relevance.
+    labels : shape (n,), int64
+        Cluster 0 to K - 1 of every map; -1 belongs to none.
+
     Returns
     -------
-    shape (K,)
+    shape (K,), int64
         The first of equals.
     """
     means = cluster_means(maps, labels)

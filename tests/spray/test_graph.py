@@ -16,9 +16,9 @@ from fer_batch.spray.affinity import (
     nearest_neighbours,
     neighbour_graph,
 )
-from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
 from fer_batch.spray.gram import squared_distances
 from fer_batch.spray.laplacian import normalised_laplacian, spectrum
+from fer_batch.spray.rules import eigengap, near_zero, near_zero_gap
 
 
 def blocks(*sizes, loops=False):
