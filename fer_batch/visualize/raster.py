@@ -17,7 +17,10 @@ _LEVELS = 63  # of each sign of a map: finer than an eye sees, coarse enough to 
 
 
 def map_png(relevance: NDArray[np.floating], side: int = SIDE) -> bytes:
-    """Blue, white, red as in `bwr`, in 127 colours and at most `side` pixels a side; grey where undefined."""
+    """Blue, white, red as in `bwr`, in 127 colours and at most `side` pixels a side; grey where undefined.
+
+    The map has shape (h, w) and any unit: it is divided by its largest magnitude.
+    """
     height, width = (min(n, side) for n in relevance.shape)
     values = normalise(resize_map(relevance, height, width))
     codes = np.where(np.isfinite(values), np.round(np.nan_to_num(values) * _LEVELS) + _LEVELS, 2 * _LEVELS + 1)
