@@ -103,7 +103,7 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
 
 
 def quick_gram(maps: NDArray[np.floating]) -> Gram:
-    """`gram(maps)` by products in float32, in two thirds of the time; good enough to find the products that need float64.
+    """`gram(maps)` by products in float32, in two thirds of the time; enough to find which need float64.
 
     Parameters
     ----------
