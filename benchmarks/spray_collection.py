@@ -1,6 +1,10 @@
 """A thousand sequences of 18 to 130 maps of 112x112: fer_batch on one and on two processes beside CoRelAy.
 
-python benchmarks/spray_collection.py [--sequences 1000] [--corelay-python VENV/bin/python] [--processes 2]
+python benchmarks/spray_collection.py [--sequences 1000] [--corelay-python VENV/bin/python] [--processes 2] \
+    [--against TREE]
+
+`--against` names another checkout of fer_batch (`git worktree add`), which then is the first contender: what a change
+costs, within one run.
 
 CoRelAy (GPL, no dependency of ours) is run only where the Python of a separate environment that has it is named
 (`python -m venv VENV; VENV/bin/pip install corelay`); it needs no fer_batch there. Both get the same maps and the same
@@ -29,6 +33,7 @@ from numpy.typing import NDArray
 SIDE = 112
 FEWEST, MOST = 18, 130
 ROUND = 100  # sequences: some tenths of a second, beside which waking up on a busy machine is short
+WARM_UP = 40
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -78,7 +83,9 @@ def same_partition(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
 
 def work(method: Callable[..., NDArray[np.int64]]) -> None:
     """Answer every line on stdin, a list of sequences, when told to start: seconds, CPU seconds, groups found."""
-    method(sequence(0)[0], 3, 1)  # imports
+    for index in range(WARM_UP):  # imports, also of what only some sequences need
+        maps, place = sequence(index)
+        method(maps, 3, int(place[-1]) + 1)
     for line in sys.stdin:
         chosen = [sequence(index) for index in json.loads(line)]
         print("ready", flush=True)
@@ -93,11 +100,11 @@ def work(method: Callable[..., NDArray[np.int64]]) -> None:
 class Contender:
     """Processes that share every round of sequences."""
 
-    def __init__(self, name: str, python: str, method: str, n_processes: int) -> None:
+    def __init__(self, name: str, python: str, method: str, n_processes: int, tree: str | None = None) -> None:
         self.name, self.walls, self.cpu, self.right = name, [], 0.0, 0
         environment = os.environ | dict.fromkeys(THREADS, "1")
         if method == "ours":
-            root = str(Path(__file__).resolve().parents[1])
+            root = tree or str(Path(__file__).resolve().parents[1])
             environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
         command = [python, __file__, "--work", method]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -140,6 +147,7 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=2, help="of fer_batch's second contender")
     parser.add_argument("--corelay-python", help="Python of an environment with CoRelAy")
+    parser.add_argument("--against", metavar="TREE", help="another checkout of fer_batch")
     parser.add_argument("--work", choices=("ours", "corelay"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
@@ -151,6 +159,8 @@ def main() -> None:
     ]
     if options.corelay_python:
         contenders.insert(0, Contender("CoRelAy, 1 process", options.corelay_python, "corelay", 1))
+    if options.against:
+        contenders.insert(0, Contender("fer_batch of the other tree", sys.executable, "ours", 1, options.against))
     loads = []
     for start in range(0, options.sequences, ROUND):
         indices = list(range(start, min(start + ROUND, options.sequences)))

@@ -75,11 +75,11 @@ def measured(n: int, n_processes: int) -> dict[str, float]:
     from sklearn.metrics import adjusted_rand_score
 
     from fer_batch import spray
-    from fer_batch.spray.affinity import in_turn
+    from fer_batch.spray.affinity import serial_map
 
     maps, place = synthetic_stills(n)
     started, cpu = time.perf_counter(), _cpu()
-    found = spray.cluster(maps, spread=Processes(n_processes) if n_processes > 1 else in_turn)
+    found = spray.cluster(maps, map_pieces=Processes(n_processes) if n_processes > 1 else serial_map)
     usage = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "maps": n,

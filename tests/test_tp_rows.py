@@ -32,8 +32,8 @@ from fer_batch.prototypes.temporal import MODES, paper_count, reduction
 from fer_batch.sources.listing import list_source
 from fer_batch.spray import cluster, cluster_means
 from fer_batch.spray.affinity import nearest_neighbours, neighbour_graph
-from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
 from fer_batch.spray.laplacian import spectrum
+from fer_batch.spray.rules import eigengap, near_zero, near_zero_gap
 from fer_batch.storage.store import Store
 from fer_batch.training.losses import positive_weights, weighted_bce
 from fer_batch.training.splits import check_subjects
@@ -42,7 +42,8 @@ from fer_batch.visualize.figure import save
 from fer_batch.visualize.heatmap import bwr
 from fer_batch.visualize.projection import normalise, top_relevance
 from fer_batch.visualize.stages import StagePanel, stage_strips
-from fer_batch.visualize.timeline import Timeline, timeline
+from fer_batch.visualize.timeline import timeline
+from fer_batch.visualize.timeline_layout import Timeline
 
 NAN = math.nan
 G01 = (

@@ -98,7 +98,7 @@ def _sample_clusters(work: StageWork, maps: dict[str, NDArray[np.float32]]) -> t
     names = sorted(maps)
     stacked = np.stack([maps.pop(name) for name in names])
     options = work.config.spray.model_dump(exclude={"max_frames"})
-    found = spray.cluster(stacked, **options, spread=_spread(work.compute))
+    found = spray.cluster(stacked, **options, map_pieces=_spread(work.compute))
     return found, members(stacked, names, found.labels)
 
 

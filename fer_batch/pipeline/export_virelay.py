@@ -197,11 +197,11 @@ def _spectral(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[
 
 def _principal(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Positions along the two directions of greatest variance; on each, the point farthest out is positive."""
+    from sklearn.decomposition import PCA
+
     points = np.zeros((len(rows), 2))
-    if len(rows):
-        centred = rows - rows.mean(axis=0)
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        found = centred @ axes[:, :-3:-1]
+    if len(rows) > 1:
+        found = PCA(min(2, *rows.shape), svd_solver="covariance_eigh").fit_transform(rows)
         farthest = np.abs(found).argmax(axis=0)
         points[:, : found.shape[1]] = found * np.where(found[farthest, range(found.shape[1])] < 0, -1.0, 1.0)
     return points

@@ -23,7 +23,7 @@ from fer_batch.visualize.clusters import ClusterDecision, ClusterMap
 from fer_batch.visualize.colours import Label, label_text
 from fer_batch.visualize.stages import StagePanel
 from fer_batch.visualize.standard_face import line_face
-from fer_batch.visualize.timeline import Timeline
+from fer_batch.visualize.timeline_layout import Timeline
 
 STORY_COLUMNS = (
     "text", "emotion", "subject_id", "n_frames", "n_stages", "n_distinct_stages", "reduction", "n_missing_frames",

@@ -28,9 +28,9 @@ from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 from fer_batch.types import READ, STATUSES
-from fer_batch.visualize.clusters import CommonPrototype, prototype_gallery
 from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import png, save
+from fer_batch.visualize.gallery import CommonPrototype, prototype_gallery
 from fer_batch.visualize.stages import StagePanel, panel_image
 
 COMMONEST = 50  # whole stories

@@ -15,17 +15,22 @@ from fer_batch import __version__
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 
+# Whatever a result can depend on; the test of this module compares them with what the package imports.
 PACKAGES = (
     "torch",
     "torchvision",
+    "timm",
     "ray",
     "dask",
     "zennit",
     "av",
     "numpy",
-    "pyarrow",
+    "scipy",
     "scikit-learn",
+    "scikit-image",
+    "pyarrow",
     "opencv-python-headless",
+    "pillow",
 )
 
 

@@ -102,7 +102,13 @@ def _check_rule(rule: Mapping[str, Any], where: str, keys: set[str]) -> None:
 
 @functools.cache
 def region_table(name: str = "default") -> RegionTable:
-    """A table that the package ships."""
+    """A table that the package ships.
+
+    Raises
+    ------
+    types.InputError
+        If there is none of this name.
+    """
     if name not in _TABLES:
         raise types.InputError(f"unknown region table {name!r}; {registry.nearest(name, _TABLES)}")
     return RegionTable.from_rules(json.loads(resources.files(__package__).joinpath(_TABLES[name]).read_text()))
@@ -138,11 +144,24 @@ def centres(landmarks: ArrayLike, target: str, version: str | RegionTable = "def
     Parameters
     ----------
     landmarks : shape (n, 68, 2), pixels
+    target
+        `AU04`, `AU4`, or a name of the user's table.
+    version
+        A shipped table by name, or a table.
 
     Returns
     -------
-    shape (n, c, 2) or None
+    shape (n, c, 2), float64, pixels, or None
         The subject's right side first; None where the table has no centre of this target.
+
+    Raises
+    ------
+    ValueError
+        If the landmarks are not (n, 68, 2).
+
+    References
+    ----------
+    Methods 2.3; Li et al. (2017), EAC-Net; Shao et al. (2018), JAA-Net.
     """
     rules = _table(version).centres.get(_name(target))
     if rules is None:
@@ -159,11 +178,20 @@ def boxes(landmarks: ArrayLike, target: str, version: str | RegionTable = "defau
     Parameters
     ----------
     landmarks : shape (n, 68, 2), pixels
+    target
+        `AU04`, `AU4`, or a name of the user's table.
+    version
+        A shipped table by name, or a table.
 
     Returns
     -------
-    shape (n, b, 4) or None
+    shape (n, b, 4), float64, pixels, or None
         x0, y0, x1, y1, ends inclusive; None where the table has no region of this target.
+
+    Raises
+    ------
+    ValueError
+        If the landmarks are not (n, 68, 2).
     """
     table = _table(version)
     rules = table.boxes.get(_name(target))
@@ -189,10 +217,25 @@ def region_outlines(
 ) -> NDArray[np.float64] | None:
     """Corners of the boxes of a target as they lie in the image, for drawing.
 
+    Parameters
+    ----------
+    landmarks : shape (n, 68, 2), pixels
+        NaN where there is no face.
+    target
+        `AU04`, `AU4`, or a name of the user's table.
+    version
+        A shipped table by name, or a table.
+
     Returns
     -------
-    shape (n, b, 4, 2) or None
-        Clockwise from the top left of the upright face; NaN where the landmarks are undefined.
+    shape (n, b, 4, 2), float64, pixels (x, y), or None
+        Clockwise from the top left of the upright face; NaN where the landmarks are undefined. None where the table has
+        no region of this target.
+
+    Raises
+    ------
+    ValueError
+        If the landmarks are not (n, 68, 2).
     """
     turned, rotation, pivot = upright(checked(landmarks))
     found = boxes(turned, target, version)
@@ -223,6 +266,11 @@ def region_masks(
     bool, shape (n, h, w), or None
         True at pixels whose centre is in a box, edges included; nowhere in a frame whose landmarks are undefined.
         None where the target has no region.
+
+    Raises
+    ------
+    ValueError
+        If the landmarks are not (n, 68, 2).
     """
     table = _table(version)
     points = checked(landmarks)

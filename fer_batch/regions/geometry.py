@@ -15,7 +15,14 @@ INNER_CORNERS = (39, 42)
 
 @functools.cache
 def standard_face() -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """The 68 points of the standard face and its canvas (height, width): 275 x 224 pixels."""
+    """The standard face (methods 2.2): its points, shape (68, 2), float64, pixels (x, y); and its canvas.
+
+    The canvas is (height, width) = (275, 224) pixels. The points are not writeable.
+
+    References
+    ----------
+    Gaya-Morey et al. (2024): digitised from the figure.
+    """
     face = json.loads(resources.files(__package__).joinpath("standard_face.json").read_text())
     points = np.array(face["points"], dtype=np.float64)
     points.flags.writeable = False
@@ -23,7 +30,7 @@ def standard_face() -> tuple[NDArray[np.float64], tuple[int, int]]:
 
 
 def checked(landmarks: ArrayLike) -> NDArray[np.float64]:
-    """Landmarks as float64.
+    """Landmarks as float64, shape (n, 68, 2), pixels.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def checked(landmarks: ArrayLike) -> NDArray[np.float64]:
 
 
 def eye_centres(landmarks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of the six points of the subject's right and left eye, each of shape (n, 2)."""
+    """Mean of the six points of the subject's right and left eye, each of shape (n, 2), float64, pixels (x, y)."""
     return landmarks[:, RIGHT_EYE].mean(axis=1), landmarks[:, LEFT_EYE].mean(axis=1)
 
 
@@ -48,7 +55,7 @@ def interocular_distance(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def inner_corner_distance(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of the inner eye corners (ICD), pixels, shape (n,): the ruler of EAC-Net and JAA-Net."""
+    """Distance of the inner eye corners (ICD), pixels, shape (n,): the unit of length of EAC-Net and JAA-Net."""
     return np.linalg.norm(landmarks[:, INNER_CORNERS[1]] - landmarks[:, INNER_CORNERS[0]], axis=1)
 
 
@@ -57,15 +64,15 @@ def upright(landmarks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
     Parameters
     ----------
-    landmarks : shape (n, 68, 2)
+    landmarks : shape (n, 68, 2), pixels (x, y)
 
     Returns
     -------
-    turned : shape (n, 68, 2)
-    rotation : shape (n, 2, 2)
+    turned : shape (n, 68, 2), float64, pixels
+    rotation : shape (n, 2, 2), float64
         `turned = (point - pivot) @ rotation.T + pivot`; its transpose turns back.
-    pivot : shape (n, 2)
-        All are NaN for a face whose eyes are undefined or coincide.
+    pivot : shape (n, 2), float64, pixels
+        All three are NaN for a face whose eyes are undefined or coincide.
     """
     right, left = eye_centres(landmarks)
     across = left - right

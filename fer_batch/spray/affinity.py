@@ -1,4 +1,4 @@
-"""Which maps are alike: the symmetrised graph of nearest neighbours (methods SP-2, SP-3)."""
+"""Affinity of maps: the symmetrised graph of nearest neighbours (methods SP-2, SP-3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYMMETRIES = ("mean", "max")
 # rounding leaves between equal maps of different scale, and far below what two frames of a video differ by.
 RESOLUTION = 1e-6
 
-Spread = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]
+PieceMap = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]
 
 _BLOCK_BYTES = 32 * 2**20
 _PIECE_PAIRS = 16  # pairs of blocks that are one piece of work: some seconds
@@ -28,8 +28,8 @@ _NEAR = 1e-4  # share of (|a| + |b|)^2 up to which a squared distance from produ
 _NONE = np.iinfo(np.int64).max
 
 
-def in_turn(function: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterable[Any]:
-    """Compute `function(shared, piece)` for one piece after the other."""
+def serial_map(function: Callable[[Any, Any], Any], shared: Any, pieces: Sequence[Any]) -> Iterable[Any]:
+    """Results of `function(shared, piece)` for one piece after the other, in this process."""
     return (function(shared, piece) for piece in pieces)
 
 
@@ -42,24 +42,30 @@ def default_neighbours(n: int) -> int:
 
 
 def nearest_neighbours(
-    features: NDArray[np.floating], n_neighbors: int, *, spread: Spread = in_turn
+    features: NDArray[np.floating], n_neighbors: int, *, map_pieces: PieceMap = serial_map
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The nearest other rows of every row, by Euclidean distance; among equals the lower index.
 
     Parameters
     ----------
-    features : shape (n, d)
+    features : shape (n, d), float32 or float64
+        Any unit.
     n_neighbors
         1 to n - 1.
-    spread
-        How pieces of the work are computed, `spread(function, features, pieces)`; the result does not depend on it.
+    map_pieces
+        How pieces of the work are computed, `map_pieces(function, features, pieces)`; the result does not depend on it.
 
     Returns
     -------
-    index : shape (n, n_neighbors)
+    index : shape (n, n_neighbors), int64
         Nearest first.
-    steps : shape (n, n_neighbors)
+    steps : shape (n, n_neighbors), int64
         Their distance in whole steps of `RESOLUTION`; 0 means equal.
+
+    Raises
+    ------
+    ValueError
+        If `n_neighbors` is not in 1 to n - 1.
 
     Notes
     -----
@@ -76,7 +82,7 @@ def nearest_neighbours(
     for pairs in ([(i, i) for i in starts], [(i, j) for i in starts for j in starts if i < j]):
         task = _Pairs(n_neighbors, _step(length), features.mean(axis=0, dtype=np.float64), rows, keys[:, -1])
         pieces = [pairs[start : start + _PIECE_PAIRS] for start in range(0, len(pairs), _PIECE_PAIRS)]
-        for found in spread(task, features, pieces):
+        for found in map_pieces(task, features, pieces):
             keys = np.sort(np.concatenate([keys, found], axis=1), axis=1)[:, :n_neighbors]
     return keys % n, keys // n
 
@@ -84,7 +90,27 @@ def nearest_neighbours(
 def nearest_by_distance(
     distance: NDArray[np.float64], length: NDArray[np.float64], n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The same from all distances, shape (n, n), and the lengths of the feature vectors, shape (n,)."""
+    """`nearest_neighbours` from all distances.
+
+    Parameters
+    ----------
+    distance : shape (n, n), float64
+        In the unit of the features.
+    length : shape (n,), float64
+        Of the feature vectors, in the same unit.
+    n_neighbors
+        1 to n - 1.
+
+    Returns
+    -------
+    index, steps : shape (n, n_neighbors), int64
+        As `nearest_neighbours` returns them.
+
+    Raises
+    ------
+    ValueError
+        If `n_neighbors` is not in 1 to n - 1.
+    """
     n = len(distance)
     _check_count(n_neighbors, n)
     keys = np.rint(distance / _step(length)).astype(np.int64)
@@ -104,17 +130,24 @@ def doubtful(
 
     Parameters
     ----------
-    square : shape (n, n)
+    square : shape (n, n), float64
         Squared distances of vectors, each from inner products that are off by at most `error` of the lengths' product.
-    length : shape (n,)
+    length : shape (n,), float64
         Lengths of the vectors.
     n_neighbors
         1 to n - 1.
+    error
+        Share of the product of two lengths.
 
     Returns
     -------
-    shape (n,)
+    shape (n,), bool
         With the distances among these rows made exact, every row has its true neighbours and every zero is known.
+
+    Raises
+    ------
+    ValueError
+        If `n_neighbors` is not in 1 to n - 1.
     """
     _check_count(n_neighbors, len(square))
     # |a|^2 + |b|^2 - 2ab errs by error (|a|^2 + |b|^2 + 2 |a| |b|) at most
@@ -139,14 +172,17 @@ def _step(length: NDArray[np.float64]) -> float:
 
 
 def median(values: NDArray[np.floating]) -> float:
-    """Median, 0 of nothing; np.median takes as long as all else that is done with so few numbers."""
+    """Median of values of shape (n,) in their unit, 0 of nothing.
+
+    np.median takes as long as all else that is done with so few numbers.
+    """
     n = len(values)
     return float(np.sort(values)[[(n - 1) // 2, n // 2]].sum()) / 2 if n else 0.0
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Nearest neighbours as far as some pairs of blocks tell: distance and index in one integer.
+    """Nearest neighbours among some pairs of blocks, with distance and index in one integer.
 
     Any selection by it is exact, ties fall to the lower index, and the least of several pieces are the least of all.
     """
@@ -218,7 +254,7 @@ def neighbour_graph(
 
     Parameters
     ----------
-    index : shape (n, k)
+    index : shape (n, k), int64
         Neighbours of every node, itself not among them.
     symmetry
         `mean` is (A + A') / 2, so a one-sided link weighs 1/2; `max` links where either side does.
@@ -228,6 +264,16 @@ def neighbour_graph(
     Returns
     -------
     shape (n, n), float64
+        Weights 0, 1/2 or 1.
+
+    Raises
+    ------
+    types.InputError
+        If the symmetry is unknown.
+
+    References
+    ----------
+    von Luxburg (2007), Statistics and Computing 17: section 2.2, k-nearest-neighbour graphs.
     """
     if symmetry not in SYMMETRIES:
         raise types.InputError(f"unknown symmetry {symmetry!r}; {registry.nearest(symmetry, SYMMETRIES)}")

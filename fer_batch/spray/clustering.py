@@ -1,11 +1,10 @@
-"""From maps to clusters: how many there are, and who belongs to which (methods SP-5, SP-6)."""
+"""Spectral clustering of relevance maps: the number of clusters, and the cluster of each map (methods SP-5, SP-6)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +15,22 @@ from scipy.spatial import distance as spatial
 
 from fer_batch import registry, types
 from fer_batch.spray.affinity import (
-    Spread,
+    PieceMap,
     default_neighbours,
     doubtful,
-    in_turn,
     median,
     nearest_by_distance,
     nearest_neighbours,
     neighbour_graph,
+    serial_map,
 )
 from fer_batch.spray.embedding import embedding, group_means
-from fer_batch.spray.features import direction, features
+from fer_batch.spray.features import checked, direction, features
 from fer_batch.spray.gram import gram, quick_gram, squared_distances
 from fer_batch.spray.k_means import k_means
 from fer_batch.spray.laplacian import spectrum
+from fer_batch.spray.means import cluster_means
+from fer_batch.spray.rules import RULES
 from fer_batch.spray.silhouette import silhouette
 
 KEPT_EIGENVALUES = 32
@@ -37,28 +38,6 @@ LONG_SEQUENCE = 2000  # maps up to which all distances are held; beyond, the sil
 DENSE_GRAPH = 500  # maps up to which the graph is a dense array: sparse ones have the dearer bookkeeping
 
 _DOUBTS = 0.5  # share of the maps with doubtful neighbours beyond which all products are made exact
-_DIGITS = 9  # gaps that agree to so many decimals are equal; the smallest number of clusters wins
-
-
-def near_zero(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
-    """How many eigenvalues are at most `tau`."""
-    return int(np.clip(np.count_nonzero(eigenvalues <= tau), 1, max_clusters))
-
-
-def eigengap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
-    """Where the next eigenvalue is farthest; `tau` is not used."""
-    gaps = np.diff(eigenvalues)[:max_clusters]
-    return int(np.argmax(gaps.round(_DIGITS))) + 1 if len(gaps) else 1
-
-
-def near_zero_gap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: int) -> int:
-    """Where the next eigenvalue is farthest, among the eigenvalues that are at most `tau`."""
-    return eigengap(eigenvalues[: near_zero(eigenvalues, tau, max_clusters) + 1], tau, max_clusters)
-
-
-RULES: MappingProxyType[str, Callable[[NDArray[np.float64], float, int], int]] = MappingProxyType(
-    {"near_zero": near_zero, "eigengap": eigengap, "near_zero_gap": near_zero_gap}
-)
 
 
 def cluster(
@@ -72,14 +51,14 @@ def cluster(
     downsize: int | None = None,
     max_clusters: int = 20,
     seed: int = 0,
-    spread: Spread = in_turn,
+    map_pieces: PieceMap = serial_map,
 ) -> types.Clustering:
     """Spectral relevance analysis of the maps of one target.
 
     Parameters
     ----------
-    maps : shape (n, h, w)
-        Signed relevance in frame order, colour channels summed.
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit, in frame order, colour channels summed. Integers are converted to float64.
     rule, tau
         How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`.
     n_neighbors
@@ -92,13 +71,20 @@ def cluster(
         Upper bound; a graph in more parts has its parts joined by average linkage of their mean features.
     seed
         Of k-means, ARPACK and the sample that the silhouette of more than `LONG_SEQUENCE` maps is computed on.
-    spread
+    map_pieces
         How the pieces of a long neighbour search are computed, see `nearest_neighbours`.
 
     Returns
     -------
     types.Clustering
         Labels 0.. by first occurrence, -1 for a map that is all zero or not finite; such maps change nothing else.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not one array (n, h, w) of real numbers.
+    types.InputError
+        If an option is unknown or out of its range.
 
     Notes
     -----
@@ -113,22 +99,18 @@ def cluster(
     Lapuschkin et al. (2019), Nature Communications 10: Unmasking Clever Hans predictors.
     Ng, Jordan & Weiss (2001): On spectral clustering. Finzel et al. (2021), LWDA.
     """
-    if rule not in RULES:
-        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, RULES)}")
-    if not tau >= 0:
-        raise types.InputError(f"tau must not be negative, got {tau}")
-    if max_clusters < 1 or (n_neighbors is not None and n_neighbors < 1):
-        raise types.InputError(f"max_clusters and n_neighbors must be 1 or more, got {max_clusters} and {n_neighbors}")
-    prepare = _short if len(maps) <= LONG_SEQUENCE else functools.partial(_long, seed=seed, spread=spread)
-    alike = prepare(maps, normalise, downsize, n_neighbors)
+    _check_options(rule, tau, max_clusters, n_neighbors)
+    maps = checked(maps, normalise)
+    prepare = _short if len(maps) <= LONG_SEQUENCE else functools.partial(_long, seed=seed, map_pieces=map_pieces)
+    found = prepare(maps, normalise, downsize, n_neighbors)
     labels = np.full(len(maps), -1, dtype=np.int64)
-    n, k = len(alike.order), alike.index.shape[1]
+    n, k = len(found.order), found.index.shape[1]
     if n < 2:
-        labels[alike.defined] = 0
+        labels[found.defined] = 0
         return types.Clustering(labels, np.zeros(n), rule, k)
 
     small = n <= DENSE_GRAPH
-    graph = neighbour_graph(alike.index, symmetry, dense=small)
+    graph = neighbour_graph(found.index, symmetry, dense=small)
     eigenvalues, vectors, components = spectrum(
         graph, max(KEPT_EIGENVALUES, max_clusters + 1), seed=seed, with_vectors=not small
     )
@@ -136,67 +118,41 @@ def cluster(
     n_components = int(components.max()) + 1
     if n_components > n_clusters:  # only where the bound was met: every rule finds all zeros
         n_clusters = max_clusters
-        assigned = _joined(alike.part_distances(components), components, n_clusters)
+        assigned = _merged_components(found.part_distances(components), components, n_clusters)
     elif n_components == n_clusters:
         assigned = components
     else:  # maps at distance zero are one point, so that they cannot fall into different clusters
         if small:  # only now are they needed
             vectors = spectrum(graph, n_clusters)[1]
-        equal = _equal_groups(alike.index, alike.steps)
+        equal = _equal_groups(found.index, found.steps)
         points, weights = group_means(embedding(vectors, n_clusters), equal)
         assigned = k_means(points, n_clusters, weights=weights, seed=seed)[equal]
 
     in_frames = np.empty(n, dtype=np.int64)
-    in_frames[alike.order] = assigned
-    labels[alike.defined] = _by_first_occurrence(in_frames)
+    in_frames[found.order] = assigned
+    labels[found.defined] = _by_first_occurrence(in_frames)
     return types.Clustering(
         labels=labels,
         eigenvalues=eigenvalues[:KEPT_EIGENVALUES],
         rule=rule,
         n_neighbors=k,
         eigengap=float(eigenvalues[n_clusters] - eigenvalues[n_clusters - 1]),  # n_clusters < n, so there is a next
-        silhouette=silhouette(alike.sample_distances, assigned[alike.sample]),
+        silhouette=silhouette(found.sample_distances, assigned[found.sample]),
     )
 
 
-def cluster_means(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean relevance map of every cluster (methods RV-5).
-
-    Returns
-    -------
-    shape (K, h, w), logit units
-        Maps with label -1 belong to none.
-    """
-    n_clusters = int(labels.max(initial=-1)) + 1
-    means = np.zeros((n_clusters, *maps.shape[1:]))
-    for cluster_id in range(n_clusters):
-        means[cluster_id] = maps[labels == cluster_id].mean(axis=0, dtype=np.float64)
-    return means
-
-
-def exemplars(maps: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the map of every cluster that is nearest to the cluster's mean map, both divided by their sum of |R|.
-
-    Returns
-    -------
-    shape (K,)
-        The first of equals.
-    """
-    means = cluster_means(maps, labels)
-    chosen = np.zeros(len(means), dtype=np.int64)
-    for cluster_id, mean in enumerate(means):
-        members = np.flatnonzero(labels == cluster_id)
-        mass = np.abs(mean).sum()
-        target = mean.ravel() / mass if mass > 0 else mean.ravel()
-        rows, defined = features(maps[members])
-        distance = np.linalg.norm(rows - target, axis=1)
-        chosen[cluster_id] = members[defined][np.argmin(distance)] if len(rows) else members[0]
-    return chosen
+def _check_options(rule: str, tau: float, max_clusters: int, n_neighbors: int | None) -> None:
+    if rule not in RULES:
+        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, RULES)}")
+    if not tau >= 0:
+        raise types.InputError(f"tau must not be negative, got {tau}")
+    if max_clusters < 1 or (n_neighbors is not None and n_neighbors < 1):
+        raise types.InputError(f"max_clusters and n_neighbors must be 1 or more, got {max_clusters} and {n_neighbors}")
 
 
 @dataclass(frozen=True)
-class _Alike:
-    """The defined maps in an order that depends on what they show and not on when: ties then break the same always.
+class _Neighbourhoods:
+    """Nearest neighbours of the defined maps, in an order by content: ties do not depend on the frame order.
 
     `order` leads from there to the defined maps in frame order; all else follows the order.
     """
@@ -210,8 +166,10 @@ class _Alike:
     part_distances: Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
-def _short(maps: NDArray[np.floating], normalise: str, downsize: int | None, n_neighbors: int | None) -> _Alike:
-    """From all inner products: quick ones, and exact ones where those do not tell who is near whom."""
+def _short(
+    maps: NDArray[np.floating], normalise: str, downsize: int | None, n_neighbors: int | None
+) -> _Neighbourhoods:
+    """From all inner products: in float32, and in float64 where those leave the neighbours open."""
     exact = functools.partial(gram, normalise=normalise, downsize=downsize)
     found = quick_gram(maps) if normalise == "l1" and downsize is None else exact(maps)
     order = _content_order(found.position)
@@ -233,7 +191,7 @@ def _short(maps: NDArray[np.floating], normalise: str, downsize: int | None, n_n
         member /= member.sum(axis=1, keepdims=True)
         return np.sqrt(squared_distances(member @ exact(maps[in_order]).products @ member.T))
 
-    return _Alike(found.defined, order, index, steps, slice(None), distance, part_distances)
+    return _Neighbourhoods(found.defined, order, index, steps, slice(None), distance, part_distances)
 
 
 def _long(
@@ -243,8 +201,8 @@ def _long(
     n_neighbors: int | None,
     *,
     seed: int,
-    spread: Spread,
-) -> _Alike:
+    map_pieces: PieceMap,
+) -> _Neighbourhoods:
     """From feature vectors in float32, block by block."""
     rows, defined = features(maps, normalise=normalise, downsize=downsize, dtype=np.float32)
     order = _content_order(np.einsum("nd,d->n", rows, direction(rows.shape[1])))
@@ -252,7 +210,7 @@ def _long(
     n = len(rows)
     k = _n_neighbors(n, n_neighbors)
     none = np.empty((n, 0), np.int64)
-    index, steps = nearest_neighbours(rows, k, spread=spread) if k else (none, none)
+    index, steps = nearest_neighbours(rows, k, map_pieces=map_pieces) if k else (none, none)
     sample = np.arange(n)
     if n > LONG_SEQUENCE:
         sample = np.sort(np.random.default_rng(seed).choice(n, LONG_SEQUENCE, replace=False))
@@ -261,7 +219,9 @@ def _long(
     def part_distances(parts: NDArray[np.int64]) -> NDArray[np.float64]:
         return spatial.squareform(spatial.pdist(cluster_means(rows[:, None, :], parts)[:, 0]))
 
-    return _Alike(defined, order, index, steps, sample, np.sqrt(squared_distances(sampled @ sampled.T)), part_distances)
+    return _Neighbourhoods(
+        defined, order, index, steps, sample, np.sqrt(squared_distances(sampled @ sampled.T)), part_distances
+    )
 
 
 def _n_neighbors(n: int, wanted: int | None) -> int:
@@ -282,7 +242,9 @@ def _equal_groups(index: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray
     return csgraph.connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def _joined(distance: NDArray[np.float64], components: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
+def _merged_components(
+    distance: NDArray[np.float64], components: NDArray[np.int64], n_clusters: int
+) -> NDArray[np.int64]:
     tree = hierarchy.linkage(spatial.squareform(distance, checks=False), method="average")
     return hierarchy.fcluster(tree, n_clusters, criterion="maxclust").astype(np.int64)[components] - 1
 

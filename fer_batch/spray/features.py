@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +21,19 @@ def averaged(maps: NDArray[np.floating], side: int) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    maps : shape (n, h, w)
+    maps : shape (n, h, w), any real dtype
     side
         Pixels; maps that are not larger keep their size.
 
     Returns
     -------
-    shape (n, h', w')
+    shape (n, h', w'), float64, in the unit of the maps
         Each pixel is the mean over the area that it covers; the mean of a map is kept.
+
+    Raises
+    ------
+    types.InputError
+        If `side` is less than 1.
     """
     if side < 1:
         raise types.InputError(f"downsize must be at least 1 pixel, got {side}")
@@ -53,8 +59,8 @@ def features(
 
     Parameters
     ----------
-    maps : shape (n, h, w)
-        Signed relevance, colour channels summed.
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit, colour channels summed.
     normalise
         `l1` divides by :math:`\sum |R|`; `signed` by :math:`\sum R`; `absolute` takes :math:`|R|` first.
     downsize
@@ -64,12 +70,21 @@ def features(
 
     Returns
     -------
-    features : shape (m, h' * w')
+    features : shape (m, h' * w'), of the given dtype, no unit
         One row per defined map, in order.
-    defined : shape (n,)
+    defined : shape (n,), bool
         False where a map is not finite or its divisor is zero.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not one array (n, h, w) of real numbers, or the normalisation or `downsize` is not possible.
+
+    References
+    ----------
+    Methods SP-1; Lapuschkin et al. (2019), Nature Communications 10.
     """
-    check(maps, normalise)
+    maps = checked(maps, normalise)
     defined = np.zeros(len(maps), dtype=bool)
     found: NDArray[np.floating] = np.empty((0, 0), dtype)
     n_found = 0
@@ -86,18 +101,41 @@ def features(
     return found[:n_found], defined
 
 
-def check(maps: NDArray[np.floating], normalise: str) -> None:
-    """Refuse what are not maps (n, h, w), and a normalisation that does not exist."""
+def checked(maps: NDArray[Any], normalise: str = "l1") -> NDArray[np.floating]:
+    """Maps as floating-point numbers.
+
+    Parameters
+    ----------
+    maps : shape (n, h, w), integers or floating-point numbers
+        Relevance in any unit.
+    normalise
+        One of `NORMALISATIONS`.
+
+    Returns
+    -------
+    shape (n, h, w)
+        float16, float32 and float64 as they are, without a copy; integers and booleans as float64, exact up to 2**53.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not one array of three axes, or hold no real numbers.
+    types.InputError
+        If the normalisation does not exist.
+    """
     if not isinstance(maps, np.ndarray) or maps.ndim != 3:
         found = f"shape {maps.shape}" if isinstance(maps, np.ndarray) else type(maps).__name__
         raise ValueError(f"expected maps of one size as one array (n, h, w), got {found}")
+    if maps.dtype.kind not in "fiub":
+        raise ValueError(f"expected maps of real numbers, such as float32 or integers, got dtype {maps.dtype}")
     if normalise not in NORMALISATIONS:
         raise types.InputError(f"unknown normalisation {normalise!r}; {registry.nearest(normalise, NORMALISATIONS)}")
+    return maps.astype(np.float64) if maps.dtype.kind != "f" or maps.dtype.itemsize > 8 else maps
 
 
 @functools.lru_cache(maxsize=4)
 def direction(size: int) -> NDArray[np.float64]:
-    """A fixed random direction, on which no two different maps have the same position."""
+    """A fixed random vector of shape (size,), float64: no two different maps have the same inner product with it."""
     return np.random.default_rng(0).standard_normal(size)
 
 

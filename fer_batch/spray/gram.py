@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.spray.features import NEGLIGIBLE, averaged, check, direction
+from fer_batch.spray.features import NEGLIGIBLE, averaged, checked, direction
 
 _BLOCK_BYTES = 2**20  # converted and multiplied at a time: it stays in the cache of a core
 _NARROWEST = 512  # columns of a block, below which matrix products lose their speed
@@ -30,9 +30,9 @@ class Gram:
     ----------
     products : shape (m, m), float64
         Inner products of the features of the defined maps.
-    position : shape (m,)
-        Inner product of every feature vector with a fixed random direction: it tells maps apart by what they show.
-    defined : shape (n,)
+    position : shape (m,), float64
+        Inner product of every feature vector with a fixed random direction: different for different maps.
+    defined : shape (n,), bool
         False where a map is not finite or its divisor is zero.
     error
         Products are off by at most this share of the product of the two lengths; 0 where they are float64.
@@ -49,16 +49,22 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
 
     Parameters
     ----------
-    maps : shape (n, h, w)
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit.
     normalise, downsize
         As in `features`.
+
+    Raises
+    ------
+    ValueError
+        As `features` does.
 
     Notes
     -----
     A block of pixels at a time is converted to float64 and multiplied; the divisors enter at the end. So the features
     are never written out, which for float32 maps takes more time than the products.
     """
-    check(maps, normalise)
+    maps = checked(maps, normalise)
     if downsize is not None:
         maps = averaged(maps, downsize)
     rows = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
@@ -97,18 +103,19 @@ def gram(maps: NDArray[np.floating], *, normalise: str = "l1", downsize: int | N
 
 
 def quick_gram(maps: NDArray[np.floating]) -> Gram:
-    """`gram(maps)` by products in float32, in two thirds of the time; good enough to tell which products matter.
+    """`gram(maps)` by products in float32, in two thirds of the time; enough to find which need float64.
 
     Parameters
     ----------
-    maps : shape (n, h, w)
+    maps : shape (n, h, w), floating-point numbers or integers
+        Signed relevance in any unit.
 
     Returns
     -------
     Gram
         With `error` = `QUICK_ERROR`, or exact where the maps are not float32, not finite, or very large or small.
     """
-    check(maps, "l1")
+    maps = checked(maps)
     rows = np.ascontiguousarray(maps.reshape(len(maps), maps.shape[1] * maps.shape[2]))
     n, size = rows.shape
     if rows.dtype != np.float32 or not size:
@@ -148,7 +155,7 @@ def _peak(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def squared_distances(products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared Euclidean distances, shape (m, m), of vectors with these inner products."""
+    """Squared Euclidean distances, shape (m, m), float64, of vectors with these inner products, shape (m, m)."""
     square = products * -2.0
     length = products.diagonal()
     square += length

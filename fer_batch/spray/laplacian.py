@@ -21,6 +21,14 @@ def normalised_laplacian(affinity: ArrayLike | sparse.csr_array) -> sparse.csr_a
     ----------
     affinity : shape (n, n)
         Symmetric, not negative. The row of a node without links is 0, also in I, so that it counts as a component.
+
+    Returns
+    -------
+    shape (n, n), float64, sparse
+
+    References
+    ----------
+    von Luxburg (2007), Statistics and Computing 17: section 3.2, L_sym.
     """
     weights = sparse.csr_array(affinity, dtype=np.float64)
     root, linked = _roots(np.asarray(weights.sum(axis=1)).ravel())
@@ -63,20 +71,20 @@ def spectrum(
 
     Returns
     -------
-    values : shape (min(n_values, n),), ascending
-    vectors : shape (n, min(n_values, n))
+    values : shape (min(n_values, n),), float64, ascending
+        In [0, 2].
+    vectors : shape (n, min(n_values, n)), float64
         Columns of unit length whose largest entry is positive; shape (n, 0) without vectors.
-    components : shape (n,)
-        Connected component of every node.
+    components : shape (n,), int64
+        Connected component of every node, numbered by its first node.
     """
     laplacian: sparse.csr_array | NDArray[np.float64]
     if isinstance(affinity, np.ndarray) and len(affinity) <= DENSE_LIMIT:
         weights = affinity.astype(np.float64)
-        components, laplacian = _dense_components(weights), _dense_laplacian(weights)
+        components, laplacian = _components(sparse.csr_array(weights)), _dense_laplacian(weights)
     else:
         sparse_weights = sparse.csr_array(affinity, dtype=np.float64)
-        components = csgraph.connected_components(sparse_weights, directed=False)[1].astype(np.int64)
-        laplacian = normalised_laplacian(sparse_weights)
+        components, laplacian = _components(sparse_weights), normalised_laplacian(sparse_weights)
     n, n_components = len(components), int(components.max(initial=-1)) + 1
     if n == 0:
         return np.empty(0), np.empty((0, 0)), components
@@ -104,17 +112,8 @@ def spectrum(
     return smallest, chosen, components
 
 
-def _dense_components(weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Connected components, numbered by their first node: every node takes the least number among its neighbours."""
-    nodes = np.arange(len(weights))
-    linked = weights > 0
-    linked[nodes, nodes] = True
-    label, before = nodes, nodes - 1
-    while (label != before).any():
-        before = label
-        label = np.where(linked, label, len(nodes)).min(axis=1, initial=len(nodes))
-        label = label[label]  # a node's number is itself a node of the component, which may know a lower one
-    return np.unique(label, return_inverse=True)[1].astype(np.int64)
+def _components(weights: sparse.csr_array) -> NDArray[np.int64]:
+    return csgraph.connected_components(weights, directed=False)[1].astype(np.int64)
 
 
 def _smallest(

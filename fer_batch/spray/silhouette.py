@@ -14,13 +14,19 @@ def silhouette(distance: NDArray[np.floating], labels: NDArray[np.int64]) -> flo
 
     Parameters
     ----------
-    distance : shape (n, n)
-    labels : shape (n,), not negative
+    distance : shape (n, n), float32 or float64
+        In any unit.
+    labels : shape (n,), int64, not negative
 
     Returns
     -------
     in [-1, 1]
         NaN for fewer than 2 clusters, or as many as maps.
+
+    Notes
+    -----
+    Equal to scikit-learn's `silhouette_score` of precomputed distances to 1e-12 (tested), which takes 0.4 to 0.8 ms for
+    18 to 130 maps where this takes 0.05 ms: 1.2 to 1.35 times the whole clustering (docs/spray.md).
 
     References
     ----------

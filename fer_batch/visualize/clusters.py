@@ -1,9 +1,6 @@
-"""Why there are that many clusters, and what each looks at (methods 9, RV-3 to RV-5)."""
+"""The number of clusters and the mean map of each, as figures (methods 9, RV-3 to RV-5)."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,80 +11,24 @@ from numpy.typing import NDArray
 from fer_batch.types import MapStyle
 from fer_batch.visualize.chips import chip
 from fer_batch.visualize.colours import Palette, Style, label_text
-from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
+from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, framed_image, inch_axes, new_figure
 from fer_batch.visualize.hatches import texture
 from fer_batch.visualize.heatmap import coloured, overlay, project_onto, resize_face, resize_map
-from fer_batch.visualize.stages import StagePanel, palette_of, panel_image
+from fer_batch.visualize.spectrum_layout import (
+    ClusterDecision,
+    ClusterMap,
+    has_spectrum,
+    spectrum_layout,
+    without_spectrum,
+)
 from fer_batch.visualize.standard_face import line_face
+
+__all__ = ["ClusterDecision", "ClusterMap", "cluster_figure", "has_spectrum", "projection_figure", "without_spectrum"]
 
 _MARGIN, _GAP = 0.12, 0.12
 _PIXELS = 224
 _ORANGE = Style("#e69f00", "#8f6300", "#1f2328")
 _STYLE = MapStyle()
-_MIN_MAPS = 3  # two maps have one neighbour each, and a spectrum that tells nothing
-
-
-@dataclass(frozen=True)
-class ClusterMap:
-    """One cluster of a target.
-
-    Attributes
-    ----------
-    letter
-        Its name within the sequence.
-    relevance : shape (h, w)
-        Mean map of its frames; None where it was not stored.
-    n_frames
-        Frames in the cluster.
-    face : uint8, shape (H, W) or (H, W, 3)
-        Crop of its exemplar; None draws the standard face.
-    """
-
-    letter: str
-    relevance: NDArray[np.floating] | None
-    n_frames: int
-    face: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True)
-class ClusterDecision:
-    """How the maps of one target were split.
-
-    Attributes
-    ----------
-    target
-        Its name.
-    clusters
-        In order of their letters.
-    eigenvalues : ascending
-        Smallest eigenvalues of the normalised Laplacian; may be empty.
-    rule
-        How the number of clusters was chosen, as text.
-    n_neighbors
-        k of the neighbour graph, where there was one.
-    """
-
-    target: str
-    clusters: tuple[ClusterMap, ...]
-    eigenvalues: tuple[float, ...] = ()
-    rule: str = ""
-    n_neighbors: int | None = None
-
-
-@dataclass(frozen=True)
-class CommonPrototype:
-    """One temporal prototype of a group and a sequence that shows it.
-
-    Attributes
-    ----------
-    n_sequences
-        Sequences of the group that have it.
-    panels
-        Stages of the example.
-    """
-
-    n_sequences: int
-    panels: tuple[StagePanel, ...]
 
 
 def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *, per_row: int = 5) -> Figure:
@@ -136,8 +77,10 @@ def cluster_figure(decision: ClusterDecision, palette: Palette | None = None, *,
             top = _MARGIN + r * block
             style = palette.style(decision.target, cluster.letter)
             chip(axes, left + side / 2, top + 0.12, label_text(decision.target, cluster.letter), style, TEXT)
-            _cell(axes, _map_cell(cluster, palette.maps), left, top + head, side)
-            _cell(axes, _projected_cell(cluster, style, palette.maps.top_x), left, top + head + side + 0.06, side)
+            framed_image(axes, _map_cell(cluster, palette.maps), left, top + head, side)
+            framed_image(
+                axes, _projected_cell(cluster, style, palette.maps.top_x), left, top + head + side + 0.06, side
+            )
             frames = f"{cluster.n_frames} frame" + ("" if cluster.n_frames == 1 else "s")
             axes.text(
                 left + side - 0.04, top + head + 0.05, frames, fontsize=SMALL, color=SOFT_INK, ha="right", va="top"
@@ -181,7 +124,7 @@ def projection_figure(
     for i, (title, image) in enumerate(cells):
         left = _MARGIN + i * (side + _GAP)
         axes.text(left + side / 2, _MARGIN + head / 2, title, fontsize=TEXT, color=INK, ha="center", va="center")
-        _cell(axes, image, left, _MARGIN + head, side)
+        framed_image(axes, image, left, _MARGIN + head, side)
     top = _MARGIN + head + side + 0.1
     ramp = coloured(np.linspace(-1, 1, 101)[None, :].repeat(2, axis=0), maps)
     ends = ("lowest", "", "highest") if maps.colours == "jet" else ("against", "0", "for")
@@ -196,106 +139,9 @@ def projection_figure(
     return figure
 
 
-def prototype_gallery(
-    prototypes: Sequence[CommonPrototype], n_total: int, palette: Palette | None = None, *, max_panels: int = 10
-) -> Figure:
-    """Small multiples of a group's commonest temporal prototypes, one row each (TP Fig. 5).
-
-    Parameters
-    ----------
-    prototypes
-        Most frequent first.
-    n_total
-        Sequences of the group, of which shares are said.
-    palette
-        Colours that other figures of the same report use.
-    max_panels
-        Later stages of a prototype are counted, not drawn.
-
-    Returns
-    -------
-    Figure
-        Its axes hold one image per drawn stage.
-    """
-    palette = palette or palette_of([panel for item in prototypes for panel in item.panels])
-    side, gap, text = 0.82, 0.16, 5.8
-    columns = min(max((len(item.panels) for item in prototypes), default=1), max_panels)
-    name = 1.15
-    lines = [max((len(panel.labels) for panel in item.panels[:max_panels]), default=1) or 1 for item in prototypes]
-    heights = [side + 0.115 * n + 0.22 for n in lines]
-    more = 0.75 if any(len(item.panels) > max_panels for item in prototypes) else 0.0
-    figure = new_figure(2 * _MARGIN + name + columns * (side + gap) + more, 2 * _MARGIN + (sum(heights) or 0.4))
-    axes = inch_axes(figure)
-    top = _MARGIN
-    for item, height in zip(prototypes, heights, strict=True):
-        noun = "sequence" if item.n_sequences == 1 else "sequences"
-        share = f"\n{item.n_sequences / n_total:.0%} of {n_total}" if n_total else ""
-        axes.text(_MARGIN, top + side / 2, f"{item.n_sequences} {noun}{share}", fontsize=SMALL, color=INK, va="center")
-        for i, panel in enumerate(item.panels[:max_panels]):
-            left = _MARGIN + name + i * (side + gap)
-            _cell(axes, panel_image(panel, palette, 140), left, top, side)
-            words = [label_text(*label) for label in panel.labels] or ["NONE"]
-            axes.text(
-                left + side / 2,
-                top + side + 0.04,
-                "\n".join(w[:14] for w in words),
-                fontsize=text,
-                color=INK,
-                ha="center",
-                va="top",
-                linespacing=1.15,
-                parse_math=False,
-            )
-            if i + 1 < min(len(item.panels), max_panels):
-                axes.annotate(
-                    "",
-                    xy=(left + side + gap - 0.02, top + side / 2),
-                    xytext=(left + side + 0.02, top + side / 2),
-                    arrowprops={
-                        "arrowstyle": "-|>",
-                        "color": SOFT_INK,
-                        "linewidth": 0.9,
-                        "shrinkA": 0,
-                        "shrinkB": 0,
-                        "mutation_scale": 6,
-                    },
-                )
-        if len(item.panels) > max_panels:
-            axes.text(
-                _MARGIN + name + columns * (side + gap),
-                top + side / 2,
-                f"and {len(item.panels) - max_panels}\nmore",
-                fontsize=SMALL,
-                color=SOFT_INK,
-                va="center",
-                style="italic",
-            )
-        top += height
-    if not prototypes:
-        axes.text(_MARGIN, 0.3, "no temporal prototype", fontsize=TEXT, color=SOFT_INK, style="italic", va="center")
-    return figure
-
-
-def has_spectrum(decision: ClusterDecision) -> bool:
-    """Whether there are maps enough for their spectrum to tell something."""
-    return _n_maps(decision) >= _MIN_MAPS
-
-
-def _n_maps(decision: ClusterDecision) -> int:
-    return sum(cluster.n_frames for cluster in decision.clusters)
-
-
-def without_spectrum(decision: ClusterDecision) -> str:
-    """What stands where there is no spectrum."""
-    n, k = _n_maps(decision), len(decision.clusters)
-    clusters = {0: "no cluster", 1: "one cluster"}.get(k, f"{k} clusters")
-    return f"{n} map{'' if n == 1 else 's'}: {clusters}"
-
-
 def _draw_spectrum(axes: Axes, decision: ClusterDecision) -> None:
-    values = np.asarray(decision.eigenvalues, dtype=np.float64)
-    values = values[np.isfinite(values)]
-    k, n = len(decision.clusters), len(values)
+    plan = spectrum_layout(decision)
+    values, k, n = plan.values, plan.n_clusters, len(plan.values)
     for spine in ("top", "right"):
         axes.spines[spine].set_visible(False)
     for spine in ("left", "bottom"):
@@ -303,46 +149,31 @@ def _draw_spectrum(axes: Axes, decision: ClusterDecision) -> None:
     axes.tick_params(labelsize=SMALL, labelcolor=INK, color=RULE, length=2)
     axes.set_xlabel("eigenvalue number", fontsize=SMALL, color=SOFT_INK)
     axes.set_ylabel("eigenvalue", fontsize=SMALL, color=SOFT_INK)
-    words = f"{k} cluster" + ("" if k == 1 else "s")
-    axes.set_title(words, fontsize=TEXT, color=INK, loc="left", weight="bold", pad=4)
-    details = [text for text in (decision.rule, f"k = {decision.n_neighbors}" if decision.n_neighbors else "") if text]
-    axes.set_title(", ".join(details), fontsize=SMALL, color=SOFT_INK, loc="right", pad=5, parse_math=False)
+    axes.set_title(plan.title, fontsize=TEXT, color=INK, loc="left", weight="bold", pad=4)
+    axes.set_title(plan.details, fontsize=SMALL, color=SOFT_INK, loc="right", pad=5, parse_math=False)
     if not n:
         axes.set(xticks=[], yticks=[])
         axes.text(
-            0.5,
-            0.5,
-            "no spectrum:\ntoo few maps to compare",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            fontsize=SMALL,
-            color=SOFT_INK,
-            style="italic",
-        )
+            0.5, 0.5, "no spectrum:\ntoo few maps to compare", transform=axes.transAxes, ha="center", va="center",
+            fontsize=SMALL, color=SOFT_INK, style="italic",
+        )  # fmt: skip
         return
     number = np.arange(1, n + 1)
     below = number <= k
     axes.vlines(number, 0, values, color=np.where(below, "#0072b2", "#b6bec7").tolist(), linewidth=1.4)
     axes.scatter(number[below], values[below], s=18, color="#0072b2", zorder=3)
     axes.scatter(number[~below], values[~below], s=14, color="#8b949e", zorder=3)
-    if 0 < k < n:
+    if plan.gap is not None:
+        before, after = plan.gap
         axes.axvspan(k, k + 1, color=PALE, zorder=0)
         axes.annotate(
-            "", xy=(k + 0.5, values[k]), xytext=(k + 0.5, values[k - 1]),
+            "", xy=(k + 0.5, after), xytext=(k + 0.5, before),
             arrowprops={"arrowstyle": "<->", "color": INK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-        axes.text(k + 0.5, values[k], "gap", fontsize=SMALL, color=INK, ha="center", va="bottom")
+        axes.text(k + 0.5, after, "gap", fontsize=SMALL, color=INK, ha="center", va="bottom")
     axes.set_xlim(0.4, n + 0.6)
     axes.set_ylim(min(0.0, float(values.min())) - 0.03 * max(float(values.max()), 1e-3), None)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-
-
-def _cell(axes: Axes, image: NDArray[np.uint8], left: float, top: float, side: float) -> None:
-    axes.imshow(image, extent=(left, left + side, top + side, top), aspect="auto", interpolation="antialiased")
-    axes.plot(
-        [left, left + side, left + side, left, left], [top, top, top + side, top + side, top], color=RULE, linewidth=0.7
-    )
 
 
 def _map_cell(cluster: ClusterMap, maps: MapStyle) -> NDArray[np.uint8]:

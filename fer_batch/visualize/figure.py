@@ -35,8 +35,39 @@ def inch_axes(figure: Figure) -> Axes:
     return axes
 
 
+def framed_image(axes: Axes, image: NDArray[np.uint8], left: float, top: float, side: float) -> None:
+    """Draw an image as a square with a thin frame.
+
+    Parameters
+    ----------
+    axes
+        As `inch_axes` makes them.
+    image : shape (H, W, 3), uint8
+        RGB.
+    left, top, side
+        Of the square, in inches.
+    """
+    axes.imshow(image, extent=(left, left + side, top + side, top), aspect="auto", interpolation="antialiased")
+    right, bottom = left + side, top + side
+    axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=RULE, linewidth=0.7)
+
+
 def save(figure: Figure, file_format: Literal["png", "svg", "pdf"] = "png", dpi: float = 144) -> bytes:
-    """The bytes of a figure, the same for the same figure."""
+    """The bytes of a figure, the same for the same figure.
+
+    Parameters
+    ----------
+    figure
+        Drawn as it is.
+    file_format
+        `png`, `svg` or `pdf`.
+    dpi : pixels per inch
+
+    Raises
+    ------
+    ValueError
+        If the format is none of these.
+    """
     if file_format not in _REPRODUCIBLE:
         raise ValueError(f"file_format must be one of {sorted(_REPRODUCIBLE)}, got {file_format!r}")
     buffer = io.BytesIO()
@@ -46,7 +77,7 @@ def save(figure: Figure, file_format: Literal["png", "svg", "pdf"] = "png", dpi:
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
-    """An (H, W) or (H, W, 3) image as PNG."""
+    """An image of shape (H, W) or (H, W, 3), uint8, as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()

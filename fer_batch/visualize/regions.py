@@ -21,8 +21,8 @@ def outlined(
 
     Parameters
     ----------
-    image : shape (H, W, 3)
-    outlines : shape (b, 4, 2), px of this image
+    image : shape (H, W, 3), uint8, RGB
+    outlines : shape (b, 4, 2), px (x, y) of this image
         Corners of each box; a box that is not finite is left out.
     colour
         `#rrggbb`; the line has a white rim, so that it shows on any ground.
@@ -31,7 +31,12 @@ def outlined(
 
     Returns
     -------
-    shape (H, W, 3)
+    shape (H, W, 3), uint8, RGB
+
+    Raises
+    ------
+    ValueError
+        If the shapes are others.
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected an image (H, W, 3), got {image.shape}")
@@ -60,7 +65,19 @@ def outlined(
 
 
 def sheet(pictures: Sequence[tuple[str, NDArray[np.uint8]]], columns: int) -> NDArray[np.uint8]:
-    """Pictures of one size in rows, each with its caption of one or two lines above it."""
+    """Pictures of one size in rows, each with its caption of one or two lines above it.
+
+    Parameters
+    ----------
+    pictures
+        (caption, image of shape (H, W, 3), uint8, RGB); at least one, all of the same shape.
+    columns
+        Pictures in a row.
+
+    Returns
+    -------
+    shape (H', W', 3), uint8, RGB
+    """
     height, width = pictures[0][1].shape[:2]
     n_rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (columns * (width + _GAP) + _GAP, n_rows * (height + _CAPTION + _GAP) + _GAP), "white")

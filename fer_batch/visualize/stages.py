@@ -1,4 +1,4 @@
-"""The story of a sequence as a strip: one panel per stage (methods TP-11, TP Figs. 4 and 5)."""
+"""The temporal prototype of a sequence as a strip: one panel per stage (methods TP-11, TP Figs. 4 and 5)."""
 
 from __future__ import annotations
 
@@ -85,6 +85,17 @@ def panel_image(panel: StagePanel, palette: Palette, side: int = 224) -> NDArray
         Colours, and the share of the projection.
     side : pixels
 
+    Parameters
+    ----------
+    panel
+        The stage.
+    palette
+        Colours of the labels.
+    side : pixels
+        Of the square picture.
+    share : percent
+        Of the positive relevance of each map that is shown.
+
     Returns
     -------
     shape (side, side, 3), uint8
@@ -105,6 +116,17 @@ def thumbnail_strip(
     panels: Sequence[StagePanel], palette: Palette | None = None, side: int = 56, limit: int = 8
 ) -> NDArray[np.uint8]:
     """The first `limit` panels side by side without text, for a table row.
+
+    Parameters
+    ----------
+    panels
+        In order of time.
+    palette
+        Colours that other figures of the same report use; by default those of these panels alone.
+    side : pixels
+        Of each square panel.
+    limit
+        Panels at most.
 
     Returns
     -------
@@ -177,8 +199,8 @@ def _page(panels: Sequence[StagePanel], rows: Sequence[range], columns: int, pal
     axes = inch_axes(figure)
     top = _MARGIN + heading
     if heading:
-        said = f"stages {rows[0][0] + 1} to {rows[-1][-1] + 1} of {len(panels)}" if shown else _NOTHING
-        axes.text(_MARGIN, _MARGIN, said, fontsize=TEXT, color=SOFT_INK, va="top", style="italic")
+        title = f"stages {rows[0][0] + 1} to {rows[-1][-1] + 1} of {len(panels)}" if shown else _NOTHING
+        axes.text(_MARGIN, _MARGIN, title, fontsize=TEXT, color=SOFT_INK, va="top", style="italic")
     for row in rows:
         header = _header([panels[i] for i in row])
         for column, number in enumerate(row):

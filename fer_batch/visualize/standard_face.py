@@ -50,7 +50,7 @@ def standard_landmarks(height: int, width: int) -> NDArray[np.float64]:
 
     Returns
     -------
-    shape (68, 2), crop pixels (x, y)
+    shape (68, 2), float64, crop pixels (x, y)
     """
     scale = min(width / CANVAS[0], height / CANVAS[1])
     offset = (np.array([width, height]) - scale * np.array(CANVAS)) / 2
@@ -70,7 +70,7 @@ def line_face(height: int = 224, width: int = 224, landmarks: NDArray[np.floatin
 
     Returns
     -------
-    shape (height, width, 3)
+    shape (height, width, 3), uint8, RGB
 
     Raises
     ------
@@ -96,6 +96,11 @@ def line_face_svg(landmarks: NDArray[np.floating] | None = None, side: float = 1
         By default, or where a point is not finite, the standard face.
     side
         Of the canvas.
+
+    Raises
+    ------
+    ValueError
+        If the landmarks are not (68, 2).
     """
     if landmarks is not None and np.shape(landmarks) != (68, 2):
         raise ValueError(f"expected 68 landmarks (68, 2), got {np.shape(landmarks)}")

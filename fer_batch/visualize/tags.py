@@ -1,4 +1,4 @@
-"""Short names on projections that share one face, so that they are told apart without colour."""
+"""Short names on projections that share one face, which name the cluster without colour."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tags(
     ----------
     labels
         Of each projection.
-    shown : each of shape (H, W)
+    shown : each of shape (H, W), relevance in any unit
         Projections, zero where nothing is kept; an empty one gets no name.
     em
         Height of the letters, as a share of the side of the picture.

@@ -30,7 +30,7 @@ def training_figure(
         `(split, metric)` to one line per fold, of any lengths; metrics `loss` and `f1` are drawn.
     targets
         Names of the columns of `f1`.
-    f1 : shape (F, A)
+    f1 : shape (F, A), in [0, 1]
         Of every fold on its test part; NaN where it is undefined.
     title
         Above all.
@@ -92,11 +92,11 @@ def _draw_curves(axes: Axes, metric: str, lines: Mapping[str, Sequence[Sequence[
 
 
 def _draw_targets(axes: Axes, targets: Sequence[str], f1: NDArray[np.float64]) -> None:
-    rng = np.random.default_rng(0)  # spreads dots that would hide each other
+    rng = np.random.default_rng(0)  # moves dots apart that would hide each other
     for place, column in enumerate(f1.T):
         known = column[~np.isnan(column)]
-        spread = rng.uniform(-0.22, 0.22, len(known)) if len(known) > 1 else np.zeros(len(known))
-        axes.plot(place + spread, known, "o", color=_COLOURS["test"], alpha=0.5, markersize=3.4, markeredgewidth=0)
+        jitter = rng.uniform(-0.22, 0.22, len(known)) if len(known) > 1 else np.zeros(len(known))
+        axes.plot(place + jitter, known, "o", color=_COLOURS["test"], alpha=0.5, markersize=3.4, markeredgewidth=0)
         if len(known):
             axes.plot([place - 0.32, place + 0.32], [known.mean()] * 2, color=INK, linewidth=1.6)
         else:

@@ -43,7 +43,7 @@ def drawing(width: float, height: float, *content: str, label: str, css: str | N
 
 
 def polyline(points: NDArray[np.floating] | Iterable[tuple[float, float]], closed: bool = False) -> str:
-    """The `d` of a path through points (x, y)."""
+    """The `d` of a path through points (x, y), shape (n, 2), in units of the drawing."""
     joined = "L".join(f"{_value(float(x))} {_value(float(y))}" for x, y in points)
     return f"M{joined}{'Z' if closed else ''}"
 

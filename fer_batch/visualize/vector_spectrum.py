@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from fer_batch.visualize.clusters import ClusterDecision
 from fer_batch.visualize.figure import INK, PALE, RULE, SOFT_INK
+from fer_batch.visualize.spectrum_layout import ClusterDecision, spectrum_layout
 from fer_batch.visualize.vector import drawing, element, words
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 250.0, 200.0, 40.0, 34.0, 26.0, 8.0
@@ -19,9 +17,8 @@ def spectrum_svg(decision: ClusterDecision, label: str) -> str:
     str
         Empty where there is no eigenvalue.
     """
-    values = np.asarray(decision.eigenvalues, dtype=np.float64)
-    values = values[np.isfinite(values)]
-    n, k = len(values), len(decision.clusters)
+    plan = spectrum_layout(decision)
+    values, n, k = plan.values, len(plan.values), plan.n_clusters
     if not n:
         return ""
     low, high = min(0.0, float(values.min())), max(float(values.max()), 1e-9)
@@ -34,9 +31,9 @@ def spectrum_svg(decision: ClusterDecision, label: str) -> str:
 
     parts = []
     plot = _HEIGHT - _BOTTOM - _TOP
-    if 0 < k < n:
+    if plan.gap is not None:
         parts.append(element("rect", x=x(k), y=_TOP, width=x(k + 1) - x(k), height=plot, fill=PALE))
-        middle, above, below = (x(k) + x(k + 1)) / 2, y(values[k]), y(values[k - 1])
+        middle, above, below = (x(k) + x(k + 1)) / 2, y(plan.gap[1]), y(plan.gap[0])
         heads = f"m-3-5l3 5 3-5M{middle:.1f} {above:.1f}m-3 5l3-5 3 5" if below - above > 14 else ""
         line = f"M{middle:.1f} {above:.1f}V{below:.1f}{heads}"
         parts.append(element("path", d=line, fill="none", stroke=INK))
@@ -61,8 +58,7 @@ def spectrum_svg(decision: ClusterDecision, label: str) -> str:
             )
     for value in (0.0, high):
         parts.append(words(f"{value:.2g}", _LEFT - 5, y(value) + 4, text_anchor="end", font_size=11, fill=INK))
-    rule = ", ".join(filter(None, (decision.rule, f"k = {decision.n_neighbors}" if decision.n_neighbors else "")))
-    title = f"{k} {'cluster' if k == 1 else 'clusters'}{' · ' if rule else ''}{rule}"
+    title = " · ".join(filter(None, (plan.title, plan.details)))
     parts.append(words(title, _LEFT, 12, font_size=12, fill=INK))
     parts.append(
         words("eigenvalue number", (_LEFT + _WIDTH) / 2, _HEIGHT - 4, text_anchor="middle", font_size=11, fill=SOFT_INK)

@@ -1,18 +1,17 @@
-"""The timeline as SVG: the same grammar as `timeline`, light enough to draw one for every sequence of a dataset."""
+"""The timeline as SVG: the layout of `timeline`, small enough to draw one for every sequence of a dataset."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_batch.visualize.colours import UNLETTERED, Palette, Style
 from fer_batch.visualize.figure import INK, PALE, RULE, SOFT_INK
 from fer_batch.visualize.hatches import TILES
-from fer_batch.visualize.timeline import Timeline, rows_shown, runs
+from fer_batch.visualize.timeline_layout import Bar, Layout, Row, Timeline, layout, runs
 from fer_batch.visualize.vector import drawing, element, words
 
 WIDTH = 1100.0  # CSS pixels
@@ -28,8 +27,12 @@ def timeline_svg(data: Timeline, palette: Palette, label: str) -> str:
 
     Parameters
     ----------
+    data
+        The sequence.
+    palette
+        Colours that other figures of the same report use.
     label
-        Words that stand for the picture.
+        Text that stands for the picture (`aria-label`).
 
     Returns
     -------
@@ -37,86 +40,55 @@ def timeline_svg(data: Timeline, palette: Palette, label: str) -> str:
         Bars have class `run`, bounds of stages `stage-boundary`, frames without a face `missing`.
     """
     data, per_column = _binned(data)
-    shown = rows_shown(data)
-    curves = shown if data.probability is not None else []
-    n = len(data.frames)
-    names = [_shortened(data.targets[i]) for i in shown]
-    left = 16 + 7.6 * max((len(name) for name in names), default=5)
+    plan = layout(data)
+    curves = plan.rows if data.probability is not None else ()
+    n, n_rows = plan.n_frames, max(len(plan.rows), 1)
+    left = 16 + 7.6 * max((len(row.name) for row in plan.rows), default=5)
     cell = (min(WIDTH, max(560.0, left + 26.0 * n)) - left - _RIGHT) / max(n, 1)
     width = left + cell * n + _RIGHT
-    body = max(len(shown), 1) * _ROW
-    below = len(curves) * _CURVE + (26 if curves else 0)
-    axis = _TOP + body + below
-    parts = [*_tiles(data, shown, palette)]
-    for y in range(max(len(shown), 1)):
-        parts.append(
-            element("rect", x=left, y=_TOP + y * _ROW, width=cell * n, height=_ROW, fill=PALE if y % 2 == 0 else "#fff")
-        )
-    starts = np.searchsorted(data.frames, np.asarray(data.stage_starts, dtype=np.int64))
-    for y, index in enumerate(shown):
-        top = _TOP + y * _ROW
-        parts.append(words(names[y], left - 8, top + 20, text_anchor="end", font_size=_FONT, fill=INK))
-        for start, length, letter in runs(data.clusters[index]):
-            parts += _bar(palette.style(data.targets[index], letter), left, cell, top, start, length, letter, starts)
-        if data.annotated is not None:
-            for start, length, _ in runs(["" if on else None for on in data.annotated[index]]):
-                parts.append(
-                    element(
-                        "rect",
-                        x=left + start * cell,
-                        y=top + _ROW - 4.5,
-                        width=length * cell,
-                        height=3,
-                        fill=INK,
-                        class_="annotated",
-                    )
-                )
-    parts += _missing(data, left, cell, body)
-    parts += _stages(starts, n, left, cell, body)
-    if not shown:
-        empty = "no target is ever active" if data.ok.any() else "no face was found in any frame"
-        parts.append(
-            words(
-                empty,
-                left + cell * n / 2,
-                _TOP + 20,
-                text_anchor="middle",
-                font_size=_FONT,
-                fill=SOFT_INK,
-                font_style="italic",
-            )
-        )
+    body = n_rows * _ROW
+    axis = _TOP + body + (len(curves) * _CURVE + 26 if curves else 0)
+    parts = [*_tiles(plan, palette)]
+    for y in range(n_rows):
+        fill = PALE if y % 2 == 0 else "#fff"
+        parts.append(element("rect", x=left, y=_TOP + y * _ROW, width=cell * n, height=_ROW, fill=fill))
+    for y, row in enumerate(plan.rows):
+        parts += _row(row, palette, left, cell, _TOP + y * _ROW)
+    parts += _missing(plan, left, cell, body)
+    parts += _stages(plan, left, cell, body)
+    if plan.empty:
+        style = {"text_anchor": "middle", "font_size": _FONT, "fill": SOFT_INK, "font_style": "italic"}
+        parts.append(words(plan.empty, left + cell * n / 2, _TOP + 20, **style))
     if curves:
-        parts += _curves(data, curves, names, palette, left, cell, _TOP + body + 26)
-    parts += _axis(data, left, cell, axis, per_column)
+        parts += _curves(data, plan, palette, left, cell, _TOP + body + 26)
+    parts += _axis(data, plan, left, cell, axis, per_column)
     return drawing(width, axis + _AXIS, *parts, label=label, css="timeline")
 
 
-def _bar(
-    style: Style, left: float, cell: float, top: float, start: int, length: int, letter: str, starts: NDArray[np.int64]
-) -> Iterator[str]:
-    x, width = left + start * cell, length * cell
+def _row(row: Row, palette: Palette, left: float, cell: float, top: float) -> Iterator[str]:
+    yield words(row.name, left - 8, top + 20, text_anchor="end", font_size=_FONT, fill=INK)
+    for bar in row.bars:
+        yield from _bar(bar, palette.style(row.target, bar.letter), left, cell, top)
+    for start, length in row.annotated:
+        place = {"x": left + start * cell, "y": top + _ROW - 4.5, "width": length * cell, "height": 3}
+        yield element("rect", **place, fill=INK, class_="annotated")
+
+
+def _bar(bar: Bar, style: Style, left: float, cell: float, top: float) -> Iterator[str]:
+    x, width = left + bar.start * cell, bar.length * cell
     place = {"x": x, "y": top + 4, "width": width, "height": _ROW - 10, "rx": 2 if width > 8 else None}
     yield element("rect", **place, fill=style.fill, stroke=style.edge if width > 4 else None, class_="run")
     if style.hatch:
         yield element("rect", **place, fill=f"url(#hatch-{list(TILES).index(style.hatch)})")
-    cuts = np.concatenate([[start], starts[(starts > start) & (starts < start + length)], [start + length]])
-    widest = int(np.argmax(np.diff(cuts)))  # where no boundary crosses the letter
-    if (cuts[widest + 1] - cuts[widest]) * cell > 11 * max(len(letter), 1):
-        middle = left + (cuts[widest] + cuts[widest + 1]) / 2 * cell
-        yield words(
-            letter or UNLETTERED,
-            middle,
-            top + 19,
-            text_anchor="middle",
-            font_size=_FONT,
-            font_weight=700,
-            fill=style.ink,
-        )
+    start, length = bar.widest
+    if length * cell > 11 * max(len(bar.letter), 1):
+        middle = left + (start + start + length) / 2 * cell
+        text = {"text_anchor": "middle", "font_size": _FONT, "font_weight": 700, "fill": style.ink}
+        yield words(bar.letter or UNLETTERED, middle, top + 19, **text)
 
 
-def _tiles(data: Timeline, shown: Sequence[int], palette: Palette) -> Iterator[str]:
-    used = {palette.style(data.targets[i], letter).hatch for i in shown for _, _, letter in runs(data.clusters[i])}
+def _tiles(plan: Layout, palette: Palette) -> Iterator[str]:
+    used = {palette.style(row.target, bar.letter).hatch for row in plan.rows for bar in row.bars}
     tiles = [
         element(
             "pattern", element("path", d=path, stroke="#000", stroke_opacity=0.4, fill="none"),
@@ -125,25 +97,24 @@ def _tiles(data: Timeline, shown: Sequence[int], palette: Palette) -> Iterator[s
         for number, (hatch, path) in enumerate(TILES.items())
         if hatch in used
     ]  # fmt: skip
-    if not data.ok.all():
+    if plan.missing:
         line = element("path", d="M0 6L6 0", stroke="#6e7781", fill="none")
         tiles.append(element("pattern", line, id="no-face", width=6, height=6, patternUnits="userSpaceOnUse"))
     if tiles:
         yield element("defs", *tiles)
 
 
-def _missing(data: Timeline, left: float, cell: float, body: float) -> Iterator[str]:
-    for start, length, _ in runs(["" if not ok else None for ok in data.ok]):
+def _missing(plan: Layout, left: float, cell: float, body: float) -> Iterator[str]:
+    for start, length in plan.missing:
         place = {"x": left + start * cell, "y": _TOP, "width": length * cell, "height": body}
         yield element("rect", **place, fill="#fff")
         yield element("rect", **place, fill="url(#no-face)", class_="missing")
 
 
-def _stages(starts: NDArray[np.int64], n: int, left: float, cell: float, body: float) -> Iterator[str]:
-    ends = np.append(starts, n)[1:]
-    if len(starts):
+def _stages(plan: Layout, left: float, cell: float, body: float) -> Iterator[str]:
+    if plan.stages:
         yield words("stage", left - 8, _TOP - 7, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
-    for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True), 1):
+    for number, start, end in plan.stages:
         if number > 1:
             x = left + start * cell
             yield element(
@@ -155,21 +126,17 @@ def _stages(starts: NDArray[np.int64], n: int, left: float, cell: float, body: f
             yield words(str(number), middle, _TOP - 7, text_anchor="middle", font_size=_SMALL, fill=SOFT_INK)
 
 
-def _curves(
-    data: Timeline, rows: Sequence[int], names: Sequence[str], palette: Palette, left: float, cell: float, top: float
-) -> Iterator[str]:
-    assert data.probability is not None
-    n = len(data.frames)
-    dashed = "" if data.threshold is None else f", dashed: threshold {data.threshold:g}"
-    yield words(f"probability, 0 to 1{dashed}", left, top - 6, font_size=_SMALL, fill=SOFT_INK)
-    for y, index in enumerate(rows):
+def _curves(data: Timeline, plan: Layout, palette: Palette, left: float, cell: float, top: float) -> Iterator[str]:
+    end = left + plan.n_frames * cell
+    yield words(plan.curve_title, left, top - 6, font_size=_SMALL, fill=SOFT_INK)
+    for y, row in enumerate(plan.rows):
         floor, height = top + (y + 1) * _CURVE - 4, _CURVE - 8
-        style = palette.style(data.targets[index], "A")
-        yield words(names[y], left - 8, floor - 8, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
-        yield element("path", d=f"M{left:.1f} {floor:.1f}H{left + n * cell:.1f}", stroke=RULE)
-        p = np.where(data.ok, data.probability[index], np.nan)
-        for start, length, _ in runs([None if np.isnan(v) else "" for v in p]):
-            heights = np.round(floor - height * np.clip(p[start : start + length], 0, 1), 1).tolist()
+        style = palette.style(row.target, "A")
+        yield words(row.name, left - 8, floor - 8, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
+        yield element("path", d=f"M{left:.1f} {floor:.1f}H{end:.1f}", stroke=RULE)
+        curve = plan.curve(data, row)
+        for start, length, _ in runs([None if np.isnan(value) else "" for value in curve]):
+            heights = np.round(floor - height * curve[start : start + length], 1).tolist()
             first, last = left + start * cell, left + (start + length) * cell
             steps = [
                 f"H{left + (start + i) * cell:.1f}V{heights[i]}"
@@ -183,36 +150,29 @@ def _curves(
         if data.threshold is not None:
             level = floor - height * data.threshold
             yield element(
-                "path", d=f"M{left:.1f} {level:.1f}H{left + n * cell:.1f}", stroke=SOFT_INK, stroke_width=0.7,
+                "path", d=f"M{left:.1f} {level:.1f}H{end:.1f}", stroke=SOFT_INK, stroke_width=0.7,
                 stroke_dasharray="3 3",
             )  # fmt: skip
 
 
-def _axis(data: Timeline, left: float, cell: float, top: float, per_column: int) -> Iterator[str]:
-    n, frames = len(data.frames), data.frames
+def _axis(data: Timeline, plan: Layout, left: float, cell: float, top: float, per_column: int) -> Iterator[str]:
+    n = plan.n_frames
     step = max(1, int(np.ceil(52 / cell))) if n else 1
     # Steps that people count in.
     step = next((nice for nice in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000) if nice >= step), step)
-    timed = data.fps is not None
-    decimals = 2 if timed and n and (frames[-1] - frames[0]) / (data.fps or 1) < 12 else 0
     for at in range(0, n, step):
         x = left + (at + 0.5) * cell
+        frame, time = plan.tick(data, at)
         yield element("path", d=f"M{x:.1f} {top}v4", stroke=SOFT_INK)
-        yield words(str(frames[at]), x, top + 16, text_anchor="middle", font_size=_SMALL, fill=INK)
-        if data.fps is not None:
-            time = f"{frames[at] / data.fps:.{decimals}f} s"
+        yield words(frame, x, top + 16, text_anchor="middle", font_size=_SMALL, fill=INK)
+        if time:
             yield words(time, x, top + 28, text_anchor="middle", font_size=_SMALL, fill=SOFT_INK)
-    steps = np.unique(np.diff(frames))
-    notes = ["frame"]
+    notes = dict(plan.notes)
     if per_column > 1:
-        notes.append(f"each column stands for {per_column} frames: commonest cluster, highest probability")
-    elif len(steps) == 1 and steps[0] > 1:
-        notes.append(f"every {steps[0]}th frame was analysed")
-    if data.annotated is not None:
-        notes.append("black line: annotated")
-    if not data.ok.all():
-        notes.append("hatched: no usable face")
-    yield words("; ".join(notes), left, top + (40 if timed else 30), font_size=_SMALL, fill=SOFT_INK)
+        binned = f"each column stands for {per_column} frames: commonest cluster, highest probability"
+        notes = {"sampled": binned} | {key: text for key, text in notes.items() if key != "sampled"}
+    below = top + (30 if data.fps is None else 40)
+    yield words("; ".join(["frame", *notes.values()]), left, below, font_size=_SMALL, fill=SOFT_INK)
 
 
 def _binned(data: Timeline) -> tuple[Timeline, int]:
@@ -239,7 +199,3 @@ def _binned(data: Timeline) -> tuple[Timeline, int]:
         ),
         per_column,
     )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 18 else text[:17] + "…"

@@ -151,7 +151,9 @@ def test_neighbours_are_searched_in_dask_tasks(store, monkeypatch):
     compute = compute_with("threads", 2)
     spread = collection._spread(lambda todo: tasks.extend(todo) or compute(todo))
     for one, other in zip(
-        affinity.nearest_neighbours(features, 5, spread=spread), affinity.nearest_neighbours(features, 5), strict=True
+        affinity.nearest_neighbours(features, 5, map_pieces=spread),
+        affinity.nearest_neighbours(features, 5),
+        strict=True,
     ):
         np.testing.assert_array_equal(one, other)
     assert len(tasks) == 5  # 4 blocks with themselves, 6 pairs of two

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fer_batch import types
 from fer_batch.spray import cluster, cluster_means, exemplars
-from fer_batch.spray.clustering import RULES
+from fer_batch.spray.rules import RULES
 
 SIDE = 12
 DTYPES = st.sampled_from([np.float32, np.float64])  # products are float32 for the one, float64 for the other

@@ -65,6 +65,26 @@ def test_averaged_keeps_mean_and_proportions():
     np.testing.assert_allclose(small.mean((1, 2)), image.mean((1, 2)))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint8, np.uint64, np.bool_])
+def test_integer_maps_are_clustered_as_the_same_numbers_in_float64(dtype):
+    rng = np.random.default_rng(0)
+    centres = rng.integers(0, 2, (2, 6, 6)) * 60
+    maps = (centres[np.arange(16) // 8] + rng.integers(0, 9, (16, 6, 6))).astype(dtype)
+    maps[3] = 0
+    found, expected = cluster(maps), cluster(maps.astype(np.float64))
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.eigenvalues, expected.eigenvalues)
+    assert found.labels[3] == -1
+    for path in (gram, quick_gram):
+        np.testing.assert_array_equal(path(maps).products, path(maps.astype(np.float64)).products)
+    np.testing.assert_array_equal(features(maps)[0], features(maps.astype(np.float64))[0])
+
+
+def test_the_smallest_integer_keeps_its_sign():
+    maps = np.array([[[np.iinfo(np.int64).min, 0]], [[np.iinfo(np.int64).min + 1, 0]]] * 4)
+    assert cluster(maps).n_clusters == 1
+
+
 def test_wrong_arguments_are_named():
     with pytest.raises(types.InputError, match="did you mean 'absolute'"):
         features(MAPS, normalise="absolut")
@@ -74,3 +94,6 @@ def test_wrong_arguments_are_named():
                 path(odd)
     with pytest.raises(types.InputError, match="downsize"):
         features(MAPS, downsize=0)
+    for odd in (MAPS.astype(complex), MAPS.astype(str), MAPS.astype(object)):
+        with pytest.raises(ValueError, match="real numbers"):
+            cluster(odd)

@@ -16,9 +16,9 @@ from fer_batch.spray.affinity import (
     nearest_neighbours,
     neighbour_graph,
 )
-from fer_batch.spray.clustering import eigengap, near_zero, near_zero_gap
 from fer_batch.spray.gram import squared_distances
 from fer_batch.spray.laplacian import normalised_laplacian, spectrum
+from fer_batch.spray.rules import eigengap, near_zero, near_zero_gap
 
 
 def blocks(*sizes, loops=False):
@@ -253,8 +253,8 @@ def test_blocks_in_any_pieces_find_the_same_neighbours(monkeypatch):
     def backwards(function, shared, pieces):
         return [function(shared, piece) for piece in pieces[::-1]]
 
-    for spread in (affinity_module.in_turn, backwards):
-        for one, other in zip(whole, nearest_neighbours(features, 6, spread=spread), strict=True):
+    for map_pieces in (affinity_module.serial_map, backwards):
+        for one, other in zip(whole, nearest_neighbours(features, 6, map_pieces=map_pieces), strict=True):
             np.testing.assert_array_equal(one, other)
 
 

@@ -12,15 +12,15 @@ from PIL import Image
 from fer_batch.visualize.clusters import (
     ClusterDecision,
     ClusterMap,
-    CommonPrototype,
     cluster_figure,
     projection_figure,
-    prototype_gallery,
 )
 from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import save
+from fer_batch.visualize.gallery import CommonPrototype, prototype_gallery
 from fer_batch.visualize.stages import StagePanel, panel_image, stage_strips, thumbnail_strip
-from fer_batch.visualize.timeline import Timeline, runs, timeline
+from fer_batch.visualize.timeline import timeline
+from fer_batch.visualize.timeline_layout import Timeline, runs
 
 TOY_SETS = (
     "",

@@ -17,7 +17,7 @@ from fer_batch.visualize.heatmap import bwr, coloured, faded, project_onto, proj
 from fer_batch.visualize.raster import SIDE, map_png, projection_png
 from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks
 from fer_batch.visualize.tags import tag_text, tags
-from fer_batch.visualize.timeline import Timeline
+from fer_batch.visualize.timeline_layout import Timeline
 from fer_batch.visualize.vector import drawing, element, words
 from fer_batch.visualize.vector_spectrum import spectrum_svg
 from fer_batch.visualize.vector_timeline import MAX_COLUMNS, timeline_svg
