@@ -111,7 +111,7 @@ def _draw_bars(axes: Axes, rows: tuple[Row, ...], palette: Palette, cell: float,
 
 
 def _mark_stages(axes: Axes, plan: Layout, cell: float) -> None:
-    small = {"va": "bottom", "fontsize": SMALL, "color": SOFT_INK, "linespacing": 0.35}
+    small: dict[str, Any] = {"va": "bottom", "fontsize": SMALL, "color": SOFT_INK, "linespacing": 0.35}
     for number, start, end in plan.stages:
         if number > 1:
             axes.axvline(
