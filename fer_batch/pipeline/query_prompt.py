@@ -76,8 +76,10 @@ def _print_relation(relation: duckdb.DuckDBPyRelation | None, form: str) -> None
     if relation is None:
         return
     if form == "table":
-        width = 200 if not sys.stdout.isatty() else None
-        relation.show(max_rows=200, **({"max_width": width} if width else {}))
+        if sys.stdout.isatty():
+            relation.show(max_rows=200)
+        else:
+            relation.show(max_rows=200, max_width=200)
         return
     table = relation.to_arrow_table()
     if form == "json":
