@@ -14,7 +14,7 @@ WITHOUT_CALLER = {
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
     "evaluate.localisation.resized": "for maps smaller than their crop, where the core is used without the pipeline",
     "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",
-    "evaluate.stories.stage_f1": "waits for evaluations against annotated stages",
+    "evaluate.stories.stage_f1": "benchmarks/ground_truth.py",
     "evaluate.summary.boundary_error": "benchmarks/ground_truth.py",
     "explain.lrp.LRP.per_channel": "maps before channels are summed, for comparisons with other implementations",
     "media.align.invert_affine": "benchmarks/decode.py",

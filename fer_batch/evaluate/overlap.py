@@ -70,11 +70,8 @@ def foreground(heatmap: NDArray[np.floating] | NDArray[np.uint8]) -> NDArray[np.
     -------
     the same shape, bool
     """
-    grey = (
-        heatmap.astype(np.uint8, copy=False)
-        if heatmap.dtype == np.uint8
-        else stretched(np.asarray(heatmap, np.float64))
-    )
+    is_grey = heatmap.dtype == np.uint8
+    grey = np.asarray(heatmap, np.uint8) if is_grey else stretched(np.asarray(heatmap, np.float64))
     return grey > otsu_threshold(grey)
 
 

@@ -1,4 +1,4 @@
-"""How close a story is to the true one: stages in time, and their order."""
+"""How close a temporal prototype is to another, or to the true one: stages in time, and their order."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _overlap(one: Stage, other: Stage) -> float:
 
 
 def edit_distance(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
-    """Fewest stages to insert, leave out or exchange that make one story the other (Levenshtein 1966).
+    """Fewest stages to insert, leave out or exchange that make one sequence of stages the other (Levenshtein 1966).
 
     Parameters
     ----------

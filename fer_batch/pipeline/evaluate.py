@@ -336,8 +336,10 @@ def _stories(connection: duckdb.DuckDBPyConnection, result: Evaluation) -> None:
     ).fetchall()
     if not found:
         return
-    emotions, n_frames, n_stages, cooccurrence, prototypes, texts = zip(*found, strict=True)
-    result.statistics = group_statistics(emotions, n_frames, n_stages, cooccurrence, prototypes, paper_counts(texts))
+    emotions, n_frames, n_stages, cooccurrence_ids, prototype_ids, texts = zip(*found, strict=True)
+    result.statistics = group_statistics(
+        emotions, n_frames, n_stages, cooccurrence_ids, prototype_ids, paper_counts(texts)
+    )
     for row, groups in statistics_table(result.statistics).items():
         for group in result.statistics:
             result.add(row, groups[group.group], group.n_sequences, group=group.group)

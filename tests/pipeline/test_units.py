@@ -81,6 +81,7 @@ NEITHER = [
     {"faces": {"size": 112}},  # the model's own
     {"keep_relevance": "exemplars"},
     {"phases": ["explain"]},
+    {"report": {"colours": "jet", "top_x": 40}},
     {"stories": {"max_pattern": 4, "relation": "subset"}},  # of table patterns, which knows what it was written from
     {"resources": {"num_cpus": 1, "window": 3, "shard_units": 2, "scheduler": "threads"}},
 ]
