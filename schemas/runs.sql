@@ -8,6 +8,9 @@ CREATE TABLE runs (
     "model_digest" VARCHAR,
     "weights_license" VARCHAR,
     "counts" VARCHAR,  -- JSON: found, done, failed, skipped, already_done
+    "n_explained" BIGINT,  -- maps of the partition when the run ended; NULL of methods that need not conserve
+    "n_unconserved" BIGINT,  -- of them, maps whose sum is undefined or not 0.2 to 2 times the logit
+    "conservation_median" DOUBLE,  -- median of the maps' sums over their logits
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

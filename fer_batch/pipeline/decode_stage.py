@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.facs import DEFAULT_RULE, OccurrenceRule
 from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
 from fer_batch.media.decode import Decoder, Frame
 from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
@@ -43,6 +44,7 @@ class DecodeOptions:
     timeout_s: float
     memory_bytes: int
     choose: Literal["largest", "tracked", "all"] = "largest"
+    labels: OccurrenceRule = DEFAULT_RULE
 
 
 @lru_cache(maxsize=1)
@@ -277,7 +279,7 @@ class _Truth:
         truth = read_truth(ref)  # whole, even where targets are not chosen by it: a bad file is told now, not lost
         self.points, self.boxes = truth.points, truth.boxes
         row["emotion"] = truth.emotion
-        self.targets: dict[int, list[str]] = truth.present() if options.annotated else {}
+        self.targets: dict[int, list[str]] = truth.present(options.labels) if options.annotated else {}
 
     def frames(self) -> set[int]:
         """Frames whose face is known."""

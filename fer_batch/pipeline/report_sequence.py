@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import __version__, facs
+from fer_batch.facs import OccurrenceRule
 from fer_batch.pipeline.report_data import Story, label_of, occurrences
 from fer_batch.pipeline.shard_rows import ShardRows
 from fer_batch.report import sequence as pages
@@ -59,6 +60,8 @@ class PageOptions:
         The probability from which on a target is active; None for a head that takes the largest.
     crop_size
         Pixels of the face crops, where known.
+    rule
+        When annotations count as present.
     """
 
     partition: Partition
@@ -67,6 +70,7 @@ class PageOptions:
     targets: tuple[str, ...]
     threshold: float | None
     crop_size: int | None
+    rule: OccurrenceRule
 
 
 def thumbnail_path(sequence_id: str) -> str:
@@ -126,7 +130,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
     store = Store(output)
     shard = ShardRows(store, options.partition, file)
     rows = [row for row in shard.sequences if row["status"] == "done" and row["kind"] != "still"]
-    truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows))
+    truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows), options.rule)
     palette = Palette(options.targets)
     for row in rows:
         story = Story(shard.of(row["sequence_id"]), row, options.crop_size)

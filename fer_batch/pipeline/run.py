@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fer_batch import __version__
-from fer_batch.config import CHOICES, RunConfig
+from fer_batch.config import CHOICES, OccurrenceConfig, RunConfig
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis import AnalysisOptions
+from fer_batch.pipeline.conservation import run_columns
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.run_record import RunRecord
 from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
@@ -203,6 +204,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
         if "prototypes" in config.phases:
             _prototypes(config, store, plan, analysis_id, n_cpus)
         _count(outcome, store, plan)
+        record.known |= run_columns(store, plan.partition, config)
         if outcome.n_faceless:
             say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
         if outcome.n_outside:
@@ -222,7 +224,8 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
                 )
     record.write(outcome.counts())
     if {"prototypes", "report"} & set(config.phases):
-        store.put(published, dump({"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}))
+        state = {"shards": _shard_state(Ledger(store), plan.partition), "report": outcome.report}
+        store.put(published, dump(state | {"labels": config.labels.model_dump()}))
     return outcome
 
 
@@ -326,6 +329,7 @@ def _is_current(store: Store, published: str, plan: Plan, config: RunConfig) -> 
     stored = json.loads(store.read_bytes(published))
     drawn = stored["report"] is not None or "report" not in config.phases
     drawn = drawn and looked_for(store, plan.partition) in (None, config.stories.max_pattern)
+    drawn = drawn and stored.get("labels", OccurrenceConfig().model_dump()) == config.labels.model_dump()
     return drawn and stored["shards"] == _shard_state(plan.ledger, plan.partition)
 
 
@@ -375,6 +379,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
         annotated=config.explain.targets == "annotated",
         timeout_s=resources.decode_timeout_s,
         memory_bytes=resources.decode_memory_mb << 20,
+        labels=config.labels.rule,
     )
     explain = ExplainOptions(
         model=plan.model,

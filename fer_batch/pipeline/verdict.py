@@ -96,6 +96,7 @@ def _contents(store: Store, result: Evaluation, connection: duckdb.DuckDBPyConne
         tuple(_queries(result)),
         result.people.warning,
         _new_people(result),
+        result.conservation.sentence if result.conservation else "",
     )
 
 

@@ -73,8 +73,8 @@ SCHEMAS = MappingProxyType(
             ("sequence_id", _STR),
             ("frame_index", _I64),
             ("target", _STR),
-            ("intensity", _F32),
-            ("occurrence", _BOOL, "NULL where the annotation does not say"),
+            ("intensity", _F32, "0 to 5 of an Action Unit; without an occurrence, 2 or more is present and 0 absent"),
+            ("occurrence", _BOOL, "as the annotation states it, NULL where it does not; wins over an intensity"),
             ("raw", _STR, "the label as the dataset writes it, where that says more"),
         ),
         "detections": _schema(
@@ -225,10 +225,13 @@ SCHEMAS = MappingProxyType(
             ("model_digest", _STR),
             ("weights_license", _STR),
             ("counts", _STR, "JSON: found, done, failed, skipped, already_done"),
+            ("n_explained", _I64, "maps of the partition when the run ended; NULL of methods that need not conserve"),
+            ("n_unconserved", _I64, "of them, maps whose sum is undefined or not 0.2 to 2 times the logit"),
+            ("conservation_median", _F64, "median of the maps' sums over their logits"),
         ),
     }
 )
 
 _FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
-GROWN = frozenset({"prototypes", "class_prototypes", "patterns"})  # gained columns: files of version 1 lack them
+GROWN = frozenset({"prototypes", "class_prototypes", "patterns", "runs"})  # gained columns: older files lack them
 PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})
