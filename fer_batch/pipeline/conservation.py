@@ -79,7 +79,7 @@ def judged_medians(
 
 
 def run_columns(store: Store, partition: Partition, config: RunConfig) -> dict[str, int | float | None]:
-    """Columns of table `runs` on the partition's maps as they are now; says at the terminal where they do not add up."""
+    """Columns of table `runs` on the partition's maps as they are; says at the terminal where they do not add up."""
     connection = connect(store)
     connection.execute(labels_view(config.labels.rule))
     found = conservation_of(connection, partition, {"config": config.model_dump(mode="json")})

@@ -53,7 +53,7 @@ def test_it_is_undefined_where_few_people_say_everything():
 
 @pytest.mark.parametrize(("frames", "sums", "level"), [([1, 0], [1, 1], 0.95), ([1], [1, 1], 0.95), ([1], [1], 1.0)])
 def test_what_is_no_interval_is_refused(frames, sums, level):
-    with pytest.raises(ValueError, match="expected a positive count|between 0 and 1"):
+    with pytest.raises(ValueError, match=r"expected a positive count|between 0 and 1"):
         subject_interval(frames, sums, level)
 
 

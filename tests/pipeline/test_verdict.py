@@ -192,7 +192,10 @@ def test_few_or_unknown_subjects_are_said(output):
     output.write(Partition("e", "m-1", "e-1"), [None] * 4, {"AU01": OUTSIDE})
     few, unknown = evaluate_output(output.store)
     assert (states(few), states(unknown)) == ({"AU01": "open"}, {"AU01": "flag"})
-    assert "An interval needs 4 subjects; there are fewer for AU01." in evaluation_text([few])
+    assert (
+        "An interval needs 4 subjects of whom no one has most of the frames; there are fewer for AU01."
+        in evaluation_text([few])
+    )
     assert figures(few)["mu_low", "AU01"]["value"] is None
     assert "Some inputs name no subject" in evaluation_text([unknown])
     assert "Some inputs" not in evaluation_text([few])
