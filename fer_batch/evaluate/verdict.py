@@ -109,16 +109,18 @@ class Verdict:
         chance = f"more than chance ({percent(found.chance)})"
         if self.state == "open":
             drawn = _counted(found.n_subjects, "input without a subject" if self.by_sequence else "subject")
-            known = f"with {drawn} it is open whether {{}} {chance}."
+            known = f"with {drawn} it is open whether {{}} {{}} {chance}."
+        elif self.flagged and found.mean > found.chance:
+            known = f"{{}} may be no {chance}."
         else:
-            known = f"{{}} {'not ' if self.flagged else ''}{chance}."
+            known = f"{{}} {{}} {'not ' if self.flagged else ''}{chance}."
         if self.noted:
             said = f"but {percent(1 - found.mean)} of the evidence lies outside {self.where}"
-            inside = f"the {percent(found.mean)} inside are"
+            inside = (f"the {percent(found.mean)} inside", "are")
         else:
             said = f"and {percent(found.mean)} of the evidence lies in {self.where}"
-            inside = "that is"
-        return f"{said}; {known.format(inside)}"
+            inside = ("that", "is")
+        return f"{said}; {known.format(*inside)}"
 
 
 def percent(share: float, unit: str = " %") -> str:

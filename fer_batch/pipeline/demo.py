@@ -58,7 +58,7 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
         print(f"  {QUERIES[name].about}: fer-batch query {shlex.quote(config.output)} {name}")
     print(f'  any SQL   fer-batch query {shlex.quote(config.output)} "SELECT ..."')
     if all(verdict.state == "open" for result in results for verdict in result.verdicts):
-        print(f"  verdicts  need more people: fer-batch demo --output {shlex.quote(output)} --clips 40 (3 minutes)")
+        print(f"  verdicts  need more people: fer-batch demo --output {shlex.quote(output)} --clips 24")
     print("  your own  fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT")
     say(f"demo took {time.monotonic() - started:.0f} s")
     return outcome.exit_code
