@@ -260,13 +260,13 @@ def _error(s: Floats, f: Floats) -> float:
 
 
 CANDIDATES: dict[str, tuple[Callable[[Floats, Floats, np.random.Generator], Ends], int]] = {  # and data sets
-    "percentile bootstrap (before)": (percentile, 600),
+    "percentile bootstrap (before)": (percentile, 300),
     "CR1, t of G - 1": (linearised, 6000),
     "CR2, Satterthwaite": (cr2, 1000),
-    "CR3, t of G - 1": (cr3, 6000),
+    "CR3, t of G - 1": (cr3, 2000),
     "CR3, effective subjects": (cr3_effective, 6000),
-    "bootstrap-t": (studentised, 300),
-    "wild cluster bootstrap, Webb": (wild, 60),
+    "bootstrap-t": (studentised, 150),
+    "wild cluster bootstrap, Webb": (wild, 40),
     "**chosen**": (chosen, 10000),
 }
 

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 2  # a new one has the tables over a whole collection, and the 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
 _MAP = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
-_SPLIT = [
+_SPLIT: list[tuple[str, pa.DataType, str] | tuple[str, pa.DataType]] = [
     ("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
     ("rule", _STR),
     ("n_neighbors", _I32),

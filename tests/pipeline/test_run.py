@@ -74,6 +74,20 @@ def test_a_run_goes_on_where_only_the_greatest_length_of_a_pattern_changed(world
     assert run._is_current(world.store, "published.json", plan, longer)
 
 
+def test_a_run_goes_on_where_only_the_rule_of_annotations_changed(world, golden):
+    world.stage("a", *golden.make(np.random.default_rng(0)))
+    world.publish()
+    plan = SimpleNamespace(ledger=Ledger(world.store), partition=world.partition)
+    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
+    config, other = build(values, "job"), build({**values, "labels": {"present_from": 1}}, "job")
+    publish_patterns(world.store, world.partition)
+    state = {"shards": run._shard_state(plan.ledger, plan.partition), "report": "index.html"}
+    for stored, made_by in ((state, config), (state | {"labels": other.labels.model_dump()}, other)):
+        world.store.put("published.json", dump(stored))
+        for asked in (config, other):
+            assert run._is_current(world.store, "published.json", plan, asked) == (asked is made_by)
+
+
 def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
     for name in ("a.mp4", "seq/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
