@@ -30,12 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer_batch.evaluate import boundary_error, f1
 from fer_batch.evaluate.stories import edit_distance, stage_f1
-from fer_batch.facs import au_name
+from fer_batch.facs import LEVEL_B, au_name
 from fer_batch.prototypes import cluster_letters, find_stages, label_sets, prototype_text
 from fer_batch.prototypes.stages import without_short_runs
 from fer_batch.spray import cluster
 
-LEVEL_B = 2.0  # intensity from which a unit counts as present
 MIN_RUN = 3  # frames of a stage, for the figures of smoothed stories
 HELD, HOLDERS, HOLD_FRAMES = (4, 5, 15, 23), 2, 48  # units that the demo model still sees in half a face
 HEADS = ("still", "drifting")

@@ -55,7 +55,7 @@ def cli() -> None:
 
 @cli.command(cls=Command)
 @click.option("--output", default="demo", show_default=True, help="Folder for the clips and the results.")
-@click.option("--clips", default=12, show_default=True, type=click.IntRange(1), help="Number of posed clips.")
+@click.option("--clips", default=24, show_default=True, type=click.IntRange(1), help="Posed clips, each of a person.")
 @click.option("--seed", default=0, show_default=True, help="Seed of faces and expressions.")
 def demo(output: str, clips: int, seed: int) -> None:
     """Make a small collection of posed face clips and run the main job on it."""

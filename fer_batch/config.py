@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from fer_batch.facs import OccurrenceRule
 from fer_batch.models.card import KeyMap, ModelSpec, Preprocessing
 from fer_batch.registry import nearest
 from fer_batch.types import InputError, MapStyle
@@ -160,6 +161,23 @@ class StoriesConfig(_Section):
     relation: Literal["equal", "subset"] = "equal"  # of a pattern's stages to those of a sequence (TP-10)
 
 
+class OccurrenceConfig(_Section):
+    """When a target counts as annotated: by the stated occurrence, else by intensity (`facs.OccurrenceRule`)."""
+
+    present_from: PositiveFloat | None = None  # where given, an intensity decides, whatever occurrence is stated
+    absent_to: NonNegativeFloat = 0.0  # intensities between the two count as not annotated
+
+    @model_validator(mode="after")
+    def _apart(self) -> OccurrenceConfig:
+        _ = self.rule
+        return self
+
+    @property
+    def rule(self) -> OccurrenceRule:
+        """The same for what reads annotations."""
+        return OccurrenceRule(self.present_from, self.absent_to)
+
+
 class ResourcesConfig(_Section):
     """What a run may take. Nothing here changes a result."""
 
@@ -186,6 +204,7 @@ class RunConfig(_Section):
     explain: ExplainConfig = ExplainConfig()
     spray: SprayConfig = SprayConfig()
     stories: StoriesConfig = StoriesConfig()
+    labels: OccurrenceConfig = OccurrenceConfig()
     regions: Literal["default", "none"] = "default"
     keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"
     report: MapStyle = MapStyle()
@@ -247,25 +266,12 @@ class TrainSourceConfig(SourceConfig):
         return self
 
 
-class LabelsConfig(_Section):
-    """How annotations become labels: by the stated occurrence, else by intensity; see docs/training.md."""
+class LabelsConfig(OccurrenceConfig):
+    """How annotations become labels; see docs/training.md."""
 
-    present_from: PositiveFloat | None = None  # where given, an intensity decides, whatever occurrence is stated
-    absent_to: NonNegativeFloat = 0.0  # intensities between the two count as not annotated
     only_present: bool = False  # of Action Units: keep only the frames that show one of the targets at least
     whole_inputs: bool = False  # for classes: the expression of an input is that of all its frames
     classes: dict[str, str] = {}  # name in a source to class, such as {PA3: pain, PA4: pain}
-
-    @model_validator(mode="after")
-    def _apart(self) -> LabelsConfig:
-        if self.absent_to >= self.level:
-            raise ValueError(f"absent_to {self.absent_to:g} must be below present_from {self.level:g}")
-        return self
-
-    @property
-    def level(self) -> float:
-        """Intensity from which a unit is present; 2 (level B) where the job does not say."""
-        return 2.0 if self.present_from is None else self.present_from
 
 
 class NetworkConfig(_Section):

@@ -1,10 +1,14 @@
-"""Action Units, their names, and the three published expression codebooks (methods 1.2)."""
+"""Action Units, their names, when one is present, and the three published expression codebooks (methods 1.2)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 AU_NAMES = MappingProxyType(
     {
@@ -100,3 +104,73 @@ def pspi(intensity: Mapping[int, float]) -> float:
     """
     au4, au6, au7, au9, au10, au43 = (intensity.get(au, 0.0) for au in (4, 6, 7, 9, 10, 43))
     return au4 + max(au6, au7) + max(au9, au10) + au43
+
+
+LEVEL_B = 2.0  # intensity from which a unit is present, where nothing else is said
+
+
+@dataclass(frozen=True)
+class OccurrenceRule:
+    """When an annotation says that a target is present: the one rule of training, evaluation and reports.
+
+    Attributes
+    ----------
+    present_from
+        Intensity from which on a target is present. Where it is given, an intensity decides, whatever occurrence is
+        stated; None is `LEVEL_B`, and a stated occurrence wins over an intensity.
+    absent_to
+        Intensity up to which a target is absent; between the two it counts as not annotated.
+
+    Raises
+    ------
+    ValueError
+        If `absent_to` is not below the intensity from which on a target is present.
+    """
+
+    present_from: float | None = None
+    absent_to: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.absent_to < self.level:
+            raise ValueError(f"absent_to {self.absent_to:g} must be below present_from {self.level:g}")
+
+    @property
+    def level(self) -> float:
+        """Intensity from which on a target is present."""
+        return LEVEL_B if self.present_from is None else self.present_from
+
+    def occurs(self, occurrence: ArrayLike, intensity: ArrayLike) -> NDArray[np.float32]:
+        """1 present, 0 absent, NaN not annotated.
+
+        Parameters
+        ----------
+        occurrence : shape (...)
+            As stated: 1, 0, or NaN where it is not.
+        intensity : shape (...)
+            NaN where there is none. Compared as float32, which is how tables store it.
+        """
+        stated, graded = np.asarray(occurrence, np.float32), np.asarray(intensity, np.float32)
+        present, absent = graded >= np.float32(self.level), graded <= np.float32(self.absent_to)
+        by_intensity = np.where(present, 1, np.where(absent, 0, np.nan)).astype(np.float32)
+        if self.present_from is None:
+            return np.where(np.isnan(stated), by_intensity, stated)
+        return np.where(np.isnan(graded), stated, by_intensity)
+
+    @property
+    def sql(self) -> str:
+        """The same of columns `occurrence` and `intensity`: true, false or NULL, as DuckDB and Spark read it."""
+        graded = (
+            f"CASE WHEN intensity >= CAST({self.level!r} AS FLOAT) THEN true "
+            f"WHEN intensity <= CAST({self.absent_to!r} AS FLOAT) THEN false END"
+        )
+        if self.present_from is None:
+            return f"coalesce(occurrence, {graded})"
+        return f"CASE WHEN intensity IS NULL THEN occurrence ELSE {graded} END"
+
+    @property
+    def words(self) -> str:
+        """The rule in a sentence's part."""
+        return f"from {self.level:g} on present, up to {self.absent_to:g} absent, and between the two not annotated"
+
+
+DEFAULT_RULE = OccurrenceRule()

@@ -8,6 +8,9 @@ CREATE TABLE runs (
     "model_digest" VARCHAR,
     "weights_license" VARCHAR,
     "counts" VARCHAR,  -- JSON: found, done, partial, failed, skipped, already_done
+    "n_explained" BIGINT,  -- maps when the run ended; NULL of methods that need not conserve; since schema 3, before NULL
+    "n_unconserved" BIGINT,  -- of them, sum undefined or not 0.2 to 2 times the logit; since schema 3, before NULL
+    "conservation_median" DOUBLE,  -- median of the maps' sums over their logits; since schema 3, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

@@ -1,6 +1,7 @@
 """Figures that judge detections, explanations and prototypes: arrays in, numbers out (methods 12)."""
 
 from fer_batch.evaluate.detection import classification, f1
+from fer_batch.evaluate.interval import subject_interval
 from fer_batch.evaluate.localisation import (
     localisation_of_subjects,
     localisation_summary,
@@ -8,7 +9,6 @@ from fer_batch.evaluate.localisation import (
     relevance_mass,
     resized,
     size_weighted_mass,
-    subjects_needed,
 )
 from fer_batch.evaluate.summary import boundary_error, comparison, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
@@ -27,5 +27,5 @@ __all__ = [
     "resized",
     "size_weighted_mass",
     "statistics_table",
-    "subjects_needed",
+    "subject_interval",
 ]

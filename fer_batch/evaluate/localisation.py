@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MAX_DRAWN = 1000  # a draw of a hundred thousand stills, each its own subject, would take minutes
+from fer_batch.evaluate.interval import subject_interval
 
 
 def relevance_mass(relevance: NDArray[np.floating], region: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ class Localisation:
     n_subjects
         Subjects in the n frames.
     low, high
-        Percentile interval of the mean of mu, drawn by subject; NaN where there are too few subjects for one.
+        Interval of the mean of mu by subject; NaN where there are too few subjects for one.
     """
 
     mean: float
@@ -137,28 +137,12 @@ class Localisation:
         return None if np.isnan(self.low) else self.low > self.chance * (1 + 1e-9)
 
 
-def subjects_needed(level: float = 0.95) -> int:
-    """Fewest subjects for which a percentile interval is more than the range of their means.
-
-    Drawing the lowest of S subjects S times has probability S**-S; while that exceeds the tail, the end of the
-    interval is the lowest mean itself, whatever the level.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"a level lies between 0 and 1, got {level}")
-    n = 2
-    while n**-n > (1 - level) / 2:
-        n += 1
-    return n
-
-
 def localisation_summary(
     mass: ArrayLike,
     share: ArrayLike,
     subjects: Sequence[Hashable],
     *,
-    rng: np.random.Generator,
     level: float = 0.95,
-    n_draws: int = 2000,
 ) -> Localisation:
     """Mean relevance mass over the frames given, by convention the true positives of one target (methods E-2, VP-k).
 
@@ -168,7 +152,7 @@ def localisation_summary(
         `relevance_mass` and `region_share` of the frames.
     subjects
         Whose face each frame shows.
-    rng, level, n_draws
+    level
         As in `localisation_of_subjects`.
     """
     mu, area = np.asarray(mass, np.float64), np.asarray(share, np.float64)
@@ -184,9 +168,7 @@ def localisation_summary(
     mu, area = mu[defined], area[defined]
     n_undefined = len(defined) - len(mu)
     sums = (np.bincount(of_frame, values) for values in (mu, area, mu / area))
-    return localisation_of_subjects(
-        np.bincount(of_frame), *sums, n_undefined=n_undefined, rng=rng, level=level, n_draws=n_draws
-    )
+    return localisation_of_subjects(np.bincount(of_frame), *sums, n_undefined=n_undefined, level=level)
 
 
 def localisation_of_subjects(
@@ -196,14 +178,11 @@ def localisation_of_subjects(
     weighted: ArrayLike,
     *,
     n_undefined: int = 0,
-    rng: np.random.Generator,
     level: float = 0.95,
-    n_draws: int = 2000,
 ) -> Localisation:
     """`localisation_summary` of what a database has summed up already: one entry per subject.
 
-    Frames of one subject are alike, so whole subjects are drawn, with replacement, not frames: the interval is that
-    of the mean mu of S subjects drawn from S, between its percentiles.
+    The interval of the mean mu is `interval.subject_interval`, cut at 0 and 1.
 
     Parameters
     ----------
@@ -213,10 +192,13 @@ def localisation_of_subjects(
         Sums over these frames of mu, of the region's share, and of their quotient.
     n_undefined
         Frames without a defined mu.
-    rng
-        Of the bootstrap.
-    level, n_draws
-        Of the interval. Beyond `MAX_DRAWN` subjects, that many groups of them are drawn: the spread is the same.
+    level
+        Of the interval.
+
+    Raises
+    ------
+    ValueError
+        If counts and sums are not one per subject, or a count is not positive.
     """
     count = np.asarray(n_frames, np.int64)
     mu, area, relative = (np.asarray(values, np.float64) for values in (mass, share, weighted))
@@ -229,11 +211,5 @@ def localisation_of_subjects(
     if not n:
         return Localisation(np.nan, np.nan, np.nan, 0, n_undefined, 0, np.nan, np.nan)
     mean, chance = float(mu.sum() / n), float(area.sum() / n)
-    low = high = np.nan
-    if n_subjects >= subjects_needed(level):
-        groups = np.arange(n_subjects) % MAX_DRAWN
-        frames, sums = np.bincount(groups, count), np.bincount(groups, mu)
-        drawn = rng.multinomial(len(frames), np.full(len(frames), 1 / len(frames)), size=n_draws)
-        tail = (1 - level) / 2
-        low, high = np.quantile((drawn @ sums) / (drawn @ frames), [tail, 1 - tail])
+    low, high = np.clip(subject_interval(count, mu, level), 0, 1)
     return Localisation(mean, chance, float(relative.sum() / n), n, n_undefined, n_subjects, float(low), float(high))

@@ -35,6 +35,9 @@ class Verdict:
     new_f1
         F1 on people it was not trained on: of those among these inputs, or where there are none, as the training
         measured it. None where nothing is known, NaN where undefined.
+    conservation
+        Of the judged frames, the median sum of a map over its logit where that lies outside the band of a sound map,
+        NaN where it is defined of none; None where it is within, or need not be.
     """
 
     target: str
@@ -45,6 +48,7 @@ class Verdict:
     invented: int = 0
     trained_on: Literal["", "some", "all"] = ""
     new_f1: float | None = None
+    conservation: float | None = None
 
     @property
     def flagged(self) -> bool:
@@ -58,8 +62,8 @@ class Verdict:
 
     @property
     def state(self) -> str:
-        """`flag`, `note`, `ok`, or `open` where there are too few subjects to tell."""
-        if self.localisation.above_chance is None:
+        """`flag`, `note`, `ok`, or `open` where too few subjects or unsound maps leave it so."""
+        if self.localisation.above_chance is None or self.conservation is not None:
             return "open"
         return "flag" if self.flagged else "note" if self.noted else "ok"
 
@@ -97,19 +101,26 @@ class Verdict:
         found = self.localisation
         if not found.n:
             return "but none of these frames has landmarks and a map, so where its evidence lies is not known."
+        if self.conservation is not None:
+            sums = "have no defined sum"
+            if not math.isnan(self.conservation):
+                sums = f"sum to {self.conservation:.2g} times its logit (median)"
+            return f"but its maps {sums}, so where its evidence lies is open."
         chance = f"more than chance ({percent(found.chance)})"
         if self.state == "open":
             drawn = _counted(found.n_subjects, "input without a subject" if self.by_sequence else "subject")
-            known = f"with {drawn} it is open whether {{}} {chance}."
+            known = f"with {drawn} it is open whether {{}} {{}} {chance}."
+        elif self.flagged and found.mean > found.chance:
+            known = f"{{}} may be no {chance}."
         else:
-            known = f"{{}} {'not ' if self.flagged else ''}{chance}."
+            known = f"{{}} {{}} {'not ' if self.flagged else ''}{chance}."
         if self.noted:
             said = f"but {percent(1 - found.mean)} of the evidence lies outside {self.where}"
-            inside = f"the {percent(found.mean)} inside are"
+            inside = (f"the {percent(found.mean)} inside", "are")
         else:
             said = f"and {percent(found.mean)} of the evidence lies in {self.where}"
-            inside = "that is"
-        return f"{said}; {known.format(inside)}"
+            inside = ("that", "is")
+        return f"{said}; {known.format(*inside)}"
 
 
 def percent(share: float, unit: str = " %") -> str:

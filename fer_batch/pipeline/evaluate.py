@@ -13,22 +13,26 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from fer_batch import facs
+from fer_batch.evaluate.conservation import Conservation
 from fer_batch.evaluate.detection import Classification, f1_score
 from fer_batch.evaluate.localisation import Localisation, localisation_of_subjects
 from fer_batch.evaluate.people import People, people_of
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
+from fer_batch.explain.conservation import CONSERVATION_BAND
+from fer_batch.facs import OccurrenceRule
+from fer_batch.pipeline.conservation import conservation_of, judged_medians
 from fer_batch.pipeline.evaluation_classes import class_rows, of_group
-from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, FRAMES, PARTITION, SETS, SUBJECTS
+from fer_batch.pipeline.evaluation_sql import CLASSES, FOLDS, FRAMES, GRADED, PARTITION, SETS, SUBJECTS, labels_view
 from fer_batch.pipeline.evaluation_stages import paper_counts
-from fer_batch.pipeline.latest_run import card_of, latest_run
+from fer_batch.pipeline.latest_run import card_of, latest_run, rule_of
 from fer_batch.pipeline.query import connect
 from fer_batch.regions import has_region, region_words
+from fer_batch.sources.labels import SCALES
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-SEED = 0  # of every bootstrap: the same tables give the same figures
 NEW_PEOPLE = "people not trained on"  # group of their rows in table `evaluation`
 
 
@@ -82,6 +86,12 @@ class Evaluation:
         Whether the network was trained on those whose faces it sees here.
     new
         The figures of those it was not trained on, where there are others.
+    rule
+        When annotations count as present.
+    n_graded
+        Labels of the network's targets that an intensity decides.
+    conservation
+        Of its maps; None where the method need not conserve relevance, or is not known.
     cardless
         Checkpoint of the run whose card is not found, so that nothing can be said of its training; else None.
     """
@@ -97,6 +107,9 @@ class Evaluation:
     frames: dict[str, int] = field(default_factory=dict)
     people: People = field(default_factory=People)
     new: Evaluation | None = None
+    rule: OccurrenceRule = field(default_factory=OccurrenceRule)
+    n_graded: int = 0
+    conservation: Conservation | None = None
     cardless: str | None = None
 
     @property
@@ -153,21 +166,26 @@ def evaluation_of(
 ) -> Evaluation:
     """The figures of one partition as its tables are now."""
     connection = connection or connect(store)
-    result = Evaluation(partition)
+    run = latest_run(store, partition)
+    result = Evaluation(partition, rule=rule_of(run))
+    connection.execute(labels_view(result.rule))
+    result.n_graded = connection.execute(GRADED, result.key).fetchall()[0][0]
     found = [_Subject(*row) for row in connection.execute(SUBJECTS, result.key).fetchall()]
     by_target = {name: list(rows) for name, rows in groupby(found, lambda row: row.target)}
     names = list(by_target)
     head = _head(store, partition) if names else "multilabel"
     result.unknown_targets = _unknown_targets(connection, result, names, head)
-    run = latest_run(store, partition)
     card = card_of(run)
     result.people = _people(found, partition.dataset, card)
     if head == "softmax":
         _classes(connection, result, names)
     elif any(row.known for row in found):
         _action_units(connection, result, by_target)
-    _evidence(result, by_target)
-    _new_people(connection, result, by_target, head)
+    result.conservation = conservation_of(connection, partition, run)
+    annotated = sorted(name for name, rows in by_target.items() if any(row.known for row in rows))
+    medians = judged_medians(connection, partition, annotated) if result.conservation else {}
+    _evidence(result, by_target, medians)
+    _new_people(connection, result, by_target, head, medians)
     result.frames = dict(connection.execute(FRAMES, result.key).fetchall())
     _stories(connection, result)
     for target, mean, n, n_folds in connection.execute(FOLDS, result.key).fetchall():
@@ -199,7 +217,11 @@ def _numbers(figures: Any) -> dict[str, float | None]:
 
 
 def _new_people(
-    connection: duckdb.DuckDBPyConnection, result: Evaluation, by_target: dict[str, list[_Subject]], head: str
+    connection: duckdb.DuckDBPyConnection,
+    result: Evaluation,
+    by_target: dict[str, list[_Subject]],
+    head: str,
+    medians: dict[str, float],
 ) -> None:
     """Where some of the people were trained on: the figures of the others, as rows of group `NEW_PEOPLE`."""
     people = result.people
@@ -214,7 +236,8 @@ def _new_people(
             _classes(connection, result.new, list(by_target), sorted(people.known | people.unnamed))
         elif any(row.known for rows in of_new.values() for row in rows):
             _action_units(connection, result.new, of_new, sets=False)
-        _evidence(result.new, of_new)
+        result.new.conservation = result.conservation
+        _evidence(result.new, of_new, medians)
         result.rows += [of_group(row, NEW_PEOPLE) for row in result.new.rows]
         scores = result.new.values("f1")
     trained_on: Literal["some", "all"] = "all" if people.all_known else "some"
@@ -235,13 +258,13 @@ def _unknown_targets(
     connection: duckdb.DuckDBPyConnection, result: Evaluation, names: list[str], head: str
 ) -> tuple[str, ...]:
     # a still may have Action Units beside its class; to a network of classes only the class is addressed
-    addressed = "target NOT LIKE 'AU%' AND occurrence" if head == "softmax" else "target LIKE 'AU%'"
+    addressed = "target NOT LIKE 'AU%' AND occurs" if head == "softmax" else "target LIKE 'AU%'"
     found = connection.execute(
-        f"SELECT DISTINCT target FROM annotations WHERE dataset = $dataset AND {addressed} "
+        f"SELECT DISTINCT target FROM labels WHERE dataset = $dataset AND {addressed} "
         "AND NOT list_contains($names, target) ORDER BY 1",
         {"dataset": result.partition.dataset, "names": names},
     ).fetchall()
-    return tuple(name for (name,) in found)
+    return tuple(name for (name,) in found if name.lower() not in SCALES)
 
 
 def _action_units(
@@ -281,8 +304,18 @@ def _classes(
     result.rows += class_rows(found, names)
 
 
-def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]]) -> None:
-    """Rows of mu and what goes with it, and the verdicts."""
+def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]], medians: dict[str, float]) -> None:
+    """Rows of mu and what goes with it, and the verdicts.
+
+    Parameters
+    ----------
+    result
+        To which they are added.
+    by_target
+        Figures of its subjects.
+    medians
+        Of the judged frames' sums of maps over logits, where they should be near 1.
+    """
     # Of a target without annotations no true positives are known, so all its detections count instead.
     annotated = {name for name, rows in by_target.items() if any(row.known for row in rows)}
     found = {
@@ -298,11 +331,20 @@ def _evidence(result: Evaluation, by_target: dict[str, list[_Subject]]) -> None:
             score = scores.get(name, math.nan) if name in annotated else None
             occurs = any(row.right or row.missed for row in by_target[name])
             invented = 0 if occurs else sum(row.invented for row in by_target[name])
-            result.verdicts.append(Verdict(name, region_words(name), localisation, score, unknown, invented))
+            verdict = Verdict(name, region_words(name), localisation, score, unknown, invented)
+            result.verdicts.append(replace(verdict, conservation=_unsound(medians.get(name))))
+        if name in medians and localisation.n:
+            result.add("conservation", medians[name], localisation.n, name, baseline=1.0)
         version = max((row.regions_version or "" for row in by_target[name]), default="")
         for metric, value, n, baseline in _figures(localisation):
             named = metric if name in annotated else metric.replace("mu", "mu_active", 1)
             result.add(named, value, n, name, baseline=baseline, regions_version=version or None)
+
+
+def _unsound(median: float | None) -> float | None:
+    """The median where it is outside the band of sound maps."""
+    low, high = CONSERVATION_BAND
+    return None if median is None or low <= median <= high else median
 
 
 def _localisation(subjects: list[_Sums]) -> Localisation:
@@ -313,7 +355,6 @@ def _localisation(subjects: list[_Sums]) -> Localisation:
         [sums.share for sums in seen],
         [sums.weighted for sums in seen],
         n_undefined=sum(sums.n_frames - sums.n for sums in subjects),
-        rng=np.random.default_rng(SEED),
     )
 
 

@@ -2,18 +2,20 @@
 
 Parameters are `$dataset`, `$model`, `$explain`, and in some `$names` (all targets), `$annotated` (those with a known
 truth), `$n_annotated` (how many) or `$left_out` (subjects, and inputs without one, that do not count). Decimal sums are
-exact: they do not depend on the order in which threads meet the rows.
+exact: they do not depend on the order in which threads meet the rows. What is true of a frame is in the view `labels`,
+which `labels_view` makes of a job's rule.
 """
 
 from __future__ import annotations
 
+from fer_batch.facs import OccurrenceRule
 from fer_batch.types import READ
 
 PARTITION = "dataset = $dataset AND model = $model AND explain = $explain"
 
 TRUTH = """
-    SELECT sequence_id, frame_index, target, bool_or(occurrence) AS truth
-    FROM annotations WHERE dataset = $dataset GROUP BY ALL
+    SELECT sequence_id, frame_index, target, bool_or(occurs) AS truth
+    FROM labels WHERE dataset = $dataset GROUP BY ALL
 """
 JUDGED = f"""
     SELECT d.*, truth FROM (SELECT * FROM detections WHERE {PARTITION}) d
@@ -40,6 +42,11 @@ CLASSES = f"""
 """
 
 
+def labels_view(rule: OccurrenceRule) -> str:
+    """Statement that makes `labels`: table `annotations`, and whether each says that its target occurs."""
+    return f"CREATE OR REPLACE TEMP VIEW labels AS SELECT *, {rule.sql} AS occurs FROM annotations"
+
+
 def _sums(condition: str) -> str:
     """Frames, those with a mu, and the sums of mu, of the region's share and of their quotient."""
     return f"""
@@ -63,7 +70,7 @@ SUBJECTS = f"""
 """
 # The frames whose evidence is judged: true positives, or all detections of a target that is not annotated here.
 EVIDENCE = f"""
-    SELECT target, sequence_id, frame_index, mu FROM ({JUDGED})
+    SELECT target, sequence_id, frame_index, mu, conservation FROM ({JUDGED})
     WHERE active AND (truth OR NOT list_contains($annotated, target))
 """
 # The frames of lowest and highest mu, among those whose map was kept; of equals the first by name.
@@ -75,6 +82,12 @@ EXAMPLES = f"""
         ) USING (sequence_id, frame_index, target)
         WHERE mu IS NOT NULL
     ) GROUP BY target ORDER BY target
+"""
+
+# Labels that an intensity decides, of targets that the network knows.
+GRADED = f"""
+    SELECT count(*) FROM labels WHERE dataset = $dataset AND occurs IS DISTINCT FROM occurrence
+    AND target IN (SELECT DISTINCT target FROM detections WHERE {PARTITION})
 """
 
 # Frames of the inputs that are judged, by what became of them.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from fer_batch.evaluate.localisation import subjects_needed
+from fer_batch.evaluate.interval import MIN_SUBJECTS
 from fer_batch.evaluate.published import DATASETS, published_name
 from fer_batch.evaluate.summary import ALL
 from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, share, story_table
@@ -99,6 +99,14 @@ def evaluation_json(
                 "f1_fold_mean": {target: _plain(value) for target, value in result.people.fold_f1.items()},
                 "warning": result.people.warning,
             },
+            "labels": asdict(result.rule) | {"n_by_intensity": result.n_graded},
+            "conservation": result.conservation
+            and {
+                "n_explained": result.conservation.n_explained,
+                "n_outside": result.conservation.n_outside,
+                "median": _plain(result.conservation.median),
+                "band": result.conservation.band,
+            },
             "rows": result.rows,
             "verdicts": [
                 {
@@ -110,6 +118,7 @@ def evaluation_json(
                     "trained_on": verdict.trained_on,
                     "new_f1": _plain(verdict.new_f1),
                     "by_sequence": verdict.by_sequence,
+                    "conserves": verdict.conservation is None,
                     **{name: _plain(value) for name, value in asdict(verdict.localisation).items()},
                 }
                 for verdict in result.verdicts
@@ -180,6 +189,8 @@ def _partition(result: Evaluation) -> list[str]:
     lines = [f"dataset={part.dataset} model={part.model} explain={part.explain}"]
     if result.people.warning:
         lines += [f"WARNING: {result.people.warning}"]
+    if result.conservation and result.conservation.sentence:
+        lines += [f"WARNING: {result.conservation.sentence}"]
     single = {row["metric"]: row for row in result.rows if not row["target"] and not row.get("group")}
     if "accuracy" in single:
         lines += aligned(report_lines(result.rows))
@@ -240,7 +251,13 @@ def notes(result: Evaluation) -> Iterator[str]:
         )
     short = [v.target for v in result.verdicts if v.localisation.n and v.localisation.above_chance is None]
     if short:
-        yield f"An interval needs {subjects_needed()} subjects; there are fewer for {', '.join(short)}."
+        yield (
+            f"An interval needs {MIN_SUBJECTS} subjects of whom no one has most of the frames; there are fewer for "
+            f"{', '.join(short)}."
+        )
+    if result.n_graded:
+        decides = "decides, whatever occurrence is stated" if result.rule.present_from else "states no occurrence"
+        yield f"{result.n_graded:,} labels are intensities: {result.rule.words} (where a label {decides})."
     missing = sum(verdict.localisation.n_undefined for verdict in result.verdicts)
     if missing:
         yield f"{missing} of these detections have no mu: no landmarks, no map, or no positive relevance in it."

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.facs import DEFAULT_RULE, OccurrenceRule
 from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
 from fer_batch.media.decode import Frame
 from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
@@ -34,6 +35,7 @@ class DecodeOptions:
     timeout_s: float
     memory_bytes: int
     choose: Literal["largest", "tracked", "all"] = "largest"
+    labels: OccurrenceRule = DEFAULT_RULE
     root: str = ""  # of the source; empty where nobody is to look whether it is there
 
 
@@ -70,7 +72,7 @@ class KnownFaces:
         truth = read_truth(ref)  # whole, even where targets are not chosen by it: a bad file is told now, not lost
         self.points, self.boxes = truth.points, truth.boxes
         row["emotion"] = truth.emotion
-        self.targets: dict[int, list[str]] = truth.present() if options.annotated else {}
+        self.targets: dict[int, list[str]] = truth.present(options.labels) if options.annotated else {}
 
     def frames(self) -> set[int]:
         """Frames whose face is known."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fer_batch.facs import au_id
+from fer_batch.facs import DEFAULT_RULE, au_id
 from fer_batch.sources.affectnet import PARTS
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.tree import Tree
-from fer_batch.sources.truth import read_truth
+from fer_batch.sources.truth import occurs, read_truth
 from fer_batch.storage.store import has_scheme
 from fer_batch.types import MediaError, SequenceRef
 
@@ -132,11 +132,13 @@ def _labels(refs: Sequence[SequenceRef], n_files: int) -> dict[str, Any]:
             bad.append(str(error))
             continue
         emotions.update([truth.emotion] if truth.emotion and ref.annotation_uris else [])
-        counted = truth.annotations.group_by(["target", "occurrence"], use_threads=False).aggregate([([], "count_all")])
-        units = [row for row in counted.to_pylist() if au_id(row["target"])]
-        for row in units:
-            count = present if row["occurrence"] else absent
-            count[row["target"]] += row["count_all"] if row["occurrence"] is not None else 0
+        targets = truth.annotations["target"].to_pylist()
+        known = occurs(truth.annotations, DEFAULT_RULE)
+        units = {target for target in targets if au_id(target)}
+        for target, value in zip(targets, known.tolist(), strict=True):
+            if target in units:
+                present[target] += value == 1
+                absent[target] += value == 0
         n_coded += bool(units)
         n_wrong_pspi += sum(str(raw).startswith("Action Units give") for raw in truth.annotations["raw"].to_pylist())
     problems = [f"labels of {_count(len(bad), 'input')} cannot be read: {bad[0]}"] if bad else []

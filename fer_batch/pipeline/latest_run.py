@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fer_batch import __version__
+from fer_batch.config import OccurrenceConfig
+from fer_batch.facs import OccurrenceRule
 from fer_batch.models.card import SHIPPED, card_uri, read_card, shipped_path
+from fer_batch.pipeline.conservation import recorded
 from fer_batch.report.page import RunSummary
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
@@ -18,6 +21,7 @@ def latest_run(store: Store, partition: Partition) -> dict[str, Any]:
     """Its row of table `runs`, with JSON columns as values; empty where there is none."""
     where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     columns = ["run_id", "started_at", "finished_at", "config", "versions", "model_digest", "weights_license", "counts"]
+    columns += ["n_explained", "n_unconserved", "conservation_median"]
     rows = read(store, "runs", **where, columns=columns).to_pylist()
     if not rows:
         return {}
@@ -43,6 +47,11 @@ def card_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return card.model_dump() if card else {"demo": shipped}
 
 
+def rule_of(run: Mapping[str, Any]) -> OccurrenceRule:
+    """When annotations count as present, as the job of a run says; the default where it does not."""
+    return OccurrenceConfig.model_validate(run.get("config", {}).get("labels") or {}).rule
+
+
 def threshold_of(run: Mapping[str, Any], card: Mapping[str, Any]) -> float | None:
     """The probability from which on a target is active; None for a head that takes the largest."""
     model = run.get("config", {}).get("model", {})
@@ -64,6 +73,7 @@ def map_style_of(run: Mapping[str, Any]) -> MapStyle:
 
 def summary_of(partition: Partition, run: Mapping[str, Any], card: Mapping[str, Any]) -> RunSummary:
     """What every page of the partition's report says about the run."""
+    kept = recorded(run)
     return RunSummary(
         title=partition.dataset,
         dataset=partition.dataset,
@@ -78,6 +88,7 @@ def summary_of(partition: Partition, run: Mapping[str, Any], card: Mapping[str, 
         weights_license=run.get("weights_license") or card.get("licence") or "",
         facts=tuple(_model_facts(run, card)),
         maps=map_style_of(run),
+        conservation=kept.sentence if kept else "",
         shows_faces=run.get("config", {}).get("faces", {}).get("store", "jpeg") != "none",
     )
 

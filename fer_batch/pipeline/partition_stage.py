@@ -27,7 +27,7 @@ PUBLISHED = "_published"  # one file for each partition: from what each of its s
 WAVE = 64  # tasks at a time: what is in memory does not grow with the collection
 
 Compute = Callable[[list[Any]], list[Any]]
-Options = dict[str, str | int | float]
+Options = dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,10 @@ def _pattern_options(config: RunConfig) -> Options:
     return {"max_length": config.stories.max_pattern, "relation": config.stories.relation}
 
 
+def _evaluation_options(config: RunConfig) -> Options:
+    return config.labels.model_dump()
+
+
 def _report_options(config: RunConfig) -> Options:
     return asdict(config.report)
 
@@ -161,7 +165,7 @@ STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("heatmaps", ("heatmaps",), 1, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
     PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
-    PartitionStage("evaluation", ("evaluation",), 1, _no_options, _evaluation, "report"),
+    PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
         "report", (), 2, _report_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
     ),

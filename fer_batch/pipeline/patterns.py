@@ -94,7 +94,7 @@ def refresh_patterns(store: Store, partition: Partition) -> None:
 def looked_for(store: Store, partition: Partition) -> PatternSearch:
     """What the table of a partition lists, as the job said that published it."""
     options = PublishedStages(store, partition).options(stage_named("patterns"))
-    return PatternSearch(int(options["max_length"]), str(options["relation"])) if options else PatternSearch()
+    return PatternSearch(int(options["max_length"] or 0), str(options["relation"])) if options else PatternSearch()
 
 
 def pattern_rows(

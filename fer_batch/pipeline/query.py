@@ -78,7 +78,8 @@ QUERIES = {
     ),
     "runs": NamedQuery(
         "runs, newest first",
-        "SELECT {keys}run_id, started_at, finished_at, counts FROM runs ORDER BY started_at DESC",
+        "SELECT {keys}run_id, started_at, finished_at, counts, n_explained, n_unconserved, conservation_median\n"
+        "FROM runs ORDER BY started_at DESC",
     ),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, summary_of, threshold_of
+from fer_batch.pipeline.latest_run import card_of, crop_size_of, latest_run, rule_of, summary_of, threshold_of
 from fer_batch.pipeline.patterns import refresh_patterns
 from fer_batch.pipeline.report_classes import classes_files, has_classes
 from fer_batch.pipeline.report_data import Story, occurrences
@@ -137,7 +137,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
                 if name not in wanted:
                     continue
                 wanted[name] = True
-                truth = occurrences(store, partition.dataset, [name]).get(name, {})
+                truth = occurrences(store, partition.dataset, [name], options.rule).get(name, {})
                 folder = f"{options.folder}/{FIGURES}/{slug(name)}"
                 earlier = set(store.names(folder))
                 for file, content in figures(Story(shard.of(name), row, options.crop_size), palette, options, truth):
@@ -193,10 +193,13 @@ def _options(store: Store, partition: Partition, card: Mapping[str, Any] | None,
         partition=partition,
         folder=_folder(partition),
         # Without what differs from run to run.
-        summary=replace(whole, counts={}, run_id="", started_at="", finished_at="", facts=(), pages=pages),
+        summary=replace(
+            whole, counts={}, run_id="", started_at="", finished_at="", facts=(), conservation="", pages=pages
+        ),
         targets=tuple(known.get("targets") or targets_of(store, partition)),
         threshold=threshold_of(run, known),
         crop_size=crop_size_of(run, known),
+        rule=rule_of(run),
     )
 
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import facs
+from fer_batch.facs import OccurrenceRule
 from fer_batch.pipeline.shard_rows import Reader
+from fer_batch.sources.truth import occurs
 from fer_batch.storage.parquet import read, unpack_maps
 from fer_batch.storage.store import Store
 from fer_batch.visualize.clusters import ClusterDecision, ClusterMap
@@ -36,16 +38,17 @@ _PROTOTYPE_COLUMNS = (
 FACE_PIXELS = 224
 
 
-def occurrences(store: Store, dataset: str, sequence_ids: Iterable[str]) -> dict[str, dict[str, NDArray[np.int64]]]:
-    """Frames in which each target occurs, by sequence.
+def occurrences(
+    store: Store, dataset: str, sequence_ids: Iterable[str], rule: OccurrenceRule
+) -> dict[str, dict[str, NDArray[np.int64]]]:
+    """Frames in which each target occurs by a rule, by sequence.
 
     Ground truth is of the dataset: its files are not cut like those of a partition.
     """
-    # Occurrence, or an intensity where only that is given (methods: 0 is absent).
-    occurs = pads.field("occurrence") | (pads.field("occurrence").is_null() & (pads.field("intensity") > 0))
     mine = pads.field("sequence_id").isin(pa.array(list(sequence_ids), pa.string()))
     names = ["sequence_id", "frame_index", "target"]
-    table = read(store, "annotations", dataset=dataset, columns=names, filters=occurs & mine)
+    table = read(store, "annotations", dataset=dataset, columns=[*names, "occurrence", "intensity"], filters=mine)
+    table = table.filter(pa.array(occurs(table, rule) == 1))
     found: dict[str, dict[str, list[int]]] = {}
     for sequence_id, frame, target in zip(*(table[name].to_pylist() for name in names), strict=True):
         found.setdefault(sequence_id, {}).setdefault(target, []).append(frame)

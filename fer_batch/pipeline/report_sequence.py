@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import __version__, facs
+from fer_batch.facs import OccurrenceRule
 from fer_batch.pipeline.partition_stage import stage_named
 from fer_batch.pipeline.report_data import Story, label_of, occurrences
 from fer_batch.pipeline.shard_rows import ShardRows
@@ -60,6 +61,8 @@ class PageOptions:
         The probability from which on a target is active; None for a head that takes the largest.
     crop_size
         Pixels of the face crops, where known.
+    rule
+        When annotations count as present.
     """
 
     partition: Partition
@@ -68,6 +71,7 @@ class PageOptions:
     targets: tuple[str, ...]
     threshold: float | None
     crop_size: int | None
+    rule: OccurrenceRule
 
 
 def thumbnail_path(sequence_id: str) -> str:
@@ -127,7 +131,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
     store = Store(output)
     shard = ShardRows(store, options.partition, file)
     rows = [row for row in shard.sequences if row["status"] in READ and row["kind"] != "still"]
-    truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows))
+    truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows), options.rule)
     palette = Palette(options.targets, options.summary.maps)
     for row in rows:
         story = Story(shard.of(row["sequence_id"]), row, options.crop_size)

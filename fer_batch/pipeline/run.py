@@ -15,6 +15,7 @@ from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis import AnalysisOptions
+from fer_batch.pipeline.conservation import run_columns
 from fer_batch.pipeline.partition_stage import PublishedStages, StageWork
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.run_record import RunRecord
@@ -212,6 +213,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
             _prototypes(config, store, plan, analysis_id, metadata, n_cpus)
             _publish_stages("prototypes", config, store, plan, metadata, config.resources.scheduler, n_cpus)
         _count(outcome, store, plan)
+        record.known |= run_columns(store, plan.partition, config)
         if outcome.n_faceless:
             say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
         if outcome.n_outside:
@@ -391,6 +393,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
         timeout_s=resources.decode_timeout_s,
         memory_bytes=resources.decode_memory_mb << 20,
         root=Store(config.source.uri).uri,
+        labels=config.labels.rule,
     )
     explain = ExplainOptions(
         model=plan.model,

@@ -37,6 +37,7 @@ from fer_batch.pipeline.sink import patiently_put
 from fer_batch.pipeline.units import Unit, units_to_do
 from fer_batch.registry import nearest
 from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.labels import SCALES
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.posed import write_clips
 from fer_batch.sources.posed_people import plan_people
@@ -474,9 +475,7 @@ def inferred_targets(rows: pa.Table) -> tuple[str, ...]:
 def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> NDArray[np.float32]:
     """Labels of Action Units, shape (N, A): 1, 0, or NaN where a crop is not annotated.
 
-    The stated occurrence decides, as it does where a run is evaluated; where none is stated, the intensity: from level
-    2 on the unit is present, up to `absent_to` it is absent, between the two it counts as not annotated. With
-    `present_from` it is the intensity that decides, from there on, and the occurrence only where there is none.
+    Which of them are by an intensity says `facs.OccurrenceRule`, as it does where a run is evaluated.
 
     Raises
     ------
@@ -491,13 +490,7 @@ def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig
     place = {name: column for column, name in enumerate(targets)}
     columns = np.array([place.get(name, -1) for name in lists.flatten().to_pylist()], np.int64)
     owners = np.repeat(np.arange(rows.num_rows), np.diff(lists.offsets.to_numpy()))
-    intensity = _floats(rows, "intensity")
-    graded = np.where(intensity >= rule.level, 1.0, np.where(intensity <= rule.absent_to, 0.0, np.nan))
-    stated = _floats(rows, "occurrence")
-    if rule.present_from is None:
-        value = np.where(np.isnan(stated), graded, stated)
-    else:
-        value = np.where(np.isnan(intensity), stated, graded)
+    value = rule.rule.occurs(_floats(rows, "occurrence"), _floats(rows, "intensity"))
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
     wanted = columns >= 0
     labels[owners[wanted], columns[wanted]] = value[wanted]
@@ -523,17 +516,21 @@ def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> 
     place = {name: column for column, name in enumerate(targets)}
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
     known: set[str] = set()
-    for row, (names, present, emotion) in enumerate(
-        zip(*(rows[name].to_pylist() for name in ("targets", "occurrence", "emotion")), strict=True)
+    occurs = rule.rule.occurs(_floats(rows, "occurrence"), _floats(rows, "intensity")) == 1
+    starts = rows["targets"].combine_chunks().offsets.to_numpy()
+    for row, (names, emotion) in enumerate(
+        zip(*(rows[name].to_pylist() for name in ("targets", "emotion")), strict=True)
     ):
-        own = {rule.classes.get(name, name) for name, there in zip(names, present, strict=True) if there}
+        present = occurs[starts[row] - starts[0] : starts[row + 1] - starts[0]]
+        shown = {name for name, there in zip(names, present, strict=True) if there and name.lower() not in SCALES}
+        own = {rule.classes.get(name, name) for name in shown}
         if not own & set(place) and rule.whole_inputs and emotion:
             own = {rule.classes.get(emotion, emotion)}
         known |= {name for name in own if au_id(name) is None}
-        shown = own & set(place)
-        if len(shown) == 1:
+        wanted = own & set(place)
+        if len(wanted) == 1:
             labels[row] = 0
-            labels[row, place[shown.pop()]] = 1
+            labels[row, place[wanted.pop()]] = 1
     for name, shown_at_all in zip(targets, (labels == 1).any(0), strict=True):
         if not shown_at_all:
             emotions = sorted({emotion for emotion in rows["emotion"].to_pylist() if emotion})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fer_batch.config import RunConfig, StoriesConfig
+from fer_batch.config import OccurrenceConfig, RunConfig, StoriesConfig
 from fer_batch.models.card import ResolvedModel
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
@@ -44,6 +44,8 @@ def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
     """Every option, beside the model, that changes what phase 1 stores."""
     explain = config.explain.model_dump(mode="json", exclude={"batch_size"})
     explain["options"] = {name: value for name, value in explain["options"].items() if name not in RESOURCES}
+    if config.explain.targets == "annotated" and config.labels != OccurrenceConfig():
+        explain["labels"] = config.labels.model_dump(mode="json")  # says which targets of a frame are explained
     faces = config.faces.model_dump(mode="json")
     faces["size"] = config.faces.size or model.preprocessing.size
     return {

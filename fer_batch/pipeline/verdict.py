@@ -99,6 +99,7 @@ def _contents(
         tuple(_queries(result)),
         result.people.warning,
         _new_people(result),
+        result.conservation.sentence if result.conservation else "",
     )
 
 

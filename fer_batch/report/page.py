@@ -87,6 +87,8 @@ class RunSummary:
         Whether the model card says these are demo weights: every page then says so loudly.
     facts
         (name, value) pairs of the model card.
+    conservation
+        A sentence on maps that do not add up to their logits; empty where there is none to say.
     shows_faces
         Whether pictures contain pixels of faces.
     pages
@@ -107,6 +109,7 @@ class RunSummary:
     demo: bool = False
     weights_license: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    conservation: str = ""
     shows_faces: bool = True
     pages: tuple[tuple[str, str], ...] = ()
     maps: MapStyle = field(default_factory=MapStyle)

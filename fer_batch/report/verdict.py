@@ -76,6 +76,8 @@ class VerdictContents:
         What a reader must know before any figure.
     new_people
         The same figures of the people that the network was not trained on, where it was on others.
+    conservation
+        A sentence on maps that do not add up to their logits; empty where there is none to say.
     """
 
     targets: tuple[TargetVerdict, ...]
@@ -84,6 +86,7 @@ class VerdictContents:
     queries: tuple[Query, ...] = ()
     warning: str = ""
     new_people: DataTable | None = None
+    conservation: str = ""
 
 
 def verdict_files(summary: RunSummary, contents: VerdictContents) -> Iterator[tuple[str, bytes]]:

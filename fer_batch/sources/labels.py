@@ -104,11 +104,11 @@ def split_named(name: str) -> str:
 def occurrence_of(target: str, value: float) -> tuple[float | None, bool | None]:
     """Intensity and occurrence that one number says of a target.
 
-    An Action Unit's intensity 0 is absent and 2 to 5 is present; between them (a trace) is not decided, because the
+    Of an Action Unit's intensity the occurrence is that of `facs.OccurrenceRule`, which leaves traces open because the
     papers differ. A scale has no occurrence, anything else no intensity.
     """
     if facs.au_id(target) is not None:
-        return value, (None if 0 < value < 2 else value >= 2)
+        return value, (None if 0 < value < facs.LEVEL_B else value >= facs.LEVEL_B)
     if target.lower() in SCALES:
         return value, None
     return None, bool(value)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fer_batch.facs import CODEBOOKS, EXPRESSIONS, au_name
+from fer_batch.facs import CODEBOOKS, DEFAULT_RULE, EXPRESSIONS, au_name
 from fer_batch.sources.posed_confound import STICKER, Confound, sticker_frames, with_sticker
 from fer_batch.sources.posed_face import POSED_AUS, Pose, identity, render_frame
 
@@ -48,7 +48,7 @@ def with_implied(intensities: Mapping[int, float]) -> dict[int, float]:
 
 def occurrence(intensity: float) -> float:
     """1 from intensity 2 (level B) on, 0 for an absent unit, NaN for the traces between."""
-    return 1.0 if intensity >= 2 else 0.0 if intensity == 0 else float("nan")
+    return float(DEFAULT_RULE.occurs(np.nan, intensity))
 
 
 def emotion_aus(emotion: str, codebook: str = "emfacs_sh") -> tuple[int, ...]:
@@ -133,9 +133,21 @@ def head_motion(n_frames: int, rng: np.random.Generator) -> tuple[Pose, ...]:
 
 
 def plan_clips(
-    n_clips: int, seed: int = 0, n_frames: tuple[int, int] = (40, 64), first_identity: int = 0
+    n_clips: int,
+    seed: int = 0,
+    n_frames: tuple[int, int] = (40, 64),
+    first_identity: int = 0,
+    per_subject: int = CLIPS_PER_SUBJECT,
 ) -> list[ClipPlan]:
-    """Decide what clips show: the six emotions, a neutral face, then single units and pairs, and over again."""
+    """Decide what clips show: the six emotions, a neutral face, then single units and pairs, and over again.
+
+    Parameters
+    ----------
+    n_clips, seed, n_frames, first_identity
+        As in `write_clips`.
+    per_subject
+        Clips of one subject, one after the other.
+    """
     plans = []
     for i in range(n_clips):
         rng = np.random.default_rng([seed, first_identity, i])
@@ -149,8 +161,8 @@ def plan_clips(
             what = "_".join(au_name(au) for au in aus)
         length = int(rng.integers(n_frames[0], n_frames[1] + 1))
         curves, poses = intensity_curves(aus, length, rng), head_motion(length, rng)
-        name = f"{i % CLIPS_PER_SUBJECT + 1:02d}_{what}"
-        subject = first_identity + i // CLIPS_PER_SUBJECT
+        name = f"{i % per_subject + 1:02d}_{what}"
+        subject = first_identity + i // per_subject
         plans.append(ClipPlan(subject, name, emotion, curves, poses, int(rng.integers(2**31))))
     return plans
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fer_batch.facs import au_name
+from fer_batch.facs import DEFAULT_RULE, OccurrenceRule, au_name
 from fer_batch.registry import Registry
 from fer_batch.sources.fetch import list_files, read_bytes
 from fer_batch.sources.labels import EXPRESSIONS, occurrence_of
@@ -63,13 +63,21 @@ class Truth:
     annotations: pa.Table
     emotion: str | None
 
-    def present(self) -> dict[int, list[str]]:
+    def present(self, rule: OccurrenceRule = DEFAULT_RULE) -> dict[int, list[str]]:
         """Targets that are annotated as present, by frame index."""
         found: dict[int, list[str]] = {}
-        rows = self.annotations.filter(self.annotations["occurrence"])
+        rows = self.annotations.filter(pa.array(occurs(self.annotations, rule) == 1))
         for frame, target in zip(rows["frame_index"].to_pylist(), rows["target"].to_pylist(), strict=True):
             found.setdefault(frame, []).append(target)
         return found
+
+
+def occurs(annotations: pa.Table, rule: OccurrenceRule) -> NDArray[np.float32]:
+    """1, 0 or NaN of every row of table `annotations`, or of its columns `occurrence` and `intensity`."""
+    stated, graded = (
+        annotations[name].cast(pa.float32()).to_numpy(zero_copy_only=False) for name in ("occurrence", "intensity")
+    )
+    return rule.occurs(stated, graded)
 
 
 def read_truth(ref: SequenceRef) -> Truth:
@@ -276,8 +284,8 @@ def _frames(files: Sequence[str]) -> dict[int, int] | None:
 
 
 def _emotion(annotations: pa.Table) -> str | None:
-    known = pc.and_(annotations["occurrence"], pc.is_in(annotations["target"], value_set=pa.array(EXPRESSIONS)))
-    found = set(annotations.filter(known)["target"].to_pylist())
+    classes = annotations.filter(pc.is_in(annotations["target"], value_set=pa.array(EXPRESSIONS)))
+    found = set(classes.filter(pa.array(occurs(classes, DEFAULT_RULE) == 1))["target"].to_pylist())
     found = found - {"neutral"} or found
     return found.pop() if len(found) == 1 else None
 

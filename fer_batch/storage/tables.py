@@ -104,8 +104,8 @@ SCHEMAS = MappingProxyType(
             ("sequence_id", _STR),
             ("frame_index", _I64),
             ("target", _STR),
-            ("intensity", _F32),
-            ("occurrence", _BOOL, "NULL where the annotation does not say"),
+            ("intensity", _F32, "0 to 5 of an Action Unit; without an occurrence, 2 or more is present and 0 absent"),
+            ("occurrence", _BOOL, "as the annotation states it, NULL where it does not; wins over an intensity"),
             ("raw", _STR, "the label as the dataset writes it, where that says more"),
         ),
         "detections": _schema(
@@ -263,6 +263,9 @@ SCHEMAS = MappingProxyType(
             ("model_digest", _STR),
             ("weights_license", _STR),
             ("counts", _STR, "JSON: found, done, partial, failed, skipped, already_done"),
+            Column("n_explained", _I64, "maps when the run ended; NULL of methods that need not conserve", since=3),
+            Column("n_unconserved", _I64, "of them, sum undefined or not 0.2 to 2 times the logit", since=3),
+            Column("conservation_median", _F64, "median of the maps' sums over their logits", since=3),
         ),
     }
 )

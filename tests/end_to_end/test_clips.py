@@ -43,6 +43,15 @@ def test_detections_and_relevance_agree(reference, helpers):
     np.testing.assert_allclose(conservation, np.asarray(active["conservation"]), atol=0.02)
 
 
+def test_the_run_records_how_many_maps_do_not_add_up(reference, helpers):
+    detections = helpers.rows(reference, "detections")
+    found = np.asarray(detections.filter(detections["active"])["conservation"].drop_null())
+    (row,) = (row for row in helpers.rows(reference, "runs").to_pylist() if row["n_explained"])
+    assert row["n_explained"] == detections.filter(detections["active"]).num_rows
+    assert row["n_unconserved"] == row["n_explained"] - ((found >= 0.2) & (found <= 2.0)).sum()
+    assert row["conservation_median"] == pytest.approx(np.median(found))
+
+
 def test_mu_is_filled_where_a_target_has_a_region(reference, helpers):
     detections = helpers.rows(reference, "detections")
     active = detections.filter(detections["active"])

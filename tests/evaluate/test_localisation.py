@@ -11,7 +11,6 @@ from fer_batch.evaluate import (
     relevance_mass,
     resized,
     size_weighted_mass,
-    subjects_needed,
 )
 
 R = np.array([[2, -1, 0, 1], [3, 4, -2, 0], [0, 1, -5, 2], [1, 0, 0, -3]], float)
@@ -116,8 +115,8 @@ def test_resized_commutes_with_flips_and_keeps_bounds():
         resized(small, (4, 9))
 
 
-def summary(mass, share, subjects, seed=0):
-    return localisation_summary(mass, share, subjects, rng=np.random.default_rng(seed))
+def summary(mass, share, subjects):
+    return localisation_summary(mass, share, subjects)
 
 
 def test_summary_is_over_defined_frames():
@@ -154,19 +153,6 @@ def test_the_interval_is_wider_by_subjects_than_by_frames():
     assert by_subject == summary(mass, share, subjects)
 
 
-@pytest.mark.parametrize("sizes", [0.0, 0.04], ids=["regions of one size", "regions of other sizes"])
-def test_vp_k_the_interval_is_that_of_mu_of_subjects_drawn_one_by_one(sizes):
-    rng = np.random.default_rng(4)
-    subjects = rng.integers(0, 7, 200)
-    mass, share = rng.uniform(0.1, 0.6, 200) + subjects / 20, 0.2 + sizes * subjects
-    found = summary(mass, share, subjects.tolist())
-    means = []
-    for _ in range(4000):
-        frames = np.concatenate([np.flatnonzero(subjects == s) for s in rng.integers(0, 7, 7)])
-        means.append(mass[frames].mean())
-    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.025, 0.975]), atol=0.01)
-
-
 @pytest.mark.parametrize("sizes", [[0.1, 0.2, 0.3, 0.4], [0.1, 0.1, 0.1, 0.1], [1 / 3, 1 / 3, 1 / 3, 1 / 3]])
 def test_relevance_at_chance_everywhere_is_not_above_chance(sizes):
     share = np.repeat(sizes, 5)
@@ -181,32 +167,24 @@ def test_sums_of_subjects_say_the_same_as_frames():
     mass, share = rng.uniform(0, 1, 300), rng.uniform(0.1, 0.3, 300)
     names = np.unique(subjects)
     sums = ([values[subjects == s].sum() for s in names] for values in (np.ones(300, int), mass, share, mass / share))
-    found = localisation_of_subjects(*sums, n_undefined=0, rng=np.random.default_rng(0))
+    found = localisation_of_subjects(*sums, n_undefined=0)
     frames = summary(mass, share, subjects.tolist())
     for name in ("mean", "chance", "weighted", "low", "high", "n", "n_subjects"):
         assert getattr(found, name) == pytest.approx(getattr(frames, name))
 
 
 def test_too_few_subjects_have_no_interval():
-    # Drawing the lowest of three subjects three times has probability 1/27, more than the 2.5 % of the tail.
-    assert [subjects_needed(level) for level in (0.5, 0.95, 0.999)] == [2, 4, 5]
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        subjects_needed(1.0)
     three, four = (summary([0.5, 0.6, 0.7, 0.8][:n], [0.1] * n, list(range(n))) for n in (3, 4))
     assert three.above_chance is None
     assert four.above_chance
-    assert four.low > 0.5
+    assert 0.1 < four.low < 0.5  # four people say little: the interval reaches beyond the lowest of them
 
 
-def test_very_many_subjects_are_drawn_in_groups():
-    rng = np.random.default_rng(6)
-    mass = rng.uniform(0, 1, 20_000)
-    found = summary(mass, np.full(20_000, 0.1), list(range(20_000)))
-    half = 1.96 * mass.std() / np.sqrt(20_000)
-    np.testing.assert_allclose([found.low, found.high], [mass.mean() - half, mass.mean() + half], atol=half / 5)
-    assert found.n_subjects == 20_000
+def test_an_interval_of_mu_ends_at_0_and_1():
+    found = summary([0.01, 0.02, 0.9, 0.95], [0.1] * 4, list(range(4)))
+    assert (found.low, found.high) == (0, 1)
 
 
 def test_sums_must_fit():
     with pytest.raises(ValueError, match="per subject"):
-        localisation_of_subjects([1, 0], [0.5, 0], [0.1, 0], [5, 0], rng=np.random.default_rng(0))
+        localisation_of_subjects([1, 0], [0.5, 0], [0.1, 0], [5, 0])

@@ -24,7 +24,6 @@ from fer_batch.pipeline.training_data import (
 )
 from fer_batch.sources.posed import write_clips
 from fer_batch.sources.posed_people import plan_people
-from fer_batch.sources.sidecar import read_annotations
 from fer_batch.storage.parquet import decode
 from fer_batch.storage.store import Store
 from fer_batch.training.data import Shards
@@ -259,14 +258,6 @@ def test_an_annotation_that_is_almost_an_action_unit_is_refused_as_a_target():
         inferred_targets(rows_of([("AU 1", None, True), ("AU01", None, True)]))
     with pytest.raises(InputError, match="no source annotates an Action Unit"):
         inferred_targets(rows_of([("fear", None, True)]))
-
-
-def test_labels_of_training_are_those_that_an_evaluation_of_a_run_counts(tmp_path):
-    sidecar = b"frame_index,target,intensity,occurrence\n0,AU 25,1,1\n1,AU25,1,\n2,au25,3,1\n3,AU25,0,0\n"
-    table = read_annotations(sidecar, "a.annotations.csv")
-    rows = rows_of(*([(row["target"], row["intensity"], row["occurrence"])] for row in table.to_pylist()))
-    evaluated = [NAN if value is None else float(value) for value in table["occurrence"].to_pylist()]
-    np.testing.assert_array_equal(occurrence_labels(rows, ["AU25"], LabelsConfig())[:, 0], evaluated)
 
 
 def test_frames_without_a_face_are_counted(tmp_path):

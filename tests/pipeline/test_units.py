@@ -44,6 +44,7 @@ def partition(model=MODEL, **sections):
 PHASE_1 = [
     {"explain": {"method": "lrp_epsilon"}},
     {"explain": {"targets": "all"}},
+    {"explain": {"targets": "annotated"}, "labels": {"present_from": 1.0}},
     {"explain": {"targets": ["AU01"]}},
     {"explain": {"options": {"epsilon": 0.1}}},
     {"explain": {"options": {"backward": "bfloat16"}}},

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fer_batch import cli
+from fer_batch.facs import DEFAULT_RULE
 from fer_batch.pipeline import report, report_sequence
 from fer_batch.pipeline.latest_run import summary_of
 from fer_batch.pipeline.report import partitions, write_figures, write_report
@@ -422,7 +423,7 @@ def test_several_partitions_have_a_report_each_and_a_list(store):
 
 
 def test_ground_truth_is_what_occurs_or_has_an_intensity(store):
-    found = occurrences(store, HERE.dataset, ["S1/toy.mp4", "another.mp4"])
+    found = occurrences(store, HERE.dataset, ["S1/toy.mp4", "another.mp4"], DEFAULT_RULE)
     assert {name: frames.tolist() for name, frames in found["S1/toy.mp4"].items()} == {"AU04": [4, 6]}
     assert set(found) == {"S1/toy.mp4"}
 
