@@ -11,7 +11,8 @@ from zennit.composites import NameMapComposite
 from zennit.core import Composite, Hook
 from zennit.rules import Norm, Pass
 
-from fer_batch.explain.canonizers import ACTIVATIONS, Add, Mean, module_of
+from fer_batch.explain.graph import module_of
+from fer_batch.explain.modules import ACTIVATIONS, Add, Affine, Reduce
 from fer_batch.explain.rules import AlphaBeta, Bias, Box, Epsilon, Flat, Gamma, Rule, stabilise
 from fer_batch.registry import Registry
 from fer_batch.types import InputError
@@ -42,6 +43,19 @@ class Preset:
         if steps_from_image is not None and (steps_from_image == 0 or not self.directly):
             return self.first
         return self.dense if isinstance(module, nn.Linear) else self.conv
+
+    def affine_rule(self, module: Affine, of_pixels: bool) -> Rule | None:
+        """Rule of a factor and offset per channel; None where relevance passes.
+
+        It is that of convolutions or, on vectors, of dense layers. Without an offset there is one contribution per
+        output, which takes all. Before the first layer, spreading evenly over one pixel or within its bounds leaves
+        relevance where it is; the other rules let the offset take its share.
+        """
+        if module.bias is None:
+            return None
+        if of_pixels:
+            return None if isinstance(self.first, Flat | Box) else self.first
+        return self.dense if module.weight.ndim == 2 else self.conv
 
 
 COMPOSITES: Registry[Callable[..., Preset]] = Registry("composite")
@@ -100,10 +114,10 @@ def epsilon_gamma_box(
     return Preset(Epsilon(_not_negative("epsilon", epsilon)), Gamma(_not_negative("gamma", gamma)), box)
 
 
-def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule]:
-    """Rule of every convolution and linear layer on the way from the logits to the image."""
+def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule | None]:
+    """Rule of every convolution, linear and affine layer on the way from the logits to the image; None: it passes."""
     steps: dict[fx.Node, int | None] = {}
-    found: dict[fx.Node, Rule] = {}
+    found: dict[fx.Node, Rule | None] = {}
     for node in network.graph.nodes:
         if node.op == "placeholder":
             steps[node] = 0
@@ -116,6 +130,8 @@ def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule]:
                 found[node] = preset.rule(module, nearest)
                 steps[node] = None
             else:
+                if isinstance(module, Affine):
+                    found[node] = preset.affine_rule(module, nearest is not None)
                 steps[node] = None if nearest is None else nearest + 1
     return found
 
@@ -123,7 +139,8 @@ def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule]:
 def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:
     """The preset as a zennit composite for a canonical network: the slow and independent way to the same maps."""
     hooks: list[tuple[tuple[str, ...], Hook]] = [
-        ((str(node.target),), rule.zennit()) for node, rule in rules(network, preset).items()
+        ((str(node.target),), Pass() if rule is None else rule.zennit())
+        for node, rule in rules(network, preset).items()
     ]
     for node in network.graph.nodes:
         module = module_of(network, node)
@@ -131,8 +148,8 @@ def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:
             continue
         if isinstance(module, Add):
             hooks.append(((f"{node.target}.sum",), Norm(stabilizer=stabilise)))
-        elif isinstance(module, Mean | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+        elif isinstance(module, Reduce | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             hooks.append(((str(node.target),), Norm(stabilizer=stabilise)))
-        elif isinstance(module, (*ACTIVATIONS, nn.BatchNorm1d, nn.BatchNorm2d)):
+        elif isinstance(module, ACTIVATIONS):
             hooks.append(((str(node.target),), Pass()))
     return NameMapComposite(name_map=hooks)
