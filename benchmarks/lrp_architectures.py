@@ -1,4 +1,4 @@
-"""LRP on the architectures people bring: `python benchmarks/lrp_architectures.py` writes `results/lrp_architectures.md`.
+"""LRP on the architectures people bring; writes `results/lrp_architectures.md`.
 
 Every network gets random weights with BatchNorm statistics that differ per channel, set so that activations keep their
 size (`calibrated`), and is measured per composite:
@@ -127,6 +127,7 @@ class Measured:
     conservation: dict[str, float] = field(default_factory=dict)
     patch: dict[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    trained: dict[str, float] = field(default_factory=dict)
     accuracy: float = float("nan")
     seconds: float = 0.0
 
@@ -320,25 +321,27 @@ def accuracy(model: nn.Module, size: int, seed: int) -> float:
         return float((model(x).argmax(1) == has).float().mean())
 
 
-def patch_shares(model: nn.Module, size: int, seed: int) -> dict[str, float]:
-    """Median share of |R| inside the patch, by composite and for gradient times input."""
+def patch_shares(model: nn.Module, size: int, seed: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Median share of |R| inside the patch, by composite and for gradient times input; median |sum R / logit|."""
     x, has, inside = planted(12, size, 99_000 + seed)
     x, inside = x[has], inside[has.numpy()]
-    pairs = np.array([(i, 1) for i in range(len(x))])
-    maps = {"gradient_times_input": _gradient(model, x)}
+    maps, conservation = {"gradient_times_input": _gradient(model, x)}, {}
     network = canonize(model, tuple(x.shape[1:]))
-    frame, output = (torch.from_numpy(column.copy()) for column in pairs.T)
+    frame, output = torch.arange(len(x)), torch.ones(len(x), dtype=torch.int64)
     for composite, options in OPTIONS.items():
         try:
             propagator = Propagator(network, COMPOSITES[composite](**options))
         except ValueError:
             continue
-        maps[composite] = propagator.backward(propagator.forward(x), frame, output).sum(1).numpy()
-    found = {}
+        state = propagator.forward(x)
+        r = propagator.backward(state, frame, output).sum(1).numpy()
+        maps[composite] = r
+        conservation[composite] = float(np.median(np.abs(r.sum((1, 2)) / state.logits[:, 1].numpy())))
+    shares = {}
     for name, r in maps.items():
-        r = np.abs(r.astype(np.float64))
-        found[name] = float(np.median((r * inside).sum((1, 2)) / r.sum((1, 2))))
-    return found
+        size_of_r = np.abs(r.astype(np.float64))
+        shares[name] = float(np.median((size_of_r * inside).sum((1, 2)) / size_of_r.sum((1, 2))))
+    return shares, conservation
 
 
 def _gradient(model: nn.Module, x: torch.Tensor) -> NDArray[np.floating]:
@@ -355,7 +358,7 @@ def run(name: str, size: int, seed: int, with_patch: bool, steps: int) -> Measur
     if with_patch:
         torch.manual_seed(seed)
         model, result.accuracy = see_patch(build(name, 2), size, seed, steps)
-        result.patch = patch_shares(model, size, seed)
+        result.patch, result.trained = patch_shares(model, size, seed)
     result.seconds = time.perf_counter() - start
     return result
 
@@ -380,9 +383,15 @@ def markdown(results: list[Measured], command: str) -> str:
         columns = ["gradient_times_input", *names]
         lines += ["", "| network | accuracy | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
         for r in trained:
-            cells = [f"{r.patch[n]:.2f}" if n in r.patch else "" for n in columns]
+            cells = [_share(r, n) for n in columns]
             lines.append(f"| `{r.network}` | {r.accuracy:.2f} | {' | '.join(cells)} |")
     return "\n".join([f"`{command}`", "", *lines, ""])
+
+
+def _share(r: Measured, name: str) -> str:
+    if name not in r.patch:
+        return ""
+    return f"{r.patch[name]:.2f}" + (f", {r.trained[name]:.2g}" if name in r.trained else "")
 
 
 def main() -> None:

@@ -62,19 +62,20 @@ class Preset:
         separates = isinstance(self.conv, AlphaBeta)
         return Epsilon() if depthwise and separates and not activated else self.conv
 
-    def affine_rule(self, module: Affine, of_pixels: bool) -> Epsilon | None:
+    def affine_rule(self, module: Affine, of_pixels: bool) -> Epsilon | Gamma | None:
         """Rule of a factor and an offset per channel that could not be merged; None where relevance passes.
 
-        The offset takes its share by the epsilon rule: that of the preset, or plain z where the preset separates
-        positive from negative contributions. One contribution cannot be separated: alpha1-beta0 would give all of
-        every second one to the offset (5 % of the logit arrive behind the 34 of ResNet-101 V2), alpha2-beta1 would
-        double it. Without an offset the one contribution takes all. Before the first layer, spreading evenly over one
-        pixel, or within its bounds, leaves relevance where it is.
+        The offset takes its share by the rule of the preset, but by gamma (0.25) where that is alpha-beta: a single
+        contribution cannot be separated into parts. alpha1-beta0 would leave all relevance of an output with the offset
+        wherever the contribution is negative (5 % of the logit arrive behind the 34 BatchNorms of ResNet-101 V2),
+        alpha2-beta1 would double it where it is positive. Gamma bounds multipliers by 1.25 times the factor.
+        Without an offset the one contribution takes all. Before the first layer, spreading evenly over one pixel, or
+        within its bounds, leaves relevance where it is.
         """
         if module.bias is None or (of_pixels and not isinstance(self.first, Epsilon)):
             return None
         rule = self.dense if module.weight.ndim == 2 else self.conv
-        return rule if isinstance(rule, Epsilon) else Epsilon()
+        return rule if isinstance(rule, Epsilon | Gamma) else Gamma()
 
 
 COMPOSITES: Registry[Callable[..., Preset]] = Registry("composite")
@@ -134,7 +135,13 @@ def epsilon_gamma_box(
 
 
 def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule | None]:
-    """Rule of every convolution, linear and affine layer on the way from the logits to the image; None: it passes."""
+    """Rule of every convolution, linear and affine layer on the way from the logits to the image; None: it passes.
+
+    Raises
+    ------
+    ValueError
+        If the preset has beta > 0 and a BatchNorm could not be merged.
+    """
     steps: dict[fx.Node, int | None] = {}
     found: dict[fx.Node, Rule | None] = {}
     for node in network.graph.nodes:
@@ -152,8 +159,18 @@ def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule | None]
             else:
                 if isinstance(module, Affine):
                     found[node] = preset.affine_rule(module, nearest is not None)
+                    if found[node] is not None and isinstance(preset.conv, AlphaBeta) and preset.conv.beta:
+                        raise ValueError(_no_beta(str(node.meta["origin"])))
                 steps[node] = None if nearest is None else nearest + 1
     return found
+
+
+def _no_beta(layer: str) -> str:
+    """Convolutions between such BatchNorms have outputs of both signs, which beta > 0 amplifies block by block."""
+    return (
+        f"layer {layer!r}: preset_b_flat is not stable where a BatchNorm cannot be merged into a linear layer "
+        "(pre-activation, DenseNet); take preset_a_flat"
+    )
 
 
 def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from fer_batch.explain.modules import Affine
 from fer_batch.explain.operation import Operation, Rows, choose, times
 from fer_batch.explain.operations import max_pool
-from fer_batch.explain.rules import TINY, Box, Branch, Epsilon, stabilise
+from fer_batch.explain.rules import TINY, Box, Branch, Epsilon, Gamma, stabilise
 
 
 class Linear:
@@ -131,17 +131,30 @@ class LayerOp(Operation):
 
 
 class AffineOp(Operation):
-    """A factor and an offset per channel under the epsilon rule: a linear layer with one input per output."""
+    """A factor and an offset per channel under a branch rule: a linear layer with one input per output.
+
+    All branches have the same input, so that one factor per frame stands for them all.
+    """
 
     lowers = True
 
-    def __init__(self, module: Affine, rule: Epsilon, in_shape: tuple[int, ...], activation: nn.Module | None) -> None:
+    def __init__(
+        self, module: Affine, rule: Epsilon | Gamma, in_shape: tuple[int, ...], activation: nn.Module | None
+    ) -> None:
         self.module, self.activation, self.epsilon, self.in_shape = module, activation, rule.epsilon, in_shape
+        self.branches = rule.branches(module.weight, module.bias)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        y = self.module(inputs[0])
+        (x,) = inputs
+        y = self.module(x)
         a = y if self.activation is None else self.activation(y)
-        return a, self.module.weight * (self.carrier(a) / stabilise(y, self.epsilon))
+        carried, factor = self.carrier(a), torch.zeros_like(y)
+        for branch in self.branches:
+            weight = branch.positive if branch.negative is None else torch.where(x > 0, *branch[1:3])
+            z = x * weight if branch.bias is None else x * weight + branch.bias
+            passed = weight * (carried / stabilise(z, self.epsilon))
+            factor += passed * (branch.where * y > 0).to(y.dtype) if branch.where else passed
+        return a, factor
 
     def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         c = times(c, saved, rows)
