@@ -193,7 +193,7 @@ def calibrated(model: nn.Module, size: int, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    x = images(6, size, seed, next(model.parameters()).dtype)
+    x = images(4, size, seed, next(model.parameters()).dtype)
     model.eval()
     for norm in norms:
         norm.weight.data.uniform_(0.5, 1.5, generator=generator)
@@ -249,11 +249,11 @@ def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.
 def measure(name: str, model: nn.Module, size: int, seed: int) -> Measured:
     """Identity, noise and conservation of a calibrated network (float64)."""
     result = Measured(name, size, seed)
-    clean = images(2, size, seed + 1000)
+    clean = images(1, size, seed + 1000)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed), dtype=clean.dtype)
     x = torch.cat([clean, clean + NOISE * noise])
     n_outputs = int(model(x[:1]).shape[1])
-    pairs = np.array([(i, k) for i in range(4) for k in range(n_outputs)])
+    pairs = np.array([(i, k) for i in range(2) for k in range(n_outputs)])
     network = canonize(model, tuple(x.shape[1:]))
     result.affine = sum(type(module).__name__ == "Affine" for module in network.modules())
     frame, output = (torch.from_numpy(column.copy()) for column in pairs.T)
@@ -354,7 +354,7 @@ def run(name: str, size: int, seed: int, with_patch: bool, steps: int) -> Measur
     """Everything about one network."""
     start = time.perf_counter()
     torch.manual_seed(seed)
-    result = measure(name, calibrated(build(name, 4).double(), size, seed), size, seed)
+    result = measure(name, calibrated(build(name, 3).double(), size, seed), size, seed)
     if with_patch:
         torch.manual_seed(seed)
         model, result.accuracy = see_patch(build(name, 2), size, seed, steps)

@@ -85,8 +85,8 @@ def test_preset_a_flat_equals_innvestigate(oracle, name):
     expected = np.broadcast_to(expected, found.shape)
     for i, j in pairs:
         error = np.abs(found[i, j] - expected[i, j])
-        assert error.max() <= 1e-5 * np.abs(expected[i, j]).max()
-        assert np.linalg.norm(error) <= 3e-5 * np.linalg.norm(expected[i, j])
+        assert error.max() <= 5e-5 * np.abs(expected[i, j]).max()
+        assert np.linalg.norm(error) <= 5e-5 * np.linalg.norm(expected[i, j])
 
 
 def test_the_textbook_bias_is_another_rule(oracle):
