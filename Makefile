@@ -35,7 +35,7 @@ schemas: $(STAMP)
 	$(BIN)/fer-batch schemas --write schemas
 
 demo-model: $(STAMP)
-	$(BIN)/python -m fer_batch.training.demo_model
+	$(BIN)/python -m fer_batch.posed.demo_model
 
 # Many minutes; the machine should do nothing else. BENCH="--quick" is a smoke run of seconds.
 bench: $(STAMP)

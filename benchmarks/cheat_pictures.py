@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from PIL import Image
 
-from fer_batch.pipeline.evaluate import evaluate_output
-from fer_batch.pipeline.query import connect
-from fer_batch.sources.posed_confound import STICKER
+from fer_batch.output.query import connect
+from fer_batch.pipeline.partition.evaluation import evaluate_output
+from fer_batch.posed.confound import STICKER
 from fer_batch.storage.store import Store
 from fer_batch.visualize.figure import INK, RULE, SOFT_INK, inch_axes, new_figure, save
 from fer_batch.visualize.heatmap import overlay, resize_face

@@ -35,10 +35,11 @@ import numpy as np
 from fer_batch.media.align import crop_matrix, face_box, invert_affine
 from fer_batch.media.decode import Decoder
 from fer_batch.media.sampling import Sampling
-from fer_batch.pipeline import decode_stage, faces
-from fer_batch.pipeline.chunk import Chunk
-from fer_batch.pipeline.sink import face_jpeg
-from fer_batch.pipeline.units import Unit
+from fer_batch.pipeline.explaining import decode as decode_stage
+from fer_batch.pipeline.explaining import faces
+from fer_batch.pipeline.explaining.chunk import Chunk
+from fer_batch.pipeline.explaining.sink import face_jpeg
+from fer_batch.pipeline.explaining.units import Unit
 from fer_batch.types import MediaError, SequenceRef
 
 SIZE = 224

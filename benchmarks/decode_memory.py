@@ -20,9 +20,9 @@ from pathlib import Path
 import av
 from decode import decode_options, drifting_portrait
 
-from fer_batch.pipeline.chunk import Chunk
-from fer_batch.pipeline.decode_stage import decode_unit
-from fer_batch.pipeline.units import Unit
+from fer_batch.pipeline.explaining.chunk import Chunk
+from fer_batch.pipeline.explaining.decode import decode_unit
+from fer_batch.pipeline.explaining.units import Unit
 from fer_batch.types import SequenceRef
 
 

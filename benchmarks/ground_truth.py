@@ -61,7 +61,7 @@ TOY = (
 
 def write_world(root: Path, n_clips: int, noise: Sequence[float]) -> None:
     """Clips of both experiments at every noise level, with their annotations and landmarks."""
-    from fer_batch.sources.posed import plan_clips, with_noise
+    from fer_batch.posed.clips import plan_clips, with_noise
 
     jobs = [(f"stories/{plan.name}_{plan.subject}", plan, False) for plan in plan_clips(n_clips)]
     for head, plan in itertools.product(HEADS, held_plans()):
@@ -85,8 +85,8 @@ def write_world(root: Path, n_clips: int, noise: Sequence[float]) -> None:
 
 def held_plans() -> Iterator[Any]:
     """Clips that hold one unit from the first frame to the last, head and gaze drifting."""
-    from fer_batch.sources.posed import ClipPlan, head_motion, with_implied
-    from fer_batch.sources.posed_face import POSED_AUS
+    from fer_batch.posed.clips import ClipPlan, head_motion, with_implied
+    from fer_batch.posed.face import POSED_AUS
 
     for au, who in itertools.product(HELD, range(HOLDERS)):
         rng = np.random.default_rng([au, who])
@@ -99,7 +99,7 @@ def held_plans() -> Iterator[Any]:
 def rendered(plan: Any) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float64]]]:
     from threadpoolctl import threadpool_limits
 
-    from fer_batch.sources.posed import clip_frames
+    from fer_batch.posed.clips import clip_frames
 
     with threadpool_limits(limits=1):
         images, landmarks = zip(*clip_frames(plan), strict=True)
@@ -128,7 +128,7 @@ def encode(path: Path, frames: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def write_truth(path: Path, intensities: NDArray[np.float64], landmarks: Sequence[NDArray[np.float64]]) -> None:
-    from fer_batch.sources.posed import LANDMARK_COLUMNS, TARGETS, occurrence
+    from fer_batch.posed.clips import LANDMARK_COLUMNS, TARGETS, occurrence
 
     lines = ["frame_index,target,intensity,occurrence"]
     for t, row in enumerate(intensities.tolist()):
@@ -147,7 +147,7 @@ def write_truth(path: Path, intensities: NDArray[np.float64], landmarks: Sequenc
 def run_pipeline(clips: Path, output: Path) -> Any:
     """The real job over all clips; its output as SQL."""
     from fer_batch.config import build
-    from fer_batch.pipeline.query import connect
+    from fer_batch.output.query import connect
     from fer_batch.pipeline.run import run
     from fer_batch.storage.store import Store
 

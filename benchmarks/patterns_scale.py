@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from fer_batch.pipeline.patterns import MIN_SHARE
+from fer_batch.pipeline.partition.patterns import MIN_SHARE
 from fer_batch.prototypes.patterns import mine
 from fer_batch.prototypes.stages import label_set
 from fer_batch.prototypes.temporal import StageSequence

@@ -88,7 +88,7 @@ def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool,
 
 def _telling_query(config: Any) -> str:
     """Name of the ready-made query that tells most: a still has no story."""
-    from fer_batch.pipeline.query import connect
+    from fer_batch.output.query import connect
     from fer_batch.storage.store import Store
 
     if config.source.format in ("videos", "image_sequences", "images"):
@@ -123,8 +123,8 @@ def summary(outcome: Any, output: str, telling: str = "stories") -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(out: str, as_json: bool) -> None:
     """What an output holds, what failed and why, and what is still to come."""
-    from fer_batch.pipeline.status import status as read_status
-    from fer_batch.pipeline.status import status_text
+    from fer_batch.output.status import status as read_status
+    from fer_batch.output.status import status_text
     from fer_batch.storage.store import Store
 
     found = read_status(Store(out))
@@ -141,8 +141,8 @@ def query(out: str, sql: str | None, form: str) -> None:
     SQL may also be the name of a query: stories, localisation, patterns, active, clusters, classes, failed,
     frames, runs.
     """
-    from fer_batch.pipeline.query import QUERIES, connect
-    from fer_batch.pipeline.query_prompt import print_answer, typed_statements, view_names
+    from fer_batch.output.query import QUERIES, connect
+    from fer_batch.output.query_prompt import print_answer, typed_statements, view_names
     from fer_batch.storage.store import Store
 
     connection = connect(Store(out))
@@ -199,7 +199,7 @@ def compare(
     one is included in the other (stage by stage, in neighbouring stages, as a sub-sequence) and how long their longest
     common sub-sequence is, and lists the maximal patterns that all of them share.
     """
-    from fer_batch.pipeline.compare import ComparisonOptions, comparison_json, comparison_text, named_prototypes
+    from fer_batch.output.compare import ComparisonOptions, comparison_json, comparison_text, named_prototypes
     from fer_batch.storage.store import Store
 
     if len(prototypes) < 2:
@@ -221,8 +221,8 @@ def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> No
 
     Maps look as section `report` of the job says (one_sided, bwr, 25) unless an option says otherwise.
     """
-    from fer_batch.pipeline.report import processes, write_figures, write_report
-    from fer_batch.pipeline.status import status as read_status
+    from fer_batch.output.status import status as read_status
+    from fer_batch.pipeline.report.write import processes, write_figures, write_report
     from fer_batch.storage.store import Store
     from fer_batch.types import MapStyle
 
@@ -253,9 +253,9 @@ def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> No
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(out: str, published: bool, as_json: bool) -> None:
     """Compare detections with annotations, and relevance with regions; writes table `evaluation` and the verdicts."""
-    from fer_batch.pipeline.evaluate import evaluate_output
-    from fer_batch.pipeline.evaluation_text import evaluation_json, evaluation_text
-    from fer_batch.pipeline.report import VERDICT, write_page
+    from fer_batch.pipeline.partition.evaluation import evaluate_output
+    from fer_batch.pipeline.partition.evaluation_text import evaluation_json, evaluation_text
+    from fer_batch.pipeline.report.write import VERDICT, write_page
     from fer_batch.storage.store import Store
 
     store = Store(out)
@@ -282,8 +282,8 @@ def heatmaps(maps: str, masks: str, pretrained: tuple[str, ...], as_json: bool) 
     count. Prints intersection over union, precision, recall and F1 of the maps above their Otsu threshold, and for each
     expression the average-linkage dendrogram of the networks.
     """
-    from fer_batch.pipeline.heatmap_files import read_heatmaps
-    from fer_batch.pipeline.heatmap_scores import heatmap_json, heatmap_scores, heatmap_text
+    from fer_batch.pipeline.partition.heatmap_files import read_heatmaps
+    from fer_batch.pipeline.partition.heatmap_scores import heatmap_json, heatmap_scores, heatmap_text
 
     found = heatmap_scores(read_heatmaps(maps, masks), pretrained)
     click.echo(json.dumps(heatmap_json(found)) if as_json else heatmap_text(found))
@@ -297,8 +297,8 @@ def heatmaps(maps: str, masks: str, pretrained: tuple[str, ...], as_json: bool) 
 def train(job: str, output: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Train a network fold by fold, by subject, and say how good it is on those it never saw."""
     from fer_batch.config import read_train_job
-    from fer_batch.pipeline.train import outcome_text
-    from fer_batch.pipeline.train import train as train_job
+    from fer_batch.pipeline.training.train import outcome_text
+    from fer_batch.pipeline.training.train import train as train_job
 
     config = read_train_job(job, overrides, output)
     outcome = train_job(config)
@@ -311,7 +311,7 @@ def train(job: str, output: str | None, overrides: tuple[str, ...], as_json: boo
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(uri: str, as_json: bool) -> None:
     """Say what a folder of media, a manifest, a checkpoint or an output is, without running anything."""
-    from fer_batch.pipeline.inspect import inspect_text, inspect_uri
+    from fer_batch.pipeline.inspect.uri import inspect_text, inspect_uri
 
     found = inspect_uri(uri)
     click.echo(json.dumps(found, indent=1) if as_json else inspect_text(found))
@@ -327,7 +327,7 @@ def export(out: str, to: str, folder: str) -> None:
     openface-csv: one CSV a sequence, with OpenFace 2's names for every column that has a source. virelay: projects
     that ViRelAy opens, of the prototypes and their maps.
     """
-    from fer_batch.pipeline.export import export_output
+    from fer_batch.pipeline.export.write import export_output
 
     click.echo("\n".join(export_output(out, to, folder)))
 
@@ -336,7 +336,7 @@ def export(out: str, to: str, folder: str) -> None:
 @click.argument("out")
 def retry(out: str) -> None:
     """Forget the failed and partial inputs of an output, so that the next run tries them again."""
-    from fer_batch.pipeline.retry import forget_failed
+    from fer_batch.output.retry import forget_failed
     from fer_batch.storage.store import Store
 
     n_units = forget_failed(Store(out))

@@ -133,7 +133,7 @@ def test_commands_that_draw_or_export_say_that_an_output_is_a_training(tmp_path,
 
 
 def test_every_ready_made_query_is_named_by_the_help(capsys):
-    from fer_batch.pipeline.query import QUERIES
+    from fer_batch.output.query import QUERIES
 
     assert cli.main(["query", "--help"]) == 0
     named = capsys.readouterr().out.split("name of a query:")[1].split(".")[0]

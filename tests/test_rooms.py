@@ -83,11 +83,16 @@ def test_planning_imports_neither_torch_nor_ray():
 
 
 def test_decode_and_sink_workers_never_import_torch():
-    assert loaded("import fer_batch.pipeline.decode_stage, fer_batch.pipeline.sink", "torch", "zennit") == []
+    assert (
+        loaded("import fer_batch.pipeline.explaining.decode, fer_batch.pipeline.explaining.sink", "torch", "zennit")
+        == []
+    )
 
 
 def test_phase_2_tasks_import_no_torch():
-    assert loaded("import fer_batch.pipeline.per_sequence, fer_batch.pipeline.collection", "torch") == []
+    assert (
+        loaded("import fer_batch.pipeline.analysis.shard, fer_batch.pipeline.partition.class_prototypes", "torch") == []
+    )
 
 
 def test_the_core_imports_without_ray():

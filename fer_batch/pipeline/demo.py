@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 from fer_batch.config import build
-from fer_batch.pipeline.evaluate import evaluate_output
-from fer_batch.pipeline.evaluation_text import evaluation_text
+from fer_batch.output.query import QUERIES, connect
+from fer_batch.pipeline.partition.evaluation import evaluate_output
+from fer_batch.pipeline.partition.evaluation_text import evaluation_text
 from fer_batch.pipeline.progress import counted, progress, say
-from fer_batch.pipeline.query import QUERIES, connect
 from fer_batch.pipeline.run import run
-from fer_batch.sources.posed import plan_clips, write_clips
+from fer_batch.posed.clips import plan_clips, write_clips
 from fer_batch.storage.store import Store, has_scheme
 from fer_batch.types import InputError
 

@@ -14,14 +14,18 @@ from fer_batch.config import CHOICES, RunConfig
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
-from fer_batch.pipeline.analysis import AnalysisOptions
-from fer_batch.pipeline.conservation import run_columns
-from fer_batch.pipeline.partition_stage import PublishedStages, StageWork
-from fer_batch.pipeline.progress import progress, say
-from fer_batch.pipeline.run_record import RunRecord
-from fer_batch.pipeline.shard_sums import SUMS
-from fer_batch.pipeline.shards import drop_replaced, plan_shards, superseded, sweep_stage, unplanned, without_replaced
-from fer_batch.pipeline.units import (
+from fer_batch.output.run_record import RunRecord
+from fer_batch.pipeline.analysis.plans import (
+    drop_replaced,
+    plan_shards,
+    superseded,
+    sweep_stage,
+    unplanned,
+    without_replaced,
+)
+from fer_batch.pipeline.analysis.sequence import AnalysisOptions
+from fer_batch.pipeline.analysis.sums import SUMS
+from fer_batch.pipeline.explaining.units import (
     ANALYSIS,
     NO_FACE,
     NO_FRAME,
@@ -33,6 +37,9 @@ from fer_batch.pipeline.units import (
     partition_of,
     units_to_do,
 )
+from fer_batch.pipeline.partition.conservation import run_columns
+from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
+from fer_batch.pipeline.progress import progress, say
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
@@ -244,7 +251,7 @@ def _publish_stages(
     scheduler
         Of Dask tasks; None for stages that work in this process.
     """
-    from fer_batch.pipeline.per_sequence import compute_with
+    from fer_batch.pipeline.analysis.shard import compute_with
 
     published = PublishedStages(store, plan.partition)
     work = StageWork(
@@ -374,10 +381,10 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
     """Phase 1; how many inputs changed while they were read."""
     import ray
 
-    from fer_batch.pipeline.chunk import ExplainOptions
-    from fer_batch.pipeline.faces import DecodeOptions
-    from fer_batch.pipeline.sink import SinkOptions
-    from fer_batch.pipeline.stream import Bookkeeping, dataset_of, explain_units
+    from fer_batch.pipeline.explaining.chunk import ExplainOptions
+    from fer_batch.pipeline.explaining.faces import DecodeOptions
+    from fer_batch.pipeline.explaining.sink import SinkOptions
+    from fer_batch.pipeline.explaining.stream import Bookkeeping, dataset_of, explain_units
 
     resources, faces = config.resources, config.faces
     decode = DecodeOptions(
@@ -427,7 +434,7 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
 def _prototypes(
     config: RunConfig, store: Store, plan: Plan, analysis_id: str, metadata: dict[str, object], n_cpus: int
 ) -> None:
-    from fer_batch.pipeline.per_sequence import ShardOptions, publish_shards
+    from fer_batch.pipeline.analysis.shard import ShardOptions, publish_shards
 
     ledger = Ledger(store)
     pending = _stale_shards(ledger, plan.partition, config)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pytest
 import yaml
 
-from fer_batch.sources.posed import write_clips, write_stills
+from fer_batch.posed.clips import write_clips, write_stills
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 

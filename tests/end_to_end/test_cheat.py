@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_batch.sources.posed import write_clips
+from fer_batch.posed.clips import write_clips
 from fer_batch.storage.store import Store
 
 pytestmark = pytest.mark.slow

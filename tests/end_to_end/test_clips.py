@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from fer_batch.posed.clips import write_clips
 from fer_batch.prototypes.temporal import parse
-from fer_batch.sources.posed import write_clips
 from fer_batch.storage.store import Store
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_batch.posed.clips import write_stills
 from fer_batch.sources.manifest import POINTS
 from fer_batch.sources.points import FROM_66
-from fer_batch.sources.posed import write_stills
 
 pytestmark = pytest.mark.slow
 JOBS = Path(__file__).parents[2] / "jobs"

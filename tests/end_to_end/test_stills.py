@@ -85,7 +85,7 @@ def test_running_again_does_nothing_and_one_more_still_is_one_more_row(output, p
 
 
 def test_accuracy_is_evaluated(output):
-    from fer_batch.pipeline.evaluate import evaluate_output
+    from fer_batch.pipeline.partition.evaluation import evaluate_output
     from fer_batch.storage.store import Store
 
     (result,) = evaluate_output(Store(str(output[0])))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fer_batch.cli import main
-from fer_batch.pipeline.query import connect
+from fer_batch.output.query import connect
 from fer_batch.storage.store import Store
 
 pytestmark = pytest.mark.slow

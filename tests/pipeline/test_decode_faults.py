@@ -14,12 +14,12 @@ import pytest
 
 from fer_batch.media import decode
 from fer_batch.media.sampling import Sampling
-from fer_batch.pipeline import decode_stage
-from fer_batch.pipeline.chunk import Chunk
-from fer_batch.pipeline.decode_stage import MANY_ABSENT, decode_unit
-from fer_batch.pipeline.faces import DecodeOptions
-from fer_batch.pipeline.stream import Bookkeeping
-from fer_batch.pipeline.units import Unit
+from fer_batch.pipeline.explaining import decode as decode_stage
+from fer_batch.pipeline.explaining.chunk import Chunk
+from fer_batch.pipeline.explaining.decode import MANY_ABSENT, decode_unit
+from fer_batch.pipeline.explaining.faces import DecodeOptions
+from fer_batch.pipeline.explaining.stream import Bookkeeping
+from fer_batch.pipeline.explaining.units import Unit
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import COMMITS, STAGE, Ledger

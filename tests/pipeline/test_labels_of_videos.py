@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fer_batch.media.sampling import Sampling
-from fer_batch.pipeline.chunk import Chunk
-from fer_batch.pipeline.decode_stage import DecodeOptions, decode_unit
-from fer_batch.pipeline.stream import Bookkeeping
-from fer_batch.pipeline.units import units_to_do
+from fer_batch.pipeline.explaining.chunk import Chunk
+from fer_batch.pipeline.explaining.decode import DecodeOptions, decode_unit
+from fer_batch.pipeline.explaining.stream import Bookkeeping
+from fer_batch.pipeline.explaining.units import units_to_do
 from fer_batch.sources.listing import list_source
 
 N_FRAMES = 5

@@ -7,7 +7,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 from s3fs import S3FileSystem
 
-from fer_batch.pipeline.inspect import inspect_uri
+from fer_batch.pipeline.inspect.uri import inspect_uri
 from fer_batch.sources.fetch import local_input
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.truth import read_truth

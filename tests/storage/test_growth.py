@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.pipeline.query import connect
+from fer_batch.output.query import connect
 from fer_batch.storage.parquet import Partition, encode, read, rows_of, with_defaults
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION, SCHEMAS, comment, defaults, has_grown

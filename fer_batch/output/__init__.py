@@ -1,0 +1,1 @@
+"""What is asked of an output: its tables, SQL, status, retries and records of runs."""

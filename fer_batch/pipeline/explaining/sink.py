@@ -1,0 +1,83 @@
+"""Last step of phase 1: each chunk becomes one stage file with a fixed name; only bookkeeping goes on to the driver."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.pipeline.explaining.chunk import Chunk
+from fer_batch.storage.manifest import stage_file
+from fer_batch.storage.stage import stage_bytes
+from fer_batch.storage.store import Store
+
+JPEG_QUALITY = 92
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class SinkOptions:
+    """What `write_chunk` needs of the job."""
+
+    output: str
+    store_faces: bool
+    metadata: dict[str, object]
+
+
+def face_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """An RGB crop as JPEG."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
+
+
+def patiently_put(store: Store, path: str, data: bytes) -> None:
+    """Write a file, trying again while the store does not answer."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return store.put(path, data)
+        except Exception:  # stores fail in classes of their own
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.5 * 2**attempt)
+
+
+def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[str, list[Any]]:
+    """Write the stage file of one chunk.
+
+    Returns
+    -------
+    One row for the driver: `unit_id`, `index`, `last`, `n_frames`, `sequences` (pickled rows of table `sequences`),
+    `fault`, `changed` (pickled ids) and `problem`.
+    """
+    chunk, problem = Chunk.from_batch(batch), str(batch["problem"][0])
+    if not problem and not chunk.fault and chunk.frames:
+        assert chunk.logits is not None and chunk.probability is not None and chunk.pairs is not None
+        assert chunk.relevance is not None and chunk.conservation is not None
+        jpegs = [face_jpeg(image) if options.store_faces else None for image in chunk.images]
+        data = stage_bytes(
+            chunk.frames,
+            chunk.ok,
+            jpegs,
+            chunk.logits,
+            chunk.probability,
+            chunk.pairs,
+            chunk.relevance,
+            chunk.conservation,
+            options.metadata,
+        )
+        patiently_put(Store(options.output), stage_file(chunk.unit_id, chunk.index), data)
+    return {
+        "unit_id": [chunk.unit_id],
+        "index": [chunk.index],
+        "last": [chunk.last],
+        "n_frames": [len(chunk.frames)],
+        "sequences": [pickle.dumps(chunk.sequences)],
+        "fault": [chunk.fault or ""],
+        "changed": [pickle.dumps(chunk.changed)],
+        "problem": [problem],
+    }

@@ -1,0 +1,170 @@
+"""Phase 1 on Ray Data: units in, stage files and commit markers out.
+
+    unit -> decode_unit (CPU tasks) -> ExplainStage (model actors) -> write_chunk (CPU tasks) -> markers (driver)
+
+Decode uses `flat_map` and the actors ask for no CPU, so that Ray fuses nothing and cannot deadlock on a laptop.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from fer_batch.pipeline.engine import quiet_ray_data
+from fer_batch.pipeline.explaining.decode import MANY_ABSENT, absent_text, decode_unit
+from fer_batch.pipeline.explaining.faces import DecodeOptions
+from fer_batch.pipeline.explaining.sink import SinkOptions, patiently_put, write_chunk
+from fer_batch.pipeline.explaining.units import Unit
+from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.truth import truth_record
+from fer_batch.storage.manifest import COMMITS, STAGE
+from fer_batch.storage.markers import Commit
+from fer_batch.storage.parquet import Partition
+from fer_batch.storage.store import Store
+from fer_batch.types import READ, EnvironmentFault, InputError
+
+MANY_FAULTS = 64  # in a row, after which a run does not try the rest of a collection
+
+
+class Bookkeeping:
+    """Chunks that have arrived; a unit is committed when all of them are in."""
+
+    def __init__(self, store: Store, partition: Partition, run_id: str, units: Iterable[Unit]) -> None:
+        self.store, self.partition, self.run_id = store, partition, run_id
+        self.units = {unit.unit_id: unit for unit in units}
+        self.seen: dict[str, set[int]] = {}
+        self.final: dict[str, tuple[int, int, list[dict[str, Any]]]] = {}
+        self.faults: list[str] = []
+        self.changed: list[str] = []
+        self._absent: dict[str, list[dict[str, Any]]] = {}  # by unit, since the last one that was read
+        self._n_faults_in_a_row = 0
+
+    def add(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """Take one row of `write_chunk`; the rows of table `sequences` if that completed and committed the unit."""
+        if row["problem"]:
+            raise InputError(row["problem"])
+        unit_id = row["unit_id"]
+        if unit_id not in self.units:
+            return None  # a retried task told us again what is committed already
+        self.seen.setdefault(unit_id, set()).add(int(row["index"]))
+        if row["last"]:
+            if row["fault"]:
+                self._fault(row["fault"])
+                self.seen.pop(unit_id)
+                return None
+            self.changed += pickle.loads(row["changed"])
+            n_files = int(row["index"]) + bool(row["n_frames"])  # a chunk without frames has no stage file
+            self.final[unit_id] = (int(row["index"]), n_files, pickle.loads(row["sequences"]))
+        if unit_id not in self.final:
+            return None
+        last, n_files, sequences = self.final[unit_id]
+        if self.seen[unit_id] != set(range(last + 1)):
+            return None
+        if not sequences:  # all of it changed; what it is now is a new unit
+            self.units.pop(unit_id)
+            self.store.delete(f"{STAGE}/{unit_id}")
+            return None
+        if all(sequence.get("absent") for sequence in sequences):
+            self._hold(unit_id, sequences)
+            return None
+        if not any(sequence["status"] in READ for sequence in sequences):  # says nothing of the source
+            return self._commit(unit_id, n_files, sequences)
+        self._n_faults_in_a_row = 0
+        return [*self.settle(), *self._commit(unit_id, n_files, sequences)]
+
+    def _fault(self, fault: str) -> None:
+        self.faults.append(fault)
+        self._n_faults_in_a_row += 1
+        if self._n_faults_in_a_row == MANY_FAULTS:
+            raise EnvironmentFault(f"nothing could be read {MANY_FAULTS} times in a row: {fault}")
+
+    def _hold(self, unit_id: str, sequences: list[dict[str, Any]]) -> None:
+        """Wait with inputs that are gone: the next that is read shows that the source is there."""
+        self._absent[unit_id] = sequences
+        n = sum(map(len, self._absent.values()))
+        if n >= MANY_ABSENT:
+            raise StoreFault(f"{absent_text(n, sequences[-1]['uri'])}; see that the source is mounted")
+
+    def settle(self) -> list[dict[str, Any]]:
+        """Commit inputs that are gone as failed; their rows, as of `add`."""
+        held, self._absent = self._absent, {}
+        return [row for unit_id, sequences in held.items() for row in self._commit(unit_id, 0, sequences)]
+
+    def _commit(self, unit_id: str, n_files: int, sequences: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        unit = self.units.pop(unit_id)
+        # An input of which several people are followed has a row for each, all under its identity.
+        identities = {ref.sequence_id: own for ref, own in zip(unit.members, unit.identities, strict=True)}
+        own = {"unit_id": unit_id, "run_id": self.run_id}
+        rows = [{"input": row["sequence_id"], **row, **own} for row in sequences]
+        rows = [{**row, "identity": identities[row["input"]]} for row in rows]
+        read = {row["input"] for row in rows}  # a still of a pack that changed is not among them
+        commit = Commit(
+            unit_id=unit_id,
+            partition=self.partition,
+            n_files=n_files,
+            sequences=tuple(rows),
+            sources=tuple(truth_record(ref) for ref in unit.members if ref.sequence_id in read),
+        )
+        patiently_put(self.store, f"{COMMITS}/{unit_id}.json", commit.to_json())
+        return rows
+
+
+def dataset_of(
+    units: Sequence[Unit], decode: DecodeOptions, explain: Any, sink: SinkOptions, n_actors: int, num_gpus: float
+) -> Any:
+    """The lazy Ray Dataset of phase 1 over some units, one block each."""
+    import ray.data
+
+    from fer_batch.pipeline.explaining.explain import ExplainStage
+
+    quiet_ray_data()
+    rows = [{"unit_id": unit.unit_id, "unit": pickle.dumps(unit)} for unit in units]
+    return (
+        ray.data.from_items(rows, override_num_blocks=len(rows))
+        .flat_map(decode_unit, fn_kwargs={"options": decode}, num_cpus=1)  # type: ignore[arg-type]
+        .map_batches(
+            ExplainStage,
+            fn_constructor_kwargs={"options": explain},
+            batch_size=1,
+            num_cpus=0,
+            num_gpus=num_gpus or None,
+            compute=ray.data.ActorPoolStrategy(size=n_actors),
+        )
+        .map_batches(write_chunk, fn_kwargs={"options": sink}, batch_size=1, num_cpus=0.25)  # type: ignore[arg-type]
+    )
+
+
+def explain_units(
+    units: Sequence[Unit],
+    books: Bookkeeping,
+    make_dataset: Callable[[Sequence[Unit]], Any],
+    window: int,
+    progress: Callable[[list[dict[str, Any]]], None],
+) -> None:
+    """Run phase 1 over all units, a window at a time, and commit each as soon as it is whole.
+
+    Raises
+    ------
+    InputError
+        If the model or the method cannot do what the job asks.
+    EnvironmentFault
+        If the store or the machine failed for some inputs; they are not committed and the next run takes them up.
+    """
+    for start in range(0, len(units), window):
+        for batch in make_dataset(units[start : start + window]).iter_batches(
+            batch_size=None, prefetch_batches=0, batch_format="numpy"
+        ):
+            for index in range(len(batch["unit_id"])):
+                rows = books.add({key: values[index] for key, values in batch.items()})
+                if rows is not None:
+                    progress(rows)
+    progress(books.settle())
+    if books.faults:
+        raise EnvironmentFault(
+            f"{len(books.faults)} units could not be read and will be tried again by the next run: {books.faults[0]}"
+        )
+    if books.units:
+        raise RuntimeError(
+            f"{len(books.units)} units did not come back from phase 1, such as {next(iter(books.units))}"
+        )

@@ -1,0 +1,1 @@
+"""What a dataset, checkpoint or output is, without running anything."""

@@ -1,0 +1,1 @@
+"""What is made of a whole partition once its shards are published."""

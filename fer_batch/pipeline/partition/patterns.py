@@ -1,0 +1,164 @@
+"""Which sub-sequences of stages the temporal prototypes of a partition share, and which are typical of an emotion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import pyarrow.compute as pc
+
+from fer_batch.pipeline.partition.stage import PublishedStages, stage_named
+from fer_batch.prototypes.patterns import GroupPattern, mine
+from fer_batch.prototypes.stages import LabelSet, parse_stage
+from fer_batch.prototypes.temporal import ARROW
+from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.store import Store
+
+FILE = "patterns.parquet"
+MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
+MAX_LENGTH = 6  # stages up to which every pattern is looked for
+
+
+@dataclass(frozen=True)
+class PatternSearch:
+    """What is looked for; see `prototypes.patterns.common_patterns`.
+
+    Attributes
+    ----------
+    max_length
+        Stages up to which every pattern is looked for.
+    relation
+        `equal`: a sequence has the stages of a pattern. `subset`: it has stages that include them.
+    """
+
+    max_length: int = MAX_LENGTH
+    relation: str = "equal"
+
+
+_SEARCH = PatternSearch()
+
+
+def publish_patterns(
+    store: Store,
+    partition: Partition,
+    metadata: Mapping[str, object] | None = None,
+    search: PatternSearch = _SEARCH,
+) -> int:
+    """Write table `patterns` of a partition.
+
+    It is one file, so it is replaced whole or not at all. Stills have no temporal prototypes: a partition of stills
+    alone has no file.
+
+    Parameters
+    ----------
+    store, partition
+        Where.
+    metadata
+        Of the file.
+    search
+        What to look for.
+
+    Returns
+    -------
+    int
+        Sequences that were mined.
+    """
+    stories = _stories(store, partition)
+    path = f"{partition.folder('patterns')}/{FILE}"
+    if not stories:
+        store.delete(path)
+        return 0
+    rows = []
+    for letters in (False, True):
+        told = [(text if letters else plain, emotion) for text, plain, emotion in stories]
+        known = [(text, emotion) for text, emotion in told if text is not None]
+        texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
+        rows += pattern_rows(texts, emotions, letters=letters, search=search)
+    store.put(path, encode(rows_of("patterns", rows), metadata))
+    return len(stories)
+
+
+def refresh_patterns(store: Store, partition: Partition) -> None:
+    """Publish the table where it is not current, with the options that it was published with last.
+
+    A report is drawn from any output, and one of an earlier version has no such table.
+    """
+    published, stage = PublishedStages(store, partition), stage_named("patterns")
+    search = looked_for(store, partition)
+    if not published.is_current(stage, asdict(search)):
+        publish_patterns(store, partition, search=search)
+        published.mark(stage, asdict(search))
+
+
+def looked_for(store: Store, partition: Partition) -> PatternSearch:
+    """What the table of a partition lists, as the job said that published it."""
+    options = PublishedStages(store, partition).options(stage_named("patterns"))
+    return PatternSearch(int(options["max_length"] or 0), str(options["relation"])) if options else PatternSearch()
+
+
+def pattern_rows(
+    texts: list[str], emotions: list[str | None], *, letters: bool = True, search: PatternSearch = _SEARCH
+) -> list[dict[str, object]]:
+    """Rows of table `patterns` of some temporal prototypes, as text.
+
+    Parameters
+    ----------
+    texts, emotions
+        Of each sequence.
+    letters
+        Whether the texts have the letters of clusters, or active targets alone.
+    search
+        What to look for.
+    """
+    spelled: dict[LabelSet, str] = {}  # as the texts write it: names of targets are read, never written anew
+    known: dict[str, LabelSet] = {}
+    sequences = []
+    for text in texts:
+        stages = []
+        for stage in text.split(ARROW):
+            if stage not in known:
+                known[stage] = parse_stage(stage)
+                spelled[known[stage]] = stage
+            stages.append(known[stage])
+        sequences.append(stages)
+    length, relation = search.max_length, search.relation
+    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
+    return [{**_row(one, spelled), "letters": letters} for one in found]
+
+
+def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
+    pattern = found.pattern
+    return {
+        "group": found.group,
+        "pattern": ARROW.join(spelled[stage] for stage in pattern.stages),
+        "length": len(pattern.stages),
+        "kind": pattern.kind,
+        "support": pattern.support,
+        "lift": _known(found.lift),
+        "p_value": _known(found.p_value),
+        "q_value": _known(found.q_value),
+        "maximal": pattern.maximal,
+        "closed": pattern.closed,
+        "longest": found.longest,
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _stories(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
+    """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
+    columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
+    rows = read(
+        store,
+        "temporal_prototypes",
+        dataset=partition.dataset,
+        model=partition.model,
+        explain=partition.explain,
+        columns=columns,
+    )
+    rows = rows.filter(pc.greater(rows["n_frames"], 0))
+    found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
+    return sorted(found, key=lambda story: (story[0], story[2] or "", story[1] or ""))

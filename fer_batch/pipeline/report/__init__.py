@@ -1,0 +1,1 @@
+"""Phase 3: the pages of an output, from its published tables."""

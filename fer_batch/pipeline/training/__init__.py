@@ -1,0 +1,1 @@
+"""Trainings on Ray: crops and labels of the folds, workers, tables."""

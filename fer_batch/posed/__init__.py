@@ -1,0 +1,1 @@
+"""The demo's own faces: a public-domain portrait, animated with known Action Units."""

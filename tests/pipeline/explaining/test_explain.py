@@ -1,0 +1,79 @@
+"""The second step of phase 1, called on chunks without Ray."""
+
+import numpy as np
+import pytest
+
+from fer_batch.models.card import ModelSpec, resolve
+from fer_batch.pipeline.explaining.chunk import Chunk, ExplainOptions
+from fer_batch.pipeline.explaining.explain import ExplainStage, method_options, select_pairs
+
+MODEL = resolve(ModelSpec(checkpoint="demo"))
+
+
+def options(**changes):
+    values = {"method": "preset_a_flat", "options": {}, "targets": "active", "batch_size": 2, "n_threads": 1}
+    return ExplainOptions(model=MODEL, **{**values, **changes})
+
+
+def chunk(n):
+    images = np.random.default_rng(0).integers(0, 255, (n, 112, 112, 3), np.uint8)
+    return Chunk("u", 0, True, [{"frame_index": i} for i in range(n)], np.arange(n), images, [["AU12"]] * n)
+
+
+def batch(one):
+    return {key: np.array([value], object) for key, value in one.to_row().items()}
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("active", [(0, 1), (1, 0), (1, 1)]),
+        ("annotated", [(0, 0), (1, 2)]),
+        ("all", [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]),
+        (("c",), [(0, 2), (1, 2)]),
+    ],
+)
+def test_pairs_are_chosen_as_the_job_says(targets, expected):
+    model = resolve(ModelSpec(checkpoint="demo"))
+    object.__setattr__(model, "targets", ("a", "b", "c"))
+    chosen = ExplainOptions(model, "z", {}, targets, 1, 1)
+    probability = np.array([[0.1, 0.5, 0.2], [0.9, 0.7, 0.49]], np.float32)
+    assert list(map(tuple, select_pairs(probability, [["a"], ["c", "unknown"]], chosen))) == expected
+
+
+def test_a_chunk_comes_back_with_one_map_per_pair_whatever_the_batch():
+    stage, whole = (
+        ExplainStage(options(targets=("AU12", "AU25"))),
+        ExplainStage(options(targets=("AU12", "AU25"), batch_size=8)),
+    )
+    row = stage(batch(chunk(5)))
+    assert row["problem"] == [""]
+    back = Chunk.from_batch({key: np.array(value, object) for key, value in row.items()})
+    assert back.relevance.shape == (10, 112, 112)
+    assert back.pairs.tolist() == [[i, MODEL.targets.index(t)] for i in range(5) for t in ("AU12", "AU25")]
+    other = whole.explain(chunk(5))
+    np.testing.assert_allclose(back.logits, other.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(back.relevance, other.relevance, atol=2e-3 * np.abs(other.relevance).max())
+
+
+def test_a_chunk_without_faces_passes():
+    back = ExplainStage(options()).explain(chunk(0))
+    assert back.logits.shape == (0, len(MODEL.targets))
+    assert len(back.pairs) == len(back.relevance) == len(back.conservation) == 0
+
+
+def test_what_cannot_be_done_is_told_in_the_first_row():
+    for wrong, words in (
+        (options(method="preset_a_flatt"), "did you mean 'preset_a_flat'"),
+        (options(targets=("AU99",)), "no output 'AU99'"),
+        (options(options={"nonsense": 1}), "nonsense"),
+    ):
+        row = ExplainStage(wrong)(batch(chunk(1)))
+        assert words in row["problem"][0]
+
+
+def test_a_method_that_asks_what_black_is_gets_the_models_mean_and_std():
+    chosen = method_options(options(method="integrated_gradients"))
+    assert (chosen["mean"], chosen["std"]) == (MODEL.preprocessing.mean, MODEL.preprocessing.std)
+    assert "mean" not in method_options(options())
+    assert method_options(options(method="integrated_gradients", options={"mean": (1, 1, 1)}))["mean"] == (1, 1, 1)
