@@ -17,7 +17,8 @@ from dataclasses import asdict
 import numpy as np
 from PIL import Image, ImageDraw
 
-from fer_batch.pipeline.report.write import processes, write_report
+from fer_batch.pipeline.report.write import processes
+from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets, stage_text
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.storage.manifest import SHARDS, dump

@@ -222,7 +222,8 @@ def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> No
     Maps look as section `report` of the job says (one_sided, bwr, 25) unless an option says otherwise.
     """
     from fer_batch.output.status import status as read_status
-    from fer_batch.pipeline.report.write import processes, write_figures, write_report
+    from fer_batch.pipeline.report.write import processes, write_figures
+    from fer_batch.pipeline.stages import draw_report
     from fer_batch.storage.store import Store
     from fer_batch.types import MapStyle
 
@@ -244,7 +245,7 @@ def report(out: str, figures: tuple[str, ...], **look: str | float | None) -> No
         return
     for part in drawn:
         where = part["dataset"], part["model"], part["explain"]
-        click.echo(write_report(store, *where, compute=processes(), maps=maps))
+        click.echo(draw_report(store, *where, compute=processes(), maps=maps))
 
 
 @cli.command(cls=Command)

@@ -15,6 +15,7 @@ from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.output.run_record import RunRecord
+from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
 from fer_batch.pipeline.analysis.plans import (
     drop_replaced,
     plan_shards,
@@ -26,11 +27,9 @@ from fer_batch.pipeline.analysis.plans import (
 from fer_batch.pipeline.analysis.sequence import AnalysisOptions
 from fer_batch.pipeline.analysis.sums import SUMS
 from fer_batch.pipeline.explaining.units import (
-    ANALYSIS,
     NO_FACE,
     NO_FRAME,
     Unit,
-    analysis_key,
     count_inputs,
     explain_key,
     identity,
@@ -40,6 +39,7 @@ from fer_batch.pipeline.explaining.units import (
 from fer_batch.pipeline.partition.conservation import run_columns
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
 from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.stages import STAGES
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
@@ -197,7 +197,7 @@ def run(config: RunConfig, dry_run: bool = False) -> Outcome:
     stale = _stale_shards(plan.ledger, plan.partition, config)
     waiting = bool(unplanned(plan.ledger, plan.partition, plan.listed))
     outcome = Outcome(found=len(plan.refs), already_done=len(plan.refs) - plan.to_do, partition=plan.partition)
-    behind = PublishedStages(store, plan.partition, plan.ledger.shards).waiting(config)
+    behind = PublishedStages(store, plan.partition, plan.ledger.shards).waiting(STAGES, config)
     if not (plan.units or stale or waiting or behind):
         _count(outcome, store, plan)
         outcome.report = _report_page(config, store, plan)
@@ -264,7 +264,7 @@ def _publish_stages(
         n_inputs=len(plan.refs),
         compute=compute_with(scheduler, n_cpus) if scheduler else None,
     )
-    for stage in published.waiting(config):
+    for stage in published.waiting(STAGES, config):
         if stage.phase == phase:
             stage.publish(work)
             published.mark(stage, stage.key(config))

@@ -8,7 +8,7 @@ import pytest
 from fer_batch.config import build
 from fer_batch.models.card import Card
 from fer_batch.pipeline import run
-from fer_batch.pipeline.explaining.units import ANALYSIS, analysis_key
+from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
 from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store

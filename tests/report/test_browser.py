@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fer_batch.pipeline.report.write import write_report
+from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.report import index
 from fer_batch.report.page import RunSummary
 from fer_batch.storage.parquet import encode, rows_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_batch.pipeline.report.write import write_report
+from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.report.chips import Chip
 from fer_batch.report.classes import ClassCluster, ClassesContents, Exemplar, SeenClass, classes_page
 from fer_batch.report.page import Query, RunSummary, slug

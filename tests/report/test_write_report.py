@@ -13,13 +13,14 @@ from PIL import Image
 
 from fer_batch import cli
 from fer_batch.facs import DEFAULT_RULE
-from fer_batch.output.latest_run import summary_of
 from fer_batch.pipeline.report import sequence as report_sequence
 from fer_batch.pipeline.report import write as report
 from fer_batch.pipeline.report.data import occurrences
 from fer_batch.pipeline.report.index import index_contents, overview_of
 from fer_batch.pipeline.report.sequence import queries
-from fer_batch.pipeline.report.write import partitions, write_figures, write_report
+from fer_batch.pipeline.report.summary import summary_of
+from fer_batch.pipeline.report.write import partitions, write_figures
+from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.index import CHUNK_ROWS, Index
 from fer_batch.report.page import slug

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fer_batch.config import OccurrenceConfig, RunConfig, StoriesConfig
+from fer_batch.config import OccurrenceConfig, RunConfig
 from fer_batch.models.card import ResolvedModel
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
@@ -17,7 +17,6 @@ from fer_batch.types import SequenceRef
 PACK_SIZE = 64
 NO_FACE = "no frame shows a face that can be used"  # reason of an input that is done all the same
 NO_FRAME = "no frame lies in the sampling window"  # the same of a clip that ends before the window begins
-ANALYSIS = 2  # what phase 2 makes of equal options; a new number has published shards analysed again
 RESOURCES = frozenset({"batch_size", "engine", "memory_mib"})  # explain.options that say how a result is reached
 
 
@@ -63,18 +62,6 @@ def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:
         model=f"{model.name}-{model.digest[:8]}",
         explain=f"{config.explain.method}-{digest(explain_key(config, model), 8)}",
     )
-
-
-def analysis_key(config: RunConfig, version: int = ANALYSIS) -> str:
-    """`analysis_id`: every option of phase 2 that changes its tables, and the version of what it does with them."""
-    options: dict[str, object] = {"spray": config.spray.model_dump(mode="json"), "regions": config.regions}
-    of_patterns = {"max_pattern", "relation"}  # which change table patterns alone
-    stories = config.stories.model_dump(mode="json", exclude=of_patterns)
-    if stories != StoriesConfig().model_dump(mode="json", exclude=of_patterns):
-        options["stories"] = stories
-    if version > 1:
-        options["version"] = version
-    return digest(options)
 
 
 def identity(ref: SequenceRef, partition: Partition) -> str:

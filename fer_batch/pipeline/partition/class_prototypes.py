@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fer_batch import spray
 from fer_batch.pipeline.analysis.accumulators import STILLS
+from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.sums import kept_sums, sequence_rows
-from fer_batch.pipeline.explaining.units import analysis_key
 from fer_batch.pipeline.partition.heatmaps import FILE, say_missing
 from fer_batch.pipeline.partition.stage import WAVE, Compute, StageWork
 from fer_batch.prototypes.stages import letter

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from fer_batch.pipeline.partition.stage import PublishedStages, stage_named
+from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.prototypes.patterns import GroupPattern, mine
 from fer_batch.prototypes.stages import LabelSet, parse_stage
 from fer_batch.prototypes.temporal import ARROW
@@ -79,21 +79,9 @@ def publish_patterns(
     return len(stories)
 
 
-def refresh_patterns(store: Store, partition: Partition) -> None:
-    """Publish the table where it is not current, with the options that it was published with last.
-
-    A report is drawn from any output, and one of an earlier version has no such table.
-    """
-    published, stage = PublishedStages(store, partition), stage_named("patterns")
-    search = looked_for(store, partition)
-    if not published.is_current(stage, asdict(search)):
-        publish_patterns(store, partition, search=search)
-        published.mark(stage, asdict(search))
-
-
 def looked_for(store: Store, partition: Partition) -> PatternSearch:
     """What the table of a partition lists, as the job said that published it."""
-    options = PublishedStages(store, partition).options(stage_named("patterns"))
+    options = PublishedStages(store, partition).options("patterns")
     return PatternSearch(int(options["max_length"] or 0), str(options["relation"])) if options else PatternSearch()
 
 

@@ -1,8 +1,8 @@
 """What is made over all shards of a partition, in order, and the one rule by which it is current.
 
 A stage is current if what it was published from equals what it would be published from now: its version, the options
-that it depends on, the published shards, and the earlier stages that it reads. Another analysis over a partition is a
-module with a function that takes `StageWork`, and an entry of `STAGES`.
+that it depends on, the published shards, and the earlier stages that it reads. The stages that there are stand in
+`pipeline.stages`.
 
 Nothing here imports PyTorch, Ray or Dask, so that a run with nothing to do answers in seconds.
 """
@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fer_batch.config import RunConfig
-from fer_batch.pipeline.explaining.units import analysis_key
-from fer_batch.pipeline.progress import progress
 from fer_batch.storage.manifest import SHARDS, digest, dump, load_all
 from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition
@@ -100,83 +98,6 @@ class PartitionStage:
     reads: tuple[str, ...] = ()
 
 
-def _heatmaps(work: StageWork) -> None:
-    from fer_batch.pipeline.partition.heatmaps import publish_heatmaps
-
-    publish_heatmaps(work)
-
-
-def _class_prototypes(work: StageWork) -> None:
-    from fer_batch.pipeline.partition.class_prototypes import publish_class_prototypes
-
-    publish_class_prototypes(work)
-
-
-def _patterns(work: StageWork) -> None:
-    from fer_batch.pipeline.partition.patterns import PatternSearch, publish_patterns
-
-    search = PatternSearch(work.config.stories.max_pattern, work.config.stories.relation)
-    publish_patterns(work.store, work.partition, work.metadata, search)
-
-
-def _evaluation(work: StageWork) -> None:
-    from fer_batch.pipeline.partition.evaluation import evaluate_partition
-
-    evaluate_partition(work.store, work.partition)
-
-
-def _report(work: StageWork) -> None:
-    from fer_batch.pipeline.report.write import write_report
-
-    where = work.partition
-    with progress("report", work.n_inputs, "input") as advance:
-        write_report(
-            work.store,
-            where.dataset,
-            where.model,
-            where.explain,
-            advance,
-            compute=work.compute,
-            maps=work.config.report,
-        )
-
-
-def _no_options(_: RunConfig) -> Options:
-    return {}
-
-
-def _class_options(config: RunConfig) -> Options:
-    return {"analysis_id": analysis_key(config)}
-
-
-def _pattern_options(config: RunConfig) -> Options:
-    return {"max_length": config.stories.max_pattern, "relation": config.stories.relation}
-
-
-def _evaluation_options(config: RunConfig) -> Options:
-    return config.labels.model_dump()
-
-
-def _report_options(config: RunConfig) -> Options:
-    return asdict(config.report)
-
-
-STAGES: tuple[PartitionStage, ...] = (
-    PartitionStage("heatmaps", ("heatmaps",), 1, _no_options, _heatmaps, "prototypes"),
-    PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
-    PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
-    PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
-    PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
-        "report", (), 2, _report_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
-    ),
-)
-
-
-def stage_named(name: str) -> PartitionStage:
-    """An entry of `STAGES`."""
-    return next(stage for stage in STAGES if stage.name == name)
-
-
 @dataclass(frozen=True)
 class StageState:
     """What a stage was, or would be, published from.
@@ -234,9 +155,9 @@ class PublishedStages:
         except (ValueError, KeyError, TypeError, AttributeError):
             return {}  # of another version, or damaged: all is made again, and nothing is lost by it
 
-    def options(self, stage: PartitionStage) -> Options | None:
+    def options(self, name: str) -> Options | None:
         """The options that a stage was published with; None where it was not."""
-        state = self._states.get(stage.name)
+        state = self._states.get(name)
         return state.key if state else None
 
     def wanted(self, stage: PartitionStage, key: Options) -> StageState:
@@ -248,12 +169,20 @@ class PublishedStages:
         """Whether a stage was published from what it would be published from now."""
         return bool(self.shards) and self._states.get(stage.name) == self.wanted(stage, key)
 
-    def waiting(self, config: RunConfig) -> list[PartitionStage]:
-        """Stages of the phases of a job that are not current; none as long as no shard is published."""
+    def waiting(self, stages: Sequence[PartitionStage], config: RunConfig) -> list[PartitionStage]:
+        """Stages of the phases of a job that are not current; none as long as no shard is published.
+
+        Parameters
+        ----------
+        stages
+            In the order in which they are published.
+        config
+            Of the job.
+        """
         if not self.shards:
             return []
         stale: list[PartitionStage] = []
-        for stage in STAGES:
+        for stage in stages:
             behind = any(one.name in stage.reads for one in stale)
             if stage.phase in config.phases and (behind or not self.is_current(stage, stage.key(config))):
                 stale.append(stage)

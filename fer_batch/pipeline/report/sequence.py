@@ -17,7 +17,7 @@ from PIL import Image
 from fer_batch import __version__, facs
 from fer_batch.facs import OccurrenceRule
 from fer_batch.output.reader import ShardRows
-from fer_batch.pipeline.partition.stage import stage_named
+from fer_batch.pipeline.report import DRAWING
 from fer_batch.pipeline.report.data import Story, label_of, occurrences
 from fer_batch.report import sequence as pages
 from fer_batch.report.chips import Chip
@@ -94,7 +94,7 @@ def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[st
     """
     tables = [store.files(options.partition.folder(name)) for name in _TABLES]
     truth = _truth_files(store, options.partition.folder("annotations"))
-    common = digest([__version__, stage_named("report").version, asdict(options)])
+    common = digest([__version__, DRAWING, asdict(options)])
     found = {}
     for file, (first, last) in shards.items():
         own = [(entry.size, entry.version) if (entry := table.get(file)) else None for table in tables]

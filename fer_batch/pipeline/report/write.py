@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, summary_of, threshold_of
+from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
 from fer_batch.output.reader import partitions, published_shards
-from fer_batch.pipeline.partition.patterns import refresh_patterns
 from fer_batch.pipeline.report.classes import classes_files, has_classes
 from fer_batch.pipeline.report.data import Story, occurrences
 from fer_batch.pipeline.report.index import Overview, index_contents, overview_of, patterns_page, targets_of
@@ -23,6 +22,7 @@ from fer_batch.pipeline.report.sequence import (
     marker_path,
     thumbnail_path,
 )
+from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
 from fer_batch.registry import nearest
 from fer_batch.report.classes import FILE as CLASSES
@@ -82,7 +82,7 @@ def write_report(
     InputError
         If no published table matches.
     """
-    chosen = _chosen(store, dataset, model, explain)
+    chosen = matching(store, dataset, model, explain)
     for partition in chosen:
         _write_partition(store, partition, progress or (lambda _: None), card, compute, maps)
     reports = [
@@ -125,7 +125,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
     wanted = dict.fromkeys(sequence_ids, False)
     known: dict[str, None] = {}  # one sequence may have been explained in several ways
     written = []
-    for partition in _chosen(store, None, None, None):
+    for partition in matching(store, None, None, None):
         options = _options(store, partition, None, maps)
         palette = Palette(options.targets, options.summary.maps)
         for shard in published_shards(store, partition):
@@ -166,7 +166,14 @@ def processes(n: int | None = None) -> Compute:
     return compute
 
 
-def _chosen(store: Store, dataset: str | None, model: str | None, explain: str | None) -> list[Partition]:
+def matching(store: Store, dataset: str | None, model: str | None, explain: str | None) -> list[Partition]:
+    """Partitions with these values, sorted; None takes all.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     wanted = {"dataset": dataset, "model": model, "explain": explain}
     chosen = [
         partition
@@ -211,7 +218,6 @@ def _write_partition(
     compute: Compute | None,
     maps: MapStyle | None,
 ) -> None:
-    refresh_patterns(store, partition)
     run = latest_run(store, partition)
     known = dict(card) if card is not None else card_of(run)
     options = _options(store, partition, card, maps)

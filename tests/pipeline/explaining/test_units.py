@@ -7,7 +7,8 @@ import pytest
 
 from fer_batch.config import build
 from fer_batch.models.card import Preprocessing, ResolvedModel
-from fer_batch.pipeline.explaining.units import PACK_SIZE, analysis_key, identity, partition_of, units_to_do
+from fer_batch.pipeline.analysis.key import analysis_key
+from fer_batch.pipeline.explaining.units import PACK_SIZE, identity, partition_of, units_to_do
 from fer_batch.storage.parquet import Partition
 from fer_batch.types import SequenceRef
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build
-from fer_batch.output.latest_run import latest_run, summary_of
+from fer_batch.output.latest_run import latest_run
 from fer_batch.output.query import answer, connect, resolve_query
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.partition.conservation import run_columns
 from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_text import evaluation_json, evaluation_text
+from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.write import write_report
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fer_batch.config import build
+from fer_batch.pipeline import stages
 from fer_batch.pipeline.partition import stage as partition_stage
-from fer_batch.pipeline.partition.stage import PUBLISHED, STAGES, PublishedStages, stage_named
+from fer_batch.pipeline.partition.stage import PUBLISHED, PublishedStages
+from fer_batch.pipeline.stages import STAGES, stage_named
 from fer_batch.storage.tables import SCHEMAS
 
 ALL = ["heatmaps", "class_prototypes", "patterns", "evaluation", "report"]
@@ -19,13 +21,13 @@ def job(**more):
 
 
 def names(world, **more):
-    return [stage.name for stage in PublishedStages(world.store, world.partition).waiting(job(**more))]
+    return [stage.name for stage in PublishedStages(world.store, world.partition).waiting(stages.STAGES, job(**more))]
 
 
 def publish(world, *only, **more):
     """As a run does: in order, each marked when its files are there."""
     published = PublishedStages(world.store, world.partition)
-    for stage in published.waiting(job(**more)):
+    for stage in published.waiting(stages.STAGES, job(**more)):
         if not only or stage.name in only:
             published.mark(stage, stage.key(job(**more)))
 
@@ -83,7 +85,7 @@ def test_only_what_an_option_changes_is_made_again_and_what_reads_it(published):
 @pytest.mark.parametrize("name", ALL)
 def test_a_new_version_of_a_stage_has_it_made_again_and_what_reads_it(published, monkeypatch, name):
     newer = tuple(dataclasses.replace(s, version=s.version + 1) if s.name == name else s for s in STAGES)
-    monkeypatch.setattr(partition_stage, "STAGES", newer)
+    monkeypatch.setattr(stages, "STAGES", newer)
     readers = [stage.name for stage in STAGES if name in stage.reads]
     assert names(published) == [name, *readers]
 

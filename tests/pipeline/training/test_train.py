@@ -34,7 +34,7 @@ from fer_batch.training.splits import given
 from fer_batch.types import InputError, SequenceRef
 
 TARGETS = ("AU01", "AU26", "AU27")
-JOBS = Path(__file__).parents[2] / "jobs"
+JOBS = Path(__file__).parents[3] / "jobs"
 
 
 def job(**more):
