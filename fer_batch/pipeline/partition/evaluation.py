@@ -35,7 +35,7 @@ from fer_batch.pipeline.partition.evaluation_sql import (
     SUBJECTS,
     labels_view,
 )
-from fer_batch.pipeline.partition.evaluation_stages import paper_counts
+from fer_batch.prototypes.stage_counts import paper_counts
 from fer_batch.regions import has_region, region_words
 from fer_batch.sources.labels import SCALES
 from fer_batch.storage.parquet import Partition, encode, rows_of
