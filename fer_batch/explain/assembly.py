@@ -24,7 +24,7 @@ from fer_batch.explain.operations import (
     StackOp,
     SumOp,
 )
-from fer_batch.explain.rules import Box, Flat, Rule
+from fer_batch.explain.rules import Box, Epsilon, Flat, Gamma
 
 STRUCTURE = (ReshapeOp, PermuteOp, PadOp, ConcatenateOp, StackOp)
 _ZERO_TO_ZERO = tuple(a for a in ACTIVATIONS if a not in (nn.Sigmoid, nn.Hardsigmoid, nn.Softplus))
@@ -103,7 +103,7 @@ class Assembly:
         sources = node.meta["relevant"]
         in_shape, out_shape = tuple(sources[0].meta["shape"][1:]), tuple(node.meta["shape"][1:])
         if isinstance(module, nn.Conv2d | nn.Linear):
-            rule: Rule = self.assigned[node]
+            rule = self.assigned[node]
             layer, activation = Linear(module, in_shape, self.precision), self._draw_in_activation(node)
             if isinstance(rule, Flat):
                 return FlatOp(layer, module, activation, self._draw_in_pool(node, layer))
@@ -140,7 +140,7 @@ class Assembly:
 
     def _affine(self, node: fx.Node, module: Affine) -> Operation:
         rule = self.assigned[node]
-        if rule is None:
+        if not isinstance(rule, Epsilon | Gamma):
             return PassOp(module)
         activation = self._draw_in_activation(node)
         return AffineOp(module, rule, tuple(node.meta["relevant"][0].meta["shape"][1:]), activation)

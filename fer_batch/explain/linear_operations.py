@@ -150,7 +150,9 @@ class AffineOp(Operation):
         a = y if self.activation is None else self.activation(y)
         carried, factor = self.carrier(a), torch.zeros_like(y)
         for branch in self.branches:
-            weight = branch.positive if branch.negative is None else torch.where(x > 0, *branch[1:3])
+            weight = (
+                branch.positive if branch.negative is None else torch.where(x > 0, branch.positive, branch.negative)
+            )
             z = x * weight if branch.bias is None else x * weight + branch.bias
             passed = weight * (carried / stabilise(z, self.epsilon))
             factor += passed * (branch.where * y > 0).to(y.dtype) if branch.where else passed

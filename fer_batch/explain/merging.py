@@ -7,6 +7,8 @@ Arithmetic is in float64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx, nn
 from torch.nn import functional
@@ -195,18 +197,14 @@ def _sum_of(a: nn.Conv2d, b: nn.Conv2d) -> nn.Conv2d | None:
     large = max((a, b), key=lambda c: c.kernel_size)
     weight, bias = torch.zeros_like(large.weight, dtype=torch.float64), _bias(a) + _bias(b)
     for conv in (a, b):
-        margins = [P - p for P, p in zip(large.padding, conv.padding, strict=True)]  # type: ignore[arg-type]
+        pads: Any = (large.padding, conv.padding)
+        margins = [outer - inner for outer, inner in zip(*pads, strict=True)]
         spans = [K - k for K, k in zip(large.kernel_size, conv.kernel_size, strict=True)]
         if any(span != 2 * margin or margin < 0 for span, margin in zip(spans, margins, strict=True)):
             return None
         weight += functional.pad(conv.weight.double(), (margins[1], margins[1], margins[0], margins[0]))
-    merged = nn.Conv2d(
-        a.in_channels,
-        a.out_channels,
-        large.kernel_size,
-        a.stride,
-        large.padding,
-        groups=a.groups,  # type: ignore[arg-type]
-    ).to(a.weight)
+    kernel: Any = large.kernel_size
+    merged = nn.Conv2d(a.in_channels, a.out_channels, kernel, groups=a.groups).to(a.weight)
+    merged.stride, merged.padding = a.stride, large.padding
     _set(merged, weight, bias)
     return merged

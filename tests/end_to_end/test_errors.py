@@ -173,8 +173,10 @@ def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_pa
     tail = cut_off(source / "cut.mkv")
     job = make_job(source, model={"checkpoint": "demo", "threshold": 0.999999}, faces={"detector": "none"})
     outcome = job.done(code=3)
-    assert [outcome[name] for name in ("found", *STATUSES)] == [6, 2, 1, 2, 1]
-    assert [row["sequence_id"] for row in outcome["partials"]] == ["cut.mkv"]
+    assert [outcome[name] for name in ("found", *STATUSES)] == [6, 1, 2, 2, 1]
+    partials = {row["sequence_id"]: row["reason"] for row in outcome["partials"]}
+    assert partials.keys() == {"cut.mkv", "several.gif"}
+    assert partials["several.gif"].startswith("ended after 1 frames, 2 declared"), "FFmpeg does not find its second"
     stories = {row["sequence_id"]: row for row in helpers.rows(job.output, "temporal_prototypes").to_pylist()}
     assert (stories["one.gif"]["text"], stories["one.gif"]["reduction"]) == ("(NONE)", 0.0)
     assert (stories["several.gif"]["text"], stories["several.gif"]["n_stages"]) == ("(NONE)", 1)
@@ -190,7 +192,7 @@ def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_pa
     assert job.done(code=3)["failed"] == 1
     with open(source / "cut.mkv", "ab") as file:
         file.write(tail)
-    assert job.done(code=3)["partial"] == 0
+    assert job.done(code=3)["partial"] == 1
 
 
 @pytest.mark.slow

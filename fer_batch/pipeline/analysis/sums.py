@@ -147,16 +147,18 @@ def _packed(total: NDArray[np.float64]) -> dict[str, object]:
 
 
 def take_sums(
-    data: SequenceData, targets: Sequence[str], sums: SumsWriter | None
+    data: SequenceData, targets: Sequence[str], sums: SumsWriter
 ) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
-    """Every map of a sequence once, piece by piece, adding them to the sums of its shard.
+    """Every map of a sequence once, piece by piece; when the last has passed, they are in the sums of the shard.
 
     Parameters
     ----------
+    data
+        The sequence.
     targets
         What the outputs stand for.
     sums
-        None where the sums of the shard are there already.
+        Of its shard.
 
     Yields
     ------
@@ -175,8 +177,7 @@ def take_sums(
             for pair, values in zip(data.pairs[piece].tolist(), unpack_maps(rows), strict=True):
                 own.add(pair[0], targets[pair[1]], values)
             yield piece, rows
-    if sums is not None:
-        sums.add(own.rows())
+    sums.add(own.rows())
 
 
 def drop_sequences(store: Store, shard: str, gone: Collection[str]) -> None:

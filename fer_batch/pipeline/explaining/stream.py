@@ -159,7 +159,8 @@ def explain_units(
                 rows = books.add({key: values[index] for key, values in batch.items()})
                 if rows is not None:
                     progress(rows)
-    progress(books.settle())
+    if rows := books.settle():
+        progress(rows)
     if books.faults:
         raise EnvironmentFault(
             f"{len(books.faults)} units could not be read and will be tried again by the next run: {books.faults[0]}"
