@@ -338,7 +338,7 @@ def _not_held(found: dict[tuple[str, Scenario], Figures]) -> Iterator[str]:
     yield ""
     for (shape, sizes), group in _grouped(beyond).items():
         said = ", ".join(f"{100 * value.false:.1f} % with {scenario.n_subjects} subjects" for scenario, value in group)
-        yield f"- {SHAPES[shape]}, {sizes} frames: {said}"
+        yield f"- {SHAPES[shape]}; frames: {sizes}. {said}"
 
 
 def _grouped(

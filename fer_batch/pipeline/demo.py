@@ -49,7 +49,7 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     rows = connect(store).execute("SELECT sequence_id, text FROM temporal_prototypes ORDER BY ALL").fetchall()
     for sequence_id, text in rows:
         print(f"  {sequence_id}\n      {text}")
-    print("\nAgainst the exact annotations of the posed clips:\n")
+    print("\nAgainst the exact annotations of the posed clips, of people on none of whom the network was trained:\n")
     results = evaluate_output(store)
     print("  " + evaluation_text(results).replace("\n", "\n  "))
     print("\nLook at it:")

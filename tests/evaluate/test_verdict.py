@@ -1,5 +1,6 @@
 """Verdicts on constructed maps (methods VP-k): what is flagged, and in which words."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -50,6 +51,17 @@ def test_vp_k_relevance_outside_the_region_is_flagged():
     )
 
 
+@pytest.mark.parametrize(
+    ("median", "said"),
+    [(39.0, "its maps sum to 39 times its logit (median)"), (np.nan, "its maps have no defined sum")],
+)
+def test_maps_that_do_not_add_up_are_not_judged(median, said):
+    for inside in (0.7, 0.03):
+        found = dataclasses.replace(verdict(*maps(inside, np.random.default_rng(0))), conservation=median)
+        assert found.state == "open"
+        assert found.sentence == f"AU10 is recognised (F1 .81), but {said}, so where its evidence lies is open."
+
+
 def test_vp_k_uniform_relevance_is_flagged():
     found = verdict(np.ones((60, SIDE, SIDE)), np.repeat(np.arange(6), 10).tolist())
     assert found.state == "flag"
@@ -67,6 +79,7 @@ def test_vp_k_one_subject_of_many_who_is_right_does_not_carry_the_verdict():
     found = verdict(np.concatenate([right[:N_FRAMES], wrong[N_FRAMES:]]), subjects)
     assert found.localisation.mean > found.localisation.chance
     assert found.state == "flag"
+    assert "inside may be no more than chance (6.2 %)." in found.sentence
 
 
 @pytest.mark.parametrize("n_subjects", [1, 3])

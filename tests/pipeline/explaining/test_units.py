@@ -45,7 +45,6 @@ def partition(model=MODEL, **sections):
 PHASE_1 = [
     {"explain": {"method": "lrp_epsilon"}},
     {"explain": {"targets": "all"}},
-    {"explain": {"targets": "annotated"}, "labels": {"present_from": 1.0}},
     {"explain": {"targets": ["AU01"]}},
     {"explain": {"options": {"epsilon": 0.1}}},
     {"explain": {"options": {"backward": "bfloat16"}}},
@@ -82,6 +81,7 @@ NEITHER = [
     {"explain": {"options": {"engine": "zennit", "memory_mib": 64, "batch_size": 2}}},
     {"faces": {"size": 112}},  # the model's own
     {"keep_relevance": "exemplars"},
+    {"labels": {"present_from": 1.0, "absent_to": 0.5}},  # evaluation, unless it says what is explained
     {"phases": ["explain"]},
     {"report": {"colours": "jet", "top_x": 40}},
     {"stories": {"max_pattern": 4, "relation": "subset"}},  # of table patterns, which knows what it was written from
@@ -105,6 +105,12 @@ def test_what_phase_2_does_is_another_analysis_of_the_same_partition(change):
 def test_what_changes_no_result_changes_no_id(change):
     assert partition(**change) == partition()
     assert analysis_key(config(**change)) == analysis_key(config())
+
+
+def test_what_counts_as_annotated_names_the_partition_where_it_says_what_is_explained():
+    annotated = {"targets": "annotated"}
+    assert partition(explain=annotated, labels={"present_from": 1.0}) != partition(explain=annotated)
+    assert partition(explain=annotated, labels={"absent_to": 0.0}) == partition(explain=annotated)
 
 
 def test_model_and_threshold_name_the_partition():
