@@ -10,7 +10,7 @@ from typing import Any
 from fer_batch.evaluate.stories import edit_distance
 from fer_batch.evaluate.tables import share
 from fer_batch.output.query import connect
-from fer_batch.pipeline.partition.evaluation_text import aligned
+from fer_batch.output.text import aligned
 from fer_batch.prototypes.patterns import common_patterns, longest_common
 from fer_batch.prototypes.temporal import (
     MODES,

@@ -12,6 +12,7 @@ from fer_batch.evaluate.published import DATASETS, published_name
 from fer_batch.evaluate.summary import ALL
 from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, share, story_table
 from fer_batch.evaluate.verdict import Verdict
+from fer_batch.output.text import aligned
 from fer_batch.pipeline.partition.evaluation import Evaluation
 from fer_batch.pipeline.partition.evaluation_classes import confusion_table, report_lines
 
@@ -287,14 +288,3 @@ def _localised(verdict: Verdict | None) -> list[str]:
     weighted = "-" if math.isnan(found.weighted) else f"{found.weighted:.1f}"
     figures = [share(found.mean), interval, share(found.chance), weighted]
     return [*figures, str(found.n), str(found.n_subjects), _MARKS[verdict.state]]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

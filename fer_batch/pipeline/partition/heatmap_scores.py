@@ -13,7 +13,7 @@ from fer_batch.evaluate.overlap import Overlap, foreground, overlap
 from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, published_iou
 from fer_batch.evaluate.similarity import Dendrogram, correlations, dendrogram, pooled_mean
 from fer_batch.evaluate.tables import Table, share
-from fer_batch.pipeline.partition.evaluation_text import aligned
+from fer_batch.output.text import aligned
 from fer_batch.pipeline.partition.heatmap_files import HeatmapFiles
 from fer_batch.registry import nearest
 from fer_batch.types import InputError

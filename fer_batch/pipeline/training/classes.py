@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fer_batch.evaluate.detection import Classification
+from fer_batch.output.text import aligned
 from fer_batch.pipeline.partition.evaluation_classes import class_rows, confusion_table, report_lines
-from fer_batch.pipeline.partition.evaluation_text import aligned
 
 Marker = Mapping[str, Any]  # of a fold
 
