@@ -11,7 +11,8 @@ from zennit.composites import NameMapComposite
 from zennit.core import Composite, Hook
 from zennit.rules import Norm, Pass
 
-from fer_batch.explain.canonizers import ACTIVATIONS, Add, Mean, module_of
+from fer_batch.explain.graph import module_of
+from fer_batch.explain.modules import ACTIVATIONS, Add, Affine, Reduce
 from fer_batch.explain.rules import AlphaBeta, Bias, Box, Epsilon, Flat, Gamma, Rule, stabilise
 from fer_batch.registry import Registry
 from fer_batch.types import InputError
@@ -37,11 +38,44 @@ class Preset:
     first: Rule
     directly: bool = False
 
-    def rule(self, module: nn.Module, steps_from_image: int | None) -> Rule:
-        """Rule of one layer; `steps_from_image` counts the operations in between, None behind another layer."""
+    def rule(self, module: nn.Module, steps_from_image: int | None, activated: bool = True) -> Rule:
+        """Rule of one convolution or dense layer.
+
+        A depthwise convolution that other linear layers read directly is a part of them (Xception: a 1x1 convolution)
+        and follows z, where the preset separates positive from negative contributions: among nine of one channel one
+        side is often next to nothing, and would get all of the relevance of an output of the other sign.
+
+        Parameters
+        ----------
+        module
+            The layer.
+        steps_from_image
+            Operations between the image and it; None behind another layer.
+        activated
+            Whether an activation reads it.
+        """
         if steps_from_image is not None and (steps_from_image == 0 or not self.directly):
             return self.first
-        return self.dense if isinstance(module, nn.Linear) else self.conv
+        if isinstance(module, nn.Linear):
+            return self.dense
+        depthwise = isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels
+        separates = isinstance(self.conv, AlphaBeta)
+        return Epsilon() if depthwise and separates and not activated else self.conv
+
+    def affine_rule(self, module: Affine, of_pixels: bool) -> Epsilon | Gamma | None:
+        """Rule of a factor and an offset per channel that could not be merged; None where relevance passes.
+
+        The offset takes its share by the rule of the preset, but by gamma (0.25) where that is alpha-beta: a single
+        contribution cannot be separated into parts. alpha1-beta0 would leave all relevance of an output with the offset
+        wherever the contribution is negative (5 % of the logit arrive behind the 34 BatchNorms of ResNet-101 V2),
+        alpha2-beta1 would double it where it is positive. Gamma bounds multipliers by 1.25 times the factor.
+        Without an offset the one contribution takes all. Before the first layer, spreading evenly over one pixel, or
+        within its bounds, leaves relevance where it is.
+        """
+        if module.bias is None or (of_pixels and not isinstance(self.first, Epsilon)):
+            return None
+        rule = self.dense if module.weight.ndim == 2 else self.conv
+        return rule if isinstance(rule, Epsilon | Gamma) else Gamma()
 
 
 COMPOSITES: Registry[Callable[..., Preset]] = Registry("composite")
@@ -100,10 +134,16 @@ def epsilon_gamma_box(
     return Preset(Epsilon(_not_negative("epsilon", epsilon)), Gamma(_not_negative("gamma", gamma)), box)
 
 
-def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule]:
-    """Rule of every convolution and linear layer on the way from the logits to the image."""
+def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule | None]:
+    """Rule of every convolution, linear and affine layer on the way from the logits to the image; None: it passes.
+
+    Raises
+    ------
+    ValueError
+        If the preset has beta > 0 and a BatchNorm could not be merged.
+    """
     steps: dict[fx.Node, int | None] = {}
-    found: dict[fx.Node, Rule] = {}
+    found: dict[fx.Node, Rule | None] = {}
     for node in network.graph.nodes:
         if node.op == "placeholder":
             steps[node] = 0
@@ -113,17 +153,31 @@ def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule]:
             nearest = min(reached) if len(reached) == len(before) else None
             module = module_of(network, node)
             if isinstance(module, nn.Conv2d | nn.Linear):
-                found[node] = preset.rule(module, nearest)
+                activated = any(isinstance(module_of(network, user), ACTIVATIONS) for user in node.users)
+                found[node] = preset.rule(module, nearest, activated)
                 steps[node] = None
             else:
+                if isinstance(module, Affine):
+                    found[node] = preset.affine_rule(module, nearest is not None)
+                    if found[node] is not None and isinstance(preset.conv, AlphaBeta) and preset.conv.beta:
+                        raise ValueError(_no_beta(str(node.meta["origin"])))
                 steps[node] = None if nearest is None else nearest + 1
     return found
+
+
+def _no_beta(layer: str) -> str:
+    """Convolutions between such BatchNorms have outputs of both signs, which beta > 0 amplifies block by block."""
+    return (
+        f"layer {layer!r}: preset_b_flat is not stable where a BatchNorm cannot be merged into a linear layer "
+        "(pre-activation, DenseNet); take preset_a_flat"
+    )
 
 
 def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:
     """The preset as a zennit composite for a canonical network: the slow and independent way to the same maps."""
     hooks: list[tuple[tuple[str, ...], Hook]] = [
-        ((str(node.target),), rule.zennit()) for node, rule in rules(network, preset).items()
+        ((str(node.target),), Pass() if rule is None else rule.zennit())
+        for node, rule in rules(network, preset).items()
     ]
     for node in network.graph.nodes:
         module = module_of(network, node)
@@ -131,8 +185,8 @@ def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:
             continue
         if isinstance(module, Add):
             hooks.append(((f"{node.target}.sum",), Norm(stabilizer=stabilise)))
-        elif isinstance(module, Mean | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+        elif isinstance(module, Reduce | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             hooks.append(((str(node.target),), Norm(stabilizer=stabilise)))
-        elif isinstance(module, (*ACTIVATIONS, nn.BatchNorm1d, nn.BatchNorm2d)):
+        elif isinstance(module, ACTIVATIONS):
             hooks.append(((str(node.target),), Pass()))
     return NameMapComposite(name_map=hooks)

