@@ -71,7 +71,7 @@ def demo(output: str, clips: int, seed: int) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Run a job: explain what is new, tell the stories, write tables and report."""
+    """Run a job: explain what is new, find the temporal prototypes, write tables and report."""
     from fer_batch.config import read_job
     from fer_batch.pipeline.run import run as run_job
 
@@ -92,17 +92,17 @@ def _telling_query(config: Any) -> str:
     from fer_batch.storage.store import Store
 
     if config.source.format in ("videos", "image_sequences", "images"):
-        return "active" if config.source.format == "images" else "stories"
+        return "active" if config.source.format == "images" else "temporal_prototypes"
     try:  # a manifest may name videos and stills, and datasets have either
         found = connect(Store(config.output)).execute(
             "SELECT count(*) FROM sequences WHERE dataset = ? AND kind <> 'still'", [config.name]
         )
     except InputError:
         return "active"
-    return "stories" if found.fetchall()[0][0] else "active"
+    return "temporal_prototypes" if found.fetchall()[0][0] else "active"
 
 
-def summary(outcome: Any, output: str, telling: str = "stories") -> str:
+def summary(outcome: Any, output: str, telling: str = "temporal_prototypes") -> str:
     """What a run ended with, and where to look."""
     from fer_batch.pipeline.progress import counted
 
@@ -138,7 +138,7 @@ def status(out: str, as_json: bool) -> None:
 def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
-    SQL may also be the name of a query: stories, localisation, patterns, active, clusters, classes, failed,
+    SQL may also be the name of a query: temporal_prototypes, localisation, patterns, active, clusters, classes, failed,
     frames, runs.
     """
     from fer_batch.output.query import QUERIES, connect

@@ -30,6 +30,7 @@ from fer_batch.registry import nearest
 from fer_batch.types import InputError, MapStyle
 
 Job = TypeVar("Job", bound=BaseModel)
+RENAMED = {"stories": "temporal_prototypes"}  # keys of earlier versions
 CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
 
 
@@ -153,7 +154,7 @@ class SprayConfig(_Section):
     seed: int = 0
 
 
-class StoriesConfig(_Section):
+class TemporalPrototypesConfig(_Section):
     """How frames become stages (methods 10)."""
 
     min_run: PositiveInt = 1  # frames; a shorter run takes the labels of the run before it (TP-13)
@@ -203,7 +204,7 @@ class RunConfig(_Section):
     faces: FacesConfig = FacesConfig()
     explain: ExplainConfig = ExplainConfig()
     spray: SprayConfig = SprayConfig()
-    stories: StoriesConfig = StoriesConfig()
+    temporal_prototypes: TemporalPrototypesConfig = TemporalPrototypesConfig()
     labels: OccurrenceConfig = OccurrenceConfig()
     regions: Literal["default", "none"] = "default"
     keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"
@@ -493,6 +494,9 @@ def _sentence(error: ValidationError, job: type[BaseModel]) -> str:
         location = tuple(part for part in problem["loc"] if isinstance(part, str))
         key = ".".join(location) or "job"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            if key in RENAMED:
+                problems.append(f"key {key!r} is called {RENAMED[key]!r} now")
+                continue
             known = _known_keys(location[:-1], job)
             problems.append(f"unknown key {key!r}" + (f"; {nearest(location[-1], known)}" if known else ""))
         elif problem["type"] == "missing":

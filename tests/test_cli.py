@@ -107,7 +107,12 @@ def test_hints_can_be_pasted_into_a_shell(out, capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("format", "query"),
-    [("videos", "stories"), ("image_sequences", "stories"), ("images", "active"), ("manifest", "stories")],
+    [
+        ("videos", "temporal_prototypes"),
+        ("image_sequences", "temporal_prototypes"),
+        ("images", "active"),
+        ("manifest", "temporal_prototypes"),
+    ],
 )
 def test_a_run_over_stills_is_not_sent_to_stories(out, format, query):
     config = SimpleNamespace(source=SimpleNamespace(format=format), output=out, name="d")

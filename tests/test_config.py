@@ -142,3 +142,9 @@ def test_a_section_of_another_room_is_checked_as_any_other():
     ):
         with pytest.raises(InputError, match=re.escape(said)):
             build({**values, "report": section}, "job")
+
+
+def test_a_key_of_an_earlier_version_is_answered_with_its_new_name():
+    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
+    with pytest.raises(InputError, match="key 'stories' is called 'temporal_prototypes' now"):
+        build({**values, "stories": {"min_run": 3}}, "job")

@@ -28,7 +28,7 @@ class NamedQuery:
 
 
 QUERIES = {
-    "stories": NamedQuery(
+    "temporal_prototypes": NamedQuery(
         "commonest temporal prototypes",
         "SELECT {keys}text, count(*) AS sequences, round(avg(n_frames), 1) AS mean_frames, "
         "round(avg(reduction), 3) AS mean_reduction\n"

@@ -1,1 +1,1 @@
-"""The rooms wired to the engine: Ray Data explains, Dask tells the stories, one command runs it all."""
+"""The rooms wired to the engine: Ray Data explains, Dask tells the temporal prototypes, one command runs it all."""

@@ -54,7 +54,7 @@ def run_demo(output: str, n_clips: int, seed: int) -> int:
     print("  " + evaluation_text(results).replace("\n", "\n  "))
     print("\nLook at it:")
     print(f"  report    {outcome.report}")
-    for name in ("stories", "localisation"):
+    for name in ("temporal_prototypes", "localisation"):
         print(f"  {QUERIES[name].about}: fer-batch query {shlex.quote(config.output)} {name}")
     print(f'  any SQL   fer-batch query {shlex.quote(config.output)} "SELECT ..."')
     if all(verdict.state == "open" for result in results for verdict in result.verdicts):

@@ -1,4 +1,4 @@
-"""The whole job: list, explain what is new, tell the stories, draw the report. Safe to kill and to run again."""
+"""The whole job: list, explain what is new, find temporal prototypes, draw the report. Safe to kill and run again."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     sampling = config.source.sampling
     try:
         Sampling(**sampling.model_dump())
-        label_set((target, "") for target in model.targets)  # their names must be readable in a story
+        label_set((target, "") for target in model.targets)  # their names must be readable in a temporal prototype
     except ValueError as error:
         raise InputError(f"job {config.name!r}: {error}") from None
     for target in config.explain.targets if not isinstance(config.explain.targets, str) else ():
@@ -347,8 +347,8 @@ def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> Non
         shard = ledger.shards.get(name)
         if shard and shard.keep_relevance != "all":
             raise InputError(
-                f"spray, stories or regions changed, but keep_relevance: {shard.keep_relevance} kept too few maps of "
-                f"{config.output!r} for a new analysis; restore the options or choose another output"
+                f"spray, temporal_prototypes or regions changed, but keep_relevance: {shard.keep_relevance} kept too few "
+                f"maps of {config.output!r} for a new analysis; restore the options or choose another output"
             )
 
 
@@ -453,7 +453,7 @@ def _prototypes(
             regions=config.regions,
             crop_size=config.faces.size or plan.model.preprocessing.size,
             analysis_id=analysis_id,
-            min_run=config.stories.min_run,
+            min_run=config.temporal_prototypes.min_run,
         ),
         keep_relevance=config.keep_relevance,
         metadata=metadata,

@@ -33,7 +33,8 @@ def _class_prototypes(work: StageWork) -> None:
 def _patterns(work: StageWork) -> None:
     from fer_batch.pipeline.partition.patterns import PatternSearch, publish_patterns
 
-    search = PatternSearch(work.config.stories.max_pattern, work.config.stories.relation)
+    stages = work.config.temporal_prototypes
+    search = PatternSearch(stages.max_pattern, stages.relation)
     publish_patterns(work.store, work.partition, work.metadata, search)
 
 
@@ -66,7 +67,7 @@ def _class_options(config: RunConfig) -> Options:
 
 
 def _pattern_options(config: RunConfig) -> Options:
-    return {"max_length": config.stories.max_pattern, "relation": config.stories.relation}
+    return {"max_length": config.temporal_prototypes.max_pattern, "relation": config.temporal_prototypes.relation}
 
 
 def _evaluation_options(config: RunConfig) -> Options:

@@ -111,12 +111,12 @@ def test_a_missing_landmarks_extra(job, capsys, tmp_path, posed_clips, monkeypat
 
 def test_an_output_that_is_none(capsys, tmp_path):
     assert "is no output of fer-batch" in said(capsys, "status", str(tmp_path))
-    assert "is no output of fer-batch" in said(capsys, "query", str(tmp_path), "stories")
+    assert "is no output of fer-batch" in said(capsys, "query", str(tmp_path), "temporal_prototypes")
 
 
 def test_a_wrong_query_says_what_duckdb_says(capsys, reference):
     assert "temporal_prototypes" in said(capsys, "query", str(reference), "select * from temporal_prototype")
-    assert "did you mean 'stories'" in said(capsys, "query", str(reference), "storys")
+    assert "did you mean 'temporal_prototypes'" in said(capsys, "query", str(reference), "temporal_prototype")
 
 
 def test_a_wrong_option_of_a_command_is_exit_code_1(capsys):

@@ -46,7 +46,7 @@ def ask(store, name):
 
 def test_one_partition_keeps_the_answers_short(store):
     publish(store, "d", texts=("(AU01_A)", "(AU01_A)", "(NONE)"))
-    columns, rows = ask(store, "stories")
+    columns, rows = ask(store, "temporal_prototypes")
     assert columns == ["text", "sequences", "mean_frames", "mean_reduction"]
     assert rows == [("(AU01_A)", 2, 4.0, 0.5), ("(NONE)", 1, 4.0, 0.5)]
 
@@ -55,7 +55,7 @@ def test_models_and_methods_are_not_pooled(store):
     publish(store, "d", model="m-1")
     publish(store, "d", model="m-2")
     publish(store, "d", model="m-2", explain="e-2")
-    columns, rows = ask(store, "stories")
+    columns, rows = ask(store, "temporal_prototypes")
     assert columns[:3] == ["model", "explain", "text"]
     assert [row[:4] for row in rows] == [
         ("m-1", "e-1", "(AU01_A)", 1),
@@ -68,7 +68,7 @@ def test_models_and_methods_are_not_pooled(store):
 def test_the_commonest_stories_are_counted_in_each_partition(store):
     publish(store, "large", texts=[f"(AU01_{index:02d})" for index in range(30)])
     publish(store, "small")
-    rows = ask(store, "stories")[1]
+    rows = ask(store, "temporal_prototypes")[1]
     assert [row[0] for row in rows].count("large") == 20
     assert rows[-1][:2] == ("small", "(AU01_A)")
 
@@ -86,15 +86,15 @@ def test_every_query_can_be_asked(store, name, datasets):
 def test_stories_leave_out_sequences_without_a_face(store):
     publish(store, "d")
     publish(store, "d", texts=("",), n_frames=0)
-    assert [row[0] for row in ask(store, "stories")[1]] == ["(AU01_A)"]
+    assert [row[0] for row in ask(store, "temporal_prototypes")[1]] == ["(AU01_A)"]
 
 
 def test_a_table_is_answered_with_a_statement(store):
     publish(store, "d")
     with pytest.raises(InputError, match=r"is a table: SELECT \* FROM detections LIMIT 10"):
         ask(store, "detections")
-    with pytest.raises(InputError, match="did you mean 'stories'"):
-        ask(store, "storys")
+    with pytest.raises(InputError, match="did you mean 'temporal_prototypes'"):
+        ask(store, "temporal_prototype")
 
 
 def test_statements_are_told_apart(store):

@@ -20,9 +20,9 @@ from fer_batch.types import InputError
     [
         (ANALYSIS, "all", {}, False),
         (1, "all", {}, True),
-        (1, "all", {"stories": {"min_run": 3}}, True),
+        (1, "all", {"temporal_prototypes": {"min_run": 3}}, True),
         (1, "exemplars", {}, False),
-        (1, "exemplars", {"stories": {"min_run": 3}}, False),
+        (1, "exemplars", {"temporal_prototypes": {"min_run": 3}}, False),
     ],
 )
 def test_what_an_earlier_version_analysed_is_analysed_again_where_its_maps_were_kept(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fer_batch.config import RunConfig, StoriesConfig
+from fer_batch.config import RunConfig, TemporalPrototypesConfig
 from fer_batch.storage.manifest import digest
 
 ANALYSIS = 3  # what phase 2 makes of equal options; a new number has published shards analysed again
@@ -12,9 +12,9 @@ def analysis_key(config: RunConfig, version: int = ANALYSIS) -> str:
     """`analysis_id`: every option of phase 2 that changes its tables, and the version of what it does with them."""
     options: dict[str, object] = {"spray": config.spray.model_dump(mode="json"), "regions": config.regions}
     of_patterns = {"max_pattern", "relation"}  # which change table patterns alone
-    stories = config.stories.model_dump(mode="json", exclude=of_patterns)
-    if stories != StoriesConfig().model_dump(mode="json", exclude=of_patterns):
-        options["stories"] = stories
+    changed = config.temporal_prototypes.model_dump(mode="json", exclude=of_patterns)
+    if changed != TemporalPrototypesConfig().model_dump(mode="json", exclude=of_patterns):
+        options["stories"] = changed  # as the section was called when the first ids were made
     if version > 1:
         options["version"] = version
     return digest(options)

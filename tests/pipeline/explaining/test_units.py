@@ -71,7 +71,7 @@ PHASE_2 = [
     {"spray": {"max_frames": 50}},
     {"spray": {"seed": 1}},
     {"regions": "none"},
-    {"stories": {"min_run": 3}},
+    {"temporal_prototypes": {"min_run": 3}},
 ]
 NEITHER = [
     {"output": "elsewhere"},
@@ -84,7 +84,9 @@ NEITHER = [
     {"labels": {"present_from": 1.0, "absent_to": 0.5}},  # evaluation, unless it says what is explained
     {"phases": ["explain"]},
     {"report": {"colours": "jet", "top_x": 40}},
-    {"stories": {"max_pattern": 4, "relation": "subset"}},  # of table patterns, which knows what it was written from
+    {
+        "temporal_prototypes": {"max_pattern": 4, "relation": "subset"}
+    },  # of table patterns, which knows what it was written from
     {"resources": {"num_cpus": 1, "window": 3, "shard_units": 2, "scheduler": "threads"}},
 ]
 

@@ -75,11 +75,11 @@ def test_another_partition_is_another_matter(published, golden):
 
 
 def test_only_what_an_option_changes_is_made_again_and_what_reads_it(published):
-    assert names(published, stories={"max_pattern": 8}) == ["patterns", "report"]
+    assert names(published, temporal_prototypes={"max_pattern": 8}) == ["patterns", "report"]
     assert names(published, spray={"seed": 1}) == ["class_prototypes", "report"]
     assert names(published, resources={"num_cpus": 1}) == []
-    assert names(published, phases=["explain"], stories={"max_pattern": 8}) == []
-    assert names(published, phases=["report"], stories={"max_pattern": 8}) == []
+    assert names(published, phases=["explain"], temporal_prototypes={"max_pattern": 8}) == []
+    assert names(published, phases=["report"], temporal_prototypes={"max_pattern": 8}) == []
 
 
 @pytest.mark.parametrize("name", ALL)
