@@ -7,6 +7,7 @@ for every frame, so what a network makes of it can be measured.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -52,11 +53,36 @@ def with_sticker(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> N
     """
     low, high = landmarks.min(0), landmarks.max(0)
     side = float((high - low).max() + 1)
-    x, y = (low + high) / 2 + np.array(PLACE) * side
+    return with_disc(image, (low + high) / 2 + np.array(PLACE) * side, RADIUS * side)
+
+
+def with_disc(
+    image: NDArray[np.uint8],
+    centre: NDArray[np.floating],
+    radius: float,
+    colours: Sequence[tuple[int, int, int]] = COLOURS,
+) -> NDArray[np.uint8]:
+    """The image with a disc and its rim painted on.
+
+    Parameters
+    ----------
+    image : shape (H, W, 3)
+        RGB.
+    centre : shape (2,), pixels of the image
+        (x, y), pixel centres at integers.
+    radius
+        In pixels, with the rim.
+    colours
+        Of the disc and its rim, RGB.
+
+    Returns
+    -------
+    shape (H, W, 3)
+    """
     out = image.copy()
-    for radius, colour in zip((RADIUS * side, 0.72 * RADIUS * side), reversed(COLOURS), strict=True):
-        centre = (round(x * 256), round(y * 256))
-        cv2.circle(out, centre, round(radius * 256), colour, -1, cv2.LINE_AA, shift=8)
+    middle = (round(float(centre[0]) * 256), round(float(centre[1]) * 256))
+    for share, colour in zip((1, 0.72), reversed(colours), strict=True):
+        cv2.circle(out, middle, round(share * radius * 256), colour, -1, cv2.LINE_AA, shift=8)
     return out
 
 
