@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.gradient import reduction
 from fer_batch.explain.pixels import Channels, PixelScale
 from fer_batch.explain.targets import check_outputs, frame_chunks, positive_int
@@ -142,7 +142,6 @@ def logits_of(model: nn.Module, images: torch.Tensor, rows: NDArray[np.int64], b
     return scores
 
 
-@METHODS.register("integrated_gradients")
 def integrated_gradients(
     steps: int = 50,
     baseline: float | Sequence[float] = 0.0,
@@ -154,7 +153,6 @@ def integrated_gradients(
     return IntegratedGradients(steps, baseline, mean, std, batch_size)
 
 
-@METHODS.register("smooth_grad")
 def smooth_grad(
     samples: int = 25, noise: float = 0.15, channels: str = "largest", seed: int = 0, batch_size: int = 32
 ) -> Explainer:

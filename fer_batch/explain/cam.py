@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn import functional
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.guided import guided_backprop
 from fer_batch.explain.layers import Pass, run_from
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, rank_groups
@@ -192,19 +192,16 @@ class GuidedGradCAM:
         return relevance(guided.values * share.numpy(), guided.score, conserves=False)
 
 
-@METHODS.register("cam")
 def cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """CAM, signed, for networks with global average pooling and one linear layer (Zhou et al. 2016)."""
     return CAM(layer, upsample, batch_size)
 
 
-@METHODS.register("grad_cam")
 def grad_cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """Grad-CAM (Selvaraju et al. 2017)."""
     return GradientCAM(grad_cam_map, layer, upsample, batch_size)
 
 
-@METHODS.register("grad_cam_pp")
 def grad_cam_pp(
     layer: str | None = None, released: bool = False, upsample: bool = False, batch_size: int = 32
 ) -> Explainer:
@@ -216,13 +213,11 @@ def grad_cam_pp(
     return GradientCAM(formula, layer, upsample, batch_size)
 
 
-@METHODS.register("layer_cam")
 def layer_cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """LayerCAM (Jiang et al. 2021), which also suits early layers."""
     return GradientCAM(layer_cam_map, layer, upsample, batch_size)
 
 
-@METHODS.register("guided_grad_cam")
 def guided_grad_cam(
     layer: str | None = None, channels: str = "sum", other_activations: str = "refuse", batch_size: int = 32
 ) -> Explainer:

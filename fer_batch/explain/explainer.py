@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.registry import Registry
+from fer_batch.explain.methods import METHODS
 from fer_batch.types import InputError, Relevance
 
 Images = torch.Tensor | NDArray[np.floating]
@@ -49,9 +48,6 @@ class Explainer(Protocol):
         ...
 
 
-METHODS: Registry[Callable[..., Explainer]] = Registry("explanation method")
-
-
 def method(name: str, **options: object) -> Explainer:
     """Explainer by name.
 
@@ -69,7 +65,7 @@ def method(name: str, **options: object) -> Explainer:
     InputError
         If an option is unknown or its value impossible.
     """
-    factory = METHODS[name]
+    factory = METHODS[name].load()
     known = list(inspect.signature(factory).parameters)
     unknown = sorted(set(options) - set(known))
     if unknown:

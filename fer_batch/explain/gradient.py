@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.targets import check_outputs, frame_chunks, one_of, positive_int, rank_groups
 from fer_batch.types import Relevance
 
@@ -92,13 +92,11 @@ class Gradient:
                 yield group + where.start, w[frame], image.detach()[frame], logits.detach()[frame, output]
 
 
-@METHODS.register("gradient")
 def gradient(batch_size: int = 32) -> Explainer:
     """Saliency: the largest absolute gradient over the channels (Simonyan et al. 2014; methods X-1)."""
     return Gradient(largest_over_channels, batch_size)
 
 
-@METHODS.register("gradient_times_input")
 def gradient_times_input(batch_size: int = 32) -> Explainer:
     """Gradient times image, summed over the channels; equals LRP-Z where every activation is a ReLU."""
     return Gradient(times_input, batch_size)

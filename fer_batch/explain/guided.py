@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 from torch.autograd.function import BackwardCFunction
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, prepared_images, relevance
 from fer_batch.explain.gradient import Gradient, reduction
 from fer_batch.explain.layers import unknown_module
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, one_of, positive_int, target_free_pairs
@@ -182,7 +182,6 @@ def _explainer(
     return Gradient(reduction(channels), batch_size, lambda logits: put_rule(logits, rule, other_activations))
 
 
-@METHODS.register("deconvnet")
 def deconvnet(
     start: str = "class",
     channels: str = "sum",
@@ -194,7 +193,6 @@ def deconvnet(
     return _explainer("deconvnet", start, channels, other_activations, layer, batch_size)
 
 
-@METHODS.register("guided_backprop")
 def guided_backprop(
     start: str = "class",
     channels: str = "sum",

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.pixels import PixelScale
 from fer_batch.explain.segments import quickshift_segments, slic_segments
 from fer_batch.explain.surrogate import cosine_distance, forward_selection, image_distance, proximity, ridge
@@ -208,7 +208,6 @@ class LIME:
         return np.clip(weights, 0.0, 1.0) if self.positive else weights
 
 
-@METHODS.register("lime")
 def lime(
     paper: str | None = None,
     segmentation: str | None = None,

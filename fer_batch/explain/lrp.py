@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 
 from fer_batch.explain.canonizers import canonize
 from fer_batch.explain.composites import COMPOSITES, Preset, zennit_composite
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.propagate import Propagator
 from fer_batch.types import InputError, Relevance
 
@@ -140,7 +140,19 @@ def _zennit(
     return result, score
 
 
-def _register(name: str) -> None:
+def factory_of(name: str) -> Callable[..., Explainer]:
+    """Factory of the methods that propagate relevance under a composite.
+
+    Parameters
+    ----------
+    name
+        One of `COMPOSITES`.
+
+    Returns
+    -------
+    callable
+        Takes the options of the composite and those of `LRP`, which its signature names.
+    """
     composite = COMPOSITES[name]
 
     def factory(
@@ -151,8 +163,4 @@ def _register(name: str) -> None:
     *own, _ = inspect.signature(factory).parameters.values()
     options = inspect.signature(composite).parameters.values()
     factory.__signature__ = inspect.Signature([*options, *own])  # type: ignore[attr-defined]
-    METHODS.register(name)(factory)
-
-
-for _name in COMPOSITES:
-    _register(_name)
+    return factory
