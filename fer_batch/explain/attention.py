@@ -15,7 +15,17 @@ from fer_batch.types import Relevance
 
 
 def attention_map(features: torch.Tensor) -> torch.Tensor:
-    r"""Mean over the channels, :math:`T = \frac{1}{K} \sum_k A_k` (methods L-2), of features [n, K, h, w]."""
+    r"""Mean over the channels, :math:`T = \frac{1}{K} \sum_k A_k` (methods L-2; Belharbi et al. 2024, Eq. 1).
+
+    Parameters
+    ----------
+    features : shape (n, K, h, w), floating
+        The A.
+
+    Returns
+    -------
+    shape (n, h, w), in the units of the features
+    """
     return features.mean(1)
 
 

@@ -133,7 +133,23 @@ class SmoothGrad:
 
 @torch.no_grad()
 def logits_of(model: nn.Module, images: torch.Tensor, rows: NDArray[np.int64], batch_size: int) -> NDArray[np.float32]:
-    """Logits [M] of the pairs themselves."""
+    """Logits of the pairs themselves.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    images : shape (N, C, H, W), floating
+        As the model takes them.
+    rows : shape (M, 2), int64
+        Pairs (image, output), sorted.
+    batch_size
+        Images in one pass.
+
+    Returns
+    -------
+    shape (M,), float32
+    """
     scores = np.empty(len(rows), np.float32)
     for where, frames, position in frame_chunks(rows, batch_size):
         logits = model(images[torch.from_numpy(frames).to(images.device)])

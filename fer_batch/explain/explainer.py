@@ -76,7 +76,20 @@ def method(name: str, **options: object) -> Explainer:
 
 
 def checked_pairs(pairs: ArrayLike, n_images: int, n_outputs: int | None = None) -> NDArray[np.int64]:
-    """Pairs as int64 [M, 2], verified to be sorted and in range.
+    """Pairs (image, output), verified to be sorted and in range.
+
+    Parameters
+    ----------
+    pairs : shape (M, 2), integers
+        May be empty in any shape.
+    n_images
+        Images of the batch.
+    n_outputs
+        Outputs of the network; None where they are not known yet.
+
+    Returns
+    -------
+    shape (M, 2), int64
 
     Raises
     ------
@@ -104,10 +117,21 @@ def checked_pairs(pairs: ArrayLike, n_images: int, n_outputs: int | None = None)
 def prepared_images(model: nn.Module, images: Images) -> torch.Tensor:
     """Images on the model's device and in its dtype, verified; the model verified to be in evaluation mode.
 
+    Parameters
+    ----------
+    model
+        Any module.
+    images : shape (N, C, H, W), floating
+
+    Returns
+    -------
+    shape (N, C, H, W), dtype of the model
+        Detached.
+
     Raises
     ------
     ValueError
-        If a module trains, or the images are not finite floats [N, C, H, W].
+        If a module trains, or the images are not finite floats of such a shape.
     """
     for name, module in model.named_modules():
         if module.training:
@@ -132,7 +156,21 @@ def prepared_images(model: nn.Module, images: Images) -> torch.Tensor:
 def relevance(
     values: torch.Tensor | NDArray[np.floating], score: torch.Tensor | NDArray[np.floating], conserves: bool
 ) -> Relevance:
-    """Maps [M, h, w] and their scores with the conservation ratio (methods X-7), NaN where there is no law or score."""
+    """Maps and their scores with the conservation ratio (methods X-7).
+
+    Parameters
+    ----------
+    values : shape (M, h, w), floating
+    score : shape (M,), floating
+        Explained logits; NaN for a map without target.
+    conserves
+        Whether a law says that a map sums to its logit.
+
+    Returns
+    -------
+    Relevance
+        In float32; the ratio sum R / logit is NaN where there is no law, or the logit is 0.
+    """
     maps, scores = (
         np.asarray(v.detach().cpu() if isinstance(v, torch.Tensor) else v, dtype=np.float64) for v in (values, score)
     )

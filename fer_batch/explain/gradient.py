@@ -17,17 +17,47 @@ Reduce = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def largest_over_channels(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`max_c |w_c|`: the saliency map of methods X-1."""
+    """`max_c |w_c|`: the saliency map of methods X-1 (Simonyan et al. 2014, section 3.1).
+
+    Parameters
+    ----------
+    w, image : shape (m, C, H, W), floating
+        Gradient of the logit, and the image, which is not read.
+
+    Returns
+    -------
+    shape (m, H, W), logits per unit of input
+    """
     return w.abs().amax(1)
 
 
 def sum_over_channels(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`sum_c w_c`, signed (methods RV-1)."""
+    """`sum_c w_c`, signed (methods RV-1).
+
+    Parameters
+    ----------
+    w, image : shape (m, C, H, W), floating
+        Gradient of the logit, and the image, which is not read.
+
+    Returns
+    -------
+    shape (m, H, W), logits per unit of input
+    """
     return w.sum(1)
 
 
 def times_input(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`sum_c w_c I_c`."""
+    """`sum_c w_c I_c`.
+
+    Parameters
+    ----------
+    w, image : shape (m, C, H, W), floating
+        Gradient of the logit, and the image I.
+
+    Returns
+    -------
+    shape (m, H, W), in units of the logit
+    """
     return (w * image).sum(1)
 
 

@@ -35,7 +35,13 @@ _SMOOTH = {
 
 
 def recorded(output: torch.Tensor) -> Iterator[Any]:
-    """Every node of the graph that autograd recorded behind a tensor, once."""
+    """Every node of the graph that autograd recorded behind a tensor, once.
+
+    Parameters
+    ----------
+    output
+        Of any shape and dtype; without a graph there are no nodes.
+    """
     seen, waiting = set(), [output.grad_fn]
     while waiting:
         node = waiting.pop()
@@ -64,9 +70,10 @@ def put_rule(output: torch.Tensor, rule: str, other_activations: str = "refuse")
     Parameters
     ----------
     output
-        With the graph of one forward pass; the rule lasts as long as that graph.
+        Of any shape, such as logits (N, n_outputs), with the graph of one forward pass; the rule lasts as long as that
+        graph.
     rule
-        `deconvnet` or `guided`.
+        `deconvnet` (Zeiler & Fergus 2014) or `guided` (Springenberg et al. 2015).
     other_activations
         What has no rule is refused, or passes its `derivative`.
 

@@ -71,7 +71,17 @@ class LRP:
         return relevance(maps, scores, conserves=True)
 
     def per_channel(self, model: nn.Module, images: Images, pairs: ArrayLike) -> NDArray[np.floating]:
-        """Maps [M, C, H, W] before the channels are summed, in the model's own precision."""
+        """Maps before the channels are summed.
+
+        Parameters
+        ----------
+        model, images, pairs
+            See `Explainer`.
+
+        Returns
+        -------
+        shape (M, C, H, W), the model's own dtype
+        """
         x = prepared_images(model, images)
         propagator = self._propagator(model, tuple(x.shape[1:]))
         rows = checked_pairs(pairs, len(x), propagator.n_outputs)

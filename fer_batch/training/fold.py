@@ -169,7 +169,7 @@ class FoldTraining:
             autocast=recipe.autocast,
             where=f"fold {self.fold.index}, epoch {self.epoch + 1}",
         )
-        self._agree()
+        self._synchronise_buffers()
         self.epoch += 1
         found = {"train/loss": self._mean(loss), "train/learning_rate": rate}
         if len(self.fold.validation):
@@ -274,7 +274,7 @@ class FoldTraining:
         losses = [found["validation/loss"] for found in self.history]
         return len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
 
-    def _agree(self) -> None:
+    def _synchronise_buffers(self) -> None:
         """Give every worker the statistics of the first, so that all measure, stop and keep alike."""
         if self.n_workers > 1:
             for buffer in self.model.buffers():
@@ -320,14 +320,14 @@ def fold_mean(f1: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], N
 
     Parameters
     ----------
-    f1 : shape (F, A)
+    f1 : shape (F, A), float64
         NaN where a fold's test part neither has nor detects the target.
 
     Returns
     -------
-    mean : shape (A,)
+    mean : shape (A,), float64
         NaN where no fold defines it.
-    n : shape (A,)
+    n : shape (A,), int64
     """
     values = np.asarray(f1, np.float64)
     n = (~np.isnan(values)).sum(0)
