@@ -182,8 +182,7 @@ def run_from(model: nn.Module, images: torch.Tensor, layer: str | None) -> Pass:
     ----------
     model
         In evaluation mode.
-    images : shape (N, C, H, W), floating
-        As the model takes them.
+    images : shape (N, C, H, W), dtype of the model
     layer
         Dotted name as `model.named_modules()` has it; None for `default_layer`.
 

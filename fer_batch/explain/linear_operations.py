@@ -36,7 +36,7 @@ class Linear:
             self.format = torch.channels_last if wide else torch.contiguous_format
 
     def parameters(self, module: nn.Conv2d | nn.Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Weight, laid out for speed, and bias: shape (out, in / groups, k, k) or (out, in), and (out,), in the module's dtype."""
+        """Weight, laid out for speed, and bias: (out, in, ...) and (out,), in the module's dtype."""
         return self.layout(module.weight.detach()), None if module.bias is None else module.bias.detach()
 
     def layout(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ class Add(nn.Module):
         self.sum = Sum()
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """`a + b`, of any shapes that broadcast, in their dtype."""
+        """`a + b`, of any shape that broadcasts, in their dtype."""
         return self.sum(torch.stack(torch.broadcast_tensors(a, b), dim=-1))
 
 
@@ -115,6 +115,6 @@ class Scale(nn.Module):
         Parameters
         ----------
         arguments
-            Of the function: shapes that broadcast, one dtype.
+            Of the function: each of a shape that broadcasts, one dtype.
         """
         return _PassThrough.apply(arguments[self.signal], self.function(*arguments).detach())

@@ -24,8 +24,8 @@ def times(c: torch.Tensor, factor: torch.Tensor, rows: Rows) -> torch.Tensor:
 
     Parameters
     ----------
-    c : shape (M, ...), floating
-    factor : shape (N, ...), floating
+    c : shape (M, ...)
+    factor : shape (N, ...), dtype of c
     rows
         Which frame each pair belongs to.
 
@@ -70,7 +70,7 @@ class Operation:
     ----------
     carries
         The node must hand relevance on where its value is exactly zero, because a layer that maps zero to something
-        else reads it. `R = a * c` cannot, so there `rules.NEAR_ZERO` stands for `a` (in the relevance, never in the value).
+        else reads it. `R = a * c` cannot, so `rules.NEAR_ZERO` stands for `a` (in the relevance, not in the value).
     lowers
         The factors that a frame leaves may be kept in the precision of the backward pass.
     """
@@ -79,7 +79,7 @@ class Operation:
     lowers = False
 
     def carrier(self, a: torch.Tensor) -> torch.Tensor:
-        """What multipliers of this node are relative to: its value (N, ...), in its dtype, or what stands for zeros of it."""
+        """What multipliers of this node are relative to: its value (N, ...), in its dtype, without zeros."""
         return carrier(a) if self.carries else a
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:

@@ -86,8 +86,8 @@ class Epsilon:
 
         Parameters
         ----------
-        weight : shape (out, in, ...), floating
-        bias : shape (out,)
+        weight : shape (out, in, ...)
+        bias : shape (out,), dtype of the weight
         """
         return [Branch(1.0, weight, None, bias)]
 
@@ -115,8 +115,8 @@ class AlphaBeta:
 
         Parameters
         ----------
-        weight : shape (out, in, ...), floating
-        bias : shape (out,)
+        weight : shape (out, in, ...)
+        bias : shape (out,), dtype of the weight
         """
         above, below = weight.clamp(min=0), weight.clamp(max=0)
         whole = self.bias == "all"
@@ -146,8 +146,8 @@ class Gamma:
 
         Parameters
         ----------
-        weight : shape (out, in, ...), floating
-        bias : shape (out,)
+        weight : shape (out, in, ...)
+        bias : shape (out,), dtype of the weight
         """
         up, down = (weight + self.gamma * part for part in (weight.clamp(min=0), weight.clamp(max=0)))
         b_up = b_down = None

@@ -38,7 +38,7 @@ def image_distance(samples: NDArray[np.integer] | Array, energy: NDArray[np.floa
 
 
 def proximity(distance: Array, kernel_width: float = 0.25) -> Array:
-    r"""Weight :math:`\sqrt{\exp(-d^2 / \sigma^2)}` of a sample at distance d (methods X-9; Ribeiro et al. 2016, section 3.4).
+    r"""Weight :math:`\sqrt{\exp(-d^2 / \sigma^2)}` of a sample at distance d (methods X-9).
 
     Parameters
     ----------

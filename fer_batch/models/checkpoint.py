@@ -223,6 +223,14 @@ def load_state(
 
     Parameters
     ----------
+    model
+        Filled in place.
+    state
+        Tensors by name, each of the shape that the model has; they take the model's dtype.
+    key_map
+        How names of the file become names of the model; see `rename`.
+    uri
+        Where the state came from, for errors.
     keep
         Prefixes the model keeps as they are (`fc.` where a pretrained backbone gets a new head); tensors of the file
         under them are ignored.

@@ -129,7 +129,7 @@ def glorot_normal(weight: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    weight : shape (out, in, ...), floating
+    weight : shape (out, in, ...), any floating dtype
         Filled in place; its variance becomes 2 / (fan_in + fan_out).
     """
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
