@@ -1,4 +1,4 @@
-"""Factories by name; an unknown name is answered with the known ones."""
+"""What is known by a name; an unknown name is answered with the known ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-T = TypeVar("T", bound=Callable[..., object])
+T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -18,7 +18,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """Names to factories of one kind.
+    """Names to factories or records of one kind.
 
     Parameters
     ----------
@@ -30,16 +30,22 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, T] = {}
 
+    def add(self, name: str, entry: T) -> T:
+        """Let `name` stand for an entry.
+
+        Raises
+        ------
+        ValueError
+            If it stands for one already.
+        """
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is already registered")
+        self._entries[name] = entry
+        return entry
+
     def register(self, name: str) -> Callable[[T], T]:
         """Decorate the factory that answers to `name`."""
-
-        def add(factory: T) -> T:
-            if name in self._entries:
-                raise ValueError(f"{self.kind} {name!r} is already registered")
-            self._entries[name] = factory
-            return factory
-
-        return add
+        return lambda factory: self.add(name, factory)
 
     def __getitem__(self, name: str) -> T:
         try:

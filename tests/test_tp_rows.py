@@ -36,7 +36,7 @@ from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.rules import eigengap, near_zero, near_zero_gap
 from fer_batch.storage.store import Store
 from fer_batch.training.losses import positive_weights, weighted_bce
-from fer_batch.training.splits import check_subjects
+from fer_batch.training.subjects import check_subjects
 from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import save
 from fer_batch.visualize.heatmap import bwr

@@ -98,7 +98,12 @@ def norms_to_affine(network: fx.GraphModule) -> None:
 
 
 def norm_constants(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factor and offset per channel [C], float64, the epsilon included.
+    """Factor and offset of a BatchNorm in evaluation mode, the epsilon included.
+
+    Returns
+    -------
+    gain, offset : shape (C,), float64
+        Output = gain * input + offset, per channel.
 
     Raises
     ------

@@ -8,14 +8,24 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from fer_batch.explain.cam import upsampled
-from fer_batch.explain.explainer import METHODS, Explainer, Images, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, prepared_images, relevance
 from fer_batch.explain.layers import run_from
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, target_free_pairs
 from fer_batch.types import Relevance
 
 
 def attention_map(features: torch.Tensor) -> torch.Tensor:
-    r"""Mean over the channels, :math:`T = \frac{1}{K} \sum_k A_k` (methods L-2), of features [n, K, h, w]."""
+    r"""Mean over the channels, :math:`T = \frac{1}{K} \sum_k A_k` (methods L-2; Belharbi et al. 2024, Eq. 1).
+
+    Parameters
+    ----------
+    features : shape (n, K, h, w), floating
+        The A.
+
+    Returns
+    -------
+    shape (n, h, w), in the units of the features
+    """
     return features.mean(1)
 
 
@@ -56,7 +66,6 @@ class Attention:
         return relevance(np.concatenate(maps) if maps else empty, scores, conserves=False)
 
 
-@METHODS.register("attention")
 def attention(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """Layer attention (Belharbi et al. 2024, Eq. 1): no target; pairs have output -1 or name the map alone."""
     return Attention(layer, upsample, batch_size)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.gradient import reduction
 from fer_batch.explain.pixels import Channels, PixelScale
 from fer_batch.explain.targets import check_outputs, frame_chunks, positive_int
@@ -133,7 +133,23 @@ class SmoothGrad:
 
 @torch.no_grad()
 def logits_of(model: nn.Module, images: torch.Tensor, rows: NDArray[np.int64], batch_size: int) -> NDArray[np.float32]:
-    """Logits [M] of the pairs themselves."""
+    """Logits of the pairs themselves.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    images : shape (N, C, H, W), floating
+        As the model takes them.
+    rows : shape (M, 2), int64
+        Pairs (image, output), sorted.
+    batch_size
+        Images in one pass.
+
+    Returns
+    -------
+    shape (M,), float32
+    """
     scores = np.empty(len(rows), np.float32)
     for where, frames, position in frame_chunks(rows, batch_size):
         logits = model(images[torch.from_numpy(frames).to(images.device)])
@@ -142,7 +158,6 @@ def logits_of(model: nn.Module, images: torch.Tensor, rows: NDArray[np.int64], b
     return scores
 
 
-@METHODS.register("integrated_gradients")
 def integrated_gradients(
     steps: int = 50,
     baseline: float | Sequence[float] = 0.0,
@@ -154,7 +169,6 @@ def integrated_gradients(
     return IntegratedGradients(steps, baseline, mean, std, batch_size)
 
 
-@METHODS.register("smooth_grad")
 def smooth_grad(
     samples: int = 25, noise: float = 0.15, channels: str = "largest", seed: int = 0, batch_size: int = 32
 ) -> Explainer:

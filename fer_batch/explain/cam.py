@@ -1,4 +1,4 @@
-r"""Class activation maps (methods 7.2): feature maps weighted by what a logit owes them.
+r"""Class activation maps (methods 7.2): feature maps weighted by the classifier or by gradients of a logit.
 
 Notation: A [m, K, h, w] are feature maps, G their gradients :math:`\partial y^c / \partial A` of the logit, Z = h w.
 Maps are as the formulas give them; scaling them to [0, 1] (methods X-5) is left to display.
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn import functional
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.guided import guided_backprop
 from fer_batch.explain.layers import Pass, run_from
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, rank_groups
@@ -25,25 +25,56 @@ Formula = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def cam_map(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    r"""CAM :math:`\sum_k w_k A_k` (Zhou et al. 2016), for features [m, K, h, w] and classifier weights [m, K].
+    r"""CAM, :math:`\sum_k w_k A_k` (Zhou et al. 2016, Eq. 2).
 
-    Behind global average pooling its mean is the logit without the bias.
+    Parameters
+    ----------
+    features : shape (m, K, h, w), floating
+        The A.
+    weights : shape (m, K), floating
+        The w: row of the target in the linear head.
+
+    Returns
+    -------
+    shape (m, h, w), signed
+        Behind global average pooling its mean is the logit without the bias.
     """
     return torch.einsum("mk,mkhw->mhw", weights, features)
 
 
 def grad_cam_map(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-    r"""Grad-CAM :math:`\mathrm{ReLU}(\sum_k \alpha_k A_k)`, alpha_k the mean of G_k (Selvaraju et al. 2017)."""
+    r"""Grad-CAM, :math:`\mathrm{ReLU}(\sum_k \alpha_k A_k)` (Selvaraju et al. 2017, Eq. 1 and 2).
+
+    Parameters
+    ----------
+    features, gradients : shape (m, K, h, w), floating
+        The A, and the G whose mean over the positions is alpha.
+
+    Returns
+    -------
+    shape (m, h, w), not negative, in units of the logit
+    """
     return cam_map(features, gradients.mean((2, 3))).clamp(min=0)
 
 
 def grad_cam_pp_weights(features: torch.Tensor, gradients: torch.Tensor, released: bool = False) -> torch.Tensor:
-    r"""Weights [m, K] of Grad-CAM++ (Chattopadhay et al. 2018, Eq. 10 and 19).
+    r"""Weights of Grad-CAM++ (Chattopadhay et al. 2018, Eq. 10 and 19).
 
     .. math:: w_k = \sum_{ij} \alpha_{kij} \mathrm{ReLU}(G_{kij}), \quad
         \alpha_{kij} = G_{kij}^2 / (2 G_{kij}^2 + G_{kij}^3 \sum_{ab} A_{kab})
 
-    with alpha 0 where the denominator is. The released code has :math:`\sum_{ab} G_{kab}^3 A_{kab}` there instead.
+    with alpha 0 where the denominator is.
+
+    Parameters
+    ----------
+    features, gradients : shape (m, K, h, w), floating
+        The A and the G.
+    released
+        Take :math:`\sum_{ab} G_{kab}^3 A_{kab}` in the denominator, as the authors' code does.
+
+    Returns
+    -------
+    shape (m, K), dtype of the features
     """
     a, g = features.double(), gradients.double()
     if released:
@@ -58,12 +89,33 @@ def grad_cam_pp_weights(features: torch.Tensor, gradients: torch.Tensor, release
 
 
 def layer_cam_map(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-    r"""LayerCAM :math:`\mathrm{ReLU}(\sum_k \mathrm{ReLU}(G_k) \odot A_k)` (Jiang et al. 2021)."""
+    r"""LayerCAM, :math:`\mathrm{ReLU}(\sum_k \mathrm{ReLU}(G_k) \odot A_k)` (Jiang et al. 2021, Eq. 5 to 7).
+
+    Parameters
+    ----------
+    features, gradients : shape (m, K, h, w), floating
+        The A and the G.
+
+    Returns
+    -------
+    shape (m, h, w), not negative, in units of the logit
+    """
     return (gradients.clamp(min=0) * features).sum(1).clamp(min=0)
 
 
 def upsampled(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Maps [m, h, w] at another size, bilinear, pixel areas aligned."""
+    """Maps at another size: bilinear, pixel areas aligned.
+
+    Parameters
+    ----------
+    maps : shape (m, h, w), floating
+    size
+        Height and width in pixels.
+
+    Returns
+    -------
+    shape (m, *size), dtype of the maps
+    """
     return functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
@@ -192,19 +244,16 @@ class GuidedGradCAM:
         return relevance(guided.values * share.numpy(), guided.score, conserves=False)
 
 
-@METHODS.register("cam")
 def cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """CAM, signed, for networks with global average pooling and one linear layer (Zhou et al. 2016)."""
     return CAM(layer, upsample, batch_size)
 
 
-@METHODS.register("grad_cam")
 def grad_cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """Grad-CAM (Selvaraju et al. 2017)."""
     return GradientCAM(grad_cam_map, layer, upsample, batch_size)
 
 
-@METHODS.register("grad_cam_pp")
 def grad_cam_pp(
     layer: str | None = None, released: bool = False, upsample: bool = False, batch_size: int = 32
 ) -> Explainer:
@@ -216,13 +265,11 @@ def grad_cam_pp(
     return GradientCAM(formula, layer, upsample, batch_size)
 
 
-@METHODS.register("layer_cam")
 def layer_cam(layer: str | None = None, upsample: bool = False, batch_size: int = 32) -> Explainer:
     """LayerCAM (Jiang et al. 2021), which also suits early layers."""
     return GradientCAM(layer_cam_map, layer, upsample, batch_size)
 
 
-@METHODS.register("guided_grad_cam")
 def guided_grad_cam(
     layer: str | None = None, channels: str = "sum", other_activations: str = "refuse", batch_size: int = 32
 ) -> Explainer:

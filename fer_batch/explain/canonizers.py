@@ -73,7 +73,7 @@ def canonize(model: nn.Module, image_shape: tuple[int, ...]) -> fx.GraphModule:
     network.delete_all_unused_submodules()
     network.recompile()
     Shapes(network).run(example)
-    _find_way(network)
+    _mark_relevant(network)
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0))
     _verify_values(network, model, noise.to(example))
     return network
@@ -91,7 +91,7 @@ def _verify_values(network: fx.GraphModule, model: nn.Module, images: torch.Tens
         )
 
 
-def _find_way(network: fx.GraphModule) -> None:
+def _mark_relevant(network: fx.GraphModule) -> None:
     """Every node from the logits back to the image has a rule; note in `meta` which of its inputs take relevance."""
     dependent = depends_on_image(network)
     output = next(node for node in network.graph.nodes if node.op == "output")

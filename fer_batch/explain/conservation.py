@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fer_batch.explain.methods import METHODS, holds
+
 CONSERVATION_BAND = (0.2, 2.0)  # sum R / logit of a sound map, both ends included
-_CONSERVING = frozenset({"preset_a_flat", "preset_b_flat", "epsilon_gamma_box"})
 
 
 def should_conserve(method: str, options: Mapping[str, object] | None = None) -> bool:
-    """Whether the ratio of a method's maps, sum R / logit, belongs into `CONSERVATION_BAND`.
-
-    The presets let only positive parts of biases and the dense stabiliser absorb relevance. `z` and `epsilon` equal
-    gradient times input, whose sum biases move anywhere; `bias: all` divides by more than it hands out; methods that
-    are not relevance propagation have no ratio.
+    """Whether the ratio of a method's maps, sum R / logit, belongs into `CONSERVATION_BAND`; its record says so.
 
     Parameters
     ----------
     method
-        As `explain.method` of a job names it.
+        As `explain.method` of a job names it; one that is not known, of another version, need not conserve.
     options
         As `explain.options` of the job has them.
 
@@ -27,4 +24,4 @@ def should_conserve(method: str, options: Mapping[str, object] | None = None) ->
     >>> should_conserve("preset_a_flat"), should_conserve("preset_a_flat", {"bias": "all"}), should_conserve("z")
     (True, False, False)
     """
-    return method in _CONSERVING and (options or {}).get("bias", "positive") == "positive"
+    return method in METHODS and holds(METHODS[method].conserves, options or {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.registry import Registry
+from fer_batch.explain.methods import METHODS
 from fer_batch.types import InputError, Relevance
 
 Images = torch.Tensor | NDArray[np.floating]
@@ -49,9 +48,6 @@ class Explainer(Protocol):
         ...
 
 
-METHODS: Registry[Callable[..., Explainer]] = Registry("explanation method")
-
-
 def method(name: str, **options: object) -> Explainer:
     """Explainer by name.
 
@@ -69,7 +65,7 @@ def method(name: str, **options: object) -> Explainer:
     InputError
         If an option is unknown or its value impossible.
     """
-    factory = METHODS[name]
+    factory = METHODS[name].load()
     known = list(inspect.signature(factory).parameters)
     unknown = sorted(set(options) - set(known))
     if unknown:
@@ -80,7 +76,20 @@ def method(name: str, **options: object) -> Explainer:
 
 
 def checked_pairs(pairs: ArrayLike, n_images: int, n_outputs: int | None = None) -> NDArray[np.int64]:
-    """Pairs as int64 [M, 2], verified to be sorted and in range.
+    """Pairs (image, output), verified to be sorted and in range.
+
+    Parameters
+    ----------
+    pairs : shape (M, 2), integers
+        May be empty in any shape.
+    n_images
+        Images of the batch.
+    n_outputs
+        Outputs of the network; None where they are not known yet.
+
+    Returns
+    -------
+    shape (M, 2), int64
 
     Raises
     ------
@@ -108,10 +117,21 @@ def checked_pairs(pairs: ArrayLike, n_images: int, n_outputs: int | None = None)
 def prepared_images(model: nn.Module, images: Images) -> torch.Tensor:
     """Images on the model's device and in its dtype, verified; the model verified to be in evaluation mode.
 
+    Parameters
+    ----------
+    model
+        Any module.
+    images : shape (N, C, H, W), floating
+
+    Returns
+    -------
+    shape (N, C, H, W), dtype of the model
+        Detached.
+
     Raises
     ------
     ValueError
-        If a module trains, or the images are not finite floats [N, C, H, W].
+        If a module trains, or the images are not finite floats of such a shape.
     """
     for name, module in model.named_modules():
         if module.training:
@@ -136,7 +156,21 @@ def prepared_images(model: nn.Module, images: Images) -> torch.Tensor:
 def relevance(
     values: torch.Tensor | NDArray[np.floating], score: torch.Tensor | NDArray[np.floating], conserves: bool
 ) -> Relevance:
-    """Maps [M, h, w] and their scores with the conservation ratio (methods X-7), NaN where there is no law or score."""
+    """Maps and their scores with the conservation ratio (methods X-7).
+
+    Parameters
+    ----------
+    values : shape (M, h, w), floating
+    score : shape (M,), floating
+        Explained logits; NaN for a map without target.
+    conserves
+        Whether a law says that a map sums to its logit.
+
+    Returns
+    -------
+    Relevance
+        In float32; the ratio sum R / logit is NaN where there is no law, or the logit is 0.
+    """
     maps, scores = (
         np.asarray(v.detach().cpu() if isinstance(v, torch.Tensor) else v, dtype=np.float64) for v in (values, score)
     )

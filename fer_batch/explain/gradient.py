@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.targets import check_outputs, frame_chunks, one_of, positive_int, rank_groups
 from fer_batch.types import Relevance
 
@@ -17,17 +17,47 @@ Reduce = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def largest_over_channels(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`max_c |w_c|`: the saliency map of methods X-1."""
+    """`max_c |w_c|`: the saliency map of methods X-1 (Simonyan et al. 2014, section 3.1).
+
+    Parameters
+    ----------
+    w, image : shape (m, C, H, W), floating
+        Gradient of the logit, and the image, which is not read.
+
+    Returns
+    -------
+    shape (m, H, W), logits per unit of input
+    """
     return w.abs().amax(1)
 
 
 def sum_over_channels(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`sum_c w_c`, signed (methods RV-1)."""
+    """`sum_c w_c`, signed (methods RV-1).
+
+    Parameters
+    ----------
+    w, image : shape (m, C, H, W), floating
+        Gradient of the logit, and the image, which is not read.
+
+    Returns
+    -------
+    shape (m, H, W), logits per unit of input
+    """
     return w.sum(1)
 
 
 def times_input(w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`sum_c w_c I_c`."""
+    """`sum_c w_c I_c`.
+
+    Parameters
+    ----------
+    w, image : shape (m, C, H, W), floating
+        Gradient of the logit, and the image I.
+
+    Returns
+    -------
+    shape (m, H, W), in units of the logit
+    """
     return (w * image).sum(1)
 
 
@@ -92,13 +122,11 @@ class Gradient:
                 yield group + where.start, w[frame], image.detach()[frame], logits.detach()[frame, output]
 
 
-@METHODS.register("gradient")
 def gradient(batch_size: int = 32) -> Explainer:
     """Saliency: the largest absolute gradient over the channels (Simonyan et al. 2014; methods X-1)."""
     return Gradient(largest_over_channels, batch_size)
 
 
-@METHODS.register("gradient_times_input")
 def gradient_times_input(batch_size: int = 32) -> Explainer:
     """Gradient times image, summed over the channels; equals LRP-Z where every activation is a ReLU."""
     return Gradient(times_input, batch_size)

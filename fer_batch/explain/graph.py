@@ -33,7 +33,7 @@ def module_of(network: fx.GraphModule, node: object) -> nn.Module | None:
 
 
 def constant_of(network: fx.GraphModule, value: object) -> torch.Tensor | None:
-    """The tensor an argument names; None where it is none, or depends on the image."""
+    """The tensor that an argument names, of any shape and dtype; None where it names none, or depends on the image."""
     if isinstance(value, fx.Node) and value.op == "get_attr":
         return operator.attrgetter(str(value.target))(network)
     return None

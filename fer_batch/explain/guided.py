@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 from torch.autograd.function import BackwardCFunction
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, prepared_images, relevance
 from fer_batch.explain.gradient import Gradient, reduction
 from fer_batch.explain.layers import unknown_module
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, one_of, positive_int, target_free_pairs
@@ -35,7 +35,13 @@ _SMOOTH = {
 
 
 def recorded(output: torch.Tensor) -> Iterator[Any]:
-    """Every node of the graph that autograd recorded behind a tensor, once."""
+    """Every node of the graph that autograd recorded behind a tensor, once.
+
+    Parameters
+    ----------
+    output
+        Of any shape and dtype; without a graph there are no nodes.
+    """
     seen, waiting = set(), [output.grad_fn]
     while waiting:
         node = waiting.pop()
@@ -64,9 +70,10 @@ def put_rule(output: torch.Tensor, rule: str, other_activations: str = "refuse")
     Parameters
     ----------
     output
-        With the graph of one forward pass; the rule lasts as long as that graph.
+        Of any shape, such as logits (N, n_outputs), with the graph of one forward pass; the rule lasts as long as that
+        graph.
     rule
-        `deconvnet` or `guided`.
+        `deconvnet` (Zeiler & Fergus 2014) or `guided` (Springenberg et al. 2015).
     other_activations
         What has no rule is refused, or passes its `derivative`.
 
@@ -182,7 +189,6 @@ def _explainer(
     return Gradient(reduction(channels), batch_size, lambda logits: put_rule(logits, rule, other_activations))
 
 
-@METHODS.register("deconvnet")
 def deconvnet(
     start: str = "class",
     channels: str = "sum",
@@ -194,7 +200,6 @@ def deconvnet(
     return _explainer("deconvnet", start, channels, other_activations, layer, batch_size)
 
 
-@METHODS.register("guided_backprop")
 def guided_backprop(
     start: str = "class",
     channels: str = "sum",

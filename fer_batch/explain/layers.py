@@ -16,14 +16,19 @@ from fer_batch.types import InputError
 
 
 def as_grid(features: torch.Tensor, image_size: tuple[int, int]) -> torch.Tensor | None:
-    """Feature maps [N, K, h, w] of a module's output, or None where it has no positions.
+    """Feature maps of a module's output, or None where it has no positions.
 
     Parameters
     ----------
-    features
-        [N, K, h, w], [N, h, w, K], or tokens [N, P + h w, K] whose first P (class token, registers) have no place.
+    features : shape (N, K, h, w), (N, h, w, K) or (N, P + h w, K), any dtype
+        Maps, or tokens whose first P (class token, registers) have no place.
     image_size
-        Height and width of the images: a grid has their proportions.
+        Height and width of the images in pixels: a grid has their proportions.
+
+    Returns
+    -------
+    shape (N, K, h, w)
+        A view.
     """
     height, width = image_size
     if features.ndim == 4:
@@ -144,7 +149,22 @@ class Pass:
     image_size: tuple[int, int]
 
     def gradients(self, frame: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Gradients [m, K, h, w] of one logit each of some frames, no frame twice."""
+        """Gradients of one logit each of some frames with respect to the feature maps.
+
+        Parameters
+        ----------
+        frame, output : shape (m,), int64
+            Rows of the pass, no frame twice, and index of the logit.
+
+        Returns
+        -------
+        shape (m, K, h, w), dtype of the features
+
+        Raises
+        ------
+        ValueError
+            If the logits do not depend on the layer.
+        """
         start = torch.zeros_like(self.logits)
         start[frame, output] = 1.0
         (g,) = torch.autograd.grad(self.logits, self.output, start, retain_graph=True, allow_unused=True)
@@ -160,7 +180,9 @@ def run_from(model: nn.Module, images: torch.Tensor, layer: str | None) -> Pass:
 
     Parameters
     ----------
-    images : shape (N, C, H, W)
+    model
+        In evaluation mode.
+    images : shape (N, C, H, W), dtype of the model
     layer
         Dotted name as `model.named_modules()` has it; None for `default_layer`.
 

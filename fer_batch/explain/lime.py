@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.pixels import PixelScale
 from fer_batch.explain.segments import quickshift_segments, slic_segments
 from fer_batch.explain.surrogate import cosine_distance, forward_selection, image_distance, proximity, ridge
@@ -29,14 +29,37 @@ _OUTPUTS = {
 
 
 def drawn_samples(n_samples: int, n_segments: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Which segments are on in each sample [n, S]: fair coins, and everything in the first (methods X-8)."""
+    """Which segments are on in each sample: fair coins, and everything in the first (methods X-8).
+
+    Parameters
+    ----------
+    n_samples, n_segments
+        The n and the S.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    shape (n, S), uint8, 1 for on
+    """
     samples = rng.integers(0, 2, (n_samples, n_segments)).astype(np.uint8)
     samples[0] = 1
     return samples
 
 
 def segment_means(image: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """An image [C, H, W] with each segment of `labels` [H, W] in its mean colour."""
+    """An image with each segment in its mean colour.
+
+    Parameters
+    ----------
+    image : shape (C, H, W), floating
+    labels : shape (H, W), int64
+        Number of the segment of every pixel, from 0.
+
+    Returns
+    -------
+    shape (C, H, W), dtype of the image
+    """
     flat, values = labels.flatten(), image.flatten(1)
     count = torch.bincount(flat).to(image)
     total = values.new_zeros((len(values), len(count))).index_add_(1, flat, values)
@@ -151,7 +174,17 @@ class LIME:
         return relevance(maps, scores, conserves=False)
 
     def segments(self, image: torch.Tensor) -> NDArray[np.int64]:
-        """Superpixels [H, W] of one network input [C, H, W]."""
+        """Superpixels of one network input.
+
+        Parameters
+        ----------
+        image : shape (C, H, W), floating
+
+        Returns
+        -------
+        shape (H, W), int64
+            Numbered from 0 without gaps.
+        """
         picture = self.scale.pixels(image)
         if self.segmentation == "slic":
             return slic_segments(picture, **self.slic)  # type: ignore[arg-type]
@@ -208,7 +241,6 @@ class LIME:
         return np.clip(weights, 0.0, 1.0) if self.positive else weights
 
 
-@METHODS.register("lime")
 def lime(
     paper: str | None = None,
     segmentation: str | None = None,

@@ -36,15 +36,15 @@ class Linear:
             self.format = torch.channels_last if wide else torch.contiguous_format
 
     def parameters(self, module: nn.Conv2d | nn.Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Weight, laid out for speed, and bias."""
+        """Weight, laid out for speed, and bias: (out, in, ...) and (out,), in the module's dtype."""
         return self.layout(module.weight.detach()), None if module.bias is None else module.bias.detach()
 
     def layout(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The memory format this layer is fastest in."""
+        """The same values, of any shape and dtype, in the memory format this layer is fastest in."""
         return tensor.contiguous(memory_format=self.format) if self.conv else tensor
 
     def returning(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight as the transpose takes it."""
+        """The weight, of the same shape, as the transpose takes it: in the dtype of the backward pass."""
         lower = self.precision != weight.dtype
         return weight.to(self.precision, memory_format=torch.channels_last) if lower else weight
 
@@ -54,7 +54,19 @@ class Linear:
         return functional.linear(x, weight, bias)
 
     def transposed(self, g: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The layer's adjoint: from outputs [M, ...] to inputs [M, ...]."""
+        """The layer's adjoint.
+
+        Parameters
+        ----------
+        g : shape (M, *out)
+            Multipliers of the outputs.
+        weight
+            As `returning` made it.
+
+        Returns
+        -------
+        shape (M, *in), dtype of the weight
+        """
         g = g.to(weight.dtype)
         if not self.conv:
             return g @ weight
@@ -92,7 +104,7 @@ class LayerOp(Operation):
         assert branch.negative is not None
         return z + self.layer(x.clamp(max=0), branch.negative)
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         (x,) = inputs
         y = self.layer(x, self.weight, self.bias)
         a = y if self.activate is None else self.activate(y)
@@ -112,7 +124,7 @@ class LayerOp(Operation):
         split = self.signed and any(branch.negative is not None for branch in self.branches)
         return a, (factors, x > 0 if split else None)
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         factors, above = saved
         positive: torch.Tensor | None = None
         negative: torch.Tensor | None = None
@@ -144,7 +156,7 @@ class AffineOp(Operation):
         self.module, self.activation, self.epsilon, self.in_shape = module, activation, rule.epsilon, in_shape
         self.branches = rule.branches(module.weight, module.bias)
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         (x,) = inputs
         y = self.module(x)
         a = y if self.activation is None else self.activation(y)
@@ -158,7 +170,7 @@ class AffineOp(Operation):
             factor += passed * (branch.where * y > 0).to(y.dtype) if branch.where else passed
         return a, factor
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         c = times(c, saved, rows)
         return [c if c.shape[1:] == self.in_shape else c.sum_to_size(len(c), *self.in_shape)]
 
@@ -179,7 +191,7 @@ class FlatOp(Operation):
         self.single = layer.conv and layer.geometry[3] == 1
         self.one = self.ones[:1, :1].contiguous()
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         y = self.layer(inputs[0], self.weight, self.bias)
         a = y if self.activation is None else self.activation(y)
         if self.pool is None:
@@ -188,7 +200,7 @@ class FlatOp(Operation):
         per_winner = self.per_input[0, 0].flatten()[winner]
         return best, (self.carrier(best) * per_winner, _pixels_first(winner))
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         factor, winner = saved
         share = times(c, factor, rows)
         if not self.single:
@@ -216,7 +228,7 @@ class BoxOp(Operation):
         self.weight, self.bias = layer.parameters(module)
         self.above, self.below = self.weight.clamp(min=0), self.weight.clamp(max=0)
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         (x,) = inputs
         low, high = self.rule.bounds(x)
         if not bool(((x >= low) & (x <= high)).all()):
@@ -229,7 +241,7 @@ class BoxOp(Operation):
         z = y - self.layer(low.expand_as(x), self.above, self.bias) - self.layer(high.expand_as(x), self.below)
         return a, (self.carrier(a) / stabilise(z), x)
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         factor, x = saved
         g = times(c, factor, rows)
         low, high = self.rule.bounds(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 
 from fer_batch.explain.canonizers import canonize
 from fer_batch.explain.composites import COMPOSITES, Preset, zennit_composite
-from fer_batch.explain.explainer import METHODS, Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
 from fer_batch.explain.propagate import Propagator
 from fer_batch.types import InputError, Relevance
 
@@ -71,7 +71,17 @@ class LRP:
         return relevance(maps, scores, conserves=True)
 
     def per_channel(self, model: nn.Module, images: Images, pairs: ArrayLike) -> NDArray[np.floating]:
-        """Maps [M, C, H, W] before the channels are summed, in the model's own precision."""
+        """Maps before the channels are summed.
+
+        Parameters
+        ----------
+        model, images, pairs
+            See `Explainer`.
+
+        Returns
+        -------
+        shape (M, C, H, W), the model's own dtype
+        """
         x = prepared_images(model, images)
         propagator = self._propagator(model, tuple(x.shape[1:]))
         rows = checked_pairs(pairs, len(x), propagator.n_outputs)
@@ -140,7 +150,19 @@ def _zennit(
     return result, score
 
 
-def _register(name: str) -> None:
+def factory_of(name: str) -> Callable[..., Explainer]:
+    """Factory of the methods that propagate relevance under a composite.
+
+    Parameters
+    ----------
+    name
+        One of `COMPOSITES`.
+
+    Returns
+    -------
+    callable
+        Takes the options of the composite and those of `LRP`, which its signature names.
+    """
     composite = COMPOSITES[name]
 
     def factory(
@@ -151,8 +173,4 @@ def _register(name: str) -> None:
     *own, _ = inspect.signature(factory).parameters.values()
     options = inspect.signature(composite).parameters.values()
     factory.__signature__ = inspect.Signature([*options, *own])  # type: ignore[attr-defined]
-    METHODS.register(name)(factory)
-
-
-for _name in COMPOSITES:
-    _register(_name)
+    return factory

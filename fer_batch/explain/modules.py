@@ -41,7 +41,7 @@ class Add(nn.Module):
         self.sum = Sum()
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """`a + b`, broadcast."""
+        """`a + b`, of any shape that broadcasts, in their dtype."""
         return self.sum(torch.stack(torch.broadcast_tensors(a, b), dim=-1))
 
 
@@ -63,7 +63,7 @@ class Reduce(nn.Module):
         self.function, self.dim, self.keepdim = function, dim, keepdim
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`function(x, dim, keepdim)`."""
+        """`function(x, dim, keepdim)` of a tensor of any shape and dtype with the batch axis first."""
         return self.function(x, self.dim, self.keepdim)
 
 
@@ -85,7 +85,7 @@ class Affine(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`w x + b`."""
+        """`w x + b`, of the shape (N, C, ...) of the input, in its dtype."""
         y = x * self.weight
         return y if self.bias is None else y + self.bias
 
@@ -110,5 +110,11 @@ class Scale(nn.Module):
         self.function, self.signal = function, signal
 
     def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
-        """The function's value; the gradient of the signal is the identity, as the pass rule wants it."""
+        """The function's value; the gradient of the signal is the identity, as the pass rule wants it.
+
+        Parameters
+        ----------
+        arguments
+            Of the function: each of a shape that broadcasts, one dtype.
+        """
         return _PassThrough.apply(arguments[self.signal], self.function(*arguments).detach())

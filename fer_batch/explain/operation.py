@@ -20,7 +20,19 @@ class Rows(NamedTuple):
 
 
 def times(c: torch.Tensor, factor: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """Multiplier per pair times a factor per frame."""
+    """Multiplier per pair times a factor per frame.
+
+    Parameters
+    ----------
+    c : shape (M, ...)
+    factor : shape (N, ...), dtype of c
+    rows
+        Which frame each pair belongs to.
+
+    Returns
+    -------
+    shape (M, ...)
+    """
     if rows.each == 1:
         return c * factor
     if rows.each:
@@ -29,7 +41,20 @@ def times(c: torch.Tensor, factor: torch.Tensor, rows: Rows) -> torch.Tensor:
 
 
 def choose(above: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """Per pair the one or the other, by what holds for its frame."""
+    """Per pair the one or the other, by what holds for its frame.
+
+    Parameters
+    ----------
+    above : shape (N, ...), bool
+    positive, negative : shape (M, ...), floating
+        Taken where `above` is true, and where it is false.
+    rows
+        Which frame each pair belongs to.
+
+    Returns
+    -------
+    shape (M, ...)
+    """
     if rows.each == 1:
         return torch.where(above, positive, negative)
     if rows.each:
@@ -39,13 +64,13 @@ def choose(above: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, 
 
 
 class Operation:
-    """One node on the way: its value and what its backward step needs, then multipliers of its inputs.
+    """One node between image and logits: its value and what its backward step needs, then multipliers of its inputs.
 
     Attributes
     ----------
     carries
         The node must hand relevance on where its value is exactly zero, because a layer that maps zero to something
-        else reads it. `R = a * c` cannot, so there `rules.SPECK` stands for `a` (in the relevance, never in the value).
+        else reads it. `R = a * c` cannot, so `rules.NEAR_ZERO` stands for `a` (in the relevance, not in the value).
     lowers
         The factors that a frame leaves may be kept in the precision of the backward pass.
     """
@@ -54,12 +79,45 @@ class Operation:
     lowers = False
 
     def carrier(self, a: torch.Tensor) -> torch.Tensor:
-        """What multipliers of this node are relative to."""
+        """What multipliers of this node are relative to: its value (N, ...), in its dtype, without zeros."""
         return carrier(a) if self.carries else a
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        raise NotImplementedError
+        """Value of the node.
+
+        Parameters
+        ----------
+        inputs : shape (N, ...), floating
+            Values of its sources.
+
+        Returns
+        -------
+        value : shape (N, ...)
+        saved
+            What the backward passes of these frames share.
+        """
+        return self._forward(*inputs)
 
     def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
-        """Multipliers of the inputs from those of the output."""
+        """Multipliers of the inputs from those of the output.
+
+        Parameters
+        ----------
+        c : shape (M, ...), floating
+            Multipliers of the pairs.
+        saved
+            As `forward` returned it.
+        rows
+            Which frame each pair belongs to.
+
+        Returns
+        -------
+        One tensor (M, ...) per input that takes relevance, in their order.
+        """
+        return self._backward(c, saved, rows)
+
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        raise NotImplementedError
+
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         raise NotImplementedError

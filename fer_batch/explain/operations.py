@@ -20,12 +20,12 @@ class SumOp(Operation):
     def __init__(self, shapes: list[tuple[int, ...]], activation: nn.Module | None) -> None:
         self.shapes, self.activation = shapes, activation
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         y = inputs[0] + inputs[1]
         a = y if self.activation is None else self.activation(y)
         return a, self.carrier(a) / stabilise(y)
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         c = times(c, saved, rows)
         return [c if c.shape[1:] == shape else c.sum_to_size(len(c), *shape) for shape in self.shapes]
 
@@ -38,11 +38,11 @@ class PassOp(Operation):
     def __init__(self, function: Any) -> None:
         self.function = function
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         y = self.function(inputs[0])
         return y, self.carrier(y) / carrier(inputs[0])
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return [times(c, saved, rows)]
 
 
@@ -54,10 +54,10 @@ class GateOp(Operation):
     def __init__(self, signal: int) -> None:
         self.signal = signal
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0] * inputs[1], inputs[1 - self.signal]
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return [times(c, saved, rows)]
 
 
@@ -68,11 +68,11 @@ class AverageOp(Operation):
         self.module, self.in_shape = module, in_shape
         self.everything = isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1))
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         y = self.module(inputs[0])
         return y, self.carrier(y) / stabilise(y)
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         c = times(c, saved, rows)
         if self.everything:
             return [(c / (self.in_shape[1] * self.in_shape[2])).expand(-1, *self.in_shape)]
@@ -82,7 +82,20 @@ class AverageOp(Operation):
 
 
 def max_pool(x: torch.Tensor, pool: nn.MaxPool2d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maxima and, per channel, the index of the pixel that won."""
+    """Maxima, and which pixel won.
+
+    Parameters
+    ----------
+    x : shape (N, C, H, W), floating
+    pool
+        Its geometry.
+
+    Returns
+    -------
+    best : shape (N, C, h, w), dtype of x
+    winner : shape (N, C, h, w), int64
+        Index in the flattened map (H W) of the channel.
+    """
     return functional.max_pool2d(  # type: ignore[return-value]
         x, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True
     )
@@ -94,7 +107,7 @@ class MaxOp(Operation):
     def __init__(self, module: nn.Module, in_shape: tuple[int, ...]) -> None:
         self.module, self.in_shape = module, in_shape
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         (x,) = inputs
         m = self.module
         if isinstance(m, nn.AdaptiveMaxPool2d):
@@ -102,7 +115,7 @@ class MaxOp(Operation):
         assert isinstance(m, nn.MaxPool2d)
         return max_pool(x, m)
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         winner = saved if rows.each == 1 else saved.index_select(0, rows.frame)
         flat = c.new_zeros(*c.shape[:2], self.in_shape[1] * self.in_shape[2])
         flat.scatter_add_(2, winner.flatten(2), c.flatten(2))
@@ -115,10 +128,10 @@ class ReshapeOp(Operation):
     def __init__(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
         self.in_shape, self.out_shape = in_shape, out_shape
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0].reshape(-1, *self.out_shape), None
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return [c.reshape(-1, *self.in_shape)]
 
 
@@ -129,10 +142,10 @@ class PermuteOp(Operation):
         self.order = order
         self.back = tuple(order.index(i) for i in range(len(order)))
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0].permute(self.order), None
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return [c.permute(self.back)]
 
 
@@ -142,10 +155,10 @@ class PadOp(Operation):
     def __init__(self, amounts: list[int]) -> None:
         self.amounts = amounts
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return functional.pad(inputs[0], self.amounts), None
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return [functional.pad(c, [-amount for amount in self.amounts])]
 
 
@@ -155,10 +168,10 @@ class ConcatenateOp(Operation):
     def __init__(self, dim: int, sizes: list[int]) -> None:
         self.dim, self.sizes = dim, sizes
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return torch.cat(inputs, self.dim), None
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return list(c.split(self.sizes, self.dim))
 
 
@@ -168,18 +181,18 @@ class StackOp(Operation):
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return torch.stack(inputs, self.dim), None
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return list(c.unbind(self.dim))
 
 
 class Nothing(Operation):
     """A node whose work its predecessor has drawn in."""
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         return inputs[0], None
 
-    def backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
+    def _backward(self, c: torch.Tensor, saved: Any, rows: Rows) -> list[torch.Tensor]:
         return [c]

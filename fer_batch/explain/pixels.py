@@ -35,7 +35,18 @@ class PixelScale:
             raise InputError(f"explain.options.mean {mean} and std {std}: expected finite numbers, std above 0")
 
     def encoded(self, pixel: Channels, like: torch.Tensor) -> torch.Tensor:
-        """Network input [C, 1, 1] of one colour, for images [..., C, H, W] like these.
+        """Network input of one colour.
+
+        Parameters
+        ----------
+        pixel
+            One number in [0, 1], or one per channel.
+        like : shape (..., C, H, W), floating
+            Images whose channels, dtype and device it gets.
+
+        Returns
+        -------
+        shape (C, 1, 1)
 
         Raises
         ------
@@ -51,7 +62,15 @@ class PixelScale:
         ]
 
     def pixels(self, image: torch.Tensor) -> np.ndarray:
-        """Picture [H, W, C], float64 in [0, 1], of one network input [C, H, W].
+        """Picture of one network input.
+
+        Parameters
+        ----------
+        image : shape (C, H, W), floating
+
+        Returns
+        -------
+        shape (H, W, C), float64 in [0, 1]
 
         Raises
         ------

@@ -73,7 +73,17 @@ class Propagator:
 
     @torch.inference_mode()
     def forward(self, images: torch.Tensor) -> State:
-        """Run the network and keep what the backward passes of these frames share."""
+        """Run the network and keep what the backward passes of these frames share.
+
+        Parameters
+        ----------
+        images : shape (N, C, H, W), dtype of the network
+
+        Returns
+        -------
+        State
+            With the logits (N, n_outputs).
+        """
         values: dict[fx.Node, Any] = {}
         state = State(images)
         last_use = {source: node for node in self.nodes for source in node.all_input_nodes}

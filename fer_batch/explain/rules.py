@@ -26,13 +26,21 @@ from zennit.rules import ZBox as ZennitBox
 Bias = Literal["positive", "all"]
 
 TINY = 1e-7  # what an exact zero is divided by; its numerator is zero too
-SPECK = 1e-20  # stands for a zero that must hand relevance on; its square is still a float32
+NEAR_ZERO = 1e-20  # stands for a zero that must hand relevance on; its square is still a float32
 
 
 def stabilise(z: torch.Tensor, epsilon: float = 0.0) -> torch.Tensor:
     """Denominator of a rule: z + epsilon * sign(z) with sign(0) = +; without epsilon, only exact zeros are moved.
 
-    The result is a new tensor.
+    Parameters
+    ----------
+    z : any shape, floating
+    epsilon
+        Of LRP-epsilon (Bach et al. 2015, Eq. 58), in units of z.
+
+    Returns
+    -------
+    A new tensor of that shape.
     """
     if epsilon:
         return z + epsilon * (1 - 2 * (z < 0).to(z.dtype))
@@ -40,8 +48,17 @@ def stabilise(z: torch.Tensor, epsilon: float = 0.0) -> torch.Tensor:
 
 
 def carrier(a: torch.Tensor) -> torch.Tensor:
-    """Values that multipliers can be relative to: zeros become so small a number that it never counts as a value."""
-    return a.masked_fill(a == 0, SPECK)
+    """Values that multipliers can be relative to: zeros become so small a number that it never counts as a value.
+
+    Parameters
+    ----------
+    a : any shape, floating
+
+    Returns
+    -------
+    A new tensor of that shape.
+    """
+    return a.masked_fill(a == 0, NEAR_ZERO)
 
 
 class Branch(NamedTuple):
@@ -65,7 +82,13 @@ class Epsilon:
     epsilon: float = 0.0
 
     def branches(self, weight: torch.Tensor, bias: torch.Tensor | None) -> list[Branch]:
-        """Contributions as they are."""
+        """Contributions as they are.
+
+        Parameters
+        ----------
+        weight : shape (out, in, ...)
+        bias : shape (out,), dtype of the weight
+        """
         return [Branch(1.0, weight, None, bias)]
 
     def zennit(self) -> Hook:
@@ -88,7 +111,13 @@ class AlphaBeta:
     epsilon = 0.0
 
     def branches(self, weight: torch.Tensor, bias: torch.Tensor | None) -> list[Branch]:
-        """Positive contributions with share alpha, negative ones with share -beta."""
+        """Positive contributions with share alpha, negative ones with share -beta.
+
+        Parameters
+        ----------
+        weight : shape (out, in, ...)
+        bias : shape (out,), dtype of the weight
+        """
         above, below = weight.clamp(min=0), weight.clamp(max=0)
         whole = self.bias == "all"
         b_above, b_below = (None, None) if bias is None else (bias.clamp(min=0), bias.clamp(max=0))
@@ -113,7 +142,13 @@ class Gamma:
     epsilon = 0.0
 
     def branches(self, weight: torch.Tensor, bias: torch.Tensor | None) -> list[Branch]:
-        """Positive outputs favour positive contributions, negative outputs negative ones."""
+        """Positive outputs favour positive contributions, negative outputs negative ones.
+
+        Parameters
+        ----------
+        weight : shape (out, in, ...)
+        bias : shape (out,), dtype of the weight
+        """
         up, down = (weight + self.gamma * part for part in (weight.clamp(min=0), weight.clamp(max=0)))
         b_up = b_down = None
         if bias is not None:
@@ -142,7 +177,17 @@ class Box:
     high: tuple[float, ...]
 
     def bounds(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lowest and highest value of each channel, shaped to broadcast over images."""
+        """Lowest and highest value of each channel.
+
+        Parameters
+        ----------
+        like : shape (N, C, H, W), floating
+            Images whose dtype and device they get.
+
+        Returns
+        -------
+        low, high : shape (1, C, 1, 1)
+        """
         low, high = (like.new_tensor(v).view(1, -1, 1, 1) for v in (self.low, self.high))
         return low, high
 

@@ -34,17 +34,44 @@ def quickshift_segments(
     ratio: float = 0.2,
     seed: int = 0,
 ) -> NDArray[np.int64]:
-    """Quickshift superpixels (Vedaldi & Soatto 2008) with the settings of the lime package; see `slic_segments`."""
+    """Quickshift superpixels (Vedaldi & Soatto 2008) with the settings of the lime package.
+
+    Parameters
+    ----------
+    picture : shape (H, W, C), in [0, 1]
+        RGB, or one channel.
+    kernel_size
+        Width of the Gaussian of the density, pixels.
+    max_dist
+        Farthest that a pixel is joined to another, in units of place and colour together.
+    ratio
+        Weight of colour against place.
+    seed
+        Of the noise that breaks ties.
+
+    Returns
+    -------
+    shape (H, W), int64
+        Numbered from 0 without gaps.
+    """
     return numbered(quickshift(as_rgb(picture), kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, rng=seed))
 
 
 def as_rgb(picture: NDArray[np.floating]) -> NDArray[np.float64]:
     """A picture with three channels; one is repeated.
 
+    Parameters
+    ----------
+    picture : shape (H, W, C), floating
+
+    Returns
+    -------
+    shape (H, W, 3), float64
+
     Raises
     ------
     ValueError
-        If it has neither one nor three.
+        If it has neither one channel nor three.
     """
     if picture.ndim != 3 or picture.shape[2] not in (1, 3):
         raise ValueError(f"superpixels need pictures (H, W, 3) or (H, W, 1), got {picture.shape}")
@@ -52,5 +79,5 @@ def as_rgb(picture: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def numbered(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Labels renumbered from 0 without gaps, in their order."""
+    """Labels of any shape renumbered from 0 without gaps, in their order, as int64."""
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)

@@ -9,7 +9,17 @@ Array = NDArray[np.float64]
 
 
 def cosine_distance(samples: NDArray[np.integer] | Array) -> Array:
-    r"""Distance :math:`1 - \sqrt{m / S}` of samples (n, S) with m of S segments on to the image itself; 1 for none."""
+    r"""Distance :math:`1 - \sqrt{m / S}` of samples with m of S segments on to the image itself; 1 for none.
+
+    Parameters
+    ----------
+    samples : shape (n, S), integers or floats
+        1 where a segment is on.
+
+    Returns
+    -------
+    shape (n,), float64
+    """
     return 1.0 - np.sqrt(samples.mean(1, dtype=np.float64))
 
 
@@ -28,7 +38,18 @@ def image_distance(samples: NDArray[np.integer] | Array, energy: NDArray[np.floa
 
 
 def proximity(distance: Array, kernel_width: float = 0.25) -> Array:
-    r"""Weight :math:`\sqrt{\exp(-d^2 / \sigma^2)}` of a sample at distance d (methods X-9)."""
+    r"""Weight :math:`\sqrt{\exp(-d^2 / \sigma^2)}` of a sample at distance d (methods X-9).
+
+    Parameters
+    ----------
+    distance : shape (n,), float64
+    kernel_width
+        The sigma, in units of the distance.
+
+    Returns
+    -------
+    shape (n,), float64
+    """
     return np.sqrt(np.exp(-((distance / kernel_width) ** 2)))
 
 
@@ -67,15 +88,15 @@ def forward_selection(samples: Array, scores: Array, weights: Array, n_features:
 
     Parameters
     ----------
-    samples : shape (n, S)
-    scores : shape (n,)
-    weights : shape (n,)
+    samples : shape (n, S), float64
+    scores : shape (n,), float64
+    weights : shape (n,), float64
     n_features
         How many at most.
 
     Returns
     -------
-    shape (min(n_features, S),)
+    shape (min(n_features, S),), int64
         In the order they were chosen; of equals the first.
     """
     z, y, _, _ = _centred(samples, scores[:, None], weights)

@@ -14,6 +14,16 @@ from fer_batch.types import InputError
 def target_free_pairs(pairs: ArrayLike, n_images: int) -> NDArray[np.int64]:
     """Pairs of a method whose map has no target: output -1, or an output that only lends the map its name.
 
+    Parameters
+    ----------
+    pairs : shape (M, 2), integers
+    n_images
+        Images of the batch.
+
+    Returns
+    -------
+    shape (M, 2), int64
+
     Raises
     ------
     ValueError
@@ -27,6 +37,15 @@ def target_free_pairs(pairs: ArrayLike, n_images: int) -> NDArray[np.int64]:
 
 def check_outputs(rows: NDArray[np.int64], n_images: int, n_outputs: int, target_free: bool = False) -> None:
     """Verify the outputs of pairs once the network has said how many it has.
+
+    Parameters
+    ----------
+    rows : shape (M, 2), int64
+        Pairs (image, output).
+    n_images, n_outputs
+        Of the batch and of the network.
+    target_free
+        Whether -1 is an output too.
 
     Raises
     ------
@@ -62,6 +81,16 @@ def rank_groups(position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Rows of sorted pairs, the first of every frame together, then the second ones, and so on.
 
     Frames do not see each other, so one backward pass serves a whole group.
+
+    Parameters
+    ----------
+    position : shape (m,), int64
+        Frame of every pair, ascending.
+
+    Yields
+    ------
+    shape (n,), int64
+        Rows of one group.
     """
     _, first, counts = np.unique(position, return_index=True, return_counts=True)
     for rank in range(counts.max(initial=0)):

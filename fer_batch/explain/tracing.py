@@ -68,7 +68,9 @@ def trace(model: nn.Module, example: torch.Tensor) -> fx.GraphModule:
 
     Parameters
     ----------
-    example : shape (2, C, H, W)
+    model
+        In evaluation mode.
+    example : shape (2, C, H, W), dtype of the model
         Images of the shape that the graph is for.
 
     Raises

@@ -5,132 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
+from fer_batch.models.spec import Card, Head, KeyMap, ModelSpec, Preprocessing
 from fer_batch.types import InputError
 
-Head = Literal["multilabel", "softmax"]
-KeyMap = dict[str, str | None] | tuple[tuple[str, str | None], ...]
+__all__ = [
+    "SHIPPED", "SUFFIXES", "Card", "Head", "KeyMap", "ModelSpec", "Preprocessing", "ReadBytes", "ResolvedModel",
+    "card_uri", "read_card", "read_file", "resolve", "shipped_path",
+]  # fmt: skip
+
 ReadBytes = Callable[[str], bytes]
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 SHIPPED = {"demo": "au_resnet18_w025", "demo-expressions": "expression_resnet18_w025"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_STRICT = ConfigDict(frozen=True, extra="forbid")
-
-
-class Preprocessing(BaseModel):
-    """How a crop becomes the network's input: resized to `size`, scaled to [0, 1], then (x - mean) / std per channel.
-
-    `color: gray` replaces the three channels by their luminance, three times (methods PP-1).
-    """
-
-    model_config = _STRICT
-
-    size: PositiveInt = 112
-    color: Literal["rgb", "gray"] = "rgb"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-    @field_validator("std")
-    @classmethod
-    def _positive(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(std) <= 0:
-            raise ValueError(f"std must be positive in every channel, got {std}")
-        return std
-
-
-class Card(BaseModel):
-    """The JSON beside a checkpoint.
-
-    Attributes
-    ----------
-    name
-        Short name; part of the `model=<name>-<hash8>` partition.
-    architecture, factory, options
-        A name known to `backbone.build`, or `package.module:callable` that is called with `options`; a factory is
-        called only where the job names it too, for a card may come from anyone.
-    targets
-        What each output stands for, in the order of the outputs.
-    head
-        `multilabel` (one sigmoid per output) or `softmax` (one class of many).
-    trained_on, f1, metrics, licence, notes
-        Where the weights come from, how well they do per target, and what may be done with them.
-    trained_subjects
-        Whose crops set the weights, as `dataset:subject`; empty where the card does not say.
-    faces
-        How the faces it was trained on were found and cut: `detector`, `choose`, `align`, `margin` of the job.
-    digest
-        sha256 of the weights file; verified when the card is read.
-    demo
-        True for weights that show the program, not faces.
-    key_map
-        How the names in the file become the names in the module (`checkpoint.rename`).
-    """
-
-    model_config = _STRICT
-
-    name: str
-    architecture: str | None = None
-    factory: str | None = None
-    options: dict[str, Any] = {}
-    targets: tuple[str, ...]
-    head: Head = "multilabel"
-    preprocessing: Preprocessing = Preprocessing()
-    trained_on: tuple[str, ...] = ()
-    trained_subjects: tuple[str, ...] = ()
-    faces: dict[str, Any] = {}
-    f1: dict[str, float | None] = {}
-    metrics: dict[str, Any] = {}
-    licence: str = ""
-    digest: str = ""
-    notes: str = ""
-    demo: bool = False
-    key_map: KeyMap | None = None
-
-
-class ModelSpec(BaseModel):
-    """The `model:` section of a job file; whatever it leaves out comes from the card beside the checkpoint.
-
-    Attributes
-    ----------
-    checkpoint
-        Path or URI of a `.safetensors` or `.pt` file, or the name of a shipped one (`demo`, `demo-expressions`).
-    threshold
-        A multi-label target is active where its probability reaches this.
-    """
-
-    model_config = _STRICT
-
-    name: str | None = None
-    architecture: str | None = None
-    factory: str | None = None
-    options: dict[str, Any] | None = None
-    checkpoint: str | None = None
-    key_map: KeyMap | None = None
-    head: Head | None = None
-    targets: tuple[str, ...] | None = None
-    threshold: float = 0.5
-    preprocessing: Preprocessing | None = None
-
-    @field_validator("threshold")
-    @classmethod
-    def _probability(cls, threshold: float) -> float:
-        if not 0.0 < threshold < 1.0:
-            raise ValueError(f"threshold is a probability between 0 and 1, got {threshold}")
-        return threshold
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ModelSpec:
-        if self.architecture and self.factory:
-            raise ValueError("give either architecture or factory, not both")
-        return self
 
 
 @dataclass(frozen=True)
@@ -235,17 +130,7 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
         If the checkpoint is missing or changed since its card was written, or if neither job nor card says what
         builds the network or what its outputs are.
     """
-    if not spec.checkpoint:
-        raise InputError(
-            "model.checkpoint is missing: give a .safetensors or .pt file, or one of "
-            f"{', '.join(SHIPPED)}; the program never downloads weights"
-        )
-    uri = str(shipped_path(spec.checkpoint)) if spec.checkpoint in SHIPPED else spec.checkpoint
-    if PurePosixPath(uri).suffix not in SUFFIXES:
-        raise InputError(
-            f"model.checkpoint {uri}: expected a file ending in {', '.join(SUFFIXES)} or a shipped name "
-            f"({', '.join(SHIPPED)})"
-        )
+    uri = _uri(spec.checkpoint)
     weights_digest = hashlib.sha256(_read_checkpoint(uri, read_bytes)).hexdigest()
     card = read_card(card_uri(uri), read_bytes)
     if card and card.digest and card.digest != weights_digest:
@@ -253,7 +138,55 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
             f"model.checkpoint {uri} is not the file its card describes: the card's digest is {card.digest[:12]}..., "
             f"the file's is {weights_digest[:12]}...; restore the file, or correct or remove the card"
         )
+    architecture, factory, same = _network(spec, card, uri)
+    options = spec.options if spec.options is not None else (card.options if card and same else {})
+    key_map = spec.key_map if spec.key_map is not None else (card.key_map if card and same else None)
+    head, name = _head(spec, card), _name(spec, card, uri)
+    targets, preprocessing = _targets(spec.targets, card, uri), _preprocessing(spec.preprocessing, card)
+    identity = {
+        "weights": weights_digest,
+        "architecture": architecture,
+        "factory": factory,
+        "options": options,
+        "key_map": key_map,
+        "head": head,
+        "targets": targets,
+        "preprocessing": preprocessing.model_dump(),
+    }
+    return ResolvedModel(
+        name=name,
+        architecture=architecture,
+        factory=factory,
+        options=dict(options),
+        key_map=key_map,
+        head=head,
+        targets=targets,
+        threshold=spec.threshold,
+        preprocessing=preprocessing,
+        uri=uri,
+        weights_digest=weights_digest,
+        digest=_digest(identity),
+        card=card,
+    )
 
+
+def _uri(checkpoint: str | None) -> str:
+    if not checkpoint:
+        raise InputError(
+            "model.checkpoint is missing: give a .safetensors or .pt file, or one of "
+            f"{', '.join(SHIPPED)}; the program never downloads weights"
+        )
+    uri = str(shipped_path(checkpoint)) if checkpoint in SHIPPED else checkpoint
+    if PurePosixPath(uri).suffix not in SUFFIXES:
+        raise InputError(
+            f"model.checkpoint {uri}: expected a file ending in {', '.join(SUFFIXES)} or a shipped name "
+            f"({', '.join(SHIPPED)})"
+        )
+    return uri
+
+
+def _network(spec: ModelSpec, card: Card | None, uri: str) -> tuple[str | None, str | None, bool]:
+    """Architecture, factory, and whether they are the card's, whose options and key map then hold."""
     if spec.architecture or spec.factory:
         architecture, factory = spec.architecture, spec.factory
         same = card is not None and (card.architecture, card.factory) == (architecture, factory)
@@ -270,48 +203,31 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
             f"the card of {uri} asks to call {factory}, and a card may not run code: say model.factory: {factory} in "
             "the job if you trust it"
         )
-    options = spec.options if spec.options is not None else (card.options if card and same else {})
-    key_map = spec.key_map if spec.key_map is not None else (card.key_map if card and same else None)
+    return architecture, factory, same
+
+
+def _head(spec: ModelSpec, card: Card | None) -> Head:
     head: Head | None = spec.head or (card.head if card else None)
     if head is None:
         raise InputError(
             "model.head is missing: multilabel (a sigmoid per output, Action Units) or softmax (one class of many)"
         )
+    return head
+
+
+def _name(spec: ModelSpec, card: Card | None, uri: str) -> str:
     name = spec.name or (card.name if card else re.sub(r"[^A-Za-z0-9._-]+", "_", PurePosixPath(uri).stem))
     if not _NAME.fullmatch(name):
         raise InputError(f"model.name {name!r} becomes a folder name: use letters, digits, '.', '_' and '-'")
+    return name
 
-    targets = _targets(spec.targets, card, uri)
-    preprocessing = _preprocessing(spec.preprocessing, card)
-    identity = {
-        "weights": weights_digest,
-        "architecture": architecture,
-        "factory": factory,
-        "options": options,
-        "key_map": key_map,
-        "head": head,
-        "targets": targets,
-        "preprocessing": preprocessing.model_dump(),
-    }
+
+def _digest(identity: Mapping[str, object]) -> str:
     try:
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     except TypeError as error:
         raise InputError(f"model.options must be plain values as YAML and JSON know them: {error}") from None
-    return ResolvedModel(
-        name=name,
-        architecture=architecture,
-        factory=factory,
-        options=dict(options),
-        key_map=key_map,
-        head=head,
-        targets=targets,
-        threshold=spec.threshold,
-        preprocessing=preprocessing,
-        uri=uri,
-        weights_digest=weights_digest,
-        digest=hashlib.sha256(canonical.encode()).hexdigest(),
-        card=card,
-    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _read_checkpoint(uri: str, read_bytes: ReadBytes) -> bytes:

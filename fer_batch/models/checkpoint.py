@@ -83,7 +83,7 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # the module's own code runs here, and may raise anything
-        raise InputError(f"model.factory {factory!r} cannot be imported: {_told(error)}") from error
+        raise InputError(f"model.factory {factory!r} cannot be imported: {_first_line(error)}") from error
     function = getattr(module, name, None)
     if function is None:
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -94,7 +94,7 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
         raise InputError(f"model.factory {factory!r} is a {type(function).__name__}, expected something to call")
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some callables written in C tell nothing
+    except (TypeError, ValueError):  # some callables written in C have none to show
         signature = None
     try:
         if signature is not None:
@@ -106,19 +106,26 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
     try:
         model = function(**options)
     except Exception as error:
-        raise InputError(f"model.factory {factory!r} failed: {_told(error)}") from error
+        raise InputError(f"model.factory {factory!r} failed: {_first_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"model.factory {factory!r} returned {type(model).__name__}, expected a torch.nn.Module")
     return model
 
 
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first if len(first) <= 160 else first[:157] + '...'}"
 
 
 def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
-    """Tensors of a weights file by name.
+    """Tensors of a weights file by name, each with the shape and dtype that the file has.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    uri
+        Where it came from; its ending says what it is, and errors name it.
 
     Raises
     ------
@@ -142,7 +149,7 @@ def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code
             what = "wants to run code, which is refused" if _asks_for_code(data, error) else "holds no tensors"
             raise InputError(f"{uri} is a pickle that {what}; save its state_dict() as .safetensors") from None
-        raise InputError(f"{uri} is not a readable PyTorch file: {_told(error)}") from None
+        raise InputError(f"{uri} is not a readable PyTorch file: {_first_line(error)}") from None
     for wrapper in _WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
@@ -216,6 +223,14 @@ def load_state(
 
     Parameters
     ----------
+    model
+        Filled in place.
+    state
+        Tensors by name, each of the shape that the model has; they take the model's dtype.
+    key_map
+        How names of the file become names of the model; see `rename`.
+    uri
+        Where the state came from, for errors.
     keep
         Prefixes the model keeps as they are (`fc.` where a pretrained backbone gets a new head); tensors of the file
         under them are ignored.
@@ -263,7 +278,7 @@ def _verify_output(model: nn.Module, resolved: ResolvedModel) -> None:
         built = getattr(model, "size", None)
         hint = f"it was built for {built}x{built}: " if isinstance(built, int) else ""
         raise InputError(
-            f"the network of {resolved.uri} does not take images (1, 3, {size}, {size}): {_told(error)}; "
+            f"the network of {resolved.uri} does not take images (1, 3, {size}, {size}): {_first_line(error)}; "
             f"{hint}is model.preprocessing.size right?"
         ) from None
     finally:

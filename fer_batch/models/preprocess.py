@@ -44,7 +44,18 @@ def preprocess(
 
 
 def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """Images [N, 3, H, W] in [0, 1] as the network takes them: `preprocess` without the bytes."""
+    """Images as the network takes them: `preprocess` without the bytes.
+
+    Parameters
+    ----------
+    x : shape (N, 3, H, W), floating, in [0, 1]
+    preprocessing
+        Size, colour, mean and standard deviation.
+
+    Returns
+    -------
+    shape (N, 3, size, size), dtype of x
+    """
     if preprocessing.color == "gray":
         x = torch.tensordot(x, x.new_tensor(_LUMINANCE), dims=([1], [0])).unsqueeze(1).expand(-1, 3, -1, -1)
     size = preprocessing.size

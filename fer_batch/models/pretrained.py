@@ -29,7 +29,7 @@ class Pooled(nn.Module):
         self.classifier = nn.Linear(n_channels, n_outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [N, n_outputs] of images [N, 3, H, W]."""
+        """Logits, shape (N, n_outputs), of images (N, 3, H, W) in the dtype of the weights."""
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
 
@@ -66,7 +66,7 @@ class VggFace(nn.Module):
         self.features.requires_grad_(train == "all")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [N, n_outputs] of images [N, 3, 224, 224]."""
+        """Logits, shape (N, n_outputs), of images (N, 3, 224, 224) in the dtype of the weights."""
         return self.classifier(torch.flatten(self.features(x), 1))
 
 

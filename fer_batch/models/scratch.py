@@ -113,7 +113,7 @@ class ScratchNetwork(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # each has one
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [N, n_outputs] of images [N, 3, size, size]."""
+        """Logits, shape (N, n_outputs), of images (N, 3, size, size) in the dtype of the weights."""
         return self.classifier(torch.flatten(self.features(x), 1))
 
 
@@ -125,7 +125,13 @@ def _same(side: int, kernel: int, stride: int) -> tuple[int, int, int]:
 
 
 def glorot_normal(weight: torch.Tensor) -> torch.Tensor:
-    """Fill a weight as Keras' GlorotNormal does: a normal cut at two deviations, variance 2 / (fan_in + fan_out)."""
+    """Fill a weight as Keras' GlorotNormal does (Glorot & Bengio 2010, Eq. 16; normal, cut at two deviations).
+
+    Parameters
+    ----------
+    weight : shape (out, in, ...), any floating dtype
+        Filled in place; its variance becomes 2 / (fan_in + fan_out).
+    """
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     std = math.sqrt(2 / (fan_in + fan_out)) / _TRUNCATED_STD
     return nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

@@ -63,20 +63,58 @@ def landmark_crop(
 def jittered_crop(
     image: NDArray[np.uint8], landmarks: NDArray[np.floating], size: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """A crop as a detector less certain than ours might cut it: margin 0.1 to 0.35, shifted, turned up to 8 degrees."""
+    """A crop as a less certain detector might cut it: margin 0.1 to 0.35, shifted, turned up to 8 degrees.
+
+    Parameters
+    ----------
+    image : shape (H, W, 3), uint8
+        RGB.
+    landmarks : shape (68, 2), source pixels
+    size
+        Side of the crop.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    shape (size, size, 3), uint8
+    """
     margin, rotation = rng.uniform(0.1, 0.35), rng.uniform(-8, 8)
     return landmark_crop(image, landmarks, size, margin, (rng.normal(0, 0.02), rng.normal(0, 0.02)), rotation)
 
 
 def recompressed(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The image after JPEG at quality 25 to 90: blocks and lost colour, as video codecs leave them too."""
+    """The image after JPEG at quality 25 to 90: blocks and lost colour, as video codecs leave them too.
+
+    Parameters
+    ----------
+    image : shape (H, W, 3), uint8
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    shape (H, W, 3), uint8
+    """
     quality = int(rng.integers(25, 91))
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
 def mirrored(images: torch.Tensor, maps: Maps, chosen: torch.Tensor) -> tuple[torch.Tensor, Maps]:
-    """Images [N, C, H, W] and their maps [N, H, W], left and right exchanged where `chosen` [N] is true."""
+    """Images and their maps, left and right exchanged where they are chosen.
+
+    Parameters
+    ----------
+    images : shape (N, C, H, W), floating
+    maps : shape (N, H, W), floating
+        Or None.
+    chosen : shape (N,), bool
+
+    Returns
+    -------
+    The same shapes.
+    """
     chosen = chosen.to(images.device)
     out = torch.where(chosen[:, None, None, None], images.flip(-1), images)
     return out, None if maps is None else torch.where(chosen[:, None, None], maps.flip(-1), maps)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.models.card import Head
-from fer_batch.training.splits import check_subjects
+from fer_batch.training.subjects import check_subjects
 
 
 class Shards:

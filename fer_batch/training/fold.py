@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,49 +20,16 @@ from torch import distributed, nn
 from fer_batch.models.card import Preprocessing
 from fer_batch.training.augment import AUGMENTATIONS
 from fer_batch.training.data import FaceSet
+from fer_batch.training.fold_result import FoldResult
 from fer_batch.training.loop import Auxiliary, Batch, Loss, batches, logits_of, order_of, train_epoch
 from fer_batch.training.losses import class_loss, positive_weights, squared_norm, weighted_bce
 from fer_batch.training.metrics import scores
 from fer_batch.training.prefetch import prefetched
 from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learning_rates
-from fer_batch.training.splits import Fold
+from fer_batch.training.subjects import Fold
 
 Network = Callable[[], nn.Module]
 _WEIGHTS, _ORDER, _AUGMENT, _DROPOUT = range(4)
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What came of one fold.
-
-    Attributes
-    ----------
-    fold
-        Its rows.
-    model
-        The network of the epoch that was kept, in evaluation mode on the CPU.
-    epoch
-        Which epoch that is, from 1.
-    logits : shape (n, A)
-        Of the test part, in the order of `fold.test`.
-    f1 : shape (A,)
-        On the test part at even odds; NaN where a target is neither present nor detected.
-    history
-        One dict per epoch: `split/metric` to value.
-    class_weights : shape (A,)
-        Weight of the positives in the loss.
-    without_positives
-        Targets that the training part never shows: nothing can be learned of them.
-    """
-
-    fold: Fold
-    model: nn.Module
-    epoch: int
-    logits: NDArray[np.float32]
-    f1: NDArray[np.float64]
-    history: list[dict[str, float]]
-    class_weights: NDArray[np.float64]
-    without_positives: tuple[str, ...]
 
 
 class FoldTraining:
@@ -169,7 +135,7 @@ class FoldTraining:
             autocast=recipe.autocast,
             where=f"fold {self.fold.index}, epoch {self.epoch + 1}",
         )
-        self._agree()
+        self._synchronise_buffers()
         self.epoch += 1
         found = {"train/loss": self._mean(loss), "train/learning_rate": rate}
         if len(self.fold.validation):
@@ -274,7 +240,7 @@ class FoldTraining:
         losses = [found["validation/loss"] for found in self.history]
         return len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
 
-    def _agree(self) -> None:
+    def _synchronise_buffers(self) -> None:
         """Give every worker the statistics of the first, so that all measure, stop and keep alike."""
         if self.n_workers > 1:
             for buffer in self.model.buffers():
@@ -313,23 +279,3 @@ def train_fold(
         if on_epoch:
             on_epoch(training)
     return training.result()
-
-
-def fold_mean(f1: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of every target over the folds where it is defined, and how many those are (methods CV-1, G-21).
-
-    Parameters
-    ----------
-    f1 : shape (F, A)
-        NaN where a fold's test part neither has nor detects the target.
-
-    Returns
-    -------
-    mean : shape (A,)
-        NaN where no fold defines it.
-    n : shape (A,)
-    """
-    values = np.asarray(f1, np.float64)
-    n = (~np.isnan(values)).sum(0)
-    total = np.nansum(values, 0)
-    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0), n

@@ -49,7 +49,19 @@ class Batch:
 
 
 def as_images(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
-    """Crops [n, H, W, 3] as float32 [n, 3, H, W] in [0, 1]; bytes travel, floats are made where they are needed."""
+    """Crops as a network's images; bytes travel, floats are made where they are needed.
+
+    Parameters
+    ----------
+    images : shape (n, H, W, 3), uint8
+        RGB.
+    device
+        Where the result lives.
+
+    Returns
+    -------
+    shape (n, 3, H, W), float32 in [0, 1]
+    """
     return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32) / 255
 
 
@@ -62,7 +74,24 @@ def batches(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
-    """Batches of the given rows, augmented, on the device."""
+    """Batches of the given rows, augmented, on the device.
+
+    Parameters
+    ----------
+    images : shape (N, H, W, 3), uint8
+        RGB crops.
+    labels : shape (N, A), floating
+    maps : shape (N, H, W), float32
+        Where the network should look; None for none.
+    rows
+        Rows of each batch.
+    augment
+        Called with every batch and the generator.
+    generator
+        Source of randomness.
+    device
+        Where the batches live.
+    """
     for chosen in rows:
         own = None if maps is None else torch.from_numpy(maps[chosen]).to(device)
         x, own = augment(as_images(images[chosen], device), own, generator)
@@ -88,8 +117,12 @@ def train_epoch(
     ----------
     model
         From preprocessed images to logits.
+    found
+        Batches, with images (n, 3, H, W).
     loss
-        Of logits and labels.
+        Of logits and labels, both (n, A): a scalar.
+    optimizer, schedule
+        Step once per batch.
     preprocessing
         Colour, mean and deviation that follow augmentation.
     auxiliary, penalty
@@ -145,7 +178,21 @@ def _train_mode(model: nn.Module) -> None:
 
 
 def order_of(n: int, batch_size: int, generator: torch.Generator) -> list[NDArray[np.int64]]:
-    """Rows of each batch of an epoch: all rows shuffled, whole batches only."""
+    """Rows of each batch of an epoch: all rows shuffled, whole batches only.
+
+    Parameters
+    ----------
+    n
+        Number of rows.
+    batch_size
+        Rows of a batch.
+    generator
+        Source of randomness.
+
+    Returns
+    -------
+    arrays of shape (batch_size,), int64
+    """
     shuffled = torch.randperm(n, generator=generator).numpy()
     return [shuffled[start : start + batch_size] for start in range(0, n - batch_size + 1, batch_size)]
 
@@ -168,11 +215,13 @@ def fit(
     Parameters
     ----------
     model
-        From images [N, 3, H, W] to logits.
+        From images (N, 3, H, W) to logits.
     images : shape (N, H, W, 3), uint8
         RGB.
     labels : shape (N, ...)
         What `loss(logits, labels)` takes.
+    loss
+        A scalar tensor.
     augment
         Called on every training batch, with a generator.
     epochs, batch_size, learning_rate, weight_decay
@@ -184,6 +233,8 @@ def fit(
 
     Raises
     ------
+    ValueError
+        If the images are fewer than a batch.
     FloatingPointError
         If the loss is not finite.
     """
@@ -219,7 +270,27 @@ def logits_of(
     preprocessing: Preprocessing | None = None,
     device: torch.device | str = "cpu",
 ) -> NDArray[np.float32]:
-    """Logits of uint8 RGB crops [N, H, W, 3], or of some rows of them, in evaluation mode."""
+    """Logits of crops in evaluation mode.
+
+    Parameters
+    ----------
+    model
+        From preprocessed images to logits.
+    images : shape (N, H, W, 3), uint8
+        RGB crops.
+    batch_size
+        Crops in one pass.
+    rows : shape (n,), int64
+        Which of them; all where not given.
+    preprocessing
+        Size, colour, mean and deviation.
+    device
+        Where the model is.
+
+    Returns
+    -------
+    shape (n, A), float32
+    """
     model.eval()
     rows = np.arange(len(images)) if rows is None else rows
     parts = []

@@ -71,12 +71,34 @@ def weighted_bce(
 
 
 def class_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of one class of many (L-5); `labels` [N, C] have one 1 a row."""
+    """Cross-entropy of one class of many (L-5).
+
+    Parameters
+    ----------
+    logits : shape (N, C), floating
+    labels : shape (N, C)
+        One 1 a row.
+
+    Returns
+    -------
+    scalar, the mean over the samples
+    """
     return functional.cross_entropy(logits, labels.argmax(1))
 
 
 def squared_norm(parameters: Iterable[tuple[str, nn.Parameter]], prefixes: Sequence[str]) -> torch.Tensor:
-    """Sum of the squared weights of the layers whose names start with one of `prefixes`, without biases (L-5).
+    """Sum of the squared weights of some layers, without biases (L-5).
+
+    Parameters
+    ----------
+    parameters
+        Names and values, of any shape and dtype.
+    prefixes
+        The layers are those whose names start with one of them.
+
+    Returns
+    -------
+    scalar
 
     Raises
     ------
@@ -90,7 +112,16 @@ def squared_norm(parameters: Iterable[tuple[str, nn.Parameter]], prefixes: Seque
 
 
 def layer_attention(features: torch.Tensor) -> torch.Tensor:
-    """Mean over the channels of a layer, [N, n, h, w] to [N, h, w] (L-2)."""
+    """Mean over the channels of a layer (L-2).
+
+    Parameters
+    ----------
+    features : shape (N, n, h, w), floating
+
+    Returns
+    -------
+    shape (N, h, w), in the units of the features
+    """
     return features.mean(1)
 
 
@@ -110,9 +141,19 @@ def alignment(attention: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 
 
 def resized_maps(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Maps [N, H, W] averaged down to `size`, within their own least and largest value (L-4).
+    """Maps averaged down, within their own least and largest value (L-4).
 
     Antialiased and with `align_corners=False`: the released call of SA is not symmetric (methods G-13).
+
+    Parameters
+    ----------
+    maps : shape (N, H, W), floating
+    size
+        Height and width in pixels.
+
+    Returns
+    -------
+    shape (N, *size), dtype of the maps
     """
     small = functional.interpolate(maps[:, None], size, mode="bilinear", antialias=True, align_corners=False)[:, 0]
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)

@@ -38,7 +38,16 @@ class Scores:
 
 
 def scores(logits: NDArray[np.floating], labels: NDArray[np.floating], head: Head) -> Scores:
-    """Scores of logits [N, A]: a target is detected from even odds on, a class where it is the likeliest."""
+    """How well logits agree with labels (methods E-1).
+
+    Parameters
+    ----------
+    logits : shape (N, A), floating
+    labels : shape (N, A), floating
+        1, 0, or NaN where a label is missing.
+    head
+        `multilabel`: a target is detected from even odds on; `softmax`: the likeliest class.
+    """
     if head == "multilabel":
         return Scores(f1(logits >= 0, labels).f1)
     chosen = logits.argmax(1)

@@ -2,82 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fer_batch.training.subjects import Fold, Stated, by_space, checked, fold_of, some_of, stream
 
-@dataclass(frozen=True)
-class Stated:
-    """Which parts, as the datasets state them, a given split tests and validates on.
-
-    Attributes
-    ----------
-    test
-        `test`; or `val` where the datasets state no test part.
-    validation
-        `val`; `train` where subjects of it are held out; empty where there is no validation part.
-    """
-
-    test: Literal["test", "val"]
-    validation: Literal["val", "train", ""]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Rows of a collection by what one fold does with them.
-
-    Attributes
-    ----------
-    index
-        Number of the fold, from 0.
-    train, validation, test : shape (n,), int64, ascending
-        Rows; `validation` may be empty.
-    name
-        Who is tested, where that is one subject.
-    stated
-        Of a given split, which parts these are.
-    """
-
-    index: int
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
-    name: str = ""
-    stated: Stated | None = None
-
-    def __post_init__(self) -> None:
-        if not len(self.train) or not len(self.test):
-            raise ValueError(f"fold {self.index}: expected samples to train and to test on, got {len(self.train)} and "
-                             f"{len(self.test)}")  # fmt: skip
-
-
-def check_subjects(subjects: ArrayLike, spaces: ArrayLike) -> None:
-    """Refuse a subject id that two subject spaces share (methods D-3): it may be two people, or one who would leak.
-
-    Parameters
-    ----------
-    subjects, spaces : shape (N,)
-        Of every sample. A dataset is a subject space of its own, unless it shares its people with another.
-
-    Raises
-    ------
-    ValueError
-        If one is shared, or empty.
-    """
-    pairs = sorted(set(zip(np.asarray(subjects, str).tolist(), np.asarray(spaces, str).tolist(), strict=True)))
-    for (one, here), (other, there) in itertools.pairwise(pairs):
-        if one == other:
-            raise ValueError(
-                f"subject {one!r} is in the datasets {here!r} and {there!r}; prefix subjects by dataset, or give both "
-                "datasets one subject space where it is the same person"
-            )
-    if pairs and not pairs[0][0]:
-        raise ValueError(f"a sample of dataset {pairs[0][1]!r} has no subject; splits are made by subject")
+__all__ = ["Fold", "given", "holdout", "leave_one_subject_out", "subject_folds"]
 
 
 def leave_one_subject_out(
@@ -95,7 +28,7 @@ def leave_one_subject_out(
 
     Parameters
     ----------
-    subjects, datasets : shape (N,)
+    subjects, datasets : shape (N,), dtype str
         Of every sample.
     tested
         The dataset, or the subject space, whose subjects are left out in turn; may be omitted where there is one space.
@@ -111,7 +44,7 @@ def leave_one_subject_out(
     ValueError
         If `tested` is neither, or holds the only subject there is.
     """
-    people, sets, groups = _checked(subjects, datasets, spaces)
+    people, sets, groups = checked(subjects, datasets, spaces)
     names = sorted({*sets.tolist(), *groups.tolist()})
     if tested is None and len(set(groups.tolist())) > 1:
         raise ValueError(f"say which dataset's subjects are left out in turn: one of {', '.join(names)}")
@@ -121,7 +54,7 @@ def leave_one_subject_out(
     left_out = sorted(set(people[judged].tolist()))
     if len(set(people.tolist())) < 2:
         raise ValueError(f"leave-one-subject-out needs two subjects, got {len(left_out)}")
-    return [_fold(i, people, groups, {who}, validation, seed, who, judged) for i, who in enumerate(left_out)]
+    return [fold_of(i, people, groups, {who}, validation, seed, who, judged) for i, who in enumerate(left_out)]
 
 
 def subject_folds(
@@ -136,7 +69,7 @@ def subject_folds(
 
     Parameters
     ----------
-    subjects, datasets : shape (N,)
+    subjects, datasets : shape (N,), dtype str
         Of every sample.
     k
         Number of folds; within a space their sizes in subjects differ by at most one.
@@ -152,11 +85,11 @@ def subject_folds(
     ValueError
         If no space has `k` subjects.
     """
-    people, _, groups = _checked(subjects, datasets, spaces)
+    people, _, groups = checked(subjects, datasets, spaces)
     tested: list[set[str]] = [set() for _ in range(k)]
     largest = 0
-    for name, own in _by_group(people, groups):
-        shuffled = _rng(seed, name).permutation(own)
+    for name, own in by_space(people, groups):
+        shuffled = stream(seed, name).permutation(own)
         largest = max(largest, len(own))
         for place, part in enumerate(np.array_split(shuffled, k)):
             tested[place].update(part.tolist())
@@ -164,7 +97,7 @@ def subject_folds(
         raise ValueError("folds of subjects need a dataset of two subjects or more")
     if k < 2 or largest < k:
         raise ValueError(f"expected 2 to {largest} folds, as many as the largest dataset has subjects; got {k}")
-    return [_fold(i, people, groups, who, validation, seed, "") for i, who in enumerate(tested)]
+    return [fold_of(i, people, groups, who, validation, seed, "") for i, who in enumerate(tested)]
 
 
 def holdout(
@@ -179,7 +112,7 @@ def holdout(
 
     Parameters
     ----------
-    subjects, datasets : shape (N,)
+    subjects, datasets : shape (N,), dtype str
         Of every sample.
     test, validation
         Share of the subjects, and of the training subjects, of each space.
@@ -193,13 +126,13 @@ def holdout(
     ValueError
         If no space has two subjects.
     """
-    people, _, groups = _checked(subjects, datasets, spaces)
+    people, _, groups = checked(subjects, datasets, spaces)
     chosen: set[str] = set()
-    for name, own in _by_group(people, groups):
-        chosen |= _some(own, test, _rng(seed, name))
+    for name, own in by_space(people, groups):
+        chosen |= some_of(own, test, stream(seed, name))
     if not chosen:
         raise ValueError("a holdout needs a dataset of two subjects or more")
-    return [_fold(0, people, groups, chosen, validation, seed, "")]
+    return [fold_of(0, people, groups, chosen, validation, seed, "")]
 
 
 def given(
@@ -218,7 +151,7 @@ def given(
     ----------
     splits
         `train`, `val` or `test` of every sample; a sample without one is left out.
-    subjects, datasets : shape (N,)
+    subjects, datasets : shape (N,), dtype str
         Of every sample.
     validation
         Share of the training subjects to hold out where there is no stated part left to validate on.
@@ -232,22 +165,17 @@ def given(
     ValueError
         If a subject is in two parts, or a part to train or to test on is missing.
     """
-    people, _, groups = _checked(subjects, datasets, spaces)
+    people, _, groups = checked(subjects, datasets, spaces)
     stated = np.array([part or "" for part in splits])
     parts = {part: stated == part for part in ("train", "val", "test")}
-    owners: dict[str, str] = {}
-    for part, own in parts.items():
-        for who in sorted(set(people[own].tolist())):
-            if owners.setdefault(who, part) != part:
-                raise ValueError(f"subject {who!r} is in the parts {owners[who]!r} and {part!r} of the given split")
+    _check_parts(people, parts)
     judged: Literal["test", "val"] = "test" if parts["test"].any() else "val"
     test, train = parts[judged], parts["train"]
     held = parts["val"] if judged == "test" else np.zeros(len(people), bool)
     source: Literal["val", "train", ""] = "val" if held.any() else ""
     if not held.any() and validation:
-        chosen: set[str] = set()
-        for name, own in _by_group(people[train], groups[train]):
-            chosen |= _some(own, validation, _rng(seed, name, "validation 0"))
+        spaced = by_space(people[train], groups[train])
+        chosen = {who for name, own in spaced for who in some_of(own, validation, stream(seed, name, "validation 0"))}
         held = np.isin(people, sorted(chosen)) & train
         source = "train" if held.any() else ""
     rows = [np.flatnonzero(part) for part in (train & ~held, held, test)]
@@ -261,59 +189,10 @@ def given(
     return [Fold(0, rows[0], rows[1], rows[2], stated=Stated(judged, source))]
 
 
-def _checked(
-    subjects: ArrayLike, datasets: ArrayLike, spaces: ArrayLike | None
-) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.str_]]:
-    people, sets = np.asarray(subjects, str), np.asarray(datasets, str)
-    groups = sets if spaces is None else np.asarray(spaces, str)
-    if people.ndim != 1 or people.shape != sets.shape or people.shape != groups.shape:
-        raise ValueError(
-            f"expected subjects, datasets and spaces of one shape (N,), got {people.shape}, {sets.shape} and "
-            f"{groups.shape}"
-        )
-    if not len(people):
-        raise ValueError("there are no samples to split")
-    check_subjects(people, groups)
-    return people, sets, groups
-
-
-def _by_group(people: NDArray[np.str_], groups: NDArray[np.str_]) -> list[tuple[str, list[str]]]:
-    return [(name, sorted(set(people[groups == name].tolist()))) for name in sorted(set(groups.tolist()))]
-
-
-def _rng(seed: int, *what: str) -> np.random.Generator:
-    """A stream of its own for each space and fold, so that adding one dataset moves nobody of another."""
-    return np.random.default_rng([seed, *(byte for name in what for byte in (*name.encode(), 0))])
-
-
-def _some(own: Sequence[str], share: float, rng: np.random.Generator) -> set[str]:
-    """About `share` of some subjects: at least one where any is asked for, and never all."""
-    if not 0 <= share < 1:
-        raise ValueError(f"a share of subjects is at least 0 and below 1, got {share}")
-    n = min(max(1, round(share * len(own))), len(own) - 1) if share > 0 else 0
-    return set(rng.permutation(own)[:n].tolist())
-
-
-def _fold(
-    index: int,
-    people: NDArray[np.str_],
-    groups: NDArray[np.str_],
-    tested: set[str],
-    validation: float,
-    seed: int,
-    name: str,
-    judged: NDArray[np.bool_] | None = None,
-) -> Fold:
-    """The fold that tests some subjects, on the samples that are `judged`."""
-    test = np.isin(people, sorted(tested))
-    held: set[str] = set()
-    for group, own in _by_group(people[~test], groups[~test]):
-        held |= _some(own, validation, _rng(seed, group, f"validation {index}"))
-    held_out = np.isin(people, sorted(held)) if held else np.zeros(len(people), bool)
-    return Fold(
-        index,
-        np.flatnonzero(~test & ~held_out),
-        np.flatnonzero(held_out),
-        np.flatnonzero(test if judged is None else test & judged),
-        name,
-    )
+def _check_parts(people: NDArray[np.str_], parts: Mapping[str, NDArray[np.bool_]]) -> None:
+    """Refuse a subject in two parts."""
+    owners: dict[str, str] = {}
+    for part, own in parts.items():
+        for who in sorted(set(people[own].tolist())):
+            if owners.setdefault(who, part) != part:
+                raise ValueError(f"subject {who!r} is in the parts {owners[who]!r} and {part!r} of the given split")

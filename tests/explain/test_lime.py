@@ -2,93 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from skimage.data import astronaut
 from skimage.transform import resize
-from sklearn.linear_model import Ridge
 from torch import nn
 
 from fer_batch import explain
 from fer_batch.explain.lime import LIME, composed, drawn_samples, segment_means
-from fer_batch.explain.segments import quickshift_segments, slic_segments
-from fer_batch.explain.surrogate import cosine_distance, forward_selection, image_distance, proximity, ridge
 from fer_batch.models.backbone import build
 from fer_batch.types import InputError
-
-EVERY = np.array(list(itertools.product((1, 0), repeat=3)), float)
-LINEAR = (0.1 + EVERY @ [0.5, -0.3, 0.0])[:, None]
-
-
-def test_g14_weights_of_samples():
-    samples = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 0, 1], [1, 1, 1, 1]])
-    expected = [0.000335, 0.135335, 0.503440, 0.866240, 1]
-    np.testing.assert_allclose(proximity(cosine_distance(samples)), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("alpha", "weights", "intercept"),
-    [(0.0, [0.5, -0.3, 0], 0.1), (1.0, [0.241148, -0.159527, -0.009273], 0.188080)],
-)
-def test_g14_ridge_over_all_samples_of_three_segments(alpha, weights, intercept):
-    found, offset = ridge(EVERY, LINEAR, proximity(cosine_distance(EVERY)), alpha)
-    np.testing.assert_allclose(found[0], weights, atol=1e-6)
-    np.testing.assert_allclose(offset[0], intercept, atol=1e-6)
-
-
-def test_ridge_of_several_targets_equals_scikit_learn():
-    rng = np.random.default_rng(0)
-    z, y, v = rng.integers(0, 2, (60, 9)).astype(float), rng.normal(size=(60, 3)), rng.random(60)
-    for alpha in (1.0, 0.3):
-        expected = Ridge(alpha=alpha).fit(z, y, sample_weight=v)
-        found, offset = ridge(z, y, v, alpha)
-        np.testing.assert_allclose(found, expected.coef_, rtol=1e-9)
-        np.testing.assert_allclose(offset, expected.intercept_, rtol=1e-9)
-
-
-def forward_selection_in_loops(z, y, v, n):
-    """As the lime package does it: a regression for every candidate."""
-    used = []
-    for _ in range(min(n, z.shape[1])):
-        best, top = 0, -np.inf
-        for feature in range(z.shape[1]):
-            if feature in used:
-                continue
-            columns = used + [feature]
-            score = Ridge(alpha=0).fit(z[:, columns], y, sample_weight=v).score(z[:, columns], y, sample_weight=v)
-            if score > top:
-                best, top = feature, score
-        used.append(best)
-    return used
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_forward_selection_equals_a_regression_for_every_candidate(seed):
-    rng = np.random.default_rng(seed)
-    z = rng.integers(0, 2, (80, 12)).astype(float)
-    z[:, 3] = z[:, 7]  # two that cannot be told apart
-    y, v = z @ rng.normal(size=12) + rng.normal(size=80), rng.random(80)
-    expected = forward_selection_in_loops(np.delete(z, 7, 1), y, v, 5)
-    found = forward_selection(np.delete(z, 7, 1), y, v, 5)
-    assert found.tolist() == expected
-    assert len(set(forward_selection(z, y, v, 99).tolist())) == 12
-
-
-def test_relative_distance_of_images_equals_that_of_composed_images():
-    rng = np.random.default_rng(0)
-    image, hidden = rng.random((2, 3, 6, 5))
-    labels = rng.integers(0, 4, (6, 5))
-    labels.flat[:4] = range(4)
-    samples = drawn_samples(8, 4, rng)
-    change = ((image - hidden) ** 2).sum(0)
-    found = image_distance(samples, np.bincount(labels.ravel(), change.ravel()), (image**2).sum())
-    for sample, distance in zip(samples, found, strict=True):
-        shown = np.where(sample[labels], image, hidden)
-        assert distance == pytest.approx(np.linalg.norm(shown - image) / np.linalg.norm(image))
-    assert found[0] == 0
 
 
 def test_samples_are_fair_seeded_and_start_with_everything():
@@ -117,23 +41,6 @@ def test_images_are_composed_segment_by_segment():
 @pytest.fixture(scope="module")
 def face():
     return resize(astronaut()[:200, 130:330], (224, 224), anti_aliasing=True)
-
-
-def test_sh_f_a_face_of_224_has_20_to_40_slic_segments(face):
-    labels = slic_segments(face)
-    assert 20 <= labels.max() + 1 <= 40
-    assert labels.shape == (224, 224)
-    np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
-
-
-def test_segments_of_grey_and_flat_pictures(face):
-    small = face[::4, ::4]
-    np.testing.assert_array_equal(slic_segments(small[..., :1]), slic_segments(np.repeat(small[..., :1], 3, axis=2)))
-    labels = quickshift_segments(small)
-    assert labels.max() > 3
-    np.testing.assert_array_equal(labels, quickshift_segments(small))
-    with pytest.raises(ValueError, match=r"\(H, W, 3\) or \(H, W, 1\)"):
-        slic_segments(small[..., :2])
 
 
 class Quadrants(nn.Module):
@@ -178,30 +85,6 @@ def test_g14_positive_weights_are_clipped():
     expected = np.zeros((16, 16))
     expected[:8, :8] = 1.0  # 2 clipped; -1 is not shown
     np.testing.assert_allclose(found.values[0], expected, atol=1e-6)
-
-
-def test_black_and_mean_are_those_of_the_picture():
-    mean, std = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
-    seen = []
-
-    class Spy(nn.Module):
-        def forward(self, x):
-            seen.append(x.clone())
-            return x.mean((2, 3))
-
-    picture = torch.rand(3, 16, 16)
-    x = (picture - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    for hide in ("black", "mean"):
-        seen.clear()
-        on_quadrants(hide=hide, mean=mean, std=std, n_samples=20, batch_size=8)(Spy().eval(), x[None], [[0, 0]])
-        assert [len(s) for s in seen] == [8, 8, 4]
-        shown = torch.cat(seen) * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
-        samples = drawn_samples(20, 4, np.random.default_rng(0))
-        assert not samples[5].all()
-        for sample, got in zip(samples, shown, strict=True):
-            corner = picture[:, :8, :8]
-            hidden = torch.zeros(3, 8, 8) if hide == "black" else corner.mean((1, 2), keepdim=True).expand(3, 8, 8)
-            torch.testing.assert_close(got[:, :8, :8], corner if sample[0] else hidden, atol=1e-5, rtol=0)
 
 
 @pytest.fixture(scope="module")

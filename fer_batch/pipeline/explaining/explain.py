@@ -48,7 +48,7 @@ def select_pairs(
 def method_options(options: ExplainOptions) -> dict[str, Any]:
     """The job's options of the method, and the model's mean and std where the method asks what black or grey is."""
     chosen = dict(options.options)
-    parameters = inspect.signature(explain.METHODS[options.method]).parameters
+    parameters = inspect.signature(explain.METHODS[options.method].load()).parameters
     for name in ("mean", "std"):
         if name in parameters:
             chosen.setdefault(name, getattr(options.model.preprocessing, name))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fer_batch.config import OccurrenceConfig, RunConfig
+from fer_batch.explain.methods import METHODS
 from fer_batch.models.card import ResolvedModel
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
@@ -17,7 +18,6 @@ from fer_batch.types import SequenceRef
 PACK_SIZE = 64
 NO_FACE = "no frame shows a face that can be used"  # reason of an input that is done all the same
 NO_FRAME = "no frame lies in the sampling window"  # the same of a clip that ends before the window begins
-RESOURCES = frozenset({"batch_size", "engine", "memory_mib"})  # explain.options that say how a result is reached
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Unit:
 def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
     """Every option, beside the model, that changes what phase 1 stores."""
     explain = config.explain.model_dump(mode="json", exclude={"batch_size"})
-    explain["options"] = {name: value for name, value in explain["options"].items() if name not in RESOURCES}
+    method = explain["method"]
+    resources = METHODS[method].resources if method in METHODS else ()  # an unknown one is refused before it runs
+    explain["options"] = {name: value for name, value in explain["options"].items() if name not in resources}
     if config.explain.targets == "annotated" and config.labels != OccurrenceConfig():
         explain["labels"] = config.labels.model_dump(mode="json")  # says which targets of a frame are explained
     faces = config.faces.model_dump(mode="json")

@@ -78,7 +78,7 @@ NEITHER = [
     {"source": {"uri": "moved"}},
     {"source": {"pattern": "*.mp4"}},
     {"explain": {"batch_size": 7}},
-    {"explain": {"options": {"engine": "zennit", "memory_mib": 64, "batch_size": 2}}},
+    {"explain": {"options": {"engine": "zennit", "memory_mib": 64}}},
     {"faces": {"size": 112}},  # the model's own
     {"keep_relevance": "exemplars"},
     {"labels": {"present_from": 1.0, "absent_to": 0.5}},  # evaluation, unless it says what is explained
@@ -107,6 +107,11 @@ def test_what_phase_2_does_is_another_analysis_of_the_same_partition(change):
 def test_what_changes_no_result_changes_no_id(change):
     assert partition(**change) == partition()
     assert analysis_key(config(**change)) == analysis_key(config())
+
+
+def test_options_that_change_no_result_are_those_of_the_method():
+    gradient = {"explain": {"method": "gradient", "options": {"batch_size": 2}}}
+    assert partition(**gradient) == partition(explain={"method": "gradient"})
 
 
 def test_what_counts_as_annotated_names_the_partition_where_it_says_what_is_explained():

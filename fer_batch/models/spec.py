@@ -1,0 +1,120 @@
+"""The records of a network: its card, its preprocessing, and the `model:` section of a job. Free of torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
+
+Head = Literal["multilabel", "softmax"]
+KeyMap = dict[str, str | None] | tuple[tuple[str, str | None], ...]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(BaseModel):
+    """How a crop becomes the network's input: resized to `size`, scaled to [0, 1], then (x - mean) / std per channel.
+
+    `color: gray` replaces the three channels by their luminance, three times (methods PP-1).
+    """
+
+    model_config = _STRICT
+
+    size: PositiveInt = 112
+    color: Literal["rgb", "gray"] = "rgb"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(std) <= 0:
+            raise ValueError(f"std must be positive in every channel, got {std}")
+        return std
+
+
+class Card(BaseModel):
+    """The JSON beside a checkpoint.
+
+    Attributes
+    ----------
+    name
+        Short name; part of the `model=<name>-<hash8>` partition.
+    architecture, factory, options
+        A name known to `backbone.build`, or `package.module:callable` that is called with `options`; a factory is
+        called only where the job names it too, for a card may come from anyone.
+    targets
+        What each output stands for, in the order of the outputs.
+    head
+        `multilabel` (one sigmoid per output) or `softmax` (one class of many).
+    trained_on, f1, metrics, licence, notes
+        Where the weights come from, how well they do per target, and what may be done with them.
+    trained_subjects
+        Whose crops set the weights, as `dataset:subject`; empty where the card does not say.
+    faces
+        How the faces it was trained on were found and cut: `detector`, `choose`, `align`, `margin` of the job.
+    digest
+        sha256 of the weights file; verified when the card is read.
+    demo
+        True for weights that show the program, not faces.
+    key_map
+        How the names in the file become the names in the module (`checkpoint.rename`).
+    """
+
+    model_config = _STRICT
+
+    name: str
+    architecture: str | None = None
+    factory: str | None = None
+    options: dict[str, Any] = {}
+    targets: tuple[str, ...]
+    head: Head = "multilabel"
+    preprocessing: Preprocessing = Preprocessing()
+    trained_on: tuple[str, ...] = ()
+    trained_subjects: tuple[str, ...] = ()
+    faces: dict[str, Any] = {}
+    f1: dict[str, float | None] = {}
+    metrics: dict[str, Any] = {}
+    licence: str = ""
+    digest: str = ""
+    notes: str = ""
+    demo: bool = False
+    key_map: KeyMap | None = None
+
+
+class ModelSpec(BaseModel):
+    """The `model:` section of a job file; whatever it leaves out comes from the card beside the checkpoint.
+
+    Attributes
+    ----------
+    checkpoint
+        Path or URI of a `.safetensors` or `.pt` file, or the name of a shipped one (`demo`, `demo-expressions`).
+    threshold
+        A multi-label target is active where its probability reaches this.
+    """
+
+    model_config = _STRICT
+
+    name: str | None = None
+    architecture: str | None = None
+    factory: str | None = None
+    options: dict[str, Any] | None = None
+    checkpoint: str | None = None
+    key_map: KeyMap | None = None
+    head: Head | None = None
+    targets: tuple[str, ...] | None = None
+    threshold: float = 0.5
+    preprocessing: Preprocessing | None = None
+
+    @field_validator("threshold")
+    @classmethod
+    def _probability(cls, threshold: float) -> float:
+        if not 0.0 < threshold < 1.0:
+            raise ValueError(f"threshold is a probability between 0 and 1, got {threshold}")
+        return threshold
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSpec:
+        if self.architecture and self.factory:
+            raise ValueError("give either architecture or factory, not both")
+        return self

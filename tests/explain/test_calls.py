@@ -1,0 +1,84 @@
+"""Functional calls of a network are seen as the modules they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fer_batch import explain
+from fer_batch.models.backbone import build
+
+
+def disturb(model: nn.Module, bias: bool = True) -> nn.Module:
+    """BatchNorm statistics as training leaves them, or without any offset in the network."""
+    generator = torch.Generator().manual_seed(7)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2.0, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.running_mean.normal_(0, 0.1 if bias else 0.0, generator=generator)
+            module.bias.data.normal_(0, 0.1 if bias else 0.0, generator=generator)
+        elif isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None and not bias:
+            module.bias.data.zero_()
+    return model.eval()
+
+
+SLOW = {
+    name.partition(":")[2]: lambda name=name: build(name, 3)
+    for name in (
+        "torchvision:resnet50",
+        "torchvision:vgg16",
+        "torchvision:vgg19",
+        "torchvision:mobilenet_v3_large",
+        "torchvision:vgg11_bn",
+        "torchvision:alexnet",
+        "torchvision:inception_v3",
+        "torchvision:googlenet",
+        "torchvision:mnasnet0_5",
+        "torchvision:regnet_y_400mf",
+        "torchvision:efficientnet_b0",
+        "torchvision:efficientnet_v2_s",
+        "timm:resnetv2_50",
+        "timm:legacy_xception",
+        "timm:repvgg_a0",
+        "timm:tf_efficientnet_b0",
+    )
+}
+
+
+class Functional(nn.Module):
+    """Everything that hooks on modules cannot see: functional layers, in-place work, gates, sums, shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding="same", groups=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.squeeze, self.excite = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+        self.head = nn.Linear(16 * 4 * 4, 3)
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = (x - 0.5) / 0.25
+        a = functional.relu(self.conv1(x), inplace=True)
+        b = functional.silu(self.norm(self.conv2(functional.pad(a, (1, 1, 0, 2)))))
+        gate = torch.sigmoid(self.excite(functional.relu(self.squeeze(b.mean((2, 3), keepdim=True)))))
+        b = b * gate
+        b += functional.pad(a, (1, 1, 0, 2))
+        b = functional.max_pool2d(b * self.scale, 2)
+        b = functional.adaptive_avg_pool2d(torch.cat([b, torch.relu(b)], dim=1), 4)
+        return self.head(b.view(b.size(0), -1))
+
+
+@pytest.mark.parametrize("name", ["preset_a_flat", "preset_b_flat", "z", "epsilon_gamma_box"])
+def test_functional_networks_are_seen_whole(name):
+    torch.manual_seed(0)
+    model = disturb(Functional()).double()
+    x = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    options = {"low": [-2.0] * 3, "high": [2.0] * 3} if name == "epsilon_gamma_box" else {}
+    pairs = [[0, 0], [0, 1], [1, 2]]
+    fast = explain.method(name, **options).per_channel(model, x, pairs)
+    slow = explain.method(name, engine="zennit", **options).per_channel(model, x, pairs)
+    assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)

@@ -1,0 +1,78 @@
+"""Networks that symbolic tracing cannot follow are exported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fer_batch import explain
+from fer_batch.models.backbone import build
+
+
+def disturb(model: nn.Module, bias: bool = True) -> nn.Module:
+    """BatchNorm statistics as training leaves them, or without any offset in the network."""
+    generator = torch.Generator().manual_seed(7)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2.0, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.running_mean.normal_(0, 0.1 if bias else 0.0, generator=generator)
+            module.bias.data.normal_(0, 0.1 if bias else 0.0, generator=generator)
+        elif isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None and not bias:
+            module.bias.data.zero_()
+    return model.eval()
+
+
+SLOW = {
+    name.partition(":")[2]: lambda name=name: build(name, 3)
+    for name in (
+        "torchvision:resnet50",
+        "torchvision:vgg16",
+        "torchvision:vgg19",
+        "torchvision:mobilenet_v3_large",
+        "torchvision:vgg11_bn",
+        "torchvision:alexnet",
+        "torchvision:inception_v3",
+        "torchvision:googlenet",
+        "torchvision:mnasnet0_5",
+        "torchvision:regnet_y_400mf",
+        "torchvision:efficientnet_b0",
+        "torchvision:efficientnet_v2_s",
+        "timm:resnetv2_50",
+        "timm:legacy_xception",
+        "timm:repvgg_a0",
+        "timm:tf_efficientnet_b0",
+    )
+}
+
+
+class PadsBySize(nn.Module):
+    """Python decides from the size of the image; symbolic tracing cannot follow, export can (timm's `tf_` networks)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, stride=2, bias=False), nn.BatchNorm2d(6)
+        self.squeeze, self.head = nn.Conv2d(6, 6, 1), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        missing = max((-(-x.shape[-1] // 2) - 1) * 2 + 3 - x.shape[-1], 0)
+        if missing > 0:
+            x = functional.pad(x, (missing // 2, missing - missing // 2) * 2)
+        a = functional.silu(self.norm(self.conv(x)), inplace=True)
+        a = a + a * torch.sigmoid(self.squeeze(a.mean((2, 3), keepdim=True)))
+        return self.head(functional.adaptive_avg_pool2d(a, 1).flatten(1))
+
+
+@pytest.mark.parametrize("name", ["preset_a_flat", "z"])
+def test_networks_that_decide_by_size_are_exported(name):
+    torch.manual_seed(0)
+    model = disturb(PadsBySize()).double()
+    x, pairs = torch.rand(3, 3, 16, 16, dtype=torch.float64), [[0, 0], [0, 1], [1, 0], [2, 1]]
+    fast = explain.method(name).per_channel(model, x, pairs)
+    slow = explain.method(name, engine="zennit").per_channel(model, x, pairs)
+    assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
+    found = explain.method("z")(disturb(model, bias=False), x, pairs)
+    np.testing.assert_allclose(found.conservation, 1.0, atol=1e-6)
