@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer_batch.evaluate import boundary_error, f1
-from fer_batch.evaluate.stories import edit_distance, stage_f1
+from fer_batch.evaluate.stage_sequences import edit_distance, stage_f1
 from fer_batch.facs import LEVEL_B, au_name
 from fer_batch.prototypes import cluster_letters, find_stages, label_sets, prototype_text
 from fer_batch.prototypes.stages import without_short_runs

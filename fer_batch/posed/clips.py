@@ -239,7 +239,7 @@ def write_clips(
     suffix
         Container, as FFmpeg names it.
     progress
-        Told of each clip that is written.
+        Called with each clip that is written.
     confound
         Shows a sticker with one Action Unit, and annotates it as target `sticker`; nothing else differs.
     plans

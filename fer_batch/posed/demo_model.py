@@ -52,7 +52,7 @@ LICENCE = "Apache-2.0, as the project; trained on a NASA portrait in the public 
 
 @dataclass(frozen=True)
 class Stability:
-    """How cleanly predictions tell the story of clips.
+    """How cleanly predictions give the stages of clips.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 
 from fer_batch.types import MapStyle
 
-SHOWN_STAGES = 4  # of a story in a row of a table
+SHOWN_STAGES = 4  # of a temporal prototype in a row of a table
 LOCAL = ["'self'", "file:"]  # a page from a folder has no origin that 'self' could mean
 _PIXELS_PER_CSS_PIXEL = 1.25  # figures are drawn for print; on a screen their small text may be larger
 _INVISIBLE, _HARMLESS = ("Cc", "Cf", "Cs"), "\n\u200d"  # the joiner makes one emoji of several
@@ -280,7 +280,7 @@ def arrows(text: str) -> Markup:
 
 
 def beginning(text: str) -> str:
-    """The first stages of a story, as many as a table row shows."""
+    """The first stages of a temporal prototype, as many as a table row shows."""
     return " -> ".join(text.split(" -> ")[:SHOWN_STAGES])
 
 

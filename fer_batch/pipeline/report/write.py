@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
 from fer_batch.output.reader import partitions, published_shards
 from fer_batch.pipeline.report.classes import classes_files, has_classes
-from fer_batch.pipeline.report.data import Story, occurrences
+from fer_batch.pipeline.report.data import SequenceTables, occurrences
 from fer_batch.pipeline.report.index import Overview, index_contents, overview_of, patterns_page, targets_of
 from fer_batch.pipeline.report.sequence import (
     PageOptions,
@@ -64,7 +64,7 @@ def write_report(
     dataset, model, explain
         Partition values; None takes all.
     progress
-        Told how many more inputs are done.
+        Called with how many more inputs are done.
     card
         The model card; by default the one beside the checkpoint that the latest run names.
     compute
@@ -140,11 +140,13 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
                 truth = occurrences(store, partition.dataset, [name], options.rule).get(name, {})
                 folder = f"{options.folder}/{FIGURES}/{slug(name)}"
                 earlier = set(store.names(folder))
-                for file, content in figures(Story(shard.of(name), row, options.crop_size), palette, options, truth):
+                for file, content in figures(
+                    SequenceTables(shard.of(name), row, options.crop_size), palette, options, truth
+                ):
                     store.put(f"{folder}/{file}", content)
                     written.append(store.url(f"{folder}/{file}"))
                     earlier.discard(file)
-                for file in earlier:  # of a story that had other stages, or other clusters
+                for file in earlier:  # of a temporal prototype that had other stages, or other clusters
                     store.delete(f"{folder}/{file}")
     for name, found in wanted.items():
         if not found:
