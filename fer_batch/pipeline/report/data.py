@@ -172,13 +172,13 @@ class SequenceTables:
         self._crop_size = crop_size
 
     @cached_property
-    def temporal_prototype(self) -> dict[str, Any]:
+    def temporal_prototype(self) -> Mapping[str, Any]:
         """Its row of table `temporal_prototypes`; empty where there is none."""
         found = self.reader("temporal_prototypes", _TEXT_COLUMNS).to_pylist()
         return found[0] if found else {}
 
     @cached_property
-    def stages(self) -> list[dict[str, Any]]:
+    def stages(self) -> list[Mapping[str, Any]]:
         """Its rows of table `stages`, in order."""
         rows = self.reader("stages", STAGE_COLUMNS).to_pylist()
         return sorted(rows, key=lambda stage: stage["stage_index"])
