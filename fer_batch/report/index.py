@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fer_batch.report.page import DataTable, Picture, PictureFile, RunSummary, page, picture_file, slug, visible
+from fer_batch.report.page import DataTable, Picture, PictureFile, RunSummary, page, picture_file
+from fer_batch.report.text import slug, visible
 
 CHUNK_ROWS = 500
 CHUNK_STAGES = 20_000

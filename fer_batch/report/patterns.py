@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from fer_batch.report.page import Picture, PictureFile, Query, RunSummary, page, picture_file, slug, visible
+from fer_batch.report.page import Picture, PictureFile, Query, RunSummary, page, picture_file
+from fer_batch.report.text import slug, visible
 
 FILE = "patterns.html"
 

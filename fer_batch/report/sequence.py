@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from fer_batch.report.chips import Chip, chip_styles
-from fer_batch.report.page import DataTable, Query, RunSummary, page, percent, slug
+from fer_batch.report.page import DataTable, Query, RunSummary, page
+from fer_batch.report.text import percent, slug
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ from fer_batch.report.index import (
     Still,
     StillGroup,
 )
-from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page, slug, visible
+from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page
 from fer_batch.report.patterns import PatternGroup, PatternRow, PatternsPart, PrototypeCount, patterns_files
 from fer_batch.report.sequence import Cluster, SequencePage, Stage, Target, sequence_page, sequence_path
+from fer_batch.report.text import slug, visible
 
 TOY = "(NONE) -> (AU02_A) -> (AU01_A, AU02_A, AU04_A) -> (NONE)"
 NASTY = (

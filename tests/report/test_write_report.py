@@ -13,18 +13,19 @@ from PIL import Image
 
 from fer_batch import cli
 from fer_batch.facs import DEFAULT_RULE
-from fer_batch.pipeline.report import sequence as report_sequence
+from fer_batch.pipeline.report import drawn as report_drawn
 from fer_batch.pipeline.report import write as report
+from fer_batch.pipeline.report.contents import index_contents
 from fer_batch.pipeline.report.data import occurrences
-from fer_batch.pipeline.report.index import index_contents, overview_of
+from fer_batch.pipeline.report.index import overview_of
 from fer_batch.pipeline.report.sequence import queries
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.write import partitions, write_figures
 from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.index import CHUNK_ROWS, Index
-from fer_batch.report.page import slug
 from fer_batch.report.sequence import sequence_path
+from fer_batch.report.text import slug
 from fer_batch.storage.parquet import Partition, decode, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -303,9 +304,7 @@ def test_a_still_before_a_video_of_the_same_file_of_tables_does_not_hide_its_col
 
 def test_a_second_report_draws_what_changed_and_leaves_nothing_else(store, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        report, "draw_shard", lambda *args: (drawn.append(args[1]), report_sequence.draw_shard(*args))[1]
-    )
+    monkeypatch.setattr(report, "draw_shard", lambda *args: (drawn.append(args[1]), report_drawn.draw_shard(*args))[1])
     write_report(store)
     assert drawn == ["a-00000.parquet"]
     before = {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
