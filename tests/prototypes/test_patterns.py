@@ -1,6 +1,7 @@
+"""Patterns: sub-sequences that sequences share, by group, and which of them are typical."""
+
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from scipy import stats
 from fer_batch import types
 from fer_batch.prototypes import included, parse
 from fer_batch.prototypes.patterns import common_patterns, longest_common, mine
-from fer_batch.prototypes.significance import benjamini_hochberg, upper_tail
 
 X1, X2, X3 = parse("(a) -> (b) -> (c)"), parse("(a) -> (b)"), parse("(b) -> (c)")
 
@@ -64,16 +64,6 @@ def distinct(n):
     return tuple((("a", str(i)),) for i in range(n))
 
 
-def test_long_sequences_end_at_a_length_that_can_be_listed():
-    found = common_patterns([distinct(60)] * 2, 2, kind="gapped", max_patterns=2000)
-    assert {len(p.stages) for p in found} == {1, 2}  # of three stages there are 34,220
-    assert len(found) == 60 + 60 * 59 // 2
-    assert {p.maximal for p in found if len(p.stages) == 1} == {False}
-    assert None in {p.maximal for p in found if len(p.stages) == 2}, "nobody looked at all of three stages"
-    assert True not in {p.maximal for p in found} | {p.closed for p in found}
-    assert len(common_patterns([distinct(60)] * 2, 2, kind="gapped", max_patterns=5)) == 60  # single stages always
-
-
 @pytest.mark.parametrize("n_stages", [5, 10, 15])
 def test_of_a_sequence_that_all_have_only_the_whole_is_maximal(n_stages):
     sequence = distinct(n_stages)
@@ -87,12 +77,6 @@ def test_of_a_sequence_that_all_have_only_the_whole_is_maximal(n_stages):
     assert {r.longest for r in rows} == {6}
 
 
-def test_runs_that_are_too_many_are_listed_where_they_are_closed():
-    found = common_patterns([distinct(60), distinct(60), distinct(60)[:30]], 2, max_patterns=100)
-    assert [len(p.stages) for p in found if len(p.stages) > 1] == [30, 60]
-    assert len(found) == 62
-
-
 def test_a_pattern_of_the_greatest_length_is_maximal_where_no_place_takes_another_stage():
     a, b, c, d = distinct(4)
     between = [(a, b, c, d), (a, b, c, d), (a, d), (b, a)]
@@ -104,22 +88,6 @@ def test_a_pattern_of_the_greatest_length_is_maximal_where_no_place_takes_anothe
         a,
         b,
     )
-
-
-def test_two_very_long_sequences_are_mined_at_once():
-    sequence = distinct(3000)
-    found = common_patterns([sequence, sequence], 2)
-    assert found[-1].stages == sequence
-    assert len([p for p in found if p.closed]) == 1
-
-
-def test_patterns_of_included_stages():
-    sequences = [parse("(a) -> (b)"), parse("(a, c) -> (b)"), parse("(NONE) -> (b)")]
-    assert supports(sequences, 2, relation="subset") == {"(a)": 2, "(b)": 3, "(a) -> (b)": 2}
-    loose = supports(sequences, 2, relation="subset", none_strict=False)
-    assert loose["(NONE) -> (b)"] == 3
-    maximal = common_patterns(sequences, 1, relation="subset", maximal_only=True)
-    assert {p.text for p in maximal} == {"(a, c) -> (b)", "(NONE) -> (b)"}
 
 
 SEQUENCES = st.lists(
@@ -262,30 +230,6 @@ def test_classes_that_differ_are_found():
     assert ("joy", smile) in {(row.group, row.pattern.stages) for row in rows if row.q_value < 0.01}
 
 
-def test_the_upper_tail_is_scipys():
-    rng = np.random.default_rng(3)
-    having = rng.integers(0, 400, 200)
-    at_least = rng.integers(0, 90, 200)
-    p = upper_tail(at_least, 400, having, 80)
-    np.testing.assert_allclose(p, stats.hypergeom.sf(at_least - 1, 400, having, 80), rtol=1e-8, atol=0)
-    assert upper_tail([40_000, 41_000, 200], 100_000, [80_000, 80_000, 250], 50_000) == pytest.approx(
-        stats.hypergeom.sf([39_999, 40_999, 199], 100_000, [80_000, 80_000, 250], 50_000), rel=1e-6
-    )
-
-
-def test_included_stages_are_mined_from_hundreds_of_sequences_in_seconds():
-    rng = np.random.default_rng(0)
-    made = [random_sequence(rng) for _ in range(300)]
-    began = time.process_time()
-    found = common_patterns(made, 3, kind="gapped", relation="subset")
-    assert time.process_time() - began < 20
-    maximal = [p for p in found if p.maximal]
-    assert maximal
-    for pattern in maximal[:20]:
-        wholes = [p for p in found if p != pattern and included(pattern.stages, p.stages)]
-        assert not wholes
-
-
 def test_the_p_value_is_that_of_dealing_group_names_out():
     rng = np.random.default_rng(0)
     sequences = [X2 if rng.random() < 0.4 else X3 for _ in range(30)]
@@ -295,11 +239,3 @@ def test_the_p_value_is_that_of_dealing_group_names_out():
     joy = np.array(groups) == "joy"
     dealt = np.array([has[rng.permutation(joy)].sum() for _ in range(20_000)])
     assert row.p_value == pytest.approx((dealt >= row.pattern.support).mean(), abs=0.015)
-
-
-def test_benjamini_hochberg_is_scipys_and_leaves_out_what_was_not_tested():
-    p = np.random.default_rng(1).random(40) ** 2
-    np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p))
-    q = benjamini_hochberg([0.04, np.nan, 0.01])
-    np.testing.assert_allclose(q, [0.04, np.nan, 0.02])
-    assert benjamini_hochberg([]).shape == (0,)
