@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer_batch.evaluate import boundary_error, f1
-from fer_batch.evaluate.stories import edit_distance, stage_f1
+from fer_batch.evaluate.stage_sequences import edit_distance, stage_f1
 from fer_batch.facs import LEVEL_B, au_name
 from fer_batch.prototypes import cluster_letters, find_stages, label_sets, prototype_text
 from fer_batch.prototypes.stages import without_short_runs
@@ -61,7 +61,8 @@ TOY = (
 
 def write_world(root: Path, n_clips: int, noise: Sequence[float]) -> None:
     """Clips of both experiments at every noise level, with their annotations and landmarks."""
-    from fer_batch.posed.clips import plan_clips, with_noise
+    from fer_batch.posed.clips import with_noise
+    from fer_batch.posed.plans import plan_clips
 
     jobs = [(f"stories/{plan.name}_{plan.subject}", plan, False) for plan in plan_clips(n_clips)]
     for head, plan in itertools.product(HEADS, held_plans()):
@@ -85,8 +86,8 @@ def write_world(root: Path, n_clips: int, noise: Sequence[float]) -> None:
 
 def held_plans() -> Iterator[Any]:
     """Clips that hold one unit from the first frame to the last, head and gaze drifting."""
-    from fer_batch.posed.clips import ClipPlan, head_motion, with_implied
     from fer_batch.posed.face import POSED_AUS
+    from fer_batch.posed.plans import ClipPlan, head_motion, with_implied
 
     for au, who in itertools.product(HELD, range(HOLDERS)):
         rng = np.random.default_rng([au, who])
@@ -128,7 +129,8 @@ def encode(path: Path, frames: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def write_truth(path: Path, intensities: NDArray[np.float64], landmarks: Sequence[NDArray[np.float64]]) -> None:
-    from fer_batch.posed.clips import LANDMARK_COLUMNS, TARGETS, occurrence
+    from fer_batch.posed.clips import LANDMARK_COLUMNS
+    from fer_batch.posed.plans import TARGETS, occurrence
 
     lines = ["frame_index,target,intensity,occurrence"]
     for t, row in enumerate(intensities.tolist()):

@@ -256,7 +256,8 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
     """Compare detections with annotations, and relevance with regions; writes table `evaluation` and the verdicts."""
     from fer_batch.pipeline.partition.evaluation import evaluate_output
     from fer_batch.pipeline.partition.evaluation_text import evaluation_json, evaluation_text
-    from fer_batch.pipeline.report.write import VERDICT, write_page
+    from fer_batch.pipeline.report.navigation import VERDICT
+    from fer_batch.pipeline.report.write import write_page
     from fer_batch.storage.store import Store
 
     store = Store(out)

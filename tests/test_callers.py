@@ -14,10 +14,11 @@ WITHOUT_CALLER = {
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
     "evaluate.localisation.resized": "for maps smaller than their crop, where the core is used without the pipeline",
     "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",
-    "evaluate.stories.stage_f1": "benchmarks/ground_truth.py",
+    "evaluate.stage_sequences.stage_f1": "benchmarks/ground_truth.py",
     "evaluate.summary.boundary_error": "benchmarks/ground_truth.py",
     "explain.lrp.LRP.per_channel": "maps before channels are summed, for comparisons with other implementations",
     "media.align.invert_affine": "benchmarks/decode.py",
+    "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
     "regions.geometry.standard_face": "docs/pictures/draw_au_regions.py",
     "training.fold.fold_mean": "means of folds in one process; a job has them from its markers",
@@ -26,7 +27,6 @@ WITHOUT_CALLER = {
     "training.losses.alignment_loss": "waits for the study of spatial AU cues (methods 5 L-2 to L-4, 16.3)",
     "training.losses.layer_attention": "waits for the same study",
     "training.losses.resized_maps": "waits for the same study",
-    "training.posed_data.with_confound": "benchmarks/cheat.py",
 }
 SELF = 10  # more often than this no definition names itself
 

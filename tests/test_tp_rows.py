@@ -14,7 +14,7 @@ from fer_batch import explain, types
 from fer_batch.evaluate import comparison, group_statistics, statistics_table
 from fer_batch.evaluate.published import CK_PLUS
 from fer_batch.evaluate.summary import GroupStatistics
-from fer_batch.evaluate.tables import comparison_table, story_table
+from fer_batch.evaluate.tables import comparison_table, prototype_table
 from fer_batch.explain.composites import Preset
 from fer_batch.explain.lrp import LRP
 from fer_batch.explain.rules import AlphaBeta, Epsilon
@@ -201,7 +201,7 @@ def test_tp_j_statistics_have_the_rows_and_columns_of_the_published_table():
     rows = ["sequences", "mean frames", "prototypes, co-occurrence only", "prototypes, with clustering"]
     rows += ["mean stages", "mean reduction"]
     assert list(statistics_table(everything))[:6] == rows
-    printed = story_table("ck_plus", list(CK_PLUS.values()))
+    printed = prototype_table("ck_plus", list(CK_PLUS.values()))
     assert printed.columns[1:] == (
         "Fear", "Disgust", "Happy", "Sadness", "Surprise", "Angry", "Contempt", "None", "all",
     )  # fmt: skip

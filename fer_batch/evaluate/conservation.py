@@ -28,13 +28,8 @@ class Conservation:
     band: tuple[float, float]
 
     @property
-    def sound(self) -> bool:
-        """Whether the median lies within the band; true of no pairs at all."""
-        return not self.n_explained or self.band[0] <= self.median <= self.band[1]
-
-    @property
     def sentence(self) -> str:
-        """What a reader is told; empty where every pair is within the band."""
+        """The sentence of the report; empty where every pair is within the band."""
         if not self.n_outside:
             return ""
         low, high = self.band

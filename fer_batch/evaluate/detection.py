@@ -35,7 +35,7 @@ class F1:
 
     @property
     def defined(self) -> NDArray[np.bool_]:
-        """Targets with a defined F1."""
+        """Targets with a defined F1, shape (A,), bool."""
         return ~np.isnan(self.f1)
 
     @property
@@ -61,6 +61,11 @@ def f1(predicted: ArrayLike, truth: ArrayLike) -> F1:
     predicted : bool, shape (n, A)
     truth : shape (n, A)
         1 present, 0 absent, NaN not annotated: such entries do not count.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or the truth holds other values.
     """
     detected, present = _checked(predicted, truth)
     yes, no = present == 1, present == 0
@@ -70,7 +75,22 @@ def f1(predicted: ArrayLike, truth: ArrayLike) -> F1:
 
 
 def f1_score(true_positives: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike) -> NDArray[np.float64]:
-    """F1 of counts, elementwise; NaN where all three are 0."""
+    """F1 of counts, elementwise.
+
+    Parameters
+    ----------
+    true_positives, false_positives, false_negatives : shapes that broadcast, such as (A,)
+        Counts of frames.
+
+    Returns
+    -------
+    the common shape, float64, in [0, 1]
+        NaN where all three are 0.
+
+    References
+    ----------
+    Methods E-1.
+    """
     tp, fp, fn = (np.asarray(n, np.int64) for n in (true_positives, false_positives, false_negatives))
     scale = 2 * tp + fp + fn
     return np.divide(2 * tp, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
@@ -90,7 +110,7 @@ class Classification:
 
     @property
     def support(self) -> NDArray[np.int64]:
-        """Frames of each true class."""
+        """Counts of the frames of each true class, shape (C,)."""
         return self.confusion.sum(axis=1)
 
     @property
@@ -101,26 +121,32 @@ class Classification:
 
     @property
     def row_normalised(self) -> NDArray[np.float64]:
-        """Confusion as shares of each true class; NaN in the row of a class that does not occur."""
+        """Confusion as shares of each true class, shape (C, C); NaN in the row of a class that does not occur."""
         return _ratio(self.confusion, self.support[:, None])
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Per class; NaN where it was never predicted."""
+        """Share of right frames of those predicted, by class, shape (C,); NaN where it was never predicted."""
         return _ratio(np.diag(self.confusion), self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """Per class; NaN where it does not occur."""
+        """Share of right frames of those that show it, by class, shape (C,); NaN where it does not occur."""
         return _ratio(np.diag(self.confusion), self.support)
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """Per class; NaN where it neither occurs nor was predicted."""
+        """Harmonic mean of both shares, by class, shape (C,); NaN where it neither occurs nor was predicted."""
         return _ratio(2 * np.diag(self.confusion), self.confusion.sum(axis=0) + self.support)
 
     def weighted(self, score: NDArray[np.float64]) -> float:
-        """Mean of a score per class weighted by support; a class without a defined score counts as 0."""
+        """Mean of a score per class weighted by support.
+
+        Parameters
+        ----------
+        score : shape (C,)
+            In the unit of the mean, such as a share; a class without a defined score (NaN) counts as 0.
+        """
         n = self.support.sum()
         return float((np.nan_to_num(score) * self.support).sum() / n) if n else float("nan")
 
@@ -137,6 +163,13 @@ def classification(predicted: ArrayLike, truth: ArrayLike, n_classes: int) -> Cl
     ----------
     predicted, truth : int, shape (n,)
         0 to `n_classes` - 1; a negative truth is unknown and does not count.
+    n_classes
+        C, the number of classes.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a number is not that of a class.
     """
     guessed, true = np.asarray(predicted, dtype=np.int64), np.asarray(truth, dtype=np.int64)
     if guessed.shape != true.shape or guessed.ndim != 1:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-MIN_SUBJECTS = 4  # with three, the quantile of t is above 4 and hardly any mean is told from chance
+MIN_SUBJECTS = 4  # with three, the quantile of t is above 4 and hardly any mean differs from chance
 
 
 def subject_interval(

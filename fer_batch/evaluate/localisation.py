@@ -60,6 +60,11 @@ def region_share(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     -------
     shape (N,), in (0, 1]
         NaN for an empty region.
+
+    Raises
+    ------
+    ValueError
+        If there are not three axes.
     """
     if region.ndim != 3:
         raise ValueError(f"expected a region (N, H, W), got {region.shape}")
@@ -69,6 +74,17 @@ def region_share(region: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def size_weighted_mass(relevance: NDArray[np.floating], region: NDArray[np.bool_]) -> NDArray[np.float64]:
     """`relevance_mass` over `region_share`: 1 at chance level, whatever the size of the region.
+
+    Parameters
+    ----------
+    relevance : shape (N, H, W)
+        Signed maps.
+    region : shape (N, H, W), bool
+
+    Returns
+    -------
+    shape (N,), float64
+        NaN where either is undefined.
 
     References
     ----------
@@ -90,6 +106,11 @@ def resized(maps: NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.fl
     -------
     shape (N, *shape)
         Pixels are areas (`align_corners=False`), edges are held; every value lies between those of the map.
+
+    Raises
+    ------
+    ValueError
+        If the maps are larger than the shape, empty, or have not three axes.
     """
     if maps.ndim != 3 or maps.shape[1] > shape[0] or maps.shape[2] > shape[1] or 0 in maps.shape[1:]:
         raise ValueError(f"expected maps (N, h, w) of at most {shape[0]} x {shape[1]} pixels, got {maps.shape}")
@@ -154,6 +175,11 @@ def localisation_summary(
         Whose face each frame shows.
     level
         As in `localisation_of_subjects`.
+
+    Raises
+    ------
+    ValueError
+        If masses, shares and subjects are not one per frame.
     """
     mu, area = np.asarray(mass, np.float64), np.asarray(share, np.float64)
     if mu.shape != area.shape or mu.ndim != 1 or len(subjects) != len(mu):

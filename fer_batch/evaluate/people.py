@@ -18,7 +18,7 @@ class People:
     known, new
         Trained on, and not.
     unnamed
-        Inputs that name no subject and are not in the card's list themselves: nobody can tell.
+        Inputs that name no subject and are not in the card's list themselves: nobody can know.
     by_name
         Whether some are held to be known because a person of another data set has their name.
     fold_f1
@@ -36,7 +36,7 @@ class People:
 
     @property
     def all_known(self) -> bool:
-        """Nobody is new, as far as names tell."""
+        """Nobody is new, as far as names say."""
         return bool(self.known) and not self.new and not self.unnamed
 
     @property
@@ -57,7 +57,7 @@ class People:
         said = [f"The network was trained on {whom}: F1 and mu are of faces it knows."]
         if self.by_name:
             said.append(
-                "(Told by their names alone, as its training called the data set otherwise: they may be others.)"
+                "(Known by their names alone, as its training called the data set otherwise: they may be others.)"
             )
         if not math.isnan(self.mean_fold_f1):
             over = f"mean over {self.n_folds} folds" if self.n_folds > 1 else "the test part of its training"

@@ -45,7 +45,7 @@ CK_PLUS = MappingProxyType({row[0]: GroupStatistics(*row, ratio_of_means=1 - row
 ACTOR_STUDY_FRAMES, ACTOR_STUDY_STAGES = 129.0, 18.0
 """Means of the Actor Study recordings in the text of Finzel et al. 2021."""
 
-STORIES = MappingProxyType(
+PROTOTYPES = MappingProxyType(
     {
         "CK+": statistics_table(tuple(CK_PLUS.values())),
         "Actor Study": {

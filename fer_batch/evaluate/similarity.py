@@ -79,7 +79,7 @@ class Dendrogram:
 
     @property
     def heights(self) -> NDArray[np.float64]:
-        """Distance at which each two clusters merge, shape (N - 1,), rising."""
+        """Distance at which each two clusters merge, shape (N - 1,), float64, in [0, 2], rising."""
         return self.links[:, 2]
 
     @property

@@ -112,7 +112,7 @@ def group_statistics(
 
 
 def _group(emotion: str | None) -> str:
-    """Name of its column; a class that is really called `all` or `None` is told from the columns of that name."""
+    """Name of its column; a class that is really called `all` or `None` gets another name than those columns."""
     if emotion is None:
         return NO_EMOTION
     return f"{emotion} (class)" if emotion in (ALL, NO_EMOTION) else emotion
@@ -167,7 +167,7 @@ class Comparison:
 
 
 def comparison(one: GroupStatistics, other: GroupStatistics) -> Comparison:
-    """How much longer the sequences of one data set are, and how much longer their stories."""
+    """How much longer the sequences of one data set are, and how many more stages they have."""
     return Comparison(
         one.mean_frames / other.mean_frames if other.mean_frames else math.nan,
         one.mean_stages / other.mean_stages if other.mean_stages else math.nan,
@@ -186,7 +186,7 @@ def boundary_error(predicted: ArrayLike, truth: ArrayLike) -> tuple[float, float
 
     Returns
     -------
-    missed, invented
+    from_truth, from_predicted
         From the truth to the nearest predicted boundary, and from a predicted one to the truth; NaN where either side
         has none.
     """

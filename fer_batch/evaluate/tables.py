@@ -91,8 +91,8 @@ def mu_table(columns: Mapping[str, Mapping[str, Mu]], datasets: Iterable[str]) -
     return Table("mu", ("", *columns, *printed), body, caption)
 
 
-def story_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as: str | None = None) -> Table:
-    """Statistics of the stories, classes as columns (methods 13.1).
+def prototype_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as: str | None = None) -> Table:
+    """Statistics of temporal prototypes, classes as columns (methods 13.1).
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def story_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as:
         Published data set whose figures follow each row.
     """
     ours = statistics_table(statistics)
-    theirs = published.STORIES.get(printed_as or "", {})
+    theirs = published.PROTOTYPES.get(printed_as or "", {})
     columns = Counter(published.published_class(s.group) for s in statistics)
     # two spellings of a class, such as anger and angry, stay two columns under their own names
     named = {
@@ -123,7 +123,7 @@ def story_table(dataset: str, statistics: Sequence[GroupStatistics], printed_as:
         if row in theirs and row not in ("reduction of the means", "mean unique stages"):
             body.append(("  published", *(_statistic(row, theirs[row].get(group)) for group in shown)))
     caption = f"published: {FINZEL}, {printed_as}" if theirs else ""
-    return Table(f"stories of {dataset}", ("", *shown), tuple(body), caption)
+    return Table(f"temporal prototypes of {dataset}", ("", *shown), tuple(body), caption)
 
 
 def comparison_table(datasets: Mapping[str, GroupStatistics], differing: str = "") -> Table:

@@ -28,7 +28,7 @@ class Verdict:
         NaN where undefined; None where the target is not annotated.
     by_sequence
         Whether sequences stood for subjects in the interval, because subjects are not known.
-    invented
+    n_false_positives
         Annotated frames in which it is detected, of a target that occurs in none of them.
     trained_on
         Whose faces the figures are of: people the network was trained on (`all`), `some` of them, or none or unknown.
@@ -45,7 +45,7 @@ class Verdict:
     localisation: Localisation
     f1: float | None = None
     by_sequence: bool = False
-    invented: int = 0
+    n_false_positives: int = 0
     trained_on: Literal["", "some", "all"] = ""
     new_f1: float | None = None
     conservation: float | None = None
@@ -76,9 +76,9 @@ class Verdict:
             said = f"{self.target} is seen in {_counted(n_frames, 'frame')} (not annotated, so its F1 is not known)"
         elif math.isnan(self.f1):
             return f"{self.target} neither occurs nor is detected."
-        elif not n_frames and self.invented:
+        elif not n_frames and self.n_false_positives:
             return (
-                f"{self.target} never occurs, yet is detected in {_counted(self.invented, 'frame')} "
+                f"{self.target} never occurs, yet is detected in {_counted(self.n_false_positives, 'frame')} "
                 f"(F1 {two_digits(self.f1)}); no true positive shows where it looks."
             )
         elif not n_frames:

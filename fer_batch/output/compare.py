@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from fer_batch.evaluate.stories import edit_distance
+from fer_batch.evaluate.stage_sequences import edit_distance
 from fer_batch.evaluate.tables import share
 from fer_batch.output.query import connect
 from fer_batch.output.text import aligned

@@ -13,7 +13,8 @@ from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_text import evaluation_text
 from fer_batch.pipeline.progress import counted, progress, say
 from fer_batch.pipeline.run import run
-from fer_batch.posed.clips import plan_clips, write_clips
+from fer_batch.posed.clips import write_clips
+from fer_batch.posed.plans import plan_clips
 from fer_batch.storage.store import Store, has_scheme
 from fer_batch.types import InputError
 

@@ -138,7 +138,8 @@ def draw_report(
     InputError
         If no published table matches.
     """
-    from fer_batch.pipeline.report.write import matching, write_report
+    from fer_batch.pipeline.report.navigation import matching
+    from fer_batch.pipeline.report.write import write_report
 
     for partition in matching(store, dataset, model, explain):
         refresh_patterns(store, partition)

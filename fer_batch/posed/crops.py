@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.facs import EXPRESSIONS
-from fer_batch.posed.clips import TARGETS, emotion_aus, occurrence, still_intensities, with_implied, with_noise
+from fer_batch.posed.clips import with_noise
 from fer_batch.posed.confound import Confound, with_sticker
 from fer_batch.posed.face import POSED_AUS, Pose, identity, render_frame
+from fer_batch.posed.plans import TARGETS, emotion_aus, occurrence, still_intensities, with_implied
 from fer_batch.training.augment import jittered_crop, landmark_crop, recompressed
 
 TRAIN_IDENTITIES, HELD_OUT_IDENTITIES = 1000, 2000  # first of each; the demo and the tests show those below 1000

@@ -27,7 +27,7 @@ from fer_batch.facs import EXPRESSIONS
 from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import SHIPPED, Card, Preprocessing
 from fer_batch.models.checkpoint import load_state, read_state, save
-from fer_batch.posed.clips import TARGETS, write_clips, write_stills
+from fer_batch.posed.clips import write_clips, write_stills
 from fer_batch.posed.crops import (
     HELD_OUT_IDENTITIES,
     TRAIN_IDENTITIES,
@@ -36,6 +36,7 @@ from fer_batch.posed.crops import (
     still_samples,
     training_samples,
 )
+from fer_batch.posed.plans import TARGETS
 from fer_batch.training.augment import photometric
 from fer_batch.training.loop import fit, logits_of
 from fer_batch.training.losses import positive_weights, weighted_bce
@@ -52,7 +53,7 @@ LICENCE = "Apache-2.0, as the project; trained on a NASA portrait in the public 
 
 @dataclass(frozen=True)
 class Stability:
-    """How cleanly predictions tell the story of clips.
+    """How cleanly predictions give the stages of clips.
 
     Attributes
     ----------
@@ -72,7 +73,15 @@ class Stability:
 
 
 def stability(predicted: Sequence[NDArray[np.bool_]], labels: Sequence[NDArray[np.floating]]) -> Stability:
-    """Compare predictions with annotations, clip by clip; both are lists of [T, A]."""
+    """Compare predictions with annotations, clip by clip.
+
+    Parameters
+    ----------
+    predicted : of shape (T, A), bool
+        Of each clip: which targets are active in which frame.
+    labels : of shape (T, A)
+        1 present, 0 absent, NaN not observed.
+    """
     right = [((p == (y == 1)) | np.isnan(y)).all(1) for p, y in zip(predicted, labels, strict=True)]
 
     def changes(sets: Sequence[NDArray[np.bool_]]) -> float:
@@ -110,6 +119,14 @@ def without_prior_shift(model: ResNet18, positive_weight: torch.Tensor) -> None:
 
     Weighting the positives of a well-fitted network by w multiplies the odds that it reports by w; without that shift
     a probability of 0.5 means even odds, and faces at rest stay below it.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    positive_weight : shape (A,)
+        The weight w of each target in the loss; logits fall by its natural logarithm (King and Zeng 2001, prior
+        correction).
     """
     model.fc.bias.sub_(positive_weight.log())
 
@@ -193,8 +210,7 @@ def _card(kind: str, options: argparse.Namespace, figures: dict[str, Any]) -> Ca
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw samples, train, judge on held-out identities, write the checkpoints and their cards."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fer_batch.posed.demo_model", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "models" / "demo", help="folder")
     parser.add_argument("--only", choices=("au", "expression"), help="one of the two; expression reads the AU model")
@@ -207,7 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of torch (default %(default)s)")
     parser.add_argument("--cache", type=Path, help="NPZ file that keeps the training crops between runs")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw samples, train, judge on held-out identities, write the checkpoints and their cards."""
+    options = _parser().parse_args(arguments)
     cv2.setNumThreads(options.threads)
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True)
@@ -216,22 +237,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     au_path = options.out / f"{SHIPPED['demo']}.safetensors"
     samples = _crops(options)
     if options.only == "expression":
-        au_model = ResNet18(len(TARGETS), WIDTH)
+        au_model: torch.nn.Module = ResNet18(len(TARGETS), WIDTH)
         load_state(au_model, read_state(au_path.read_bytes(), str(au_path)))
     else:
-        au_model = train_au_model(samples, options.epochs, options.seed)
-        figures = judge_au_model(au_model, options.clips, HELD_OUT_IDENTITIES, options.seed)
-        save(au_model, au_path, _card("au", options, figures))
-        print(_table(figures["f1"], figures["n_positive"], figures["n_observed"]))
-        print({k: v for k, v in figures.items() if not isinstance(v, (dict, list))})
+        au_model = _make_au_model(samples, au_path, options)
     if options.only != "au":
-        model = train_expression_model(samples, au_model, options.expression_epochs, options.seed)
-        figures = judge_expression_model(model, options.stills, HELD_OUT_IDENTITIES, options.seed)
-        path = options.out / f"{SHIPPED['demo-expressions']}.safetensors"
-        save(model, path, _card("expression", options, figures))
-        print(f"expression accuracy {figures['accuracy']} over {figures['n']} stills; F1 {figures['f1']}")
+        _make_expression_model(samples, au_model, options)
     print(f"{time.monotonic() - started:.0f} s")
     return 0
+
+
+def _make_au_model(samples: Samples, path: Path, options: argparse.Namespace) -> torch.nn.Module:
+    """Train, judge and write the AU model."""
+    model = train_au_model(samples, options.epochs, options.seed)
+    figures = judge_au_model(model, options.clips, HELD_OUT_IDENTITIES, options.seed)
+    save(model, path, _card("au", options, figures))
+    print(_table(figures["f1"], figures["n_positive"], figures["n_observed"]))
+    print({k: v for k, v in figures.items() if not isinstance(v, (dict, list))})
+    return model
+
+
+def _make_expression_model(samples: Samples, au_model: torch.nn.Module, options: argparse.Namespace) -> None:
+    """Train, judge and write the expression model."""
+    model = train_expression_model(samples, au_model, options.expression_epochs, options.seed)
+    figures = judge_expression_model(model, options.stills, HELD_OUT_IDENTITIES, options.seed)
+    save(model, options.out / f"{SHIPPED['demo-expressions']}.safetensors", _card("expression", options, figures))
+    print(f"expression accuracy {figures['accuracy']} over {figures['n']} stills; F1 {figures['f1']}")
 
 
 def _crops(options: argparse.Namespace) -> Samples:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.posed.clips import ClipPlan, head_motion, with_implied
 from fer_batch.posed.face import POSED_AUS
+from fer_batch.posed.plans import ClipPlan, head_motion, with_implied
 
 APART = ((26, 27), (20, 23), (12, 15), (5, 7))  # units that one face does not hold together
 
@@ -50,6 +50,15 @@ def plan_people(n_subjects: int = 20, n_clips: int = 3, n_frames: int = 20, seed
 
 def together(aus: Sequence[int], n_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Intensities of some Action Units that rise one after the other and all reach level C in a short clip.
+
+    Parameters
+    ----------
+    aus
+        Numbers of the Action Units, of `POSED_AUS`.
+    n_frames
+        Length of the clip.
+    rng
+        Draws onset, speed and strength.
 
     Returns
     -------

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.facs import CODEBOOKS, au_name
-from fer_batch.posed.clips import clip_frames, emotion_aus, plan_clips, with_implied
+from fer_batch.posed.clips import clip_frames
 from fer_batch.posed.face import POSED_AUS, Pose, identity, render_frame
+from fer_batch.posed.plans import emotion_aus, plan_clips, with_implied
 
 Image = NDArray[np.uint8]
 INTENSITIES = (0.0, 2.0, 3.0, 5.0)

@@ -32,7 +32,7 @@ def grown_patterns(
     Returns
     -------
     levels
-        Patterns of 1, 2, ... stages. The last length, one more than is listed, only tells what has a listed pattern
+        Patterns of 1, 2, ... stages. The last length, one more than is listed, only shows what has a listed pattern
         as a part.
     longest
         Length to which all are listed.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fer_batch.report.page import DataTable, Picture, PictureFile, RunSummary, page, picture_file, slug, visible
+from fer_batch.report.page import DataTable, Picture, PictureFile, RunSummary, page, picture_file
+from fer_batch.report.text import slug, visible
 
 CHUNK_ROWS = 500
 CHUNK_STAGES = 20_000
@@ -82,7 +83,7 @@ class IndexContents:
 
     Attributes
     ----------
-    stories
+    prototypes
         (text, sequences) of the commonest temporal prototypes, to choose from.
     colours
         (fill, edge, ink) of every label that occurs.
@@ -94,7 +95,7 @@ class IndexContents:
         Further tables, such as evaluation.
     """
 
-    stories: tuple[tuple[str, int], ...] = ()
+    prototypes: tuple[tuple[str, int], ...] = ()
     colours: Mapping[str, tuple[str, str, str]] | None = None
     stills: tuple[StillGroup, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -199,7 +200,7 @@ class Index:
                     ("emotion", "Emotion", _most_common(self._emotions)),
                     ("target", "Action Unit", sorted(self._targets.items())),
                     ("status", "Status", _most_common(self._statuses)),
-                    ("story", "Temporal prototype", [*contents.stories]),
+                    ("prototype", "Temporal prototype", [*contents.prototypes]),
                 ),
                 contents=contents,
                 stills=stills,

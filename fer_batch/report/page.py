@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import struct
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from fer_batch.report.text import arrows, beginning, cell, colours, n_hidden, percent, visible
 from fer_batch.types import MapStyle
 
-SHOWN_STAGES = 4  # of a story in a row of a table
 LOCAL = ["'self'", "file:"]  # a page from a folder has no origin that 'self' could mean
 _PIXELS_PER_CSS_PIXEL = 1.25  # figures are drawn for print; on a screen their small text may be larger
-_INVISIBLE, _HARMLESS = ("Cc", "Cf", "Cs"), "\n\u200d"  # the joiner makes one emoji of several
 
 
 @dataclass(frozen=True)
@@ -199,49 +196,7 @@ def contents_page(reports: Sequence[ReportLink]) -> bytes:
     return page("contents.html", "index.html", nothing, reports=reports)
 
 
-def slug(name: str) -> str:
-    """A file name for any text: readable, safe on every system, different for different texts.
-
-    Parameters
-    ----------
-    name
-        For example a `sequence_id`; anything, path separators and undecodable bytes included.
-
-    Returns
-    -------
-    str
-        Lower-case ASCII letters, digits and dashes: what is readable of `name`, then ten hex digits of its hash.
-    """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    readable = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-")
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-    return f"{readable or 'x'}-{digest}"
-
-
-def visible(text: object) -> object:
-    """Text in which no character is invisible to the reader or changes the order of its neighbours.
-
-    File names may hold control characters, text-direction overrides and bytes that are no UTF-8; they are written as
-    escapes (`\\x1b`, `\\u202e`).
-    """
-    if not isinstance(text, str) or isinstance(text, Markup) or (text.isascii() and text.isprintable()):
-        return text
-    return "".join(_escape(c) if unicodedata.category(c) in _INVISIBLE and c not in _HARMLESS else c for c in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
-
-
 @lru_cache(maxsize=1)
-def colours(maps: MapStyle, subject: str) -> str:
-    """What the colours of a map say about a subject, such as `the target`."""
-    if maps.colours == "jet":
-        return f"blue where it says least for {subject}, red where it says most, from its lowest value to its highest"
-    scaled = "each sign scaled to its own maximum" if maps.two_sided else "scaled to its own maximum"
-    return f"red for {subject}, blue against it, white neither, {scaled}"
-
-
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("fer_batch.report"),
@@ -251,7 +206,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(beginning=beginning, n_hidden=n_hidden, arrows=arrows, percent=percent, cell=_cell)
+    environment.filters.update(beginning=beginning, n_hidden=n_hidden, arrows=arrows, percent=percent, cell=cell)
     environment.filters.update(colours=colours, share="{:g}".format)
     return environment
 
@@ -264,40 +219,6 @@ def _asset(name: str) -> str:
 @lru_cache(maxsize=64)
 def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def arrows(text: str) -> Markup:
-    """A temporal prototype with printed arrows, broken over lines between stages only."""
-    if not text:
-        return Markup("–")
-    stages = []
-    for stage in str(visible(text)).split(" -> "):
-        kind = "stage none" if stage == "(NONE)" else "stage"
-        # A stage of many labels may break inside, after a comma.
-        kind += " long" if len(stage) > 40 else ""
-        stages.append(Markup('<span class="{}">{}</span>').format(kind, stage))
-    return Markup(' <span class="to">→</span> ').join(stages)
-
-
-def beginning(text: str) -> str:
-    """The first stages of a story, as many as a table row shows."""
-    return " -> ".join(text.split(" -> ")[:SHOWN_STAGES])
-
-
-def n_hidden(text: str) -> int:
-    """Stages beyond them."""
-    return max(0, text.count(" -> ") + 1 - SHOWN_STAGES)
-
-
-def percent(value: float | None) -> str:
-    """A share in percent, a dash where it is not known."""
-    return "–" if value is None or value != value else f"{100 * value:.0f} %"
-
-
-def _cell(value: object) -> object:
-    if value is None or value == "" or value != value:
-        return "–"
-    return f"{value:.3g}" if isinstance(value, float) else escape(visible(value))
 
 
 def picture_file(stem: str, picture: Picture) -> PictureFile:

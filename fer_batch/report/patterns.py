@@ -1,4 +1,4 @@
-"""The page of stories that recur: whole temporal prototypes, and the sub-sequences that a class shares."""
+"""The page of what recurs: whole temporal prototypes, and the sub-sequences that a class shares."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from fer_batch.report.page import Picture, PictureFile, Query, RunSummary, page, picture_file, slug, visible
+from fer_batch.report.page import Picture, PictureFile, Query, RunSummary, page, picture_file
+from fer_batch.report.text import slug, visible
 
 FILE = "patterns.html"
 
@@ -27,7 +28,7 @@ class PrototypeCount:
     @property
     def link(self) -> str:
         """The sequences that have it."""
-        return f"index.html#story={_quoted(self.text)}"
+        return f"index.html#prototype={_quoted(self.text)}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class PatternGroup:
     ----------
     name
         None stands for all.
-    n_stories
+    n_sequences
         Sequences of the group that show a face.
     gallery
         Small multiples of its commonest temporal prototypes.
@@ -85,22 +86,22 @@ class PatternGroup:
     """
 
     name: str | None
-    n_stories: int
+    n_sequences: int
     gallery: Picture | None = None
     commonest: tuple[PatternRow, ...] = ()
     typical: tuple[PatternRow, ...] = ()
 
 
 @dataclass(frozen=True)
-class Telling:
-    """All stories told in one way.
+class PatternsPart:
+    """The temporal prototypes of a partition and their patterns, with the letters of clusters or without.
 
     Attributes
     ----------
     letters
         With the letters of clusters, or by which targets are active alone.
-    n_stories
-        Sequences with a story.
+    n_sequences
+        Sequences with a temporal prototype.
     prototypes
         The commonest of `n_distinct` different ones, of which `n_recurring` occur twice or more.
     longest
@@ -108,7 +109,7 @@ class Telling:
     """
 
     letters: bool
-    n_stories: int
+    n_sequences: int
     prototypes: tuple[PrototypeCount, ...]
     n_distinct: int
     n_recurring: int
@@ -127,7 +128,7 @@ class Telling:
 
 def patterns_files(
     summary: RunSummary,
-    tellings: tuple[Telling, ...],
+    parts: tuple[PatternsPart, ...],
     typical_q: float,
     query: Query,
     without: tuple[str, ...] = (),
@@ -145,11 +146,11 @@ def patterns_files(
         Whether a sequence has a pattern where its stages include those of the pattern; else where they equal them.
     """
     galleries: dict[str, PictureFile] = {}
-    for telling in tellings:
-        for group in telling.groups:
+    for part in parts:
+        for group in part.groups:
             if group.gallery is not None:
                 path = f"pictures/gallery-{len(galleries) + 1}"
-                galleries[telling.anchor_of(group)] = picture_file(path, group.gallery)
+                galleries[part.anchor_of(group)] = picture_file(path, group.gallery)
     yield from ((item.path, item.picture.content) for item in galleries.values())
     yield (
         FILE,
@@ -157,7 +158,7 @@ def patterns_files(
             "patterns.html",
             FILE,
             summary,
-            tellings=tellings,
+            parts=parts,
             galleries=galleries,
             included=included,
             typical_q=typical_q,

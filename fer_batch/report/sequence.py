@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from fer_batch.report.chips import Chip, chip_styles
-from fer_batch.report.page import DataTable, Query, RunSummary, page, percent, slug
+from fer_batch.report.page import DataTable, Query, RunSummary, page
+from fer_batch.report.text import percent, slug
 
 
 @dataclass(frozen=True)
@@ -147,37 +148,39 @@ def sequence_path(sequence_id: str) -> str:
     return f"sequences/{slug(sequence_id)}.html"
 
 
-def sequence_page(summary: RunSummary, story: SequencePage) -> bytes:
+def sequence_page(summary: RunSummary, sequence: SequencePage) -> bytes:
     """The page; every picture is in it once, however many stages show it."""
-    labels = [label for stage in story.stages for label in stage.labels] + [cluster.label for cluster in story.clusters]
+    labels = [label for stage in sequence.stages for label in stage.labels] + [
+        cluster.label for cluster in sequence.clusters
+    ]
     kinds, colours = chip_styles(labels)
-    shown = {cluster.exemplar_frame for cluster in story.clusters} | {stage.face for stage in story.stages}
+    shown = {cluster.exemplar_frame for cluster in sequence.clusters} | {stage.face for stage in sequence.stages}
     pictures = [
         (f"m{number}", data_uri(cluster.mean))
-        for number, cluster in enumerate(story.clusters)
+        for number, cluster in enumerate(sequence.clusters)
         if cluster.mean is not None
     ]
-    pictures += [(f"p{number}", data_uri(content)) for number, content in enumerate(story.layers)]
-    faces = {frame: f"f{frame}" for frame in sorted(story.faces) if frame in shown}
-    pictures += [(place, data_uri(story.faces[frame])) for frame, place in faces.items()]
+    pictures += [(f"p{number}", data_uri(content)) for number, content in enumerate(sequence.layers)]
+    faces = {frame: f"f{frame}" for frame in sorted(sequence.faces) if frame in shown}
+    pictures += [(place, data_uri(sequence.faces[frame])) for frame, place in faces.items()]
     exemplars: dict[int, list[Cluster]] = {}
-    for cluster in story.clusters:
-        if cluster.exemplar_frame is not None and cluster.exemplar_frame in story.faces:
+    for cluster in sequence.clusters:
+        if cluster.exemplar_frame is not None and cluster.exemplar_frame in sequence.faces:
             exemplars.setdefault(cluster.exemplar_frame, []).append(cluster)
     return page(
         "sequence.html",
-        sequence_path(story.sequence_id),
+        sequence_path(sequence.sequence_id),
         summary,
         more_style=colours,
-        story=story,
+        sequence=sequence,
         kinds=kinds,
-        facts=_facts(story),
+        facts=_facts(sequence),
         pictures=pictures,
         faces=faces,
         exemplars=sorted(exemplars.items()),
-        timeline=Markup(story.timeline),
-        stages_table=_stages_table(story.stages),
-        clusters_table=_clusters_table(story.clusters),
+        timeline=Markup(sequence.timeline),
+        stages_table=_stages_table(sequence.stages),
+        clusters_table=_clusters_table(sequence.clusters),
     )
 
 
@@ -187,20 +190,20 @@ def data_uri(content: bytes) -> Markup:
     return Markup(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")
 
 
-def _facts(story: SequencePage) -> list[tuple[str, str]]:
-    different = "" if story.n_distinct_stages is None else f", {story.n_distinct_stages} different"
+def _facts(sequence: SequencePage) -> list[tuple[str, str]]:
+    different = "" if sequence.n_distinct_stages is None else f", {sequence.n_distinct_stages} different"
     facts = [
-        ("Emotion", story.emotion),
-        ("Subject", story.subject_id),
-        ("Frames with a face", str(story.n_frames)),
-        ("Frames without a usable face", str(story.n_missing_frames) if story.n_missing_frames else None),
-        ("Stages", f"{story.n_stages}" + different),
+        ("Emotion", sequence.emotion),
+        ("Subject", sequence.subject_id),
+        ("Frames with a face", str(sequence.n_frames)),
+        ("Frames without a usable face", str(sequence.n_missing_frames) if sequence.n_missing_frames else None),
+        ("Stages", f"{sequence.n_stages}" + different),
         (
             "Reduction in description length",
-            None if story.reduction is None else f"{percent(story.reduction)} (1 − stages / frames)",
+            None if sequence.reduction is None else f"{percent(sequence.reduction)} (1 − stages / frames)",
         ),
     ]
-    return [(name, value) for name, value in facts if value is not None] + list(story.facts)
+    return [(name, value) for name, value in facts if value is not None] + list(sequence.facts)
 
 
 def _stages_table(stages: Sequence[Stage]) -> DataTable | None:

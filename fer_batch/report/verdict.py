@@ -141,7 +141,7 @@ def _gauge(item: TargetVerdict, full: float) -> _Gauge:
 
 
 def full_scale(shares: Iterable[float]) -> float:
-    """The end of an axis from 0 on which all of these shares can be told apart; its half is a short number too.
+    """The end of an axis from 0 on which all of these shares differ visibly; its half is a short number too.
 
     Chance levels are small, and on an axis that ends at 1 an interval and the chance beside it would be one dot.
     """

@@ -110,7 +110,18 @@ def coloured(relevance: NDArray[np.floating], style: MapStyle) -> NDArray[np.uin
 
 
 def resize_map(relevance: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
-    """Bilinear resampling of one map to another grid, pixel areas aligned."""
+    """Bilinear resampling of one map to another grid, pixel areas aligned.
+
+    Parameters
+    ----------
+    relevance : shape (h, w)
+    height, width
+        Of the new grid, in pixels.
+
+    Returns
+    -------
+    shape (height, width), float32
+    """
     values = np.ascontiguousarray(relevance, dtype=np.float32)
     if values.shape == (height, width):
         return values
@@ -118,7 +129,24 @@ def resize_map(relevance: NDArray[np.floating], height: int, width: int) -> NDAr
 
 
 def resize_face(face: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """A face crop, (H, W) grey or (H, W, 3), as (height, width, 3)."""
+    """A face crop in another size and in RGB.
+
+    Parameters
+    ----------
+    face : shape (H, W) or (H, W, 3), uint8
+        Grey or RGB.
+    height, width
+        Of the result, in pixels.
+
+    Returns
+    -------
+    shape (height, width, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If the face has another shape or dtype.
+    """
     if face.dtype != np.uint8 or not (face.ndim == 2 or (face.ndim == 3 and face.shape[2] == 3)):
         raise ValueError(f"a face is uint8 of shape (H, W) or (H, W, 3), got {face.dtype} {face.shape}")
     image = Image.fromarray(np.ascontiguousarray(face)).convert("RGB")
@@ -217,7 +245,17 @@ def blended(
 
 
 def shadow(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Darkness in [0, 1] of a soft rim, without which light colours would drown in light skin."""
+    """Darkness of a soft rim, without which light colours would not stand out from light skin.
+
+    Parameters
+    ----------
+    shown : shape (H, W), bool
+        Where projections are.
+
+    Returns
+    -------
+    shape (H, W), float64, in [0, 1]
+    """
     if not shown.any():
         return np.zeros(shown.shape)
     blurred = Image.fromarray(shown.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(max(shown.shape) / 75))
@@ -227,7 +265,21 @@ def shadow(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
 def projection_on(
     relevance: NDArray[np.floating], height: int, width: int, share: float, ties: Ties
 ) -> NDArray[np.float64]:
-    """The projection on the grid of a face, in [0, 1]."""
+    """The Top-X projection of a map on the grid of a face.
+
+    Parameters
+    ----------
+    relevance : shape (h, w)
+        Signed. A map that is not larger than the face is upsampled before it is projected; a larger one after.
+    height, width
+        Of the face, in pixels.
+    share, ties
+        As in `top_relevance`.
+
+    Returns
+    -------
+    shape (height, width), float64, in [0, 1]
+    """
     if relevance.shape[0] <= height and relevance.shape[1] <= width:
         return normalise(np.nan_to_num(top_relevance(resize_map(relevance, height, width), share, ties)))
     projected = np.nan_to_num(top_relevance(relevance, share, ties)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Whether people were trained on is told from their names, as the card, a known data set and plain clips write them."""
+"""Whether people were trained on is known from their names, as the card, a known data set and clips write them."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_the_warning_says_how_many_and_what_to_expect_of_others():
     every = people_of(["P001", "P002"], [], "clips", CARD, folds, 1)
     assert every.all_known
     assert "trained on all 2 people here" in every.warning
-    assert "Told by their names alone" in every.warning
+    assert "Known by their names alone" in every.warning
     assert "the test part of its training: F1 .24" in every.warning
     partly = people_of(["P001"], ["x.jpg"], "posed", CARD)
     assert partly.warning.startswith("The network was trained on 1 of the 1 people here who are named:")

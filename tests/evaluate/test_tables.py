@@ -4,7 +4,7 @@ import pytest
 
 from fer_batch.evaluate.published import CK_PLUS, published_class, published_name
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics
-from fer_batch.evaluate.tables import Mu, comparison_table, f1_table, mu_table, share, sorted_targets, story_table
+from fer_batch.evaluate.tables import Mu, comparison_table, f1_table, mu_table, prototype_table, share, sorted_targets
 
 
 def cells(table):
@@ -59,8 +59,8 @@ def test_vp_i_mu_has_the_printed_layout():
     assert found["AU26"]["unbc"] == "-"
 
 
-def test_tp_j_the_stories_have_the_printed_rows_and_columns():
-    table = story_table("ck_plus", list(CK_PLUS.values()), "CK+")
+def test_tp_j_temporal_prototypes_have_the_printed_rows_and_columns():
+    table = prototype_table("ck_plus", list(CK_PLUS.values()), "CK+")
     assert table.columns[1:] == (
         "Fear", "Disgust", "Happy", "Sadness", "Surprise", "Angry", "Contempt", "None", "all",
     )  # fmt: skip
@@ -78,12 +78,12 @@ def test_tp_j_the_stories_have_the_printed_rows_and_columns():
 def test_own_emotions_stand_in_the_printed_columns():
     emotions = ["happiness", "anger", "pain", None]
     statistics = group_statistics(emotions, [10, 20, 30, 40], [2, 2, 3, 4], list("abcd"), list("abcd"))
-    table = story_table("posed", statistics)
+    table = prototype_table("posed", statistics)
     assert table.columns[1:] == ("Happy", "Angry", "pain", "None", "all")
     assert cells(table)["mean frames"] == {
         "Happy": "10.00", "Angry": "20.00", "pain": "30.00", "None": "40.00", "all": "25.00",
     }  # fmt: skip
-    beside = cells(story_table("posed", statistics, "Actor Study"))["  published"]
+    beside = cells(prototype_table("posed", statistics, "Actor Study"))["  published"]
     assert beside == {"Happy": "-", "Angry": "-", "pain": "-", "None": "-", "all": "86 %"}
     assert published_class("Surprise") == "Surprise"
 
@@ -91,7 +91,7 @@ def test_own_emotions_stand_in_the_printed_columns():
 def test_two_spellings_of_a_class_and_reserved_names_lose_no_sequence():
     emotions = ["anger", "angry", "all", "None", None]
     statistics = group_statistics(emotions, [1] * 5, [1] * 5, list("abcde"), list("abcde"))
-    found = cells(story_table("posed", statistics))["sequences"]
+    found = cells(prototype_table("posed", statistics))["sequences"]
     assert found == {"all (class)": "1", "anger": "1", "angry": "1", "None (class)": "1", "None": "1", "all": "5"}
 
 

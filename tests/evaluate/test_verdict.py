@@ -106,7 +106,7 @@ def test_what_can_be_said_without_annotations_or_maps():
     assert verdict(nothing, [], 0.0).sentence == (
         "AU10 is never recognised (F1 .00), so there is no evidence to judge."
     )
-    assert verdict(nothing, [], 0.0, invented=20).sentence == (
+    assert verdict(nothing, [], 0.0, n_false_positives=20).sentence == (
         "AU10 never occurs, yet is detected in 20 frames (F1 .00); no true positive shows where it looks."
     )
     assert verdict(nothing, [], math.nan).sentence == "AU10 neither occurs nor is detected."

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_batch.media.align import apply_affine, crop_matrix, face_box
-from fer_batch.posed.clips import TARGETS, clip_frames, clip_stickers, plan_clips, write_clips
+from fer_batch.posed.clips import clip_frames, clip_stickers, write_clips
 from fer_batch.posed.confound import STICKER, Confound, sticker_frames, with_sticker
 from fer_batch.posed.face import identity, render_frame
+from fer_batch.posed.plans import TARGETS, plan_clips
 from fer_batch.regions.au_regions import region_masks
 from fer_batch.training.augment import landmark_crop
 

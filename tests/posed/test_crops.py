@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from fer_batch.posed.clips import TARGETS
 from fer_batch.posed.confound import Confound
 from fer_batch.posed.crops import training_samples, with_confound
+from fer_batch.posed.plans import TARGETS
 
 
 def test_a_confound_changes_only_crops_of_its_action_unit_and_only_around_the_sticker():

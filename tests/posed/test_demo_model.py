@@ -11,7 +11,7 @@ from fer_batch.models import checkpoint
 from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import ModelSpec, resolve, shipped_path
 from fer_batch.posed import demo_model
-from fer_batch.posed.clips import TARGETS, write_stills
+from fer_batch.posed.clips import write_stills
 from fer_batch.posed.crops import (
     TRAIN_IDENTITIES,
     random_intensities,
@@ -19,6 +19,7 @@ from fer_batch.posed.crops import (
     training_samples,
 )
 from fer_batch.posed.face import POSED_AUS
+from fer_batch.posed.plans import TARGETS
 from fer_batch.training.losses import positive_weights, weighted_bce
 
 NAN = float("nan")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fer_batch.posed.clips import occurrence, write_clips
+from fer_batch.posed.clips import write_clips
 from fer_batch.posed.face import POSED_AUS
 from fer_batch.posed.people import APART, plan_people
+from fer_batch.posed.plans import occurrence
 
 
 def test_every_subject_shows_every_unit_and_frames_are_as_many_as_asked():

@@ -115,14 +115,14 @@ def test_other_classifiers_than_faces_have_prototypes():
 LABELS = st.sets(st.tuples(st.sampled_from(["AU01", "AU02", "joy"]), st.sampled_from(["", "A", "AA"]))).map(
     lambda labels: tuple(sorted(labels))
 )
-STORIES = st.lists(LABELS, max_size=5)
+SEQUENCES = st.lists(LABELS, max_size=5)
 
 
-@given(STORIES)
-def test_parse_is_the_inverse_of_text(story):
-    text = prototype_text(story)
+@given(SEQUENCES)
+def test_parse_is_the_inverse_of_text(stages):
+    text = prototype_text(stages)
     assert prototype_text(parse(text)) == text
-    assert list(map(set, parse(text))) == list(map(set, story))
+    assert list(map(set, parse(text))) == list(map(set, stages))
     assert parse(text.replace("->", "→")) == parse(text)
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_part_of_everything_but_not_stage_by_stage():
         included((), q, mode="contigous")
 
 
-@given(STORIES, STORIES, st.booleans())
+@given(SEQUENCES, SEQUENCES, st.booleans())
 def test_subsequence_inclusion_matches_all_choices_of_positions(part, whole, none_strict):
     def fits(a, b):
         return not b if none_strict and not a else set(a) <= set(b)

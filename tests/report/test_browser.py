@@ -119,7 +119,12 @@ def test_browse_filter_open_and_patterns(browser, url):
     browser.wait(f"{SHOWN}.startsWith('1 of')")
     browser.click("#rows tbody a")
     words = browser.value("document.body.innerText")
-    for heading in ("The story, stage by stage", "The frames nearest to the means", "When", "Where the network looks"):
+    for heading in (
+        "The temporal prototype, stage by stage",
+        "The frames nearest to the means",
+        "When",
+        "Where the network looks",
+    ):
         assert heading in words
     assert "WHERE sequence_id = 'S000/00017.mp4'" in words
     assert browser.value("document.querySelectorAll('.strip li').length") >= 2
@@ -144,8 +149,8 @@ def test_rows_are_loaded_when_they_are_needed(browser, tmp_path):
     rows = index.Index(_summary())
     files = {}
     for i in range(1200):
-        story = ("(NONE)", f"(AU{1 + i % 2:02d}_A)")
-        files.update(rows.row(index.IndexRow(f"clip {i:04d}", stages=story, lengths=(1, 2), n_frames=3), ("AU01",)))
+        stages = ("(NONE)", f"(AU{1 + i % 2:02d}_A)")
+        files.update(rows.row(index.IndexRow(f"clip {i:04d}", stages=stages, lengths=(1, 2), n_frames=3), ("AU01",)))
     files.update(rows.pages(index.IndexContents()))
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -174,7 +179,7 @@ def test_rows_are_loaded_when_they_are_needed(browser, tmp_path):
 def test_a_search_with_an_arrow_finds_the_stages_in_that_order(browser, tmp_path):
     browser.complaints.clear()
     rows = index.Index(_summary())
-    stories = {
+    sequences = {
         "rise": "(NONE) -> (AU06_A) -> (AU06_A, AU12_A) -> (NONE)",
         "fall": "(AU06_A, AU12_A) -> (AU06_A) -> (NONE)",
         "apart": "(NONE) -> (AU12_A) -> (AU06_A)",
@@ -182,7 +187,7 @@ def test_a_search_with_an_arrow_finds_the_stages_in_that_order(browser, tmp_path
         "a -> b": "(NONE)",
     }
     files = {}
-    for name, text in stories.items():
+    for name, text in sequences.items():
         stages = tuple(text.split(" -> "))
         one = index.IndexRow(name, stages=stages, lengths=(1,) * len(stages), n_frames=9, emotion="fear")
         files.update(rows.row(one, ("AU06",)))
@@ -206,7 +211,7 @@ def test_a_search_with_an_arrow_finds_the_stages_in_that_order(browser, tmp_path
     assert found("(AU12_A) -> (AU06_A)") == ["apart"], "whole stages, not some of their labels"
     assert found("again (NONE) -> (AU06_A) fear") == ["again"], "other words are looked for anywhere"
     assert found("apart (NONE) -> (AU06_A)") == []
-    assert found("(NONE) ->") == [*stories], "while it is being typed"
+    assert found("(NONE) ->") == [*sequences], "while it is being typed"
     assert found("a -> b") == ["a -> b"], "a name with an arrow is a name"
     assert found("au12 fear") == ["rise", "fall", "apart"]
     search(browser, "")

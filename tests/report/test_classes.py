@@ -10,7 +10,8 @@ from PIL import Image
 from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.report.chips import Chip
 from fer_batch.report.classes import ClassCluster, ClassesContents, Exemplar, SeenClass, classes_page
-from fer_batch.report.page import Query, RunSummary, slug
+from fer_batch.report.page import Query, RunSummary
+from fer_batch.report.text import slug
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 

@@ -24,9 +24,10 @@ from fer_batch.report.index import (
     Still,
     StillGroup,
 )
-from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page, slug, visible
-from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, Telling, patterns_files
+from fer_batch.report.page import DataTable, Picture, Query, ReportLink, RunSummary, contents_page
+from fer_batch.report.patterns import PatternGroup, PatternRow, PatternsPart, PrototypeCount, patterns_files
 from fer_batch.report.sequence import Cluster, SequencePage, Stage, Target, sequence_page, sequence_path
+from fer_batch.report.text import slug, visible
 
 TOY = "(NONE) -> (AU02_A) -> (AU01_A, AU02_A, AU04_A) -> (NONE)"
 NASTY = (
@@ -55,7 +56,7 @@ def png(width: int = 30, height: int = 15) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def story(name: str, **changes) -> SequencePage:
+def sequence(name: str, **changes) -> SequencePage:
     label = Chip(f"{name}_A", "#0072b2", "#004a75", "#ffffff")
     bare = dict.fromkeys(("n_frames", "first_frame", "exemplar_frame"))
     values = {
@@ -117,7 +118,7 @@ def summary(name: str = "clips", **changes) -> RunSummary:
 def contents(name: str) -> IndexContents:
     picture = Picture(png(), name, name)
     return IndexContents(
-        stories=((f"({name}_A) -> (NONE)", 3), (TOY, 1)),
+        prototypes=((f"({name}_A) -> (NONE)", 3), (TOY, 1)),
         colours={f"{name}_A": ("#0072b2", "#004a75", "#ffffff")},
         stills=(
             StillGroup(name, 9, (Still(name, picture, name, name),)),
@@ -137,13 +138,13 @@ def patterns(name: str, report_summary: RunSummary) -> dict[str, bytes]:
     )
     counts = (PrototypeCount(f"({name}_A) -> (NONE)", 3, ((name, 3),)),)
     plain = PatternRow(name, f"({name}) -> (NONE)", None, 0.75, 3, 2.0, 0.01, 0.02)
-    tellings = (
-        Telling(
+    parts = (
+        PatternsPart(
             False, 4, (PrototypeCount(f"({name}) -> (NONE)", 4),), 1, 1, (PatternGroup(name, 4, None, (plain,)),), 6
         ),
-        Telling(True, 4, counts, 2, 1, groups, 6),
+        PatternsPart(True, 4, counts, 2, 1, groups, 6),
     )
-    return dict(patterns_files(report_summary, tellings, 0.1, Query(name, f"SELECT '{name}'"), (name,)))
+    return dict(patterns_files(report_summary, parts, 0.1, Query(name, f"SELECT '{name}'"), (name,)))
 
 
 def files(report_summary: RunSummary, names=(), contents: IndexContents | None = None) -> dict[str, bytes]:
@@ -156,7 +157,7 @@ def files(report_summary: RunSummary, names=(), contents: IndexContents | None =
             found[path] = content
 
     for name in names:
-        add([(sequence_path(name), sequence_page(report_summary, story(name)))])
+        add([(sequence_path(name), sequence_page(report_summary, sequence(name)))])
         add(index.row(row(name), ("AU02", "AU01")))
     add(index.pages(contents or IndexContents()))
     if names:
@@ -349,7 +350,7 @@ def test_a_missing_licence_is_said():
 
 
 def test_a_sequence_page_has_its_figures_numbers_and_sql():
-    page = Page(sequence_page(summary(), story("S005/001")))
+    page = Page(sequence_page(summary(), sequence("S005/001")))
     assert [image["id"] for image in page.of("image")] == ["m0", "p0", "p1", "f2"], "every picture once"
     assert all(image["href"].startswith("data:image/") for image in page.of("image"))
     uses = [use["href"] for use in page.of("use")]
@@ -362,27 +363,27 @@ def test_a_sequence_page_has_its_figures_numbers_and_sql():
 
 
 def test_a_page_that_cannot_show_a_face_or_a_map_draws_an_outline_and_says_so():
-    page = Page(sequence_page(summary(), story("a", faces={})))
+    page = Page(sequence_page(summary(), sequence("a", faces={})))
     assert not [use for use in page.of("use") if use["href"].startswith("#f")]
     assert "No mean map is stored." in page.words
     assert "1 map: one cluster" in page.words
 
 
-def test_long_stories_are_cut_in_lists_and_whole_on_their_page():
+def test_long_prototypes_are_cut_in_lists_and_whole_on_their_page():
     stages = tuple(f"(AU{i:02d}_A)" for i in range(30))
     index = Index(summary())
     list(index.row(row("long", stages=stages, lengths=(1,) * 30)))
     listed = Page(dict(index.pages(IndexContents()))["list-1.html"])
     assert "and 26 more" in listed.words
     assert "(AU29_A)" not in listed.words
-    assert "(AU29_A)" in Page(sequence_page(summary(), story("long", text=" -> ".join(stages)))).words
+    assert "(AU29_A)" in Page(sequence_page(summary(), sequence("long", text=" -> ".join(stages)))).words
 
 
-def test_a_sequence_without_a_face_has_no_story_and_says_why():
+def test_a_sequence_without_a_face_has_no_prototype_and_says_why():
     index = Index(summary())
     list(index.row(row("empty.mp4", stages=(), lengths=(), n_frames=0)))
     assert "no face found" in Page(dict(index.pages(IndexContents()))["list-1.html"]).words
-    empty = story("empty.mp4", text="", n_frames=0, n_stages=0, stages=())
+    empty = sequence("empty.mp4", text="", n_frames=0, n_stages=0, stages=())
     assert "No face was found in any frame" in Page(sequence_page(summary(), empty)).words
 
 
@@ -392,8 +393,8 @@ def test_a_sequence_without_a_face_has_no_story_and_says_why():
 )
 def test_prototypes_are_counted_in_a_table_only_where_one_occurs_twice(n_sequences, sentence):
     counts = tuple(PrototypeCount(f"(AU{i:02d}_A)", n) for i, n in enumerate(n_sequences, 1))
-    telling = Telling(True, sum(n_sequences), counts, len(counts), 2, ())
-    found = dict(patterns_files(summary(), (telling,), 0.1, Query("", "")))
+    part = PatternsPart(True, sum(n_sequences), counts, len(counts), 2, ())
+    found = dict(patterns_files(summary(), (part,), 0.1, Query("", "")))
     page = Page(found["patterns.html"])
     assert bool(page.of("meter")) == (sentence is None)
     assert sentence is None or sentence in page.words
@@ -412,7 +413,7 @@ def test_patterns_say_support_lift_and_q_and_lead_to_their_sequences():
         ("gapped", "(fear & joy_A) -> (NONE)", "fear & joy"),
         ("contiguous", "(fear & joy_A) -> (NONE)", "fear & joy"),
         ("gapped", TOY, ""),
-    }, "the index knows stories with letters"
+    }, "the index knows prototypes with letters"
 
 
 def test_what_is_active_comes_first_and_a_run_too_long_to_be_gapped_says_so():

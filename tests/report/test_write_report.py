@@ -13,18 +13,19 @@ from PIL import Image
 
 from fer_batch import cli
 from fer_batch.facs import DEFAULT_RULE
-from fer_batch.pipeline.report import sequence as report_sequence
+from fer_batch.pipeline.report import drawn as report_drawn
 from fer_batch.pipeline.report import write as report
+from fer_batch.pipeline.report.contents import index_contents
 from fer_batch.pipeline.report.data import occurrences
-from fer_batch.pipeline.report.index import index_contents, overview_of
+from fer_batch.pipeline.report.index import overview_of
 from fer_batch.pipeline.report.sequence import queries
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.write import partitions, write_figures
 from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.index import CHUNK_ROWS, Index
-from fer_batch.report.page import slug
 from fer_batch.report.sequence import sequence_path
+from fer_batch.report.text import slug
 from fer_batch.storage.parquet import Partition, decode, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -65,8 +66,8 @@ def sequence(name: str, kind: str = "video", status: str = "done", reason: str |
     return {"sequence_id": name, "kind": kind, "status": status, "reason": reason, "run_id": "r", **more}
 
 
-def told(tables: dict[str, list[dict]], name: str, full: bool) -> None:
-    """The toy story of G-01; `full` False leaves every column NULL that may be."""
+def add_toy(tables: dict[str, list[dict]], name: str, full: bool) -> None:
+    """The toy sequence of G-01; `full` False leaves every column NULL that may be."""
     rest = {"fps": 25.0, "n_decoded": 18, "emotion": "surprise", "subject_id": "S1"} if full else {}
     tables["sequences"].append(sequence(name, **rest))
     seen: dict[str, list[int]] = {}
@@ -152,8 +153,8 @@ def still(tables: dict[str, list[dict]], name: str, targets: tuple[str, ...], ma
 def store(tmp_path) -> Store:
     names = ("sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes")
     tables: dict[str, list[dict]] = {name: [] for name in names}
-    told(tables, "S1/toy.mp4", full=True)
-    told(tables, NASTY, full=False)
+    add_toy(tables, "S1/toy.mp4", full=True)
+    add_toy(tables, NASTY, full=False)
     still(tables, "faces/one.jpg", ("AU12",), mapped=True)
     still(tables, "faces/two.jpg", ("AU06", "AU12"), mapped=False)
     still(tables, "faces/none.jpg", (), mapped=False)
@@ -217,7 +218,7 @@ def test_the_report_of_an_output_says_what_its_tables_say(store):
     assert "moov atom &lt;b&gt;not&lt;/b&gt; found" in index
     assert "DEMO MODEL" in index
     assert "run <code>whole</code>" in index
-    assert "1 different prototype in 2 sequences" in patterns, "faceless.mp4 and wall.mp4 have no story"
+    assert "1 different prototype in 2 sequences" in patterns, "faceless.mp4 and wall.mp4 have no temporal prototype"
     assert found["list-1.html"].count("<em>no face found</em>") == 2
     wall = found[f"sequences/{slug('wall.mp4')}.html"]
     assert "No face was found in any frame" in wall
@@ -244,7 +245,7 @@ def index_rows(store: Store) -> list[list]:
     return [[*row[:10], [data["stages"][i] for i in row[10]], row[11]] for row in data["rows"]]
 
 
-def test_a_clip_that_was_read_in_part_is_shown_red_with_its_story(store):
+def test_a_clip_that_was_read_in_part_is_shown_red_with_its_prototype(store):
     path = f"{HERE.folder('sequences')}/a-00000.parquet"
     rows = decode(store.read_bytes(path)).to_pylist()
     lost = {"status": "partial", "reason": "ended after 18 frames: <lost>"}
@@ -303,9 +304,7 @@ def test_a_still_before_a_video_of_the_same_file_of_tables_does_not_hide_its_col
 
 def test_a_second_report_draws_what_changed_and_leaves_nothing_else(store, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        report, "draw_shard", lambda *args: (drawn.append(args[1]), report_sequence.draw_shard(*args))[1]
-    )
+    monkeypatch.setattr(report, "draw_shard", lambda *args: (drawn.append(args[1]), report_drawn.draw_shard(*args))[1])
     write_report(store)
     assert drawn == ["a-00000.parquet"]
     before = {entry.path: store.read_bytes(f"report/{entry.path}") for entry in store.walk("report")}
@@ -374,7 +373,7 @@ def test_figures_for_print_are_drawn_for_who_asks(store):
     assert all(store.read_bytes(f"{folder}/{name}").startswith(b"\x89PNG") for name in names)
     write_report(store)
     assert store.exists(f"{folder}/stages.png"), "they stay while the sequence does"
-    store.put(f"{folder}/stages-02.png", b"of a longer story")
+    store.put(f"{folder}/stages-02.png", b"of a longer sequence")
     assert write_figures(store, ["S1/toy.mp4"]) == written
     assert set(store.names(folder)) == set(names)
     with pytest.raises(InputError, match=r"S1/toy\.mp4"):

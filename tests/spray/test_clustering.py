@@ -1,3 +1,5 @@
+"""Clusters of maps: groups are found, whatever their order, scale and precision."""
+
 import time
 
 import numpy as np
@@ -6,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_batch import types
-from fer_batch.spray import cluster, cluster_means, exemplars
+from fer_batch.spray import cluster
 from fer_batch.spray.rules import RULES
 
 SIDE = 12
@@ -227,16 +229,3 @@ def test_wrong_arguments_are_named():
     for options in ({"tau": -0.1}, {"tau": float("nan")}, {"n_neighbors": 0}, {"max_clusters": 0}):
         with pytest.raises(types.InputError):
             cluster(maps, **options)
-
-
-def test_cluster_means_are_means_of_members():
-    maps = np.random.default_rng(0).standard_normal((6, 3, 3))
-    labels = np.array([0, 1, 0, -1, 1, 1])
-    means = cluster_means(maps, labels)
-    np.testing.assert_allclose(means, [(maps[0] + maps[2]) / 2, (maps[1] + maps[4] + maps[5]) / 3], atol=1e-6)
-    assert cluster_means(maps, np.full(6, -1)).shape == (0, 3, 3)
-
-
-def test_the_exemplar_is_the_member_nearest_to_the_mean():
-    maps = np.stack([blob(3, x) for x in (2, 3, 4)] + [np.zeros((SIDE, SIDE))] + [blob(9, 9)])
-    assert exemplars(maps, np.array([0, 0, 0, -1, 1])).tolist() == [1, 4]

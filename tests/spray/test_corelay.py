@@ -60,7 +60,7 @@ def test_graph_spectrum_embedding_and_clusters_are_corelays(source, number):
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("number", range(len(MAKER["CASES"])))
 def test_clusters_of_maps_in_any_order_are_corelays(source, number):
-    """From the maps on; CoRelAy is told how many groups there are, `cluster` is given the same number as a bound."""
+    """From the maps on; CoRelAy is given how many groups there are, `cluster` gets the same number as a bound."""
     n, k, n_groups, _ = MAKER["CASES"][number]
     order = np.random.default_rng(number).permutation(n)
     found = cluster(maps_of(number)[order], n_neighbors=k, rule="near_zero", tau=1.0, max_clusters=n_groups)

@@ -1,4 +1,4 @@
-"""Colours that can be told apart, by everyone."""
+"""Colours that everyone can distinguish."""
 
 import itertools
 

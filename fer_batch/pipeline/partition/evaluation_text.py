@@ -10,7 +10,7 @@ from typing import Any
 from fer_batch.evaluate.interval import MIN_SUBJECTS
 from fer_batch.evaluate.published import DATASETS, published_name
 from fer_batch.evaluate.summary import ALL
-from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, share, story_table
+from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, prototype_table, share
 from fer_batch.evaluate.verdict import Verdict
 from fer_batch.output.text import aligned
 from fer_batch.pipeline.partition.evaluation import Evaluation
@@ -63,7 +63,7 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
     told = [result for result in results if result.statistics]
     for result in told:
         label = _label(result, results)
-        tables.append(story_table(label, result.statistics, named[result.partition.dataset]))
+        tables.append(prototype_table(label, result.statistics, named[result.partition.dataset]))
     for group in _alike(told):
         if len({result.partition.dataset for result in group}) > 1:
             overall = {_short_label(r, group): next(s for s in r.statistics if s.group == ALL) for r in group}

@@ -27,7 +27,7 @@ from fer_batch.visualize.stages import StagePanel
 from fer_batch.visualize.standard_face import line_face
 from fer_batch.visualize.timeline_layout import Timeline
 
-STORY_COLUMNS = (
+_TEXT_COLUMNS = (
     "text", "emotion", "subject_id", "n_frames", "n_stages", "n_distinct_stages", "reduction", "n_missing_frames",
 )  # fmt: skip
 STAGE_COLUMNS = ("stage_index", "first_frame", "last_frame", "n_frames", "n_missing_frames", "labels", "text")
@@ -154,7 +154,7 @@ class Frames:
         return None
 
 
-class Story:
+class SequenceTables:
     """One sequence, its tables read as they are needed.
 
     Parameters
@@ -172,13 +172,13 @@ class Story:
         self._crop_size = crop_size
 
     @cached_property
-    def told(self) -> dict[str, Any]:
+    def temporal_prototype(self) -> Mapping[str, Any]:
         """Its row of table `temporal_prototypes`; empty where there is none."""
-        found = self.reader("temporal_prototypes", STORY_COLUMNS).to_pylist()
+        found = self.reader("temporal_prototypes", _TEXT_COLUMNS).to_pylist()
         return found[0] if found else {}
 
     @cached_property
-    def stages(self) -> list[dict[str, Any]]:
+    def stages(self) -> list[Mapping[str, Any]]:
         """Its rows of table `stages`, in order."""
         rows = self.reader("stages", STAGE_COLUMNS).to_pylist()
         return sorted(rows, key=lambda stage: stage["stage_index"])

@@ -4,43 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from fer_batch.output.reader import ShardRows, published_shards
-from fer_batch.pipeline.partition.evaluation_classes import confusion_table
-from fer_batch.pipeline.partition.patterns import looked_for
-from fer_batch.pipeline.report.data import Story, label_of, target_order
-from fer_batch.pipeline.report.sequence import literal, thumbnail_path
-from fer_batch.prototypes.patterns import ALL
+from fer_batch.pipeline.report.data import target_order
+from fer_batch.pipeline.report.sequence import thumbnail_path
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.report.index import MAX_PROBLEMS, NO_FACE, Index, IndexContents, IndexRow, Problem, Still, StillGroup
-from fer_batch.report.page import DataTable, Picture, Query, RunSummary
-from fer_batch.report.patterns import PatternGroup, PatternRow, PrototypeCount, Telling, patterns_files
+from fer_batch.report.index import MAX_PROBLEMS, Index, IndexRow, Problem
 from fer_batch.report.sequence import sequence_path
-from fer_batch.storage.parquet import Partition, read
+from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
-from fer_batch.storage.tables import SCHEMAS
-from fer_batch.types import READ, STATUSES
-from fer_batch.visualize.colours import Palette
-from fer_batch.visualize.figure import png, save
-from fer_batch.visualize.gallery import CommonPrototype, prototype_gallery
-from fer_batch.visualize.stages import StagePanel, panel_image
+from fer_batch.types import READ
 
-COMMONEST = 50  # whole stories
-SHOWN_PATTERNS, TYPICAL_PATTERNS = 15, 10  # of a group
-TYPICAL_Q = 0.1
-GALLERY_ROWS, GALLERIES = 3, 9
+COMMONEST = 50  # temporal prototypes
 STILLS_PER_CLASS = 24
-STILL_PIXELS = 224
-_NOTHING = "(NONE)"
-_LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
+LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
 _Row = dict[str, Any]
 
 
@@ -53,11 +37,11 @@ class Overview:
     sizes, bounds
         Inputs of each shard, and how many of them have a page; its first and last input.
     texts, emotions, by_group
-        Sequences of each story, their emotions, and the stories of each emotion.
+        Sequences of each temporal prototype, their emotions, and the temporal prototypes of each emotion.
     plain, plain_emotions
-        The same of stories without letters.
+        The same of temporal prototypes without letters.
     first
-        A sequence that tells a story, and its shard: the first of each (emotion or None, story).
+        A sequence that has a temporal prototype, and its shard: the first of each (emotion or None, prototype).
     labels
         Every label of a stage.
     classes, stills, faceless, n_faceless
@@ -80,6 +64,14 @@ class Overview:
     faceless: list[_Row] = field(default_factory=list)
     n_faceless: int = 0
 
+    def note_problem(self, row: Mapping[str, Any]) -> None:
+        """Count an input that is not done; the first of each status are kept."""
+        if row["status"] != "done":
+            self.n_problems += 1
+            same = self.problems.setdefault(row["status"], [])
+            if len(same) < MAX_PROBLEMS:
+                same.append(Problem(row["sequence_id"], row["status"], row["reason"]))
+
 
 def overview_of(
     store: Store,
@@ -100,25 +92,21 @@ def overview_of(
     overview = Overview()
     for shard in published_shards(store, partition):
         inputs = shard.sequences
-        stories = _stories(store, shard)
+        entries = _entries(store, shard)
         stills = [row for row in inputs if row["status"] in READ and row["kind"] == "still"]
         _count_stills(store, shard, stills, overview)
         n_pages = 0
         for row in inputs:
-            if row["status"] != "done":
-                overview.n_problems += 1
-                same = overview.problems.setdefault(row["status"], [])
-                if len(same) < MAX_PROBLEMS:
-                    same.append(Problem(row["sequence_id"], row["status"], row["reason"]))
+            overview.note_problem(row)
             if row["kind"] == "still":
                 continue
             if row["status"] in READ:
                 names.add(row["sequence_id"])
                 n_pages += 1
-            story = stories.get(row["sequence_id"], _Told())
-            put(index.row(_index_row(row, story), sorted(story.targets, key=target_order)))
-            if story.stages and story.n_frames:
-                _count_story(overview, shard.file, row, story)
+            entry = entries.get(row["sequence_id"], _Entry())
+            put(index.row(_index_row(row, entry), sorted(entry.targets, key=target_order)))
+            if entry.stages and entry.n_frames:
+                _count_prototype(overview, shard.file, row, entry)
         if inputs:
             overview.sizes[shard.file] = (len(inputs), n_pages)
             overview.bounds[shard.file] = (inputs[0]["sequence_id"], inputs[-1]["sequence_id"])
@@ -126,8 +114,8 @@ def overview_of(
 
 
 @dataclass
-class _Told:
-    """What the index says of a story."""
+class _Entry:
+    """What the index says of one sequence."""
 
     n_frames: int = 0
     n_missing_frames: int = 0
@@ -140,28 +128,28 @@ class _Told:
     @property
     def targets(self) -> set[str]:
         """Names of the targets that its labels are of."""
-        return {match[1] if (match := _LETTERED.fullmatch(label)) else label for label in self.labels}
+        return {match[1] if (match := LETTERED.fullmatch(label)) else label for label in self.labels}
 
 
-def _stories(store: Store, shard: ShardRows) -> dict[str, _Told]:
-    told: dict[str, _Told] = {}
+def _entries(store: Store, shard: ShardRows) -> dict[str, _Entry]:
+    found: dict[str, _Entry] = {}
     columns = ["sequence_id", "n_frames", "n_missing_frames", "reduction", "cooccurrence_text"]
     for row in _whole(store, shard, "temporal_prototypes", columns).to_pylist():
-        told[row["sequence_id"]] = _Told(
+        found[row["sequence_id"]] = _Entry(
             row["n_frames"] or 0, row["n_missing_frames"] or 0, row["reduction"], row["cooccurrence_text"] or ""
         )
     table = _whole(store, shard, "stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
     rows = table.sort_by([("sequence_id", "ascending"), ("stage_index", "ascending")]) if table.num_rows else table
     names = ("sequence_id", "text", "n_frames", "labels")
     for sequence_id, text, n_frames, labels in zip(*(rows[name].to_pylist() for name in names), strict=True):
-        story = told.setdefault(sequence_id, _Told())
-        story.stages.append(text)
-        story.lengths.append(n_frames or 0)
-        story.labels.update(labels or ())
-    return told
+        entry = found.setdefault(sequence_id, _Entry())
+        entry.stages.append(text)
+        entry.lengths.append(n_frames or 0)
+        entry.labels.update(labels or ())
+    return found
 
 
-def _recent(store: Store, partition: Partition) -> Callable[[str], ShardRows]:
+def recent(store: Store, partition: Partition) -> Callable[[str], ShardRows]:
     """Shards by file; two are kept, because each holds what was read of it."""
     return lru_cache(maxsize=2)(lambda file: ShardRows(store, partition, file))
 
@@ -178,7 +166,7 @@ def _whole(
     )
 
 
-def _index_row(row: Mapping[str, Any], story: _Told) -> IndexRow:
+def _index_row(row: Mapping[str, Any], entry: _Entry) -> IndexRow:
     read = row["status"] in READ
     return IndexRow(
         sequence_id=row["sequence_id"],
@@ -186,27 +174,27 @@ def _index_row(row: Mapping[str, Any], story: _Told) -> IndexRow:
         reason=row["reason"],
         subject_id=row["subject_id"],
         emotion=row["emotion"],
-        n_frames=story.n_frames,
-        n_missing_frames=story.n_missing_frames,
-        reduction=story.reduction,
-        stages=tuple(story.stages),
-        lengths=tuple(story.lengths),
+        n_frames=entry.n_frames,
+        n_missing_frames=entry.n_missing_frames,
+        reduction=entry.reduction,
+        stages=tuple(entry.stages),
+        lengths=tuple(entry.lengths),
         page=sequence_path(row["sequence_id"]) if read else "",
-        thumbnail=thumbnail_path(row["sequence_id"]) if read and story.stages else "",
+        thumbnail=thumbnail_path(row["sequence_id"]) if read and entry.stages else "",
     )
 
 
-def _count_story(overview: Overview, file: str, row: Mapping[str, Any], story: _Told) -> None:
-    text, emotion = ARROW.join(story.stages), row["emotion"]
+def _count_prototype(overview: Overview, file: str, row: Mapping[str, Any], entry: _Entry) -> None:
+    text, emotion = ARROW.join(entry.stages), row["emotion"]
     overview.texts[text] += 1
-    if story.plain:
-        overview.plain[story.plain] += 1
-    overview.labels |= story.labels
+    if entry.plain:
+        overview.plain[entry.plain] += 1
+    overview.labels |= entry.labels
     for group in {None, emotion}:
         overview.first.setdefault((group, text), (file, row["sequence_id"]))
     if emotion is not None:
         overview.emotions.setdefault(text, Counter())[emotion] += 1
-        overview.plain_emotions.setdefault(story.plain, Counter())[emotion] += 1
+        overview.plain_emotions.setdefault(entry.plain, Counter())[emotion] += 1
         overview.by_group.setdefault(emotion, Counter())[text] += 1
 
 
@@ -233,206 +221,6 @@ def _count_stills(store: Store, shard: ShardRows, stills: Sequence[_Row], overvi
                 shown.append((shard.file, row))
 
 
-def index_contents(
-    store: Store, partition: Partition, palette: Palette, crop_size: int | None, overview: Overview
-) -> IndexContents:
-    """Everything of the index beside the rows of sequences."""
-    colours = {}
-    for label in sorted(overview.labels):
-        match = _LETTERED.fullmatch(label)
-        style = palette.style(match[1], match[2]) if match else palette.style(label, "")
-        colours[label] = (style.fill, style.edge, style.ink)
-    shards = _recent(store, partition)
-    groups = [
-        StillGroup(
-            name,
-            n,
-            tuple(_still(shards(file), row, name, palette, crop_size) for file, row in overview.stills.get(name, ())),
-        )
-        for name, n in _commonest(overview.classes, None)
-    ]
-    if overview.n_faceless:
-        shown = tuple(Still(row["sequence_id"], None, row["emotion"]) for row in overview.faceless)
-        groups.append(StillGroup(NO_FACE, overview.n_faceless, shown))
-    return IndexContents(
-        stories=tuple((text, n) for text, n in _commonest(overview.texts, COMMONEST) if n > 1),
-        colours=colours,
-        stills=tuple(groups),
-        problems=tuple(problem for status in STATUSES for problem in overview.problems.get(status, ())),
-        n_problems=overview.n_problems,
-        tables=tuple(_evaluation(store, partition)),
-    )
-
-
-def _still(shard: ShardRows, row: _Row, name: str, palette: Palette, crop_size: int | None) -> Still:
-    reader = shard.of(row["sequence_id"])
-    story = Story(reader, row, crop_size)
-    found = reader("detections", ("target", "probability", "active")).to_pylist()
-    probability = {one["target"]: one["probability"] for one in found if one["active"]}
-    labels = tuple(label_of(one) for one in story.prototypes.rows if one["target"] == name)
-    labels = labels or (((name, ""),) if name != "NONE" else ())
-    every = [label_of(one) for one in story.prototypes.rows]
-    plain = {"first_frame": 0, "last_frame": 0, "n_frames": 1, "n_missing_frames": 0, "labels": ()}
-    crop = story.crop_of(plain, every)
-    panel = StagePanel(
-        labels=labels,
-        maps=tuple(story.prototypes.maps.get(label) for label in labels),
-        first_frame=0,
-        last_frame=0,
-        n_frames=1,
-        face=story.prototypes.faces[crop] if crop is not None else story.panel(plain, STILL_PIXELS).face,
-    )
-    p = probability.get(name)
-    picture = Picture(
-        png(panel_image(panel, palette, STILL_PIXELS)),
-        f"Top-{palette.maps.top_x:g} projection for {name} over the face of {row['sequence_id']}",
-    )
-    known = ("" if p is None else f"probability {p:.2f}", "active, not explained" if panel.unexplained else "")
-    return Still(row["sequence_id"], picture, row["emotion"], ", ".join(filter(None, known)))
-
-
-def patterns_page(
-    store: Store,
-    partition: Partition,
-    summary: RunSummary,
-    palette: Palette,
-    crop_size: int | None,
-    overview: Overview,
-) -> Iterator[tuple[str, bytes]]:
-    """The page of patterns; nothing where there is no story."""
-    if not overview.texts:
-        return
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    table = read(store, "patterns", **where, columns=SCHEMAS["patterns"].names)
-    shards = _recent(store, partition)
-    several = [name for name in sorted(overview.by_group) if sum(overview.by_group[name].values()) > 1]
-    tellings = []
-    for letters in (False, True) if overview.plain else (True,):
-        told = table.filter(pc.equal(table["letters"], letters))
-        groups = []
-        for number, name in enumerate([None, *several]):
-            texts = overview.texts if name is None else overview.by_group[name]
-            rows = told.filter(pc.equal(told["group"], ALL if name is None else name)).to_pylist()
-            drawn = letters and number < GALLERIES
-            gallery = _gallery(shards, name, texts, palette, crop_size, overview) if drawn else None
-            groups.append(_group(name, sum(texts.values()), rows, gallery))
-        counts = overview.texts if letters else overview.plain
-        emotions = overview.emotions if letters else overview.plain_emotions
-        whole = tuple(
-            PrototypeCount(text, n, tuple(_commonest(emotions.get(text, Counter()), None)))
-            for text, n in _commonest(counts, COMMONEST)
-            if n > 1
-        )
-        longest = pc.min(told.filter(pc.equal(told["kind"], "gapped"))["longest"]).as_py()
-        n_recurring = sum(n > 1 for n in counts.values())
-        tellings.append(Telling(letters, sum(counts.values()), whole, len(counts), n_recurring, tuple(groups), longest))
-    here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
-    query = Query(
-        "Patterns",
-        'SELECT "group", letters, kind, pattern, support, lift, p_value, q_value\n'
-        f"FROM patterns\nWHERE {here}\n  AND length > 1\n"
-        'ORDER BY "group", letters, kind, support DESC, pattern',
-    )
-    without = tuple(sorted(set(overview.by_group) - set(several)))
-    included = looked_for(store, partition).relation == "subset"
-    yield from patterns_files(summary, tuple(tellings), TYPICAL_Q, query, without, included)
-
-
-def _group(name: str | None, n_stories: int, rows: Sequence[_Row], gallery: Picture | None) -> PatternGroup:
-    """Patterns of a group to show: gapped ones, and contiguous ones that are too long to be known as gapped."""
-    at_once = {row["pattern"]: row["support"] for row in rows if row["kind"] == "contiguous"}
-    gapped = [row for row in rows if row["kind"] == "gapped"]
-    limit = min((row["longest"] for row in gapped), default=0)
-    long = [row for row in rows if row["kind"] == "contiguous" and row["length"] > limit]
-    told = [
-        row
-        for row in (*gapped, *long)
-        if row["length"] > 1 and row["closed"] is not False and row["pattern"].replace(_NOTHING, "").strip(" ->")
-    ]
-    # Where it is not known, it is probably a part of something longer.
-    told.sort(key=lambda row: (row["closed"] is None, -row["support"], -row["length"], row["pattern"]))
-    typical = [row for row in told if row["lift"] is not None and row["lift"] > 1 and row["q_value"] <= TYPICAL_Q]
-    typical.sort(key=lambda row: (row["q_value"], -row["support"], -row["length"], row["pattern"]))
-
-    def shown(chosen: Sequence[_Row]) -> tuple[PatternRow, ...]:
-        return tuple(
-            PatternRow(
-                name,
-                row["pattern"],
-                row["support"] if row["kind"] == "gapped" else None,
-                row["support"] / n_stories,
-                at_once.get(row["pattern"]),
-                row["lift"],
-                row["p_value"],
-                row["q_value"],
-            )
-            for row in chosen
-        )
-
-    return PatternGroup(name, n_stories, gallery, shown(told[:SHOWN_PATTERNS]), shown(typical[:TYPICAL_PATTERNS]))
-
-
-def _gallery(
-    shards: Callable[[str], ShardRows],
-    name: str | None,
-    texts: Counter[str],
-    palette: Palette,
-    crop_size: int | None,
-    overview: Overview,
-) -> Picture | None:
-    """Small multiples of the commonest stories of a group; one sequence by itself is on its own page already."""
-    total = sum(texts.values())
-    if total < 2:
-        return None
-    items = []
-    for text, n in _commonest(texts, GALLERY_ROWS):
-        file, sequence_id = overview.first[(name, text)]
-        shard = shards(file)
-        (row,) = [one for one in shard.sequences if one["sequence_id"] == sequence_id]
-        story = Story(shard.of(sequence_id), row, crop_size)
-        items.append(CommonPrototype(n, tuple(story.panel(stage) for stage in story.stages)))
-    alt = f"The {len(items)} commonest temporal prototypes of {name or 'all sequences'}: " + "; ".join(
-        f"{item.n_sequences} sequences with {len(item.panels)} stages" for item in items
-    )
-    which = "The commonest stories" if items[0].n_sequences > 1 else "No story occurs twice; some of them"
-    caption = (
-        f"{which}, one row each, with one sequence as the example. Colour marks the fewest pixels that hold "
-        f"{palette.maps.top_x:g} percent of a target’s positive relevance."
-    )
-    return Picture(save(prototype_gallery(items, total, palette)), alt, caption)
-
-
-def targets_of(store: Store, partition: Partition) -> list[str]:
-    """Targets that have maps, where no card names them."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    rows = read(store, "prototypes", **where, columns=["target"])
-    return [name for name in pc.unique(rows["target"]).to_pylist() if name is not None]
-
-
-def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
-    """Figures over the whole dataset, one table, targets down and metrics across."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    columns = ["target", "metric", "value", "n", "baseline", "group", "layer", "split", "fold"]
-    rows = read(store, "evaluation", **where, columns=columns).to_pylist()
-    plain = [
-        row
-        for row in rows
-        if all(row[name] is None for name in ("group", "layer", "split", "fold")) and row["metric"] is not None
-    ]
-    if not plain:
-        return
-    shown = sorted(plain, key=lambda row: (row["metric"], *target_order(row["target"] or "")))
-    yield DataTable(
-        "Evaluation",
-        ("Metric", "Target", "Value", "Chance level", "n"),
-        tuple((row["metric"], row["target"], row["value"], row["baseline"], row["n"]) for row in shown[:500]),
-        "Figures by group, layer or fold are in table evaluation. n counts the frames that are defined.",
-    )
-    confusion = confusion_table((row for row in rows if row["fold"] is None), "Confusion of classes")
-    if confusion:
-        yield DataTable(confusion.title, confusion.columns, confusion.rows, f"{confusion.caption}.")
-
-
-def _commonest(counts: Counter[str], limit: int | None) -> list[tuple[str, int]]:
+def commonest(counts: Counter[str], limit: int | None) -> list[tuple[str, int]]:
     """Most frequent first, equals by name, so that two reports of the same tables are the same."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]

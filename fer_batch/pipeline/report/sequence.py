@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_batch import __version__, facs
+from fer_batch import facs
 from fer_batch.facs import OccurrenceRule
-from fer_batch.output.reader import ShardRows
-from fer_batch.pipeline.report import DRAWING
-from fer_batch.pipeline.report.data import Story, label_of, occurrences
+from fer_batch.pipeline.report.data import SequenceTables, label_of
 from fer_batch.report import sequence as pages
 from fer_batch.report.chips import Chip
-from fer_batch.report.page import Query, RunSummary, slug
-from fer_batch.storage.manifest import digest, dump
+from fer_batch.report.page import Query, RunSummary
+from fer_batch.report.text import slug
 from fer_batch.storage.parquet import Partition
-from fer_batch.storage.store import Store
-from fer_batch.types import READ
 from fer_batch.visualize.clusters import cluster_figure, has_spectrum, projection_figure, without_spectrum
 from fer_batch.visualize.colours import Label, Palette, label_text
 from fer_batch.visualize.figure import save
@@ -42,7 +36,6 @@ from fer_batch.visualize.vector_timeline import timeline_svg
 THUMBNAIL_SIDE, THUMBNAIL_STAGES = 48, 5
 MAX_CROP_BYTES = 40_000
 TAG_EM = 0.08  # of the side of a panel, as `style.css` has it
-_TABLES = ("sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes")
 
 
 @dataclass(frozen=True)
@@ -79,98 +72,30 @@ def thumbnail_path(sequence_id: str) -> str:
     return f"thumbnails/{slug(sequence_id)}.jpg"
 
 
-def marker_path(file: str) -> str:
-    """Where the report says that the pages of a shard are drawn, and from what."""
-    return f"drawn/{file.removesuffix('.parquet')}.json"
-
-
-def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """Of each shard, a digest of what its pages are drawn from.
-
-    Parameters
-    ----------
-    shards
-        First and last sequence of each.
-    """
-    tables = [store.files(options.partition.folder(name)) for name in _TABLES]
-    truth = _truth_files(store, options.partition.folder("annotations"))
-    common = digest([__version__, DRAWING, asdict(options)])
-    found = {}
-    for file, (first, last) in shards.items():
-        own = [(entry.size, entry.version) if (entry := table.get(file)) else None for table in tables]
-        # Ground truth is not cut like the shards: what may be about this one.
-        about = [version for version, low, high in truth if low <= last and first <= high]
-        found[file] = digest([common, own, about])
-    return found
-
-
-def _truth_files(store: Store, folder: str) -> list[tuple[tuple[str, int, str], str, str]]:
-    """Version, first and last sequence of every file of annotations that has rows."""
-    found = []
-    for name, entry in sorted(store.files(folder).items()):
-        if name.endswith(".parquet"):
-            with store.fs.open(store.path(f"{folder}/{name}"), "rb") as handle:
-                footer = pq.ParquetFile(handle).metadata
-            column = footer.schema.names.index("sequence_id")
-            groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
-            known = [group for group in groups if group is not None and group.has_min_max]
-            if known:
-                bounds = min(group.min for group in known), max(group.max for group in known)
-                found.append(((name, entry.size, entry.version), *bounds))
-    return found
-
-
-def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
-    """Write the pages and thumbnails of a shard, its marker last.
-
-    Returns
-    -------
-    int
-        Pages that were written.
-    """
-    store = Store(output)
-    shard = ShardRows(store, options.partition, file)
-    rows = [row for row in shard.sequences if row["status"] in READ and row["kind"] != "still"]
-    truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows), options.rule)
-    palette = Palette(options.targets, options.summary.maps)
-    for row in rows:
-        story = Story(shard.of(row["sequence_id"]), row, options.crop_size)
-        for path, content in sequence_files(story, palette, options, truth.get(row["sequence_id"], {})):
-            store.put(f"{options.folder}/{path}", content)
-    store.put(f"{options.folder}/{marker_path(file)}", dump({"from": key}))
-    return len(rows)
-
-
-def is_drawn(store: Store, options: PageOptions, file: str, key: str) -> bool:
-    """Whether the pages of a shard are there, drawn from what is there now."""
-    path = f"{options.folder}/{marker_path(file)}"
-    return store.exists(path) and json.loads(store.read_bytes(path)).get("from") == key
-
-
 def sequence_files(
-    story: Story, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
+    sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, bytes]]:
     """The page of a sequence, and its thumbnail where it has stages."""
     yield (
-        pages.sequence_path(story.sequence_id),
-        pages.sequence_page(options.summary, _page(story, palette, options, truth)),
+        pages.sequence_path(sequence.sequence_id),
+        pages.sequence_page(options.summary, _page(sequence, palette, options, truth)),
     )
-    first = story.stages[: THUMBNAIL_STAGES + 1]
+    first = sequence.stages[: THUMBNAIL_STAGES + 1]
     if first:
-        panels = [story.panel(stage, THUMBNAIL_SIDE) for stage in first]
+        panels = [sequence.panel(stage, THUMBNAIL_SIDE) for stage in first]
         strip = thumbnail_strip(panels, palette, side=THUMBNAIL_SIDE, limit=THUMBNAIL_STAGES)
-        yield thumbnail_path(story.sequence_id), _jpeg(strip)
+        yield thumbnail_path(sequence.sequence_id), _jpeg(strip)
 
 
 def _page(
-    story: Story, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
+    sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> pages.SequencePage:
-    told, row, prototypes, frames = story.told, story.row, story.prototypes, story.frames
+    text, row, prototypes, frames = sequence.temporal_prototype, sequence.row, sequence.prototypes, sequence.frames
     numbers = {label_of(cluster): number for number, cluster in enumerate(prototypes.rows)}
     layers = _Layers(prototypes.maps, palette)
-    stages = tuple(_stage(story, stage, palette, layers) for stage in story.stages)
-    clusters = tuple(_cluster(story, cluster, palette, layers) for cluster in prototypes.rows)
-    data = story.timeline(options.threshold, truth)
+    stages = tuple(_stage(sequence, stage, palette, layers) for stage in sequence.stages)
+    clusters = tuple(_cluster(sequence, cluster, palette, layers) for cluster in prototypes.rows)
+    data = sequence.timeline(options.threshold, truth)
     facts = [("Kind", row["kind"].replace("_", " "))]
     if frames.fps:
         facts.append(("Frame rate", f"{frames.fps:.4g} Hz"))
@@ -178,24 +103,24 @@ def _page(
         facts.append(("Frames decoded", str(row["n_decoded"])))
     words = f"Timeline of {len(data.frames)} frames with one row for each target that is ever active"
     return pages.SequencePage(
-        sequence_id=story.sequence_id,
-        text=told.get("text") or "",
-        n_frames=told.get("n_frames") or 0,
-        n_stages=told.get("n_stages") or 0,
-        n_missing_frames=told.get("n_missing_frames") or 0,
-        n_distinct_stages=told.get("n_distinct_stages"),
-        reduction=told.get("reduction"),
+        sequence_id=sequence.sequence_id,
+        text=text.get("text") or "",
+        n_frames=text.get("n_frames") or 0,
+        n_stages=text.get("n_stages") or 0,
+        n_missing_frames=text.get("n_missing_frames") or 0,
+        n_distinct_stages=text.get("n_distinct_stages"),
+        reduction=text.get("reduction"),
         subject_id=row["subject_id"],
         emotion=row["emotion"],
         facts=tuple(facts),
         stages=stages,
         timeline=timeline_svg(data, palette, words),
         clusters=clusters,
-        targets=tuple(_targets(story, numbers)),
+        targets=tuple(_targets(sequence, numbers)),
         layers=tuple(layers.pictures),
         faces={frame: _small(crop) for frame, crop in prototypes.crops.items()},
-        queries=queries(story.sequence_id, options.partition),
-        command=f"fer-batch report OUT --figures {shlex.quote(story.sequence_id)}",
+        queries=queries(sequence.sequence_id, options.partition),
+        command=f"fer-batch report OUT --figures {shlex.quote(sequence.sequence_id)}",
         partial=(row["reason"] or "") if row["status"] == "partial" else "",
     )
 
@@ -235,10 +160,10 @@ class _Layers:
         return self._shown[label, share]
 
 
-def _stage(story: Story, stage: Mapping[str, Any], palette: Palette, layers: _Layers) -> pages.Stage:
-    labels = story.labels(stage)
-    crop = story.crop_of(stage, labels)
-    maps = story.prototypes.maps
+def _stage(sequence: SequenceTables, stage: Mapping[str, Any], palette: Palette, layers: _Layers) -> pages.Stage:
+    labels = sequence.labels(stage)
+    crop = sequence.crop_of(stage, labels)
+    maps = sequence.prototypes.maps
     return pages.Stage(
         text=stage["text"],
         first_frame=stage["first_frame"],
@@ -246,17 +171,17 @@ def _stage(story: Story, stage: Mapping[str, Any], palette: Palette, layers: _La
         n_frames=stage["n_frames"],
         labels=tuple(chip(label, palette) for label in labels),
         n_missing_frames=stage["n_missing_frames"] or 0,
-        seconds=story.frames.seconds(stage),
+        seconds=sequence.frames.seconds(stage),
         face=crop,
-        outline="" if crop is not None else _outline(story, stage["first_frame"], stage["last_frame"]),
+        outline="" if crop is not None else _outline(sequence, stage["first_frame"], stage["last_frame"]),
         layer=layers.number(labels),
         tags=layers.tags(labels),
         unexplained=bool(labels) and all(not label[1] and label not in maps for label in labels),
     )
 
 
-def _outline(story: Story, first: int, last: int) -> str:
-    return line_face_svg(story.points_in(first, last, 100.0))
+def _outline(sequence: SequenceTables, first: int, last: int) -> str:
+    return line_face_svg(sequence.points_in(first, last, 100.0))
 
 
 def chip(label: Label, palette: Palette) -> Chip:
@@ -265,11 +190,11 @@ def chip(label: Label, palette: Palette) -> Chip:
     return Chip(label_text(*label), style.fill, style.edge, style.ink, TILES.get(style.hatch, ""))
 
 
-def _cluster(story: Story, row: Mapping[str, Any], palette: Palette, layers: _Layers) -> pages.Cluster:
+def _cluster(sequence: SequenceTables, row: Mapping[str, Any], palette: Palette, layers: _Layers) -> pages.Cluster:
     label = label_of(row)
-    mean = story.prototypes.maps.get(label)
+    mean = sequence.prototypes.maps.get(label)
     exemplar = row["exemplar_frame"]
-    drawn = exemplar is not None and exemplar not in story.prototypes.crops
+    drawn = exemplar is not None and exemplar not in sequence.prototypes.crops
     return pages.Cluster(
         target=row["target"],
         letter=row["cluster"] or "",
@@ -286,12 +211,12 @@ def _cluster(story: Story, row: Mapping[str, Any], palette: Palette, layers: _La
         mean=None if mean is None else map_png(mean, palette.maps),
         top=layers.number((label,)),
         top_less=layers.number((label,), palette.maps.shares[1]),
-        outline=_outline(story, exemplar, exemplar) if drawn else line_face_svg() if exemplar is None else "",
+        outline=_outline(sequence, exemplar, exemplar) if drawn else line_face_svg() if exemplar is None else "",
     )
 
 
-def _targets(story: Story, numbers: Mapping[Label, int]) -> Iterator[pages.Target]:
-    for decision in story.decisions():
+def _targets(sequence: SequenceTables, numbers: Mapping[Label, int]) -> Iterator[pages.Target]:
+    for decision in sequence.decisions():
         k = len(decision.clusters)
         words = f"The smallest eigenvalues of {decision.target}: {k} {'cluster' if k == 1 else 'clusters'}"
         yield pages.Target(
@@ -319,15 +244,15 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 
 
 def figures(
-    story: Story, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
+    sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, bytes]]:
     """(name, PNG) of a sequence's figures for print: strip, timeline, and per target its clusters and projections."""
-    panels = [story.panel(stage) for stage in story.stages]
+    panels = [sequence.panel(stage) for stage in sequence.stages]
     strips = stage_strips(panels, palette) if panels else []
     for number, strip in enumerate(strips, 1):
         yield "stages.png" if len(strips) == 1 else f"stages-{number:02d}.png", save(strip)
-    yield "timeline.png", save(timeline(story.timeline(options.threshold, truth), palette))
-    for decision in story.decisions():
+    yield "timeline.png", save(timeline(sequence.timeline(options.threshold, truth), palette))
+    for decision in sequence.decisions():
         yield f"clusters-{slug(decision.target)}.png", save(cluster_figure(decision, palette))
         for cluster in decision.clusters:
             if cluster.relevance is not None:

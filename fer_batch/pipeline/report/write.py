@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
+from fer_batch.output.latest_run import card_of, latest_run
 from fer_batch.output.reader import partitions, published_shards
-from fer_batch.pipeline.report.classes import classes_files, has_classes
-from fer_batch.pipeline.report.data import Story, occurrences
-from fer_batch.pipeline.report.index import Overview, index_contents, overview_of, patterns_page, targets_of
-from fer_batch.pipeline.report.sequence import (
-    PageOptions,
-    draw_shard,
-    drawn_from,
-    figures,
-    is_drawn,
-    marker_path,
-    thumbnail_path,
-)
+from fer_batch.pipeline.report.contents import index_contents
+from fer_batch.pipeline.report.data import SequenceTables, occurrences
+from fer_batch.pipeline.report.drawn import draw_shard, drawn_from, is_drawn, marker_path
+from fer_batch.pipeline.report.index import Overview, overview_of
+from fer_batch.pipeline.report.navigation import FOLDER, folder_of, matching, navigation, options_of
+from fer_batch.pipeline.report.patterns import patterns_page
+from fer_batch.pipeline.report.sequence import PageOptions, figures, thumbnail_path
 from fer_batch.pipeline.report.summary import summary_of
-from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
 from fer_batch.registry import nearest
-from fer_batch.report.classes import FILE as CLASSES
 from fer_batch.report.index import Index
-from fer_batch.report.page import ReportLink, RunSummary, contents_page, slug
-from fer_batch.report.patterns import FILE as PATTERNS
+from fer_batch.report.page import ReportLink, contents_page
 from fer_batch.report.sequence import sequence_path
-from fer_batch.report.verdict import FILE as VERDICT
+from fer_batch.report.text import slug
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import READ, InputError, MapStyle
 from fer_batch.visualize.colours import Palette
 
-FOLDER = "report"
 FIGURES = "figures"
 SPREAD_FROM = 100  # sequences; fewer are drawn before another process would have started
 WAVE = 64  # shards at a time
-
 Compute = Callable[[list[Any]], list[Any]]
 
 
@@ -64,7 +54,7 @@ def write_report(
     dataset, model, explain
         Partition values; None takes all.
     progress
-        Told how many more inputs are done.
+        Called with how many more inputs are done.
     card
         The model card; by default the one beside the checkpoint that the latest run names.
     compute
@@ -94,10 +84,10 @@ def write_report(
             demo=summary_of(p, run := latest_run(store, p), card_of(run)).demo,
         )
         for p in partitions(store)
-        if store.exists(f"{_folder(p)}/index.html")
+        if store.exists(f"{folder_of(p)}/index.html")
     ]
     store.put(f"{FOLDER}/index.html", contents_page(reports))
-    return store.url(f"{_folder(chosen[0])}/index.html" if len(chosen) == 1 else f"{FOLDER}/index.html")
+    return store.url(f"{folder_of(chosen[0])}/index.html" if len(chosen) == 1 else f"{FOLDER}/index.html")
 
 
 def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | None = None) -> list[str]:
@@ -126,7 +116,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
     known: dict[str, None] = {}  # one sequence may have been explained in several ways
     written = []
     for partition in matching(store, None, None, None):
-        options = _options(store, partition, None, maps)
+        options = options_of(store, partition, None, maps)
         palette = Palette(options.targets, options.summary.maps)
         for shard in published_shards(store, partition):
             for row in shard.sequences:
@@ -137,18 +127,27 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
                 if name not in wanted:
                     continue
                 wanted[name] = True
-                truth = occurrences(store, partition.dataset, [name], options.rule).get(name, {})
-                folder = f"{options.folder}/{FIGURES}/{slug(name)}"
-                earlier = set(store.names(folder))
-                for file, content in figures(Story(shard.of(name), row, options.crop_size), palette, options, truth):
-                    store.put(f"{folder}/{file}", content)
-                    written.append(store.url(f"{folder}/{file}"))
-                    earlier.discard(file)
-                for file in earlier:  # of a story that had other stages, or other clusters
-                    store.delete(f"{folder}/{file}")
+                tables = SequenceTables(shard.of(name), row, options.crop_size)
+                written += _draw_figures(store, tables, palette, options)
     for name, found in wanted.items():
         if not found:
             raise InputError(f"no sequence is named {name!r}; {nearest(name, list(known)[:10_000])}")
+    return written
+
+
+def _draw_figures(store: Store, tables: SequenceTables, palette: Palette, options: PageOptions) -> list[str]:
+    """Draw the figures of one sequence and return where they are; older ones that are no longer drawn are deleted."""
+    name = tables.sequence_id
+    truth = occurrences(store, options.partition.dataset, [name], options.rule).get(name, {})
+    folder = f"{options.folder}/{FIGURES}/{slug(name)}"
+    earlier = set(store.names(folder))
+    written = []
+    for file, content in figures(tables, palette, options, truth):
+        store.put(f"{folder}/{file}", content)
+        written.append(store.url(f"{folder}/{file}"))
+        earlier.discard(file)
+    for file in earlier:  # of a temporal prototype that had other stages, or other clusters
+        store.delete(f"{folder}/{file}")
     return written
 
 
@@ -166,50 +165,6 @@ def processes(n: int | None = None) -> Compute:
     return compute
 
 
-def matching(store: Store, dataset: str | None, model: str | None, explain: str | None) -> list[Partition]:
-    """Partitions with these values, sorted; None takes all.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    wanted = {"dataset": dataset, "model": model, "explain": explain}
-    chosen = [
-        partition
-        for partition in partitions(store)
-        if all(value in (None, getattr(partition, key)) for key, value in wanted.items())
-    ]
-    if not chosen:
-        asked = ", ".join(f"{key}={value}" for key, value in wanted.items() if value is not None)
-        raise InputError(f"{store.uri!r} has no published tables{' of ' + asked if asked else ''}: nothing to report")
-    return chosen
-
-
-def _folder(partition: Partition) -> str:
-    return f"{FOLDER}/{partition.dataset}/{partition.model}/{partition.explain}"
-
-
-def _options(store: Store, partition: Partition, card: Mapping[str, Any] | None, maps: MapStyle | None) -> PageOptions:
-    run = latest_run(store, partition)
-    known = dict(card) if card is not None else card_of(run)
-    _, pages = _navigation(store, partition)
-    whole = summary_of(partition, run, known)
-    whole = replace(whole, maps=maps or whole.maps)
-    return PageOptions(
-        partition=partition,
-        folder=_folder(partition),
-        # Without what differs from run to run.
-        summary=replace(
-            whole, counts={}, run_id="", started_at="", finished_at="", facts=(), conservation="", pages=pages
-        ),
-        targets=tuple(known.get("targets") or targets_of(store, partition)),
-        threshold=threshold_of(run, known),
-        crop_size=crop_size_of(run, known),
-        rule=rule_of(run),
-    )
-
-
 def _write_partition(
     store: Store,
     partition: Partition,
@@ -220,8 +175,8 @@ def _write_partition(
 ) -> None:
     run = latest_run(store, partition)
     known = dict(card) if card is not None else card_of(run)
-    options = _options(store, partition, card, maps)
-    further, pages = _navigation(store, partition)
+    options = options_of(store, partition, card, maps)
+    further, pages = navigation(store, partition)
     summary = replace(summary_of(partition, run, known), pages=pages, maps=options.summary.maps)
     palette = Palette(options.targets, summary.maps)
     written: set[str] = set()
@@ -240,13 +195,17 @@ def _write_partition(
     put(index.pages(index_contents(store, partition, palette, options.crop_size, overview)))
     kept = {sequence_path(name) for name in names} | {thumbnail_path(name) for name in names}
     kept |= {marker_path(file) for file in overview.sizes}
+    _delete_others(store, options.folder, written | kept, names)
+
+
+def _delete_others(store: Store, report: str, kept: set[str], names: set[str]) -> None:
+    """Delete what is in a report's folder beside some paths and the figures of some sequences."""
     folders = {slug(name) for name in names}
-    for entry in list(store.walk(options.folder)):
+    for entry in list(store.walk(report)):
         # Pages of sequences that are gone must not stay reachable from old bookmarks: they may show faces.
         first, _, rest = entry.path.partition("/")
-        stays = entry.path in written or entry.path in kept or (first == FIGURES and rest.split("/")[0] in folders)
-        if not stays:
-            store.delete(f"{options.folder}/{entry.path}")
+        if entry.path not in kept and not (first == FIGURES and rest.split("/")[0] in folders):
+            store.delete(f"{report}/{entry.path}")
 
 
 def _draw(
@@ -274,38 +233,6 @@ def _draw(
         progress(sum(overview.sizes[file][0] for file in wave))
 
 
-@dataclass(frozen=True)
-class FurtherPage:
-    """A page beside those of sequences and patterns.
-
-    Attributes
-    ----------
-    file, name
-        Its path in the report, and what the navigation calls it.
-    exists
-        Whether a partition has what it shows.
-    files
-        (path, content) of the page, made with `fer_batch.report.page.page`, and of its pictures.
-    """
-
-    file: str
-    name: str
-    exists: Callable[[Store, Partition], bool]
-    files: Callable[[Store, Partition, RunSummary], Iterable[tuple[str, bytes]]]
-
-
-FURTHER_PAGES: tuple[FurtherPage, ...] = (
-    FurtherPage(CLASSES, "Classes", has_classes, classes_files),
-    FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),
-)
-
-
-def _navigation(store: Store, partition: Partition) -> tuple[list[FurtherPage], tuple[tuple[str, str], ...]]:
-    further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
-    patterns = ((PATTERNS, "Patterns"),) if store.names(partition.folder("patterns")) else ()
-    return further, (("index.html", "Sequences"), *patterns, *((page.file, page.name) for page in further))
-
-
 def write_page(store: Store, partition: Partition, file: str) -> str | None:
     """Draw one further page again, for figures that changed after the report was drawn.
 
@@ -314,8 +241,8 @@ def write_page(store: Store, partition: Partition, file: str) -> str | None:
     str or None
         Where it is; None where the partition has nothing to show on it.
     """
-    further, pages = _navigation(store, partition)
-    folder, run = _folder(partition), latest_run(store, partition)
+    further, pages = navigation(store, partition)
+    folder, run = folder_of(partition), latest_run(store, partition)
     if not store.exists(f"{folder}/index.html"):
         pages = ()  # a page by itself has nothing to link to
     summary = replace(summary_of(partition, run, card_of(run)), pages=pages)

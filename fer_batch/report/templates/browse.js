@@ -24,7 +24,7 @@
     return {
       id: r[0], subject: r[1], emotion: r[2], status: r[3], reason: r[4], frames: r[5], missing: r[6],
       reduction: r[7], page: r[8], thumbnail: r[9], stages: stages, lengths: r[11],
-      state: r[3] !== "done" || r[5] ? r[3] : manifest.noFace, words: null, told: null, targets: null
+      state: r[3] !== "done" || r[5] ? r[3] : manifest.noFace, words: null, bare: null, targets: null
     };
   }
 
@@ -88,18 +88,18 @@
     if (state.emotion && (item.emotion || manifest.noEmotion) !== state.emotion) { return false; }
     if (state.status && item.state !== state.status) { return false; }
     if (state.target && !targets(item)[state.target]) { return false; }
-    if (state.story && item.stages.join(" -> ") !== state.story) { return false; }
+    if (state.prototype && item.stages.join(" -> ") !== state.prototype) { return false; }
     if (pattern && !contains(item.stages, pattern, state.kind)) { return false; }
     if (!asked.words.length && !asked.stages.length) { return true; }
     if (item.words === null) {
       item.words = [item.id, item.subject, item.emotion, item.state, item.reason, item.stages.join(" ")].join(" ").toLowerCase();
-      item.told = item.stages.map(bare);
+      item.bare = item.stages.map(bare);
     }
     if (item.words.indexOf(asked.whole) >= 0) { return true; }  // a name may hold an arrow
-    return contains(item.told, asked.stages, "contiguous") && asked.words.every(function (word) { return item.words.indexOf(word) >= 0; });
+    return contains(item.bare, asked.stages, "contiguous") && asked.words.every(function (word) { return item.words.indexOf(word) >= 0; });
   }
 
-  function filtered() { return !!(state.emotion || state.status || state.target || state.story || state.pattern || state.q); }
+  function filtered() { return !!(state.emotion || state.status || state.target || state.prototype || state.pattern || state.q); }
 
   function show() {
     var mine = (round += 1), at = Math.max(0, (state.page || 1) - 1) * PER_PAGE;
@@ -188,8 +188,8 @@
     return svg;
   }
 
-  function story(item) {
-    var cell = make("td", null, "story");
+  function prototypeCell(item) {
+    var cell = make("td", null, "prototype");
     if (item.status === "partial") {
       cell.appendChild(make("small", "partial: " + (item.reason || "–"), "failed"));
       cell.appendChild(document.createTextNode(" "));
@@ -228,7 +228,7 @@
     tr.appendChild(name);
     tr.appendChild(pictures);
     tr.appendChild(make("td", item.emotion || "–"));
-    tr.appendChild(story(item));
+    tr.appendChild(prototypeCell(item));
     tr.appendChild(make("td", item.frames + (item.missing ? " + " + item.missing : "")));
     tr.appendChild(make("td", item.reduction === null ? "–" : Math.round(100 * item.reduction) + " %"));
     return tr;
@@ -282,7 +282,7 @@
     selects.forEach(function (select) {
       var wanted = state[select.name] || "";
       select.value = wanted;
-      if (wanted && select.value !== wanted) {  // a rarer story than those to choose from
+      if (wanted && select.value !== wanted) {  // a rarer prototype than those to choose from
         var option = make("option", wanted);
         option.value = wanted;
         select.appendChild(option);

@@ -15,7 +15,7 @@ from fer_batch.pipeline.partition.patterns import (
     publish_patterns,
 )
 from fer_batch.pipeline.partition.stage import PublishedStages
-from fer_batch.pipeline.report.index import _group
+from fer_batch.pipeline.report.patterns import _group
 from fer_batch.pipeline.stages import refresh_patterns, stage_named
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.patterns import PatternGroup

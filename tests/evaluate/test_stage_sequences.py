@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_batch.evaluate.stories import edit_distance, stage_f1
+from fer_batch.evaluate.stage_sequences import edit_distance, stage_f1
 from fer_batch.types import Stage
 
 

@@ -1,0 +1,154 @@
+"""The page of patterns of a partition: temporal prototypes that recur, and what groups have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fer_batch.output.reader import ShardRows
+from fer_batch.pipeline.partition.patterns import looked_for
+from fer_batch.pipeline.report.data import SequenceTables
+from fer_batch.pipeline.report.index import COMMONEST, Overview, commonest, recent
+from fer_batch.pipeline.report.sequence import literal
+from fer_batch.prototypes.patterns import ALL
+from fer_batch.report.page import Picture, Query, RunSummary
+from fer_batch.report.patterns import PatternGroup, PatternRow, PatternsPart, PrototypeCount, patterns_files
+from fer_batch.storage.parquet import Partition, read
+from fer_batch.storage.store import Store
+from fer_batch.storage.tables import SCHEMAS
+from fer_batch.visualize.colours import Palette
+from fer_batch.visualize.figure import save
+from fer_batch.visualize.gallery import CommonPrototype, prototype_gallery
+
+SHOWN_PATTERNS, TYPICAL_PATTERNS = 15, 10  # of a group
+TYPICAL_Q = 0.1
+GALLERY_ROWS, GALLERIES = 3, 9
+_NOTHING = "(NONE)"
+_Row = dict[str, Any]
+
+
+def patterns_page(
+    store: Store,
+    partition: Partition,
+    summary: RunSummary,
+    palette: Palette,
+    crop_size: int | None,
+    overview: Overview,
+) -> Iterator[tuple[str, bytes]]:
+    """The page of patterns; nothing where no sequence has stages."""
+    if not overview.texts:
+        return
+    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
+    table = read(store, "patterns", **where, columns=SCHEMAS["patterns"].names)
+    several = [name for name in sorted(overview.by_group) if sum(overview.by_group[name].values()) > 1]
+    shards = recent(store, partition)
+    parts = []
+    for letters in (False, True) if overview.plain else (True,):
+        kept = table.filter(pc.equal(table["letters"], letters))
+        groups = []
+        for number, name in enumerate([None, *several]):
+            texts = overview.texts if name is None else overview.by_group[name]
+            rows = kept.filter(pc.equal(kept["group"], ALL if name is None else name)).to_pylist()
+            drawn = letters and number < GALLERIES
+            gallery = _gallery(shards, name, texts, palette, crop_size, overview) if drawn else None
+            groups.append(_group(name, sum(texts.values()), rows, gallery))
+        parts.append(_part(letters, kept, overview, groups))
+    without = tuple(sorted(set(overview.by_group) - set(several)))
+    included = looked_for(store, partition).relation == "subset"
+    yield from patterns_files(summary, tuple(parts), TYPICAL_Q, _query(where), without, included)
+
+
+def _part(letters: bool, rows: pa.Table, overview: Overview, groups: Sequence[PatternGroup]) -> PatternsPart:
+    """The temporal prototypes with letters or without, and the patterns of each group."""
+    counts = overview.texts if letters else overview.plain
+    emotions = overview.emotions if letters else overview.plain_emotions
+    whole = tuple(
+        PrototypeCount(text, n, tuple(commonest(emotions.get(text, Counter()), None)))
+        for text, n in commonest(counts, COMMONEST)
+        if n > 1
+    )
+    longest = pc.min(rows.filter(pc.equal(rows["kind"], "gapped"))["longest"]).as_py()
+    n_recurring = sum(n > 1 for n in counts.values())
+    return PatternsPart(letters, sum(counts.values()), whole, len(counts), n_recurring, tuple(groups), longest)
+
+
+def _query(where: Mapping[str, str]) -> Query:
+    here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
+    return Query(
+        "Patterns",
+        'SELECT "group", letters, kind, pattern, support, lift, p_value, q_value\n'
+        f"FROM patterns\nWHERE {here}\n  AND length > 1\n"
+        'ORDER BY "group", letters, kind, support DESC, pattern',
+    )
+
+
+def _group(name: str | None, n_sequences: int, rows: Sequence[_Row], gallery: Picture | None) -> PatternGroup:
+    """Patterns of a group to show: gapped ones, and contiguous ones that are too long to be known as gapped."""
+    at_once = {row["pattern"]: row["support"] for row in rows if row["kind"] == "contiguous"}
+    gapped = [row for row in rows if row["kind"] == "gapped"]
+    limit = min((row["longest"] for row in gapped), default=0)
+    long = [row for row in rows if row["kind"] == "contiguous" and row["length"] > limit]
+    listed = [
+        row
+        for row in (*gapped, *long)
+        if row["length"] > 1 and row["closed"] is not False and row["pattern"].replace(_NOTHING, "").strip(" ->")
+    ]
+    # Where it is not known, it is probably a part of something longer.
+    listed.sort(key=lambda row: (row["closed"] is None, -row["support"], -row["length"], row["pattern"]))
+    typical = [row for row in listed if row["lift"] is not None and row["lift"] > 1 and row["q_value"] <= TYPICAL_Q]
+    typical.sort(key=lambda row: (row["q_value"], -row["support"], -row["length"], row["pattern"]))
+
+    def shown(chosen: Sequence[_Row]) -> tuple[PatternRow, ...]:
+        return tuple(
+            PatternRow(
+                name,
+                row["pattern"],
+                row["support"] if row["kind"] == "gapped" else None,
+                row["support"] / n_sequences,
+                at_once.get(row["pattern"]),
+                row["lift"],
+                row["p_value"],
+                row["q_value"],
+            )
+            for row in chosen
+        )
+
+    return PatternGroup(name, n_sequences, gallery, shown(listed[:SHOWN_PATTERNS]), shown(typical[:TYPICAL_PATTERNS]))
+
+
+def _gallery(
+    shards: Callable[[str], ShardRows],
+    name: str | None,
+    texts: Counter[str],
+    palette: Palette,
+    crop_size: int | None,
+    overview: Overview,
+) -> Picture | None:
+    """Small multiples of the commonest temporal prototypes of a group; a single sequence is on its own page already."""
+    total = sum(texts.values())
+    if total < 2:
+        return None
+    items = []
+    for text, n in commonest(texts, GALLERY_ROWS):
+        file, sequence_id = overview.first[(name, text)]
+        shard = shards(file)
+        (row,) = [one for one in shard.sequences if one["sequence_id"] == sequence_id]
+        sequence = SequenceTables(shard.of(sequence_id), row, crop_size)
+        items.append(CommonPrototype(n, tuple(sequence.panel(stage) for stage in sequence.stages)))
+    alt = f"The {len(items)} commonest temporal prototypes of {name or 'all sequences'}: " + "; ".join(
+        f"{item.n_sequences} sequences with {len(item.panels)} stages" for item in items
+    )
+    which = (
+        "The commonest temporal prototypes"
+        if items[0].n_sequences > 1
+        else "No temporal prototype occurs twice; some of them"
+    )
+    caption = (
+        f"{which}, one row each, with one sequence as the example. Colour marks the fewest pixels that hold "
+        f"{palette.maps.top_x:g} percent of a target’s positive relevance."
+    )
+    return Picture(save(prototype_gallery(items, total, palette)), alt, caption)

@@ -1,0 +1,17 @@
+"""The line drawing of a face."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks
+
+
+def test_a_line_face_follows_its_landmarks_and_stands_in_for_none():
+    points = standard_landmarks(100, 100)
+    assert line_face_svg(points) == line_face_svg() == line_face_svg(np.full((68, 2), np.nan))
+    assert line_face_svg(points + 1) != line_face_svg()
+    ET.fromstring(f"<svg>{line_face_svg()}</svg>")
+    with pytest.raises(ValueError, match="68 landmarks"):
+        line_face_svg(points[:67])
