@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import AU_NAMES, au_id, au_name
 from fer_batch.registry import nearest
-from fer_batch.sources.labels import CODES, EXPRESSIONS, expression, expression_named
+from fer_batch.sources.labels import CODES, EXPRESSIONS, expression_named
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -181,6 +181,6 @@ def emotion_of(text: str | None, codes: str | None, where: str) -> str | None:
             )
         return named
     try:
-        return named if named in EXPRESSIONS else expression(codes, float(named))
+        return named if named in EXPRESSIONS else CODES[codes].expression(float(named))
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fer_batch.sources.listing import list_source
-from fer_batch.sources.tree import Tree, dataset_around, recognise
+from fer_batch.sources.recognise import dataset_around, recognise
+from fer_batch.sources.tree import Tree
 from fer_batch.sources.truth import read_truth
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError, MediaError

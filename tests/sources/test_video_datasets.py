@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from fer_batch.sources.bp4d import read_annotations
+from fer_batch.sources.datasets.bp4d import read_annotations
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.truth import read_truth
 from fer_batch.storage.store import Store

@@ -9,12 +9,22 @@ import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fer_batch.sources.labels import NO_EXPRESSION, expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.sources.dataset import Dataset, Whole, register
+from fer_batch.sources.labels import NO_EXPRESSION, ExpressionCodes
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import InputError, SequenceRef
 
 SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv")
+CODES = ExpressionCodes("fer2013", 0, ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"))
+PLUS_CODES = ExpressionCodes(
+    "fer_plus",
+    0,
+    (
+        *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+        *("uncertain", "non_face"),
+    ),
+)
+WHOLE = Whole(inputs=35_887, subjects=None)
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 
@@ -28,20 +38,18 @@ class _Line(NamedTuple):
     crc: int
 
 
-@dataset("fer2013", r"(^|/)(fer2013|icml_face_data)\.csv$")
 def list_fer2013(tree: Tree) -> Iterator[SequenceRef]:
     """One row per line, named by its number as FER+ does; the pixels stay in the table until a worker needs them."""
     path = tree.need("fer2013.csv", "icml_face_data.csv", files=True)
     for index, line in enumerate(_lines(tree, path)):
         try:
-            kind = expression("fer2013", int(line.code)) if line.code else None
+            kind = CODES.expression(int(line.code)) if line.code else None
         except ValueError as error:
             raise InputError(f"{tree.url(path)}, picture {index}: {error}") from None
         known = {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, line.code),)} if kind else {}
         yield _still(tree, path, index, line, truth_version=line.code, **known)
 
 
-@dataset("fer_plus", r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$", r"fer2013")
 def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
     """The same pictures with the majority of ten votes; from fer2013.csv, or from the folders made of it."""
     path = tree.find("fer2013.csv", files=True)
@@ -142,9 +150,51 @@ def _voted(votes: Mapping[str, int]) -> dict[str, Any]:
     most = max(votes.values())
     leaders = [code for code, count in enumerate(votes.values()) if count == most and count]
     raw = json.dumps(dict(votes))
-    kind = expression("fer_plus", leaders[0]) if len(leaders) == 1 else None
+    kind = PLUS_CODES.expression(leaders[0]) if len(leaders) == 1 else None
     if kind is None:
         return {"truth_version": raw}
     if kind in NO_EXPRESSION:
         return {"skip_reason": NO_EXPRESSION[kind], "truth_version": raw}
     return {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, raw),), "truth_version": raw}
+
+
+FER2013 = register(
+    Dataset(
+        name="fer2013",
+        title="FER2013",
+        row_per="line of the table",
+        labels="expression",
+        face="the picture: `faces.detector: none`",
+        listing=list_fer2013,
+        options={},
+        marks=(r"(^|/)(fer2013|icml_face_data)\.csv$",),
+        tables=("fer2013.csv", "icml_face_data.csv"),
+        truth=None,
+        codes=CODES,
+        scales=(),
+        whole=WHOLE,
+        job=None,
+        is_cropped=True,
+        not_read=None,
+    )
+)
+FER_PLUS = register(
+    Dataset(
+        name="fer_plus",
+        title="FER+",
+        row_per="line of the table",
+        labels="expression: the majority of the votes",
+        face="the picture: `faces.detector: none`",
+        listing=list_fer_plus,
+        options={},
+        marks=(r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$", r"fer2013"),
+        tables=("fer2013new.csv",),
+        truth=None,
+        codes=PLUS_CODES,
+        scales=(),
+        whole=WHOLE,
+        job=None,
+        is_cropped=True,
+        not_read=None,
+    )
+)
