@@ -3,6 +3,6 @@
 Every format is registered when this package is imported.
 """
 
-from fer_batch.sources import datasets, manifest
+from fer_batch.sources import datasets, folders, manifest
 
-__all__ = ["datasets", "manifest"]
+__all__ = ["datasets", "folders", "manifest"]

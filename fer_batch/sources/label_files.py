@@ -119,7 +119,21 @@ def read_frames(folder: str, suffix: str, frames: Frames) -> dict[int, tuple[str
 
 
 def number_table(data: bytes, where: str, n_columns: int | None = None) -> NDArray[np.float64]:
-    """Rows of numbers in a text, separated by blanks, commas or tabs; shape (0, n) of an empty one.
+    """Rows of numbers in a text, separated by blanks, commas or tabs.
+
+    Parameters
+    ----------
+    data
+        UTF-8.
+    where
+        The file, for errors.
+    n_columns
+        Least number of columns; None takes any.
+
+    Returns
+    -------
+    shape (rows, columns), float64
+        (0, `n_columns`) of an empty text.
 
     Raises
     ------

@@ -133,7 +133,27 @@ def _meant(theirs: str, ours: Sequence[str | None]) -> str:
 
 
 def numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.float32]:
-    """Columns of numbers, NaN where empty, shape (rows, names)."""
+    """Columns of numbers.
+
+    Parameters
+    ----------
+    table
+        As `read_table` gives it.
+    names
+        Columns.
+    uri
+        Of the table, for errors.
+
+    Returns
+    -------
+    shape (rows, names), float32
+        NaN where a cell is empty.
+
+    Raises
+    ------
+    InputError
+        If a cell holds no number.
+    """
     columns = []
     for name in names:
         try:
@@ -144,7 +164,21 @@ def numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.float
 
 
 def intensities(table: pa.Table, units: Sequence[str], uri: str) -> NDArray[np.float32]:
-    """Intensities of Action Units, NaN where not annotated, shape (rows, units).
+    """Intensities of Action Units.
+
+    Parameters
+    ----------
+    table
+        As `read_table` gives it.
+    units
+        Columns, as `AU01`.
+    uri
+        Of the table, for errors.
+
+    Returns
+    -------
+    shape (rows, units), float32, 0 to 5
+        NaN where it is not annotated.
 
     Raises
     ------

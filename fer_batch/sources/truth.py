@@ -57,7 +57,13 @@ class Truth:
 
 
 def occurs(annotations: pa.Table, rule: OccurrenceRule) -> NDArray[np.float32]:
-    """1, 0 or NaN of every row of table `annotations`, or of its columns `occurrence` and `intensity`."""
+    """Whether each row of table `annotations`, or of its columns `occurrence` and `intensity`, says that it occurs.
+
+    Returns
+    -------
+    shape (rows,), float32
+        1, 0, or NaN where the rule leaves it open.
+    """
     stated, graded = (
         annotations[name].cast(pa.float32()).to_numpy(zero_copy_only=False) for name in ("occurrence", "intensity")
     )
@@ -95,7 +101,7 @@ def read_truth(ref: SequenceRef) -> Truth:
     )
 
 
-def truth_record(ref: SequenceRef) -> dict[str, Any]:
+def truth_record(ref: SequenceRef) -> dict[str, object]:
     """What phase 2 needs to read the annotations of an input again, as JSON values."""
     numbers = _frames(ref.files) if ref.annotation_uris and ref.truth != "csv" else None
     return {

@@ -15,16 +15,10 @@ from fer_batch.output.status import status, status_text
 from fer_batch.pipeline.inspect.checkpoint import checkpoint_facts, checkpoint_text
 from fer_batch.pipeline.inspect.dataset import dataset_facts, dataset_text
 from fer_batch.sources.dataset import DATASETS
-from fer_batch.sources.listing import (
-    IMAGE_SUFFIXES,
-    LANDMARKS,
-    NAMED,
-    SEQUENCES,
-    VIDEO_SUFFIXES,
-    frame_number,
-    list_source,
-)
+from fer_batch.sources.folders import SEQUENCES
+from fer_batch.sources.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_number, list_source
 from fer_batch.sources.manifest_table import said_unread, unread_columns
+from fer_batch.sources.names import LANDMARKS, NAMED
 from fer_batch.sources.recognise import dataset_around, recognise
 from fer_batch.sources.tree import Tree, is_junk
 from fer_batch.storage.store import Store

@@ -92,7 +92,7 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
 
 
 def load_npy(data: bytes, where: str) -> NDArray[np.float64]:
-    """Numbers of a `.npy` file, which may hold them as text; nothing is ever unpickled.
+    """Numbers of a `.npy` file, which may hold them as text: float64, of the file's shape. Nothing is unpickled.
 
     Raises
     ------

@@ -81,7 +81,7 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     return {}
 
 
-def _read(uri: str) -> dict[str, Any]:
+def _read(uri: str) -> dict[str, object]:
     """Values by key in lower case with `_`, also those one level down."""
     try:
         values = json.loads(read_bytes(uri))

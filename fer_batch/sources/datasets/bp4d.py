@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +44,8 @@ def _tasks(tree: Tree, name: str, folder: str) -> Iterator[SequenceRef]:
             labels.get(key, ()),
             subject_id=f"{name}:{key.partition('/')[0]}",
             skip_reason=PHANTOMS.get(key),
-            **_where(tree, labels.get(key, ())),
+            truth=TRUTH.name,
+            annotation_uris=_uris(tree, labels.get(key, ())),
         )
 
 
@@ -59,7 +59,14 @@ def list_fera17(tree: Tree) -> Iterator[SequenceRef]:
             own = labels.get(f"{parts[2]}/{parts[3]}", ())
             split = {"TR": "train", "VA": "val", "TE": "test"}[parts[1].upper()]
             yield tree.file(
-                name, "video", entry, own, subject_id=f"fera17:{parts[2]}", split=split, **_where(tree, own)
+                name,
+                "video",
+                entry,
+                own,
+                subject_id=f"fera17:{parts[2]}",
+                split=split,
+                truth=TRUTH.name,
+                annotation_uris=_uris(tree, own),
             )
 
 
@@ -74,8 +81,8 @@ def _labels(tree: Tree) -> dict[str, list[Entry]]:
     return found
 
 
-def _where(tree: Tree, labels: Sequence[Entry]) -> dict[str, Any]:
-    return {"truth": TRUTH.name, "annotation_uris": tuple(tree.url(entry.path) for entry in labels)}
+def _uris(tree: Tree, labels: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(tree.url(entry.path) for entry in labels)
 
 
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:

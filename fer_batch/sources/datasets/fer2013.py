@@ -7,7 +7,7 @@ import io
 import json
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from fer_batch.sources.dataset import Dataset, Whole, register
 from fer_batch.sources.labels import NO_EXPRESSION, ExpressionCodes
@@ -29,6 +29,16 @@ FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 
 
+class _Labels(TypedDict, total=False):
+    """Fields of a ref that its label gives."""
+
+    emotion: str
+    labels: tuple[tuple[str, float], ...]
+    raw_labels: tuple[tuple[str, str], ...]
+    skip_reason: str
+    truth_version: str
+
+
 class _Line(NamedTuple):
     """One picture of the table; `span` is where its pixels are."""
 
@@ -46,8 +56,10 @@ def list_fer2013(tree: Tree) -> Iterator[SequenceRef]:
             kind = CODES.expression(int(line.code)) if line.code else None
         except ValueError as error:
             raise InputError(f"{tree.url(path)}, picture {index}: {error}") from None
-        known = {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, line.code),)} if kind else {}
-        yield _still(tree, path, index, line, truth_version=line.code, **known)
+        known: _Labels = {"truth_version": line.code}
+        if kind:
+            known |= {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, line.code),)}
+        yield _still(tree, path, index, line, **known)
 
 
 def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
@@ -77,7 +89,7 @@ def _folders(tree: Tree) -> Iterator[SequenceRef]:
         pictures = {entry.path.rpartition("/")[2]: entry for entry in tree.walk(base, IMAGES)}
         votes = _folder_votes(tree, f"{base}/label.csv", pictures)
         for name, entry in pictures.items():
-            known = _voted(votes[name]) if name in votes else {}
+            known: _Labels = _voted(votes[name]) if name in votes else {}
             yield SequenceRef(
                 sequence_id=f"{folder}/{name}",
                 kind="still",
@@ -109,7 +121,7 @@ def _counts(cells: Sequence[str | None], where: str) -> dict[str, int]:
         raise InputError(f"{where}: expected {len(VOTES)} numbers of votes, got {list(cells)!r}") from None
 
 
-def _still(tree: Tree, path: str, index: int, line: _Line, **known: Any) -> SequenceRef:
+def _still(tree: Tree, path: str, index: int, line: _Line, **known: Unpack[_Labels]) -> SequenceRef:
     return SequenceRef(
         sequence_id=f"fer{index:07d}.png",
         kind="still",
@@ -145,7 +157,7 @@ def _lines(tree: Tree, path: str) -> Iterator[_Line]:
             start += len(line)
 
 
-def _voted(votes: Mapping[str, int]) -> dict[str, Any]:
+def _voted(votes: Mapping[str, int]) -> _Labels:
     """Label of the majority; none where the most votes are shared, no face where NF or unknown has them."""
     most = max(votes.values())
     leaders = [code for code, count in enumerate(votes.values()) if count == most and count]
