@@ -49,7 +49,7 @@ class SequenceRef:
     split
         `train`, `val` or `test`, where the dataset says so.
     truth
-        How the files of ground truth are read: a name of `sources.truth.ANNOTATIONS` and `LANDMARKS`.
+        How the files of ground truth are read: the name of a `sources.dataset.TruthForm`.
     annotation_uris, landmarks_uri
         Files, folders or prefixes of ground truth, read on the worker, where the source has them.
     labels

@@ -42,6 +42,11 @@ def source_points(points: NDArray[np.floating], matrices: NDArray[np.floating]) 
     -------
     shape (T, L, 2), source pixels
         NaN where a point or a matrix is.
+
+    Raises
+    ------
+    ValueError
+        If the shapes are others, or of different T.
     """
     if points.shape[:1] != matrices.shape[:1] or points.shape[2:] != (2,) or matrices.shape[1:] != (2, 3):
         raise ValueError(f"expected points (T, L, 2) and matrices (T, 2, 3), got {points.shape} and {matrices.shape}")

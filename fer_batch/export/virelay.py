@@ -88,7 +88,10 @@ class SampleWriter:
         return self.n - 1
 
     def relevance(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Maps [n, H, W] of some samples, by ascending number."""
+        """Maps of some samples: shape (n, H, W), float32, logit units.
+
+        `index` has their numbers in ascending order, shape (n,), int64.
+        """
         found: NDArray[np.float32] = self._columns["attribution"][index, 0]
         return found
 

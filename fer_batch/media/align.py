@@ -13,7 +13,7 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # of the 68 points; right an
 
 
 def face_box(landmarks: NDArray[np.floating]) -> Box:
-    """Tight box (left, top, right, bottom) around landmarks of shape (L, 2)."""
+    """Tight box (left, top, right, bottom) in pixels around landmarks of shape (L, 2)."""
     points = _points(landmarks)
     (left, top), (right, bottom) = points.min(0), points.max(0)
     return float(left), float(top), float(right), float(bottom)
@@ -26,7 +26,15 @@ def inside(box: Box, height: int, width: int) -> Box | None:
 
 
 def eye_angle(landmarks: NDArray[np.floating]) -> float:
-    """Angle in radians of the line from the person's right to left eye centre, clockwise on screen (methods PP-2)."""
+    """Angle in radians of the line from the person's right to left eye centre, clockwise on screen (methods PP-2).
+
+    `landmarks` have shape (68, 2), pixels.
+
+    Raises
+    ------
+    ValueError
+        If they are not 68.
+    """
     points = _points(landmarks)
     if len(points) != 68:
         raise ValueError(f"aligning by the eyes needs 68 landmarks, got {len(points)}")
@@ -96,6 +104,23 @@ def whole_frame_matrix(height: int, width: int, size: int) -> NDArray[np.float64
     """Affine matrix that fits the whole frame into the crop, aspect ratio kept; the rest is border.
 
     The frame is centred to the source pixel, so that crop and frame share their pixel edges.
+
+    Parameters
+    ----------
+    height, width
+        Of the frame in pixels.
+    size
+        Side of the crop in pixels.
+
+    Returns
+    -------
+    shape (2, 3), float64
+        Source to crop.
+
+    Raises
+    ------
+    ValueError
+        If one of them is less than 1.
     """
     if min(height, width, size) < 1:
         raise ValueError(f"height, width and size must be at least 1, got {height}, {width} and {size}")
@@ -123,6 +148,11 @@ def crop(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> ND
         Bilinear where the crop is larger than its source. Where it is smaller, each crop pixel is the mean of the
         area it covers. Outside of the frame it is black: repeating edge pixels would draw streaks that look like
         texture to a network.
+
+    Raises
+    ------
+    ValueError
+        If the image or the matrix has another shape or type.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image must be uint8 of shape (H, W, 3), got {image.dtype} {image.shape}")
@@ -142,12 +172,12 @@ def crop(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> ND
 
 
 def apply_affine(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Points of shape (L, 2) through a (2, 3) matrix."""
+    """Points of shape (L, 2), pixels, through a matrix of shape (2, 3): float32, shape (L, 2)."""
     return (_points(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
 def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (2, 3) matrix that undoes `matrix`."""
+    """The matrix that undoes `matrix`, both of shape (2, 3), float64."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]]).astype(np.float64)
 

@@ -126,7 +126,7 @@ class Child:
             raise self._lost() from None
 
     def receive(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
-        """Next message and its picture, if it has one.
+        """Next message and its picture, uint8 of shape (H, W, 3), if it has one; waits `timeout_s` seconds.
 
         Raises
         ------

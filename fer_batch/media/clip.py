@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -17,9 +17,6 @@ import av
 import av.error
 import av.logging
 import av.stream
-import numpy as np
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 from fer_batch.media.limits import Unreadable, plain, refuse_large
 from fer_batch.media.sampling import SECOND_NS
@@ -290,29 +287,3 @@ class Clip:
     def _said(self, n_logs: int) -> str | None:
         """The first error FFmpeg logged after its first `n_logs` messages."""
         return f"{self._logs[n_logs][1]}: {self._logs[n_logs][2].strip()}" if len(self._logs) > n_logs else None
-
-
-def displayed(frame: av.VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
-    """RGB picture turned as its display matrix says; pixels are not stretched to the sample aspect ratio.
-
-    `converter` is the clip's own: a frame's would be set up anew for each, which takes as long as converting it.
-    """
-    image: NDArray[np.uint8] = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()  # type: ignore[assignment]
-    side_data: Iterable[Any] = frame.side_data  # iterates over values, unlike the mapping its stub says it is
-    for data in side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            matrix = np.frombuffer(bytes(data)[:36], np.int32).reshape(3, 3)[:2, :2]
-            return _turned(image, np.sign(matrix) * (np.abs(matrix) > 1 << 15))
-    return image
-
-
-def _turned(image: NDArray[np.uint8], matrix: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Apply a display matrix of whole quarter turns and flips; (x, y) of the source goes to (x, y) @ matrix."""
-    if abs(int(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])) != 1:
-        return image  # an oblique or empty matrix: players differ, so the stored picture stands
-    if matrix[0, 0] == 0:
-        image = image.transpose(1, 0, 2)
-        x_sign, y_sign = matrix[1, 0], matrix[0, 1]
-    else:
-        x_sign, y_sign = matrix[0, 0], matrix[1, 1]
-    return image[:: int(y_sign), :: int(x_sign)]

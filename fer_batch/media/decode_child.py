@@ -27,7 +27,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from fer_batch.media.clip import Clip, displayed
+from fer_batch.media.clip import Clip
+from fer_batch.media.display import displayed
 from fer_batch.media.limits import Unreadable, plain
 from fer_batch.media.position import Position
 from fer_batch.media.ring import Sender
@@ -66,7 +67,7 @@ class Cutter:
         return self._matrices is None or str(frame_index) in self._matrices
 
     def cut(self, frame_index: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The crop of a frame."""
+        """The crop of a frame: uint8 of shape (size, size, 3) from an RGB `image` of shape (H, W, 3)."""
         if self._matrices is None:
             matrix = self._align.whole_frame_matrix(image.shape[0], image.shape[1], self._size)
         else:

@@ -1,4 +1,4 @@
-"""Faces and their 68 landmarks in raw frames: detection now and then, landmarks that carry the box in between."""
+"""Faces and their 68 landmarks in raw frames: detectors, and dlib's as one of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ class Face:
     landmarks : shape (68, 2), float32, or None
         iBUG points in image pixels; None from a detector that has none.
     score
-        The detector's confidence on its own scale; NaN where the box was carried.
+        The detector's confidence on its own scale; NaN where the box was propagated.
     """
 
     box: Box
@@ -52,19 +52,19 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A detector that can also place landmarks in a given box; `FaceFinder` carries boxes with it."""
+    """A detector that can also place landmarks in a given box; `finder.FaceFinder` propagates boxes with it."""
 
     def landmarks_in(self, image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
-        """Landmarks [68, 2] of the face whose detector box is `box`."""
+        """Landmarks of the face whose detector box is `box`: shape (68, 2), float32, image pixels."""
         ...
 
 
 @runtime_checkable
 class Searcher(Protocol):
-    """A detector with a second, slower search for small faces; `FaceFinder` rations it."""
+    """A detector with a second, slower search for small faces; `finder.FaceFinder` uses it every few frames."""
 
     def look_closer(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Faces in the image, largest first."""
+        """Faces in an RGB uint8 image of shape (H, W, 3), largest first."""
         ...
 
 
@@ -150,7 +150,7 @@ class DlibDetector:
         return self._search(image, self.work_side)
 
     def look_closer(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Like a call, for faces half as large."""
+        """Like a call, for faces half as large; `image` is RGB uint8 of shape (H, W, 3)."""
         return self._search(image, 2 * self.work_side)
 
     def _search(self, image: NDArray[np.uint8], side: int) -> list[Face]:
@@ -164,135 +164,25 @@ class DlibDetector:
             left, top, right, bottom = (round(corner / scale) for corner in corners)
             box = (float(left), float(top), float(right - 1), float(bottom - 1))
             faces.append(Face(box, self.landmarks_in(image, box), float(score)))
-        return sorted(faces, key=lambda face: _area(face.box), reverse=True)
+        return sorted(faces, key=lambda face: box_area(face.box), reverse=True)
 
     def landmarks_in(self, image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
-        """Landmarks of the face in a box of this detector."""
+        """Landmarks of the face in a box of this detector.
+
+        Parameters
+        ----------
+        image : shape (H, W, 3), uint8
+            RGB.
+        box
+            Image pixels.
+
+        Returns
+        -------
+        shape (68, 2), float32, image pixels
+        """
         rectangle = self._dlib.rectangle(*(round(edge) for edge in box))
         shape = self._predictor(np.ascontiguousarray(image), rectangle)
         return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
-
-
-class FaceFinder:
-    """Follows the largest face of one clip.
-
-    Every `every` frames the detector looks at the whole frame. In between, the box keeps the place and size relative to
-    the landmarks that it had when it was detected, and the predictor runs in it. The detector is asked at once where
-    that fails: the shape jumps, or the picture in the box changes (a cut, an occlusion). While there is no face, it is
-    asked for every frame, but for a closer look (`Searcher`) only each `every` frames. This costs less and finds less:
-    a face that enters beside a larger one, and a small one that enters an empty picture, are seen up to `every` late.
-
-    Parameters
-    ----------
-    detector
-        Boxes are carried only where it is a `Predictor`; else it is asked for every frame.
-    every
-        Frames from one detection to the next.
-    """
-
-    def __init__(self, detector: Detector, every: int = 5) -> None:
-        if every < 1:
-            raise ValueError(f"every must be at least 1 frame, got {every}")
-        self.detector = detector
-        self.every = every
-        self._carried: Carried | None = None
-        self._seen = False
-        self._age = 0  # frames since the last detection
-        self._rested = every  # frames since the last closer look
-
-    def find(self, image: NDArray[np.uint8]) -> tuple[Face | None, Literal["detected", "tracked"]]:
-        """The face of the next frame, or None, and how it was looked for."""
-        self._age, self._rested = self._age + 1, self._rested + 1
-        if self._carried is not None and self._age < self.every:
-            self._carried = carry(self.detector, image, self._carried)
-            if self._carried is not None:
-                return self._carried.face, "tracked"
-        return self._detect(image), "detected"
-
-    def _detect(self, image: NDArray[np.uint8]) -> Face | None:
-        faces = self.detector(image)
-        due = self._seen or self._rested >= self.every
-        if not faces and due and isinstance(self.detector, Searcher):
-            faces, self._rested = self.detector.look_closer(image), 0
-        face = max(faces, key=lambda face: _area(face.box)) if faces else None
-        self._age, self._seen = 0, face is not None
-        self._carried = carried(self.detector, image, face)
-        return face
-
-
-# Measured with dlib: of 1,368 boxes carried from frame to frame in 18 clips, 99 % correlate above 0.83 and one in 500
-# below 0.7; of 3,287 cuts from one clip to another, none above 0.61. A false alarm costs one detection.
-MIN_CORRELATION = 0.7
-# Per frame, of the box's side: a head crosses its own width in no less than some 5 frames.
-MAX_SHIFT = 0.25
-MAX_GROWTH = 1.2
-
-
-@dataclass(frozen=True)
-class Carried:
-    """A face with its box tied to the landmarks: offset of its centre and its sides, both in units of their spread."""
-
-    face: Face
-    centre: NDArray[np.float64]
-    spread: float
-    offset: NDArray[np.float64]
-    sides: NDArray[np.float64]
-    patch: NDArray[np.float32]
-
-
-def carried(detector: Detector, image: NDArray[np.uint8], face: Face | None) -> Carried | None:
-    """A detected face made ready for `carry`; None where there is none or the detector cannot carry."""
-    if face is None or face.landmarks is None or not isinstance(detector, Predictor):
-        return None
-    centre, spread = _centre_and_spread(face.landmarks)
-    left, top, right, bottom = face.box
-    offset = (np.array([left + right, top + bottom]) / 2 - centre) / spread
-    sides = np.array([right - left, bottom - top]) / spread
-    return Carried(face, centre, spread, offset, sides, grey_patch(image, face.box))
-
-
-def carry(detector: Any, image: NDArray[np.uint8], last: Carried) -> Carried | None:
-    """The face in the next frame; None where the landmarks jump or the picture in the box changes."""
-    landmarks = detector.landmarks_in(image, last.face.box)
-    centre, spread = _centre_and_spread(landmarks)
-    side = last.face.box[2] - last.face.box[0] + 1
-    if np.abs(centre - last.centre).max() > MAX_SHIFT * side:
-        return None
-    if not 1 / MAX_GROWTH < spread / last.spread < MAX_GROWTH:
-        return None
-    left, top = centre + spread * (last.offset - last.sides / 2)
-    right, bottom = centre + spread * (last.offset + last.sides / 2)
-    box = (float(left), float(top), float(right), float(bottom))
-    patch = grey_patch(image, box)
-    if correlation(patch, last.patch) < MIN_CORRELATION:
-        return None
-    return Carried(Face(box, landmarks, float("nan")), centre, spread, last.offset, last.sides, patch)
-
-
-def _centre_and_spread(landmarks: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
-    points = landmarks.astype(np.float64)
-    centre = points.mean(0)
-    return centre, float(np.sqrt(((points - centre) ** 2).sum(1).mean())) or 1.0
-
-
-def grey_patch(image: NDArray[np.uint8], box: Box, side: int = 32) -> NDArray[np.float32]:
-    """Small grey picture of what is in the box."""
-    left, top, right, bottom = box
-    height, width = image.shape[:2]
-    rows = slice(max(round(top), 0), max(min(round(bottom) + 1, height), 0))
-    columns = slice(max(round(left), 0), max(min(round(right) + 1, width), 0))
-    inside = image[rows, columns]
-    if not inside.size:
-        return np.zeros((side, side), np.float32)
-    small = cv2.resize(inside, (side, side), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-
-
-def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Pearson correlation of two patches; 0 where one is flat."""
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float((a * b).sum()) / norm if norm else 0.0
 
 
 def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -300,7 +190,8 @@ def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _area(box: Box) -> float:
+def box_area(box: Box) -> float:
+    """Pixels in a box, whose edges are inclusive."""
     return (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
 
 

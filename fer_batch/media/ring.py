@@ -43,7 +43,7 @@ class Sender:
     Attributes
     ----------
     at_once
-        Whether no message waits for company.
+        Whether no message waits for others.
     """
 
     def __init__(self, connection: socket.socket, ring_bytes: int = RING_BYTES) -> None:
@@ -58,7 +58,9 @@ class Sender:
         self._n_unsent = 0  # pictures
 
     def send(self, message: dict[str, Any], picture: NDArray[np.uint8] | None = None) -> None:
-        """One message; waits while the receiver holds every slot. Those with a picture may wait for company.
+        """One message; waits while the receiver holds every slot. Those with a picture may wait for others.
+
+        `picture` is uint8 of any shape.
 
         Raises
         ------
@@ -130,7 +132,7 @@ class Receiver:
         self._ring: _Ring | None = None
 
     def receive(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
-        """Next message, and its picture if it has one.
+        """Next message, and its picture (uint8, of the shape that was sent) if it has one; waits `timeout_s` seconds.
 
         The picture is the sender's slot itself while slots are plenty, else a copy; either way it stays as it is for
         as long as it is referred to.

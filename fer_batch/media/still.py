@@ -20,7 +20,17 @@ IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", 
 
 
 def still(path: str) -> NDArray[np.uint8]:
-    """RGB picture, EXIF orientation applied; alpha is dropped, wider samples are scaled to 8 bit."""
+    """RGB picture, EXIF orientation applied; alpha is dropped, wider samples are scaled to 8 bit.
+
+    Returns
+    -------
+    shape (H, W, 3), uint8
+
+    Raises
+    ------
+    Unreadable
+        If it is no picture in a known format, damaged, or too large.
+    """
     from PIL import Image, ImageOps
 
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS

@@ -44,7 +44,7 @@ from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.manifest_table import unread_columns
-from fer_batch.sources.tree import dataset_around
+from fer_batch.sources.recognise import dataset_around
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition, read

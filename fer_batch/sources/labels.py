@@ -1,7 +1,8 @@
-"""What the numbers of every dataset's labels mean: one table, because no two datasets agree (datasets 6.11)."""
+"""What the numbers and names of labels mean; no two datasets agree on the numbers (datasets 6.11)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from fer_batch import facs
@@ -17,49 +18,54 @@ NO_EXPRESSION = MappingProxyType(
     }
 )
 
-# Scales without an occurrence: their value is kept as it is, whatever its range.
-SCALES = frozenset({"valence", "arousal", "pspi", "vas", "opr", "aff", "sen", "age", "pain_level"})
+# Scales without an occurrence, in lower case: their value is kept as it is, whatever its range. Each record of a
+# dataset adds its own.
+SCALES: set[str] = set()
 
 
-def _codes(first: int, *names: str) -> MappingProxyType[int, str]:
-    return MappingProxyType(dict(enumerate(names, first)))
+@dataclass(frozen=True)
+class ExpressionCodes:
+    """Numbers that a dataset has for expressions.
+
+    Attributes
+    ----------
+    dataset
+        Its name, in errors and in `source.options.codes` of a manifest.
+    first
+        Code of the first name; the others follow it.
+    names
+        Expressions, or keys of `NO_EXPRESSION`.
+    """
+
+    dataset: str
+    first: int
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.names if name not in EXPRESSIONS and name not in NO_EXPRESSION]
+        if unknown:
+            raise ValueError(f"codes of {self.dataset}: expected names of expressions, got {unknown[0]!r}")
+
+    def expression(self, code: float) -> str:
+        """Name of a code.
+
+        Raises
+        ------
+        ValueError
+            If the dataset has no such code.
+        """
+        last = self.first + len(self.names) - 1
+        if code not in range(self.first, last + 1):
+            raise ValueError(f"expected an expression code of {self.dataset}, {self.first} to {last}, got {code:g}")
+        return self.names[int(code) - self.first]
 
 
-_AFFECTNET = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
-CODES = MappingProxyType(
-    {
-        "ck_plus": _codes(0, "neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
-        "affectnet": _codes(0, *_AFFECTNET, "none", "uncertain", "non_face"),
-        "raf_db": _codes(1, "surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
-        "fer2013": _codes(0, "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"),
-        "fer_plus": _codes(
-            0,
-            "neutral",
-            "happiness",
-            "surprise",
-            "sadness",
-            "anger",
-            "disgust",
-            "fear",
-            "contempt",
-            "uncertain",
-            "non_face",
-        ),
-        # The codes of Belharbi et al. 2024's released splits.
-        "belharbi": _codes(0, "neutral", "happiness", "surprise", "fear", "anger", "disgust", "sadness"),
-    }
-)
-JAFFE = MappingProxyType(
-    {
-        "AN": "anger",
-        "DI": "disgust",
-        "FE": "fear",
-        "HA": "happiness",
-        "NE": "neutral",
-        "SA": "sadness",
-        "SU": "surprise",
-    }
-)
+# By dataset; each record of a dataset adds its own. Belharbi et al. (2024) released splits with codes of their own.
+CODES = {
+    "belharbi": ExpressionCodes(
+        "belharbi", 0, ("neutral", "happiness", "surprise", "fear", "anger", "disgust", "sadness")
+    )
+}
 # Names that people and datasets write, to the names of the tables.
 _SYNONYMS = {
     "angry": "anger",
@@ -72,20 +78,6 @@ _SYNONYMS = {
     "surprised": "surprise",
     "contemptuous": "contempt",
 }
-
-
-def expression(dataset: str, code: float) -> str:
-    """Name of a dataset's numeric expression code.
-
-    Raises
-    ------
-    ValueError
-        If the dataset has no such code.
-    """
-    codes = CODES[dataset]
-    if code not in codes:
-        raise ValueError(f"expected an expression code of {dataset}, {min(codes)} to {max(codes)}, got {code:g}")
-    return codes[int(code)]
 
 
 def expression_named(name: str) -> str:

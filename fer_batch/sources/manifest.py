@@ -23,18 +23,15 @@ from fer_batch.facs import au_id
 from fer_batch.registry import nearest
 from fer_batch.sources.labels import CODES, NO_EXPRESSION, split_named
 from fer_batch.sources.listing import (
-    ANNOTATIONS,
     FORMATS,
     IMAGE_SUFFIXES,
-    LANDMARKS,
     VIDEO_SUFFIXES,
-    beside,
     in_order,
     listing_version,
-    name_parts,
     takes,
 )
 from fer_batch.sources.manifest_table import DESCRIBED, POINTS, emotion_of, intensities, numbers, read_table
+from fer_batch.sources.names import ANNOTATIONS, LANDMARKS, beside, name_parts
 from fer_batch.storage.store import Entry, Store, has_scheme
 from fer_batch.types import InputError, SequenceRef
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import AU_NAMES, au_id, au_name
 from fer_batch.registry import nearest
-from fer_batch.sources.labels import CODES, EXPRESSIONS, expression, expression_named
+from fer_batch.sources.labels import CODES, EXPRESSIONS, expression_named
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -133,7 +133,27 @@ def _meant(theirs: str, ours: Sequence[str | None]) -> str:
 
 
 def numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.float32]:
-    """Columns of numbers, NaN where empty, shape (rows, names)."""
+    """Columns of numbers.
+
+    Parameters
+    ----------
+    table
+        As `read_table` gives it.
+    names
+        Columns.
+    uri
+        Of the table, for errors.
+
+    Returns
+    -------
+    shape (rows, names), float32
+        NaN where a cell is empty.
+
+    Raises
+    ------
+    InputError
+        If a cell holds no number.
+    """
     columns = []
     for name in names:
         try:
@@ -144,7 +164,21 @@ def numbers(table: pa.Table, names: Sequence[str], uri: str) -> NDArray[np.float
 
 
 def intensities(table: pa.Table, units: Sequence[str], uri: str) -> NDArray[np.float32]:
-    """Intensities of Action Units, NaN where not annotated, shape (rows, units).
+    """Intensities of Action Units.
+
+    Parameters
+    ----------
+    table
+        As `read_table` gives it.
+    units
+        Columns, as `AU01`.
+    uri
+        Of the table, for errors.
+
+    Returns
+    -------
+    shape (rows, units), float32, 0 to 5
+        NaN where it is not annotated.
 
     Raises
     ------
@@ -181,6 +215,6 @@ def emotion_of(text: str | None, codes: str | None, where: str) -> str | None:
             )
         return named
     try:
-        return named if named in EXPRESSIONS else expression(codes, float(named))
+        return named if named in EXPRESSIONS else CODES[codes].expression(float(named))
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None

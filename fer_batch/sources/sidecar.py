@@ -43,7 +43,7 @@ class LandmarkTrack:
     points: NDArray[np.float32]
 
     def by_frame(self) -> dict[int, NDArray[np.float32]]:
-        """Points of each frame that has them all."""
+        """Points of each frame that has them all: shape (68, 2), float32, displayed source pixels, by frame index."""
         finite = np.isfinite(self.points).all((1, 2))
         return {int(self.frame_index[i]): self.points[i] for i in np.flatnonzero(finite)}
 

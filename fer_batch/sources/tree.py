@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fer_batch.sources.listing import FORMATS, IMAGE_SUFFIXES, in_order, listing_version, takes
-from fer_batch.storage.store import Entry, Store, has_scheme
+from fer_batch.sources.listing import IMAGE_SUFFIXES, in_order, listing_version
+from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError, Kind, SequenceRef
 
 DEPTH = 4  # folders below the root among which a dataset's own folders are looked for
 WIDE = 20  # a folder with more folders than these holds subjects or sequences, and none of the dataset's own
-MARKS: dict[str, tuple[re.Pattern[str], ...]] = {}
+IMAGES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".gif")
 
 
 def is_junk(path: str) -> bool:
     """Whether a file is what operating systems leave behind: `._x`, `.DS_Store`, `Thumbs.db`, `__MACOSX`."""
     name = path[path.rfind("/") + 1 :]  # posixpath.basename takes thrice as long, a million times
     return name.startswith(("._", ".DS_Store")) or name in ("Thumbs.db", "thumbs.db") or "__MACOSX/" in path
-
-
-def dataset(name: str, *marks: str) -> Callable[[Callable[..., Iterator[SequenceRef]]], Any]:
-    """Register the listing of a dataset, a function of its `Tree` and keyword-only options.
-
-    Parameters
-    ----------
-    name
-        Of the format.
-    marks
-        Regular expressions on paths, lower case; a folder where each finds something is recognised as this dataset.
-    """
-
-    def add(listing: Callable[..., Iterator[SequenceRef]]) -> Callable[..., Iterator[SequenceRef]]:
-        @functools.wraps(listing)
-        def list_dataset(uri: str, pattern: Sequence[str], **options: Any) -> Iterator[SequenceRef]:
-            return (ref for ref in listing(Tree(uri), **options) if takes(pattern, ref.sequence_id))
-
-        FORMATS.register(name)(list_dataset)
-        if marks:
-            MARKS[name] = tuple(re.compile(mark) for mark in marks)
-        return listing
-
-    return add
 
 
 class Tree:
@@ -205,45 +178,3 @@ def truth_version(entries: Iterable[Entry]) -> str:
     """Version of files of ground truth, wherever they lie; empty where there are none."""
     names = [Entry(posixpath.basename(entry.path), entry.size, entry.version) for entry in entries]
     return listing_version(names) if names else ""
-
-
-def recognise(tree: Tree) -> list[str]:
-    """Formats whose marks a folder has, the one with the most marks first; looks at names of the upper folders only."""
-    paths, level = [], [""]
-    for _ in range(DEPTH):
-        for folder in level:
-            folders, files = tree.children(folder)
-            paths += [posixpath.join(folder, name).lower() for name in (*folders[:200], *files[:200])]
-        found = [name for name, marks in MARKS.items() if all(any(m.search(path) for path in paths) for m in marks)]
-        if found:
-            return sorted(found, key=lambda name: (-len(MARKS[name]), name))
-        level = [posixpath.join(folder, name) for folder in level for name in tree.children(folder)[0]][:40]
-    return []
-
-
-def dataset_around(uri: str) -> tuple[str, str] | None:
-    """The dataset that a local folder is, or is a part of: (format, its folder); looks at it and at the two above.
-
-    A folder above counts only if it is no dataset without this one, or is one by this one alone: clips may lie beside
-    a dataset. Folders of an object store are not looked at, for listing them again takes long.
-    """
-    if has_scheme(uri):
-        return None
-    here, below = os.path.abspath(uri), ""
-    for _ in range(3):
-        known = recognise(Tree(here))
-        if known:
-            return (known[0], here) if not below or _is_part(known[0], here, below) else None
-        here, below = os.path.split(here)
-        if not below or os.path.dirname(here) == here:
-            return None
-    return None
-
-
-def _is_part(name: str, folder: str, below: str) -> bool:
-    """Whether what lies in a folder is a part of the dataset that the folder is recognised as."""
-    alone, others = Tree(folder).keeping(below.__eq__), Tree(folder).keeping(below.__ne__)
-    return name in recognise(alone) or name not in recognise(others)
-
-
-IMAGES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".gif")

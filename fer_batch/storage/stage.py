@@ -6,6 +6,7 @@ computes the same from a stage file as from the published table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def _ragged(values: NDArray[Any], counts: NDArray[np.int64], dtype: pa.DataType)
 
 
 def stage_bytes(
-    frames: list[dict[str, Any]],
+    frames: Sequence[Mapping[str, object]],
     ok: NDArray[np.int64],
     jpegs: list[bytes | None],
     logits: NDArray[np.float32],
@@ -70,7 +71,7 @@ def stage_bytes(
         For the file: code version, model digest, decoder.
     """
     n, k = len(frames), len(ok)
-    base = pa.Table.from_pylist(frames, schema=SCHEMAS["frames"])
+    base = pa.Table.from_pylist(list(frames), schema=SCHEMAS["frames"])
     per_frame = np.zeros(n, np.int64)
     per_frame[ok] = np.bincount(pairs[:, 0], minlength=k)
     outputs = np.zeros(n, np.int64)

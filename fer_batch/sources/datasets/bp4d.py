@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from fer_batch.facs import au_name
+from fer_batch.sources.dataset import Dataset, TruthForm, Whole, annotation_uris, register
+from fer_batch.sources.label_files import Frames, Row, annotation_table, frame_rows, number_table, read_all
 from fer_batch.sources.labels import occurrence_of
 from fer_batch.sources.listing import VIDEO_SUFFIXES
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import ANNOTATIONS, Frames, Row, annotation_table, frame_rows, number_table, read_all
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.storage.store import Entry
 from fer_batch.types import InputError, MediaError, SequenceRef
 
@@ -22,13 +22,11 @@ PHANTOMS = {"F042/T11": "BP4D+ has no task T11: its labels are of no recording"}
 _INTENSITY = re.compile(r"_AU(\d+)(_Int)?\.csv$", re.IGNORECASE)
 
 
-@dataset("bp4d", r"(^|/)sequences_2d\+3d$|(^|/)sequences\(2d\+3d\)$")
 def list_bp4d(tree: Tree) -> Iterator[SequenceRef]:
     """One row per task (`F001/T1`); names of frames are padded to three or four digits, so they go by number."""
     return _tasks(tree, "bp4d", tree.need("Sequences_2D+3D", "Sequences(2D+3D)"))
 
 
-@dataset("bp4d_plus", r"(^|/)2d\+3d$")
 def list_bp4d_plus(tree: Tree) -> Iterator[SequenceRef]:
     """The same for BP4D+, once its archives are unpacked."""
     folder = tree.need("2D+3D")
@@ -46,11 +44,11 @@ def _tasks(tree: Tree, name: str, folder: str) -> Iterator[SequenceRef]:
             labels.get(key, ()),
             subject_id=f"{name}:{key.partition('/')[0]}",
             skip_reason=PHANTOMS.get(key),
-            **_where(tree, labels.get(key, ())),
+            truth=TRUTH.name,
+            annotation_uris=_uris(tree, labels.get(key, ())),
         )
 
 
-@dataset("fera17", r"fera17_\w+\.mp4$")
 def list_fera17(tree: Tree) -> Iterator[SequenceRef]:
     """One row per video; all views of a task share its labels."""
     labels = _labels(tree)
@@ -61,7 +59,14 @@ def list_fera17(tree: Tree) -> Iterator[SequenceRef]:
             own = labels.get(f"{parts[2]}/{parts[3]}", ())
             split = {"TR": "train", "VA": "val", "TE": "test"}[parts[1].upper()]
             yield tree.file(
-                name, "video", entry, own, subject_id=f"fera17:{parts[2]}", split=split, **_where(tree, own)
+                name,
+                "video",
+                entry,
+                own,
+                subject_id=f"fera17:{parts[2]}",
+                split=split,
+                truth=TRUTH.name,
+                annotation_uris=_uris(tree, own),
             )
 
 
@@ -76,11 +81,10 @@ def _labels(tree: Tree) -> dict[str, list[Entry]]:
     return found
 
 
-def _where(tree: Tree, labels: Sequence[Entry]) -> dict[str, Any]:
-    return {"truth": "bp4d", "annotation_uris": tuple(tree.url(entry.path) for entry in labels)}
+def _uris(tree: Tree, labels: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(tree.url(entry.path) for entry in labels)
 
 
-@ANNOTATIONS.register("bp4d")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Occurrence from the sheet of all units, intensity from that of each; what is unknown has no row."""
     occurrence: dict[tuple[int, int], float] = {}
@@ -122,3 +126,72 @@ def _codes(data: bytes, where: str, unit: int | None) -> tuple[list[tuple[int, i
     row, column = np.nonzero(values[:, columns] != UNKNOWN)
     found = (values[row, 0].astype(int), np.array(list(aus.values()))[column], values[row, columns[column]])
     return list(zip(*(part.tolist() for part in found), strict=True)), int(values[:, 0].min())
+
+
+TRUTH = TruthForm(
+    name="bp4d",
+    annotations=read_annotations,
+    landmarks=None,
+    n_label_files=annotation_uris,
+)
+
+BP4D = register(
+    Dataset(
+        name="bp4d",
+        title="BP4D",
+        row_per="task",
+        labels="occurrence and intensity of the coded frames",
+        face="-",
+        listing=list_bp4d,
+        options={},
+        marks=(r"(^|/)sequences_2d\+3d$|(^|/)sequences\(2d\+3d\)$",),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=(),
+        whole=Whole(inputs=328, subjects=41),
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)
+BP4D_PLUS = register(
+    Dataset(
+        name="bp4d_plus",
+        title="BP4D+",
+        row_per="task",
+        labels="occurrence and intensity of the coded frames",
+        face="-",
+        listing=list_bp4d_plus,
+        options={},
+        marks=(r"(^|/)2d\+3d$",),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=(),
+        whole=None,
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)
+FERA17 = register(
+    Dataset(
+        name="fera17",
+        title="FERA17",
+        row_per="video",
+        labels="occurrence and intensity of the coded frames",
+        face="-",
+        listing=list_fera17,
+        options={},
+        marks=(r"fera17_\w+\.mp4$",),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=(),
+        whole=None,
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)

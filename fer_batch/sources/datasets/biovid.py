@@ -6,9 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from fer_batch.sources.dataset import Dataset, Whole, register
 from fer_batch.sources.labels import expression_named
 from fer_batch.sources.listing import VIDEO_SUFFIXES
-from fer_batch.sources.tree import Tree, dataset
+from fer_batch.sources.tree import Tree
 from fer_batch.types import SequenceRef
 
 _NAME = re.compile(r"(?P<subject>\d{6}_[mw]_\d+)-(?P<label>[A-Za-z]+\d?)(-\d+)?\.\w+$")
@@ -21,7 +22,6 @@ def _part(path: str) -> str:
     return next((folder for folder in path.split("/")[:-1] if _PART.fullmatch(folder)), "")
 
 
-@dataset("biovid", r"\d{6}_[mw]_\d+(-(bl1|pa\d)-\d+\.\w+)?$")
 def list_biovid(tree: Tree, *, exclude: Sequence[str] = ()) -> Iterator[SequenceRef]:
     """One row per video; `exclude` names subjects that are not processed (papers differ in them).
 
@@ -44,3 +44,27 @@ def list_biovid(tree: Tree, *, exclude: Sequence[str] = ()) -> Iterator[Sequence
             raw_labels=(("pain_level", name["label"]),) if level is not None else (),
             skip_reason="excluded by source.options.exclude" if name["subject"] in excluded else None,
         )
+
+
+BIOVID = register(
+    Dataset(
+        name="biovid",
+        title="BioVid",
+        row_per="video",
+        labels="`pain_level` 0 to 4 at frame 0; the class as the sequence's `emotion`",
+        face="-",
+        listing=list_biovid,
+        options={
+            "exclude": "`exclude: [071309_w_21, ...]`: subjects that are skipped; papers leave out different ones"
+        },
+        marks=(r"\d{6}_[mw]_\d+(-(bl1|pa\d)-\d+\.\w+)?$",),
+        tables=(),
+        truth=None,
+        codes=None,
+        scales=("pain_level",),
+        whole=Whole(inputs=8_700, subjects=87),
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)

@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from fer_batch.facs import AU_NAMES, au_name
+from fer_batch.sources.dataset import Dataset, Job, TruthForm, Whole, annotation_uris, register
 from fer_batch.sources.fetch import read_bytes
-from fer_batch.sources.labels import expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import (
-    ANNOTATIONS,
-    LANDMARKS,
+from fer_batch.sources.label_files import (
     Frames,
     Points,
     Row,
@@ -22,10 +19,15 @@ from fer_batch.sources.truth import (
     number_table,
     read_frames,
 )
+from fer_batch.sources.labels import ExpressionCodes
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import MediaError, SequenceRef
 
+CODES = ExpressionCodes(
+    "ck_plus", 0, ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+)
 
-@dataset("ck_plus", r"cohn-kanade-images$")
+
 def list_ck_plus(tree: Tree) -> Iterator[SequenceRef]:
     """One row per sequence (`S005/001`). FACS codes and emotions of the peak are annotations of its frame."""
     images = tree.grouped(tree.need("cohn-kanade-images", "extended-cohn-kanade-images"), IMAGES, 2)
@@ -40,13 +42,12 @@ def list_ck_plus(tree: Tree) -> Iterator[SequenceRef]:
             frames,
             [*labels, *points],
             subject_id="ck_plus:" + key.split("/")[0],
-            truth="ck_plus",
+            truth=TRUTH.name,
             annotation_uris=tuple(tree.url(entry.path) for entry in labels),
             landmarks_uri=tree.url(points[0].path.rpartition("/")[0]) if points else None,
         )
 
 
-@LANDMARKS.register("ck_plus")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """68 points of every frame that has a file."""
     points = {}
@@ -58,7 +59,6 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     return points
 
 
-@ANNOTATIONS.register("ck_plus")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """The peak's Action Units and expression; the first frame is (NONE), what lies between is not annotated."""
     rows: list[Row] = []
@@ -78,6 +78,35 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
 
 def _expression(code: float, where: str) -> str:
     try:
-        return expression("ck_plus", code)
+        return CODES.expression(code)
     except ValueError as error:
         raise MediaError(f"{where}: {error}") from None
+
+
+TRUTH = TruthForm(
+    name="ck_plus",
+    annotations=read_annotations,
+    landmarks=read_landmarks,
+    n_label_files=annotation_uris,
+)
+
+CK_PLUS = register(
+    Dataset(
+        name="ck_plus",
+        title="CK+",
+        row_per="sequence `S005/001`",
+        labels="FACS and emotion of the peak, at the frame their file names; frame 0 is neutral, without any AU",
+        face="68 landmarks of every frame",
+        listing=list_ck_plus,
+        options={},
+        marks=(r"cohn-kanade-images$",),
+        tables=(),
+        truth=TRUTH,
+        codes=CODES,
+        scales=(),
+        whole=Whole(inputs=593, subjects=123),
+        job=Job("ck_plus", format="ck_plus"),
+        is_cropped=False,
+        not_read=None,
+    )
+)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_batch.registry import nearest
+from fer_batch.sources.dataset import Dataset, Job, TruthForm, annotation_uris, register
 from fer_batch.sources.fetch import read_bytes
-from fer_batch.sources.labels import NO_EXPRESSION, expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import LANDMARKS, Frames, Points
+from fer_batch.sources.label_files import Frames, Points
+from fer_batch.sources.labels import NO_EXPRESSION, ExpressionCodes
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.storage.store import Entry
 from fer_batch.types import InputError, MediaError, SequenceRef
 
@@ -28,6 +29,14 @@ COLUMNS = (
     "expression",
     "valence",
     "arousal",
+)
+CODES = ExpressionCodes(
+    "affectnet",
+    0,
+    (
+        *("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"),
+        *("none", "uncertain", "non_face"),
+    ),
 )
 # part -> split, lists, folder of the images
 PARTS = {
@@ -43,11 +52,6 @@ class _Images(NamedTuple):
     entries: dict[str, Entry]
 
 
-@dataset(
-    "affectnet",
-    r"annotated_images$",
-    r"(^|/)(training|validation|automatically_annotated)\.csv$|annot_files$|annotated_file_lists$",
-)
 def list_affectnet(tree: Tree, *, parts: Sequence[str] = ("training", "validation")) -> Iterator[SequenceRef]:
     """One row per line of the lists; `parts` chooses among training, validation and automatic."""
     parts = (parts,) if isinstance(parts, str) else parts
@@ -99,7 +103,7 @@ def _still(tree: Tree, path: str, start: int, line: bytes, images: _Images, pref
     try:
         name, *box, points, code, valence, arousal = _cells(line)
         x, y, width, height = (_number(value) for value in box)
-        kind = expression("affectnet", float(code)) if code not in MISSING else None
+        kind = CODES.expression(float(code)) if code not in MISSING else None
         scales = {"valence": _number(valence), "arousal": _number(arousal)}
     except ValueError as error:
         raise InputError(f"{where}: expected {','.join(COLUMNS)}, got {line[:80]!r}: {error}") from None
@@ -116,7 +120,7 @@ def _still(tree: Tree, path: str, start: int, line: bytes, images: _Images, pref
         version=entry.version if entry else "missing",
         emotion=kind if kind not in NO_EXPRESSION else None,
         split=split,
-        truth="affectnet",
+        truth=TRUTH.name,
         landmarks_uri=f"{where}#{start}-{start + len(line)}-{crc}" if is_whole else None,
         labels=tuple(labels),
         raw_labels=((kind, code),) if kind and kind not in NO_EXPRESSION else (),
@@ -130,7 +134,6 @@ def _number(text: str) -> float:
     return math.nan if text in MISSING else float(text)
 
 
-@LANDMARKS.register("affectnet")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """68 points from one line of a list, which is named by its bytes and their checksum."""
     where, _, place = uri.rpartition("#")
@@ -142,3 +145,45 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
         return {0: np.array(_cells(line)[5].split(";"), np.float32).reshape(68, 2)}
     except ValueError as error:
         raise MediaError(f"{where}: landmarks of {line[:60]!r}: {error}") from None
+
+
+def not_read(tree: Tree) -> list[str]:
+    """What is said of the automatic list, which is read only where a job asks for it."""
+    if tree.find(PARTS["automatic"][1], files=True) is None:
+        return []
+    return ["not counted: the automatic list; source.options: {parts: [training, validation, automatic]} reads it too"]
+
+
+TRUTH = TruthForm(
+    name="affectnet",
+    annotations=None,
+    landmarks=read_landmarks,
+    n_label_files=annotation_uris,
+)
+
+AFFECTNET = register(
+    Dataset(
+        name="affectnet",
+        title="AffectNet, lists in CSV",
+        row_per="line of a list",
+        labels="expression, `valence`, `arousal`",
+        face="68 landmarks; the box where they are not whole",
+        listing=list_affectnet,
+        options={
+            "parts": "`parts: [training, validation, automatic]`, the first two by default; `inspect` says if the "
+            "third is there"
+        },
+        marks=(
+            r"annotated_images$",
+            r"(^|/)(training|validation|automatically_annotated)\.csv$|annot_files$|annotated_file_lists$",
+        ),
+        tables=(),
+        truth=TRUTH,
+        codes=CODES,
+        scales=("valence", "arousal"),
+        whole=None,
+        job=Job("affectnet", format="affectnet"),
+        is_cropped=False,
+        not_read=not_read,
+    )
+)

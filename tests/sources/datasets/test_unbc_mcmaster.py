@@ -5,12 +5,16 @@ import pytest
 
 from fer_batch.facs import pspi
 from fer_batch.sources.listing import list_source
-from fer_batch.sources.points import FROM_66, to_68
+from fer_batch.sources.points import FROM_66
 from fer_batch.sources.truth import read_truth
 from fer_batch.types import MediaError
 
 KEY = "042-ll042/ll042t1aaaff"
+
+
 POINTS = "\n".join(f" {100 + i:.7e} {200 + 2 * i:.7e}" for i in range(66))
+
+
 FACS = {
     1: "",
     2: "4 2 0 0\n 6.0000000e+00 3.0000000e+00 0 0\n7 1 0 0\n43 1 0 0\n",
@@ -91,18 +95,6 @@ def test_66_points_are_68_with_estimated_mouth_corners(ref):
     np.testing.assert_array_equal(points[0][FROM_66], [[100 + i, 200 + 2 * i] for i in range(66)])
     face = points[0]
     np.testing.assert_allclose(face[60], 0.8 * face[48] + 0.1 * (face[61] + face[67]), rtol=1e-6)
-
-
-def test_49_points_have_no_jaw():
-    points = np.stack([np.arange(49.0), -np.arange(49.0)], 1)
-    face = to_68(points)
-    assert np.isnan(face[:17]).all()
-    assert np.isfinite(face[17:]).all()
-    for own, other in ((0, 17), (9, 26), (10, 27), (18, 35), (19, 36), (30, 47), (31, 48), (42, 59)):
-        assert face[other, 0] == own  # methods 2.1
-    assert face[[61, 62, 63, 65, 66, 67], 0].tolist() == [43, 44, 45, 46, 47, 48]
-    with pytest.raises(ValueError, match=r"expected 49, 66 or 68 landmarks .* \(5, 2\)"):
-        to_68(np.zeros((5, 2)))
 
 
 def test_a_file_that_is_none_says_which(tree, png):

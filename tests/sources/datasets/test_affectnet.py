@@ -1,18 +1,16 @@
-"""The three forms of AffectNet in miniature, with what copies of them lack."""
-
-import io
-import json
+"""AffectNet with lists in CSV, in miniature, with what copies of it lack."""
 
 import numpy as np
 import pytest
 
 from fer_batch.sources.listing import list_source
-from fer_batch.sources.tree import Tree, dataset_around, recognise
 from fer_batch.sources.truth import read_truth
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError, MediaError
 
 HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"
+
+
 POINTS = ";".join(str(i + 0.5) for i in range(136))
 
 
@@ -155,119 +153,3 @@ def test_a_list_that_is_none_is_refused(tree, jpg, text, message):
     files = {"Manually_Annotated_Images/1/a.jpg": jpg, "training.csv": text}
     with pytest.raises(InputError, match=message):
         list_source("affectnet", tree(files))
-
-
-def npy(value, **options):
-    out = io.BytesIO()
-    np.save(out, np.asarray(value), **options)
-    return out.getvalue()
-
-
-def npy_release(jpg):
-    files = {"train_set/images/12.jpg": jpg, "train_set/images/13.JPG": jpg, "val_set/images/0.jpg": jpg}
-    a = "train_set/annotations/"
-    files |= {a + "12_exp.npy": npy("3"), a + "12_val.npy": npy("0.25"), a + "12_aro.npy": npy("-0.5")}
-    files[a + "12_lnd.npy"] = npy(np.arange(136.0))
-    files |= {a + "13_val.npy": npy(0.0), a + ".DS_Store": None}
-    files["val_set/annotations/0_exp.npy"] = npy(np.int64(7))
-    return files
-
-
-def test_numbers_in_files_as_text_or_number(tree, jpg, columns):
-    first, second, val = list_source("affectnet_npy", tree(npy_release(jpg)))
-    assert [ref.sequence_id for ref in (first, second, val)] == [
-        "train_set/images/12.jpg",
-        "train_set/images/13.JPG",
-        "val_set/images/0.jpg",
-    ]
-    truth = read_truth(first)
-    assert columns(truth.annotations, "target", "intensity", "occurrence", "raw") == [
-        ("surprise", None, True, "3"),
-        ("valence", 0.25, None, None),
-        ("arousal", -0.5, None, None),
-    ]
-    assert truth.emotion == "surprise"
-    assert truth.points[0][1].tolist() == [2.0, 3.0]
-    assert columns(read_truth(second).annotations, "target") == [("valence",)], "what is missing is no label"
-    assert read_truth(val).emotion == "contempt"
-    assert (val.split, val.landmarks_uri) == ("val", None)
-
-
-def test_a_changed_number_is_another_unit(tree, jpg):
-    files = npy_release(jpg)
-    before, *_ = list_source("affectnet_npy", tree(files))
-    after, *_ = list_source("affectnet_npy", tree({**files, "train_set/annotations/12_exp.npy": npy("10")}))
-    assert before.truth_version != after.truth_version
-
-
-def test_pickles_are_refused(tree, jpg):
-    files = {**npy_release(jpg), "train_set/annotations/12_exp.npy": npy([{"a": 1}], allow_pickle=True)}
-    with pytest.raises(MediaError, match=r"12_exp\.npy: expected numbers"):
-        read_truth(list_source("affectnet_npy", tree(files))[0])
-
-
-def test_json_whose_keys_vary(tree, jpg, columns):
-    one = {"human-label": 6, "soft-label": [0.1] * 8, "valence": -0.5, "arousal": 0.5, "age": 30, "Subset": 2}
-    other = {"Human_Label": "2", "Metadata": {"Race": "x"}, "landmarks": list(range(136)), "valence": -2}
-    files = {
-        "AffectNet+/human_annotated/train_set/images/1.jpg": jpg,
-        "AffectNet+/human_annotated/train_set/annotations/1.json": json.dumps(one),
-        "AffectNet+/human_annotated/validation_set/images/2.jpg": jpg,
-        "AffectNet+/human_annotated/validation_set/annotations/2.json": json.dumps(other),
-        "AffectNet+/human_annotated/validation_set/images/3.jpg": jpg,
-        "AffectNet+/no_human_annotated/images/4.jpg": jpg,
-    }
-    uri = tree(files)
-    first, second, bare = list_source("affectnet_plus", uri)
-    truth = read_truth(first)
-    assert columns(truth.annotations, "target", "intensity") == [
-        ("anger", None),
-        ("valence", -0.5),
-        ("arousal", 0.5),
-        ("age", 30.0),
-        ("metadata", None),
-    ]
-    kept = json.loads(truth.annotations["raw"].to_pylist()[-1])
-    assert kept == {"soft_label": [0.1] * 8, "subset": 2}
-    truth = read_truth(second)
-    assert truth.emotion == "sadness"
-    assert truth.points[0][1].tolist() == [2, 3]
-    assert json.loads(truth.annotations["raw"].to_pylist()[-1])["race"] == "x"
-    assert read_truth(bare).annotations.num_rows == 0
-    assert (first.split, bare.split) == ("train", "val")
-    assert len(list_source("affectnet_plus", uri, (), {"unlabelled": True})) == 4
-
-
-@pytest.mark.parametrize("root", ["human_annotated", ""])
-@pytest.mark.parametrize("splits", [("train_set", "validation_set"), ("train_set",)])
-def test_affectnet_plus_given_from_the_inside(tree, jpg, root, splits):
-    folders = [f"{root}/{split}".lstrip("/") for split in splits]
-    files = {f"{folder}/images/1.jpg": jpg for folder in folders}
-    files |= {f"{folder}/annotations/1.json": json.dumps({"human-label": 1}) for folder in folders}
-    uri = tree(files)
-    assert recognise(Tree(uri)) == ["affectnet_plus"]
-    refs = list_source("affectnet_plus", uri)
-    assert [ref.sequence_id for ref in refs] == [f"{folder}/images/1.jpg" for folder in folders]
-    assert [read_truth(ref).emotion for ref in refs] == ["happiness"] * len(splits)
-
-
-@pytest.mark.parametrize("deep", ["", "/train_set", "/train_set/images"])
-@pytest.mark.parametrize(
-    ("name", "other", "label"),
-    [("affectnet_plus", "validation_set", ".json"), ("affectnet_npy", "val_set", "_exp.npy")],
-)
-def test_a_split_of_either_release_is_a_part_of_it(tmp_path, name, other, label, deep):
-    root = tmp_path / "two" / "human_annotated"
-    for split in ("train_set", other):
-        for file in ("images/1.jpg", f"annotations/1{label}"):
-            (root / split / file).parent.mkdir(parents=True, exist_ok=True)
-            (root / split / file).touch()
-    assert dataset_around(f"{root}{deep}") == (name, str(root))
-
-
-def test_clips_beside_a_dataset_are_no_part_of_it_nor_of_what_is_around(tmp_path):
-    for file in ("all/ck/cohn-kanade-images/S005/001/S005_001_00000001.png", "all/ck/mine/a.mp4"):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    assert dataset_around(str(tmp_path / "all/ck/mine")) is None
-    assert dataset_around(str(tmp_path / "all/ck/cohn-kanade-images")) == ("ck_plus", str(tmp_path / "all/ck"))

@@ -13,14 +13,14 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from fer_batch.facs import au_name
+from fer_batch.sources.dataset import Dataset, TruthForm, annotation_uris, register
 from fer_batch.sources.fetch import read_bytes
+from fer_batch.sources.label_files import Frames, Points, annotation_table
 from fer_batch.sources.listing import VIDEO_SUFFIXES
-from fer_batch.sources.tree import Tree, dataset
-from fer_batch.sources.truth import ANNOTATIONS, LANDMARKS, Frames, Points, annotation_table
+from fer_batch.sources.tree import Tree
 from fer_batch.types import InputError, MediaError, SequenceRef
 
 
-@dataset("openface")
 def list_openface(tree: Tree, *, annotations: bool = False) -> Iterator[SequenceRef]:
     """One row per video. `annotations` takes OpenFace's Action Units for ground truth, which they are not."""
     sheets: dict[str, list[Any]] = {}
@@ -38,13 +38,12 @@ def list_openface(tree: Tree, *, annotations: bool = False) -> Iterator[Sequence
             "video",
             entry,
             beside,
-            truth="openface",
+            truth=TRUTH.name,
             annotation_uris=(uri,) if uri and annotations else (),
             landmarks_uri=uri,
         )
 
 
-@LANDMARKS.register("openface")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """68 points of the frames that OpenFace tracked."""
     table = _read(uri)
@@ -56,7 +55,6 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     return {int(index[i]): points[i] for i in np.flatnonzero(_tracked(table))[::-1]}  # of several faces, the first
 
 
-@ANNOTATIONS.register("openface")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """AUxx_c as occurrence and AUxx_r as intensity of the frames that OpenFace tracked."""
     table = _read(uris[0])
@@ -92,3 +90,34 @@ def _tracked(table: pa.Table) -> NDArray[np.bool_]:
 
 def _frame_index(table: pa.Table) -> NDArray[np.int64]:
     return np.asarray(table["frame"], np.int64) - 1  # OpenFace counts from 1
+
+
+TRUTH = TruthForm(
+    name="openface",
+    annotations=read_annotations,
+    landmarks=read_landmarks,
+    n_label_files=annotation_uris,
+)
+
+OPENFACE = register(
+    Dataset(
+        name="openface",
+        title="OpenFace's output",
+        row_per="video",
+        labels="none, or its predictions",
+        face="68 landmarks of the CSV beside",
+        listing=list_openface,
+        options={
+            "annotations": "`annotations: true` takes OpenFace's Action Units for ground truth, which they are not"
+        },
+        marks=(),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=(),
+        whole=None,
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)

@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fer_batch.sources.dataset import Dataset, Job, TruthForm, Whole, register
+from fer_batch.sources.datasets.affectnet import CODES
 from fer_batch.sources.fetch import NotThere, read_bytes
-from fer_batch.sources.labels import NO_EXPRESSION, expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import ANNOTATIONS, LANDMARKS, Frames, Points, Row, annotation_table
+from fer_batch.sources.label_files import Frames, Points, Row, annotation_table
+from fer_batch.sources.labels import NO_EXPRESSION
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import MediaError, SequenceRef
 
 SPLITS = {"train_set": "train", "val_set": "val"}
 
 
-# AffectNet+ has a train_set too, and calls the other validation_set; a copy without val_set is told by its files.
-@dataset("affectnet_npy", r"(^|/)(train|val)_set$", r"(^|/)val_set$|_(exp|val|aro|lnd)\.npy$")
 def list_affectnet_npy(tree: Tree) -> Iterator[SequenceRef]:
     """One row per picture; its `.npy` files are opened on the worker, never here."""
     root = tree.need(*SPLITS).rpartition("/")[0]
@@ -40,7 +40,7 @@ def list_affectnet_npy(tree: Tree) -> Iterator[SequenceRef]:
                 size=entry.size,
                 version=entry.version,
                 split=split,
-                truth="affectnet_npy",
+                truth=TRUTH.name,
                 annotation_uris=(beside,) if has_labels else (),
                 landmarks_uri=beside + "_lnd.npy" if has_points else None,
                 truth_version=f"{version:x}" if version else "",
@@ -58,7 +58,6 @@ def _versions(tree: Tree, folder: str) -> dict[str, tuple[int, bool, bool]]:
     return found
 
 
-@ANNOTATIONS.register("affectnet_npy")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Expression, valence and arousal of a still."""
     rows: list[Row] = []
@@ -76,7 +75,7 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
                 rows.append((0, "valence" if kind == "val" else "arousal", number, None, None))
             continue
         try:
-            name = expression("affectnet", number)
+            name = CODES.expression(number)
         except ValueError as error:
             raise MediaError(f"{where}: {error}") from None
         if name not in NO_EXPRESSION:
@@ -84,7 +83,6 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     return annotation_table(rows)
 
 
-@LANDMARKS.register("affectnet_npy")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """68 points of a still."""
     values = load_npy(read_bytes(uri), uri)
@@ -94,7 +92,7 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
 
 
 def load_npy(data: bytes, where: str) -> NDArray[np.float64]:
-    """Numbers of a `.npy` file, which may hold them as text; nothing is ever unpickled.
+    """Numbers of a `.npy` file, which may hold them as text: float64, of the file's shape. Nothing is unpickled.
 
     Raises
     ------
@@ -105,3 +103,33 @@ def load_npy(data: bytes, where: str) -> NDArray[np.float64]:
         return np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64)
     except (ValueError, EOFError, OSError) as error:
         raise MediaError(f"{where}: expected numbers in a .npy file: {error}") from None
+
+
+TRUTH = TruthForm(
+    name="affectnet_npy",
+    annotations=read_annotations,
+    landmarks=read_landmarks,
+    n_label_files=lambda ref: 3,
+)
+
+AFFECTNET_NPY = register(
+    Dataset(
+        name="affectnet_npy",
+        title="AffectNet, `.npy` files",
+        row_per="picture",
+        labels="expression, `valence`, `arousal`",
+        face="68 landmarks",
+        listing=list_affectnet_npy,
+        options={},
+        # AffectNet+ has a train_set too, beside its validation_set; a copy without val_set is known by its files.
+        marks=(r"(^|/)(train|val)_set$", r"(^|/)val_set$|_(exp|val|aro|lnd)\.npy$"),
+        tables=(),
+        truth=TRUTH,
+        codes=CODES,
+        scales=("valence", "arousal"),
+        whole=Whole(inputs=291_650, subjects=None),
+        job=Job("affectnet", format="affectnet"),
+        is_cropped=False,
+        not_read=None,
+    )
+)

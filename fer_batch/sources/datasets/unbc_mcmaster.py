@@ -8,12 +8,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from fer_batch.facs import pspi
+from fer_batch.sources.dataset import Dataset, Job, TruthForm, Whole, annotation_uris, register
 from fer_batch.sources.fetch import read_bytes
-from fer_batch.sources.points import to_68
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import (
-    ANNOTATIONS,
-    LANDMARKS,
+from fer_batch.sources.label_files import (
     Frames,
     Points,
     Row,
@@ -22,6 +19,8 @@ from fer_batch.sources.truth import (
     number_table,
     read_frames,
 )
+from fer_batch.sources.points import to_68
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import MediaError, SequenceRef
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,6 @@ CODED = (4, 6, 7, 9, 10, 12, 20, 25, 26, 43)
 SEQUENCE_LABELS = ("AFF", "OPR", "SEN", "VAS")
 
 
-@dataset("unbc_mcmaster", r"(^|/)frame_labels$")
 def list_unbc(tree: Tree) -> Iterator[SequenceRef]:
     """One row per sequence (`042-ll042/ll042t1aaaff`); the subject is what follows the dash."""
     images = tree.grouped(tree.need("Images"), IMAGES, 2)
@@ -48,13 +46,12 @@ def list_unbc(tree: Tree) -> Iterator[SequenceRef]:
             frames,
             [*facs.get(key, ()), *scores.get(key, ()), *points.get(key, ()), *scales],
             subject_id="unbc_mcmaster:" + subject.rpartition("-")[2],
-            truth="unbc_mcmaster",
+            truth=TRUTH.name,
             annotation_uris=tuple(tree.url(path) for path in (*folders, *(entry.path for entry in scales))),
             landmarks_uri=tree.url(points[key][0].path.rpartition("/")[0]) if key in points else None,
         )
 
 
-@LANDMARKS.register("unbc_mcmaster")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """66 points of the active appearance model of every frame that has a file."""
     found = {}
@@ -66,7 +63,6 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     return found
 
 
-@ANNOTATIONS.register("unbc_mcmaster")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Action Units and PSPI of every frame that has a file; labels of the whole sequence stand at its first frame.
 
@@ -98,3 +94,32 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
         raw = f"Action Units give {computed[frame]:g}" if frame in wrong else None if frame in given else "not given"
         rows.append((frame, "PSPI", given.get(frame, computed.get(frame)), None, raw))
     return annotation_table(rows)
+
+
+TRUTH = TruthForm(
+    name="unbc_mcmaster",
+    annotations=read_annotations,
+    landmarks=read_landmarks,
+    n_label_files=lambda ref: 2 * len(ref.files) or annotation_uris(ref),
+)
+
+UNBC_MCMASTER = register(
+    Dataset(
+        name="unbc_mcmaster",
+        title="UNBC-McMaster",
+        row_per="sequence",
+        labels="AUs and `PSPI` of every frame; `AFF OPR SEN VAS` at frame 0",
+        face="66 landmarks of the frames that have them",
+        listing=list_unbc,
+        options={},
+        marks=(r"(^|/)frame_labels$",),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=("pspi", "vas", "opr", "aff", "sen"),
+        whole=Whole(inputs=200, subjects=25),
+        job=Job("unbc_pain", format="unbc_mcmaster"),
+        is_cropped=False,
+        not_read=None,
+    )
+)

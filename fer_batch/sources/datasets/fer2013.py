@@ -7,16 +7,36 @@ import io
 import json
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
-from fer_batch.sources.labels import NO_EXPRESSION, expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
+from fer_batch.sources.dataset import Dataset, Whole, register
+from fer_batch.sources.labels import NO_EXPRESSION, ExpressionCodes
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import InputError, SequenceRef
 
 SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv")
+CODES = ExpressionCodes("fer2013", 0, ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"))
+PLUS_CODES = ExpressionCodes(
+    "fer_plus",
+    0,
+    (
+        *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+        *("uncertain", "non_face"),
+    ),
+)
+WHOLE = Whole(inputs=35_887, subjects=None)
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+
+
+class _Labels(TypedDict, total=False):
+    """Fields of a ref that its label gives."""
+
+    emotion: str
+    labels: tuple[tuple[str, float], ...]
+    raw_labels: tuple[tuple[str, str], ...]
+    skip_reason: str
+    truth_version: str
 
 
 class _Line(NamedTuple):
@@ -28,20 +48,20 @@ class _Line(NamedTuple):
     crc: int
 
 
-@dataset("fer2013", r"(^|/)(fer2013|icml_face_data)\.csv$")
 def list_fer2013(tree: Tree) -> Iterator[SequenceRef]:
     """One row per line, named by its number as FER+ does; the pixels stay in the table until a worker needs them."""
     path = tree.need("fer2013.csv", "icml_face_data.csv", files=True)
     for index, line in enumerate(_lines(tree, path)):
         try:
-            kind = expression("fer2013", int(line.code)) if line.code else None
+            kind = CODES.expression(int(line.code)) if line.code else None
         except ValueError as error:
             raise InputError(f"{tree.url(path)}, picture {index}: {error}") from None
-        known = {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, line.code),)} if kind else {}
-        yield _still(tree, path, index, line, truth_version=line.code, **known)
+        known: _Labels = {"truth_version": line.code}
+        if kind:
+            known |= {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, line.code),)}
+        yield _still(tree, path, index, line, **known)
 
 
-@dataset("fer_plus", r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$", r"fer2013")
 def list_fer_plus(tree: Tree) -> Iterator[SequenceRef]:
     """The same pictures with the majority of ten votes; from fer2013.csv, or from the folders made of it."""
     path = tree.find("fer2013.csv", files=True)
@@ -69,7 +89,7 @@ def _folders(tree: Tree) -> Iterator[SequenceRef]:
         pictures = {entry.path.rpartition("/")[2]: entry for entry in tree.walk(base, IMAGES)}
         votes = _folder_votes(tree, f"{base}/label.csv", pictures)
         for name, entry in pictures.items():
-            known = _voted(votes[name]) if name in votes else {}
+            known: _Labels = _voted(votes[name]) if name in votes else {}
             yield SequenceRef(
                 sequence_id=f"{folder}/{name}",
                 kind="still",
@@ -101,7 +121,7 @@ def _counts(cells: Sequence[str | None], where: str) -> dict[str, int]:
         raise InputError(f"{where}: expected {len(VOTES)} numbers of votes, got {list(cells)!r}") from None
 
 
-def _still(tree: Tree, path: str, index: int, line: _Line, **known: Any) -> SequenceRef:
+def _still(tree: Tree, path: str, index: int, line: _Line, **known: Unpack[_Labels]) -> SequenceRef:
     return SequenceRef(
         sequence_id=f"fer{index:07d}.png",
         kind="still",
@@ -137,14 +157,56 @@ def _lines(tree: Tree, path: str) -> Iterator[_Line]:
             start += len(line)
 
 
-def _voted(votes: Mapping[str, int]) -> dict[str, Any]:
+def _voted(votes: Mapping[str, int]) -> _Labels:
     """Label of the majority; none where the most votes are shared, no face where NF or unknown has them."""
     most = max(votes.values())
     leaders = [code for code, count in enumerate(votes.values()) if count == most and count]
     raw = json.dumps(dict(votes))
-    kind = expression("fer_plus", leaders[0]) if len(leaders) == 1 else None
+    kind = PLUS_CODES.expression(leaders[0]) if len(leaders) == 1 else None
     if kind is None:
         return {"truth_version": raw}
     if kind in NO_EXPRESSION:
         return {"skip_reason": NO_EXPRESSION[kind], "truth_version": raw}
     return {"emotion": kind, "labels": ((kind, 1.0),), "raw_labels": ((kind, raw),), "truth_version": raw}
+
+
+FER2013 = register(
+    Dataset(
+        name="fer2013",
+        title="FER2013",
+        row_per="line of the table",
+        labels="expression",
+        face="the picture: `faces.detector: none`",
+        listing=list_fer2013,
+        options={},
+        marks=(r"(^|/)(fer2013|icml_face_data)\.csv$",),
+        tables=("fer2013.csv", "icml_face_data.csv"),
+        truth=None,
+        codes=CODES,
+        scales=(),
+        whole=WHOLE,
+        job=None,
+        is_cropped=True,
+        not_read=None,
+    )
+)
+FER_PLUS = register(
+    Dataset(
+        name="fer_plus",
+        title="FER+",
+        row_per="line of the table",
+        labels="expression: the majority of the votes",
+        face="the picture: `faces.detector: none`",
+        listing=list_fer_plus,
+        options={},
+        marks=(r"(^|/)(fer2013new\.csv|fer2013(train|valid|test))$", r"fer2013"),
+        tables=("fer2013new.csv",),
+        truth=None,
+        codes=PLUS_CODES,
+        scales=(),
+        whole=WHOLE,
+        job=None,
+        is_cropped=True,
+        not_read=None,
+    )
+)

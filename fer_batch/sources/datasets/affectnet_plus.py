@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fer_batch.sources.dataset import Dataset, Job, TruthForm, annotation_uris, register
+from fer_batch.sources.datasets.affectnet import CODES
 from fer_batch.sources.fetch import read_bytes
-from fer_batch.sources.labels import NO_EXPRESSION, expression
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import ANNOTATIONS, LANDMARKS, Frames, Points, Row, annotation_table
+from fer_batch.sources.label_files import Frames, Points, Row, annotation_table
+from fer_batch.sources.labels import NO_EXPRESSION
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import InputError, MediaError, SequenceRef
 
 SPLITS = {"train_set": "train", "validation_set": "val"}
 SCALES = ("valence", "arousal", "age")
 
 
-@dataset(
-    "affectnet_plus", r"(^|/)(human_annotated|validation_set)$|(^|/)(train|validation)_set/annotations/[^/]+\.json$"
-)
 def list_affectnet_plus(tree: Tree, *, unlabelled: bool = False) -> Iterator[SequenceRef]:
     """One row per picture that people annotated; `unlabelled` adds those that they did not."""
     human = tree.find("human_annotated")
@@ -44,13 +43,12 @@ def list_affectnet_plus(tree: Tree, *, unlabelled: bool = False) -> Iterator[Seq
                 entry,
                 [annotation] if annotation else [],
                 split=split,
-                truth="affectnet_plus",
+                truth=TRUTH.name,
                 annotation_uris=(uri,) if uri else (),
                 landmarks_uri=uri,
             )
 
 
-@ANNOTATIONS.register("affectnet_plus")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Expression and scales; every other key is kept as JSON in `raw` of a row `metadata`."""
     known = _read(uris[0])
@@ -58,7 +56,7 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     code = _number(known.pop("human_label", None))
     if code is not None:
         try:
-            name = expression("affectnet", code)
+            name = CODES.expression(code)
         except ValueError as error:
             raise MediaError(f"{uris[0]}: {error}") from None
         if name not in NO_EXPRESSION:
@@ -72,7 +70,6 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     return annotation_table([*rows, (0, "metadata", None, None, json.dumps(known, sort_keys=True))])
 
 
-@LANDMARKS.register("affectnet_plus")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """68 points, where a key with `landmark` in its name has them."""
     for key, value in _read(uri).items():
@@ -84,7 +81,7 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
     return {}
 
 
-def _read(uri: str) -> dict[str, Any]:
+def _read(uri: str) -> dict[str, object]:
     """Values by key in lower case with `_`, also those one level down."""
     try:
         values = json.loads(read_bytes(uri))
@@ -101,3 +98,32 @@ def _number(value: Any) -> float | None:
         return None if value is None else float(value)
     except (TypeError, ValueError):
         return None
+
+
+TRUTH = TruthForm(
+    name="affectnet_plus",
+    annotations=read_annotations,
+    landmarks=read_landmarks,
+    n_label_files=annotation_uris,
+)
+
+AFFECTNET_PLUS = register(
+    Dataset(
+        name="affectnet_plus",
+        title="AffectNet+",
+        row_per="picture",
+        labels="expression, `valence`, `arousal`, `age`; every other key as JSON in `raw` of target `metadata`",
+        face="landmarks where a key has 136 numbers",
+        listing=list_affectnet_plus,
+        options={"unlabelled": "`unlabelled: true` adds what no person annotated"},
+        marks=(r"(^|/)(human_annotated|validation_set)$|(^|/)(train|validation)_set/annotations/[^/]+\.json$",),
+        tables=(),
+        truth=TRUTH,
+        codes=CODES,
+        scales=SCALES,
+        whole=None,
+        job=Job("affectnet", format="affectnet"),
+        is_cropped=True,
+        not_read=None,
+    )
+)

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from fer_batch.facs import au_name
+from fer_batch.sources.dataset import Dataset, TruthForm, register
 from fer_batch.sources.fetch import list_files, read_bytes
+from fer_batch.sources.label_files import Frames, Row, annotation_table, frame_rows
 from fer_batch.sources.labels import occurrence_of
 from fer_batch.sources.listing import frame_number
-from fer_batch.sources.tree import IMAGES, Tree, dataset
-from fer_batch.sources.truth import ANNOTATIONS, Frames, Row, annotation_table, frame_rows
+from fer_batch.sources.tree import IMAGES, Tree
 from fer_batch.types import MediaError, SequenceRef
 
 
-@dataset("disfa_plus", r"(^|/)labels/sn\d{3}$")
 def list_disfa_plus(tree: Tree) -> Iterator[SequenceRef]:
     """One row per trial (`SN001/A1_AU1_TrailNo_1`)."""
     labels = tree.grouped(tree.find("Labels"), (".txt",), 2)
@@ -27,12 +27,11 @@ def list_disfa_plus(tree: Tree) -> Iterator[SequenceRef]:
             frames,
             own,
             subject_id="disfa_plus:" + key.partition("/")[0],
-            truth="disfa_plus",
+            truth=TRUTH.name,
             annotation_uris=(tree.url(own[0].path.rpartition("/")[0]),) if own else (),
         )
 
 
-@ANNOTATIONS.register("disfa_plus")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Intensities from lines `frame.jpg intensity`; `#` begins a comment."""
     rows: list[Row] = []
@@ -53,3 +52,32 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
                 raise MediaError(f"{where}: expected 'frame.jpg intensity', got {line[:60]!r}") from None
         rows += frame_rows(found, frames, where)
     return annotation_table(rows)
+
+
+TRUTH = TruthForm(
+    name="disfa_plus",
+    annotations=read_annotations,
+    landmarks=None,
+    n_label_files=lambda ref: 12,
+)
+
+DISFA_PLUS = register(
+    Dataset(
+        name="disfa_plus",
+        title="DISFA+",
+        row_per="trial",
+        labels="12 AUs of every frame",
+        face="-",
+        listing=list_disfa_plus,
+        options={},
+        marks=(r"(^|/)labels/sn\d{3}$",),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=(),
+        whole=None,
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)

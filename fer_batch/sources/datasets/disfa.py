@@ -10,14 +10,9 @@ import pyarrow as pa
 
 from fer_batch.facs import au_name
 from fer_batch.registry import nearest
+from fer_batch.sources.dataset import Dataset, TruthForm, Whole, register
 from fer_batch.sources.fetch import list_files, read_bytes
-from fer_batch.sources.labels import occurrence_of
-from fer_batch.sources.listing import VIDEO_SUFFIXES
-from fer_batch.sources.points import to_68
-from fer_batch.sources.tree import Tree, dataset
-from fer_batch.sources.truth import (
-    ANNOTATIONS,
-    LANDMARKS,
+from fer_batch.sources.label_files import (
     Frames,
     Points,
     Row,
@@ -25,12 +20,15 @@ from fer_batch.sources.truth import (
     number_table,
     read_frames,
 )
+from fer_batch.sources.labels import occurrence_of
+from fer_batch.sources.listing import VIDEO_SUFFIXES
+from fer_batch.sources.points import to_68
+from fer_batch.sources.tree import Tree
 from fer_batch.types import InputError, MediaError, SequenceRef
 
 CAMERAS = {"left": ("Video_LeftCamera", "Videos_LeftCamera"), "right": ("Video_RightCamera", "Videos_RightCamera")}
 
 
-@dataset("disfa", r"(^|/)actionunit_labels$", r"(^|/)videos?_(left|right)camera$")
 def list_disfa(tree: Tree, *, camera: str = "left") -> Iterator[SequenceRef]:
     """One row per subject's video of one camera; the landmarks are those of the left one."""
     if camera not in CAMERAS:
@@ -50,13 +48,12 @@ def list_disfa(tree: Tree, *, camera: str = "left") -> Iterator[SequenceRef]:
             entry,
             [*own, *faces],
             subject_id="disfa:" + subject[0].upper(),
-            truth="disfa",
+            truth=TRUTH.name,
             annotation_uris=(tree.url(own[0].path.rpartition("/")[0]),) if own else (),
             landmarks_uri=tree.url(faces[0].path.rpartition("/")[0]) if faces else None,
         )
 
 
-@ANNOTATIONS.register("disfa")
 def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Intensities 0 to 5 of every frame; the files count frames from 1."""
     rows: list[Row] = []
@@ -70,7 +67,6 @@ def read_annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     return annotation_table(rows)
 
 
-@LANDMARKS.register("disfa")
 def read_landmarks(uri: str, frames: Frames) -> Points:
     """66 points of every frame that has a file: `SN001_0000_lm.mat` counts from 0, `l00001_lm.mat` from its first."""
     from scipy.io import loadmat
@@ -84,3 +80,32 @@ def read_landmarks(uri: str, frames: Frames) -> Points:
         except Exception as error:  # the reader of .mat files fails in classes of its own on damage
             raise MediaError(f"{where}: expected 'pts' of shape (66, 2): {error}") from None
     return found
+
+
+TRUTH = TruthForm(
+    name="disfa",
+    annotations=read_annotations,
+    landmarks=read_landmarks,
+    n_label_files=lambda ref: 12,
+)
+
+DISFA = register(
+    Dataset(
+        name="disfa",
+        title="DISFA",
+        row_per="video of one camera",
+        labels="12 AUs of every frame",
+        face="66 landmarks, left camera",
+        listing=list_disfa,
+        options={"camera": "`camera: left` or `right`"},
+        marks=(r"(^|/)actionunit_labels$", r"(^|/)videos?_(left|right)camera$"),
+        tables=(),
+        truth=TRUTH,
+        codes=None,
+        scales=(),
+        whole=Whole(inputs=27, subjects=27),
+        job=None,
+        is_cropped=False,
+        not_read=None,
+    )
+)
