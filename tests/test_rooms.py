@@ -23,7 +23,10 @@ ALLOWED = {
     "output": {"config", "evaluate", "models", "prototypes", "storage"},
     "pipeline.base": {"storage"},
     "pipeline.explaining": {"pipeline.base", "config", "explain", "media", "models", "sources", "storage"},
-    "pipeline.analysis": {"config", "evaluate", "models", "prototypes", "regions", "sources", "spray", "storage"},
+    "pipeline.analysis": {
+        *("config", "output", "storage"),
+        *("evaluate", "models", "prototypes", "regions", "sources", "spray"),
+    },
     "pipeline.partition": {
         *("pipeline.base", "pipeline.analysis", "config", "output", "storage"),
         *("evaluate", "explain", "prototypes", "regions", "sources", "spray", "visualize"),

@@ -14,6 +14,7 @@ from fer_batch.config import CHOICES, RunConfig
 from fer_batch.media.landmarks import check_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
+from fer_batch.output.reader import PartitionReader
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
 from fer_batch.pipeline.analysis.plans import (
@@ -47,7 +48,7 @@ from fer_batch.sources.manifest_table import unread_columns
 from fer_batch.sources.tree import dataset_around
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.markers import ShardMarker
-from fer_batch.storage.parquet import Partition, read
+from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 from fer_batch.types import STATUSES, InputError, SequenceRef, input_id
@@ -347,8 +348,8 @@ def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> Non
         shard = ledger.shards.get(name)
         if shard and shard.keep_relevance != "all":
             raise InputError(
-                f"spray, temporal_prototypes or regions changed, but keep_relevance: {shard.keep_relevance} kept too few "
-                f"maps of {config.output!r} for a new analysis; restore the options or choose another output"
+                f"spray, temporal_prototypes or regions changed, but keep_relevance: {shard.keep_relevance} kept too "
+                f"few maps of {config.output!r} for a new analysis; restore the options or choose another output"
             )
 
 
@@ -478,14 +479,7 @@ def _metadata(plan: Plan, config: RunConfig) -> dict[str, object]:
 def _count(outcome: Outcome, store: Store, plan: Plan) -> None:
     """Status of every input of the listing, from the published table and from commits that wait for their tables."""
     partition = plan.partition
-    table = read(
-        store,
-        "sequences",
-        dataset=partition.dataset,
-        model=partition.model,
-        explain=partition.explain,
-        columns=["sequence_id", "status", "reason"],
-    )
+    table = PartitionReader(store, partition).table("sequences", ["sequence_id", "status", "reason"])
     rows = {row["sequence_id"]: row for row in table.to_pylist()}
     ledger = Ledger(store)
     published = {unit_id for shard in ledger.shards.values() for unit_id in shard.units}

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
-import pyarrow.parquet as pq
 
 from fer_batch import facs
 from fer_batch.evaluate.conservation import Conservation
@@ -23,6 +22,7 @@ from fer_batch.explain.conservation import CONSERVATION_BAND
 from fer_batch.facs import OccurrenceRule
 from fer_batch.output.latest_run import card_of, latest_run, rule_of
 from fer_batch.output.query import connect
+from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.partition.conservation import conservation_of, judged_medians
 from fer_batch.pipeline.partition.evaluation_classes import class_rows, of_group
 from fer_batch.pipeline.partition.evaluation_sql import (
@@ -124,11 +124,7 @@ class Evaluation:
     @property
     def key(self) -> dict[str, str]:
         """The partition as a dict."""
-        return {
-            "dataset": self.partition.dataset,
-            "model": self.partition.model,
-            "explain": self.partition.explain,
-        }
+        return self.partition.key
 
     def add(self, metric: str, value: float, n: int, target: str | None = None, **more: Any) -> None:
         """Append a row; an undefined value is NULL."""
@@ -256,11 +252,8 @@ def _new_people(
 
 
 def _head(store: Store, partition: Partition) -> str:
-    folder = partition.folder("detections")
-    first = store.names(folder)[0]
-    with store.fs.open(store.path(f"{folder}/{first}"), "rb") as handle:
-        metadata = pq.ParquetFile(handle).schema_arrow.metadata or {}
-    return metadata.get(b"head", b"multilabel").decode()
+    first = store.names(partition.folder("detections"))[0]
+    return PartitionReader(store, partition).shard(first).metadata("detections").get(b"head", b"multilabel").decode()
 
 
 def _unknown_targets(

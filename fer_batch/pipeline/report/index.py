@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from fer_batch.output.reader import ShardRows, published_shards
+from fer_batch.output.reader import PartitionReader, ShardReader
 from fer_batch.pipeline.partition.evaluation_classes import confusion_table
 from fer_batch.pipeline.partition.patterns import looked_for
 from fer_batch.pipeline.report.data import Story, label_of, target_order
@@ -98,11 +97,11 @@ def overview_of(
         Filled with the sequences that have a page.
     """
     overview = Overview()
-    for shard in published_shards(store, partition):
+    for shard in PartitionReader(store, partition).shards():
         inputs = shard.sequences
-        stories = _stories(store, shard)
+        stories = _stories(shard)
         stills = [row for row in inputs if row["status"] in READ and row["kind"] == "still"]
-        _count_stills(store, shard, stills, overview)
+        _count_stills(shard, stills, overview)
         n_pages = 0
         for row in inputs:
             if row["status"] != "done":
@@ -143,14 +142,14 @@ class _Told:
         return {match[1] if (match := _LETTERED.fullmatch(label)) else label for label in self.labels}
 
 
-def _stories(store: Store, shard: ShardRows) -> dict[str, _Told]:
+def _stories(shard: ShardReader) -> dict[str, _Told]:
     told: dict[str, _Told] = {}
     columns = ["sequence_id", "n_frames", "n_missing_frames", "reduction", "cooccurrence_text"]
-    for row in _whole(store, shard, "temporal_prototypes", columns).to_pylist():
+    for row in shard.table("temporal_prototypes", columns).to_pylist():
         told[row["sequence_id"]] = _Told(
             row["n_frames"] or 0, row["n_missing_frames"] or 0, row["reduction"], row["cooccurrence_text"] or ""
         )
-    table = _whole(store, shard, "stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
+    table = shard.table("stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
     rows = table.sort_by([("sequence_id", "ascending"), ("stage_index", "ascending")]) if table.num_rows else table
     names = ("sequence_id", "text", "n_frames", "labels")
     for sequence_id, text, n_frames, labels in zip(*(rows[name].to_pylist() for name in names), strict=True):
@@ -161,21 +160,9 @@ def _stories(store: Store, shard: ShardRows) -> dict[str, _Told]:
     return told
 
 
-def _recent(store: Store, partition: Partition) -> Callable[[str], ShardRows]:
+def _recent(store: Store, partition: Partition) -> Callable[[str], ShardReader]:
     """Shards by file; two are kept, because each holds what was read of it."""
-    return lru_cache(maxsize=2)(lambda file: ShardRows(store, partition, file))
-
-
-def _whole(
-    store: Store, shard: ShardRows, table: str, columns: Sequence[str], where: pads.Expression | None = None
-) -> pa.Table:
-    """Rows of all sequences of a shard; none where it has no such table."""
-    path = f"{shard.partition.folder(table)}/{shard.file}"
-    if not store.exists(path):
-        return pa.table({name: pa.nulls(0) for name in columns})
-    return pads.dataset(store.path(path), format="parquet", filesystem=store.fs).to_table(
-        columns=list(columns), filter=where
-    )
+    return lru_cache(maxsize=2)(PartitionReader(store, partition).shard)
 
 
 def _index_row(row: Mapping[str, Any], story: _Told) -> IndexRow:
@@ -210,13 +197,13 @@ def _count_story(overview: Overview, file: str, row: Mapping[str, Any], story: _
         overview.by_group.setdefault(emotion, Counter())[text] += 1
 
 
-def _count_stills(store: Store, shard: ShardRows, stills: Sequence[_Row], overview: Overview) -> None:
+def _count_stills(shard: ShardReader, stills: Sequence[_Row], overview: Overview) -> None:
     """Count stills under each of their active targets, and keep those to show."""
     if not stills:
         return
     ok = pads.field("status") == "ok"
-    faces = set(_whole(store, shard, "frames", ["sequence_id"], ok)["sequence_id"].to_pylist())
-    active = _whole(store, shard, "detections", ["sequence_id", "target"], pads.field("active"))
+    faces = set(shard.table("frames", ["sequence_id"], ok)["sequence_id"].to_pylist())
+    active = shard.table("detections", ["sequence_id", "target"], pads.field("active"))
     seen: dict[str, list[str]] = {}
     for sequence_id, target in zip(active["sequence_id"].to_pylist(), active["target"].to_pylist(), strict=True):
         seen.setdefault(sequence_id, []).append(target)
@@ -264,7 +251,7 @@ def index_contents(
     )
 
 
-def _still(shard: ShardRows, row: _Row, name: str, palette: Palette, crop_size: int | None) -> Still:
+def _still(shard: ShardReader, row: _Row, name: str, palette: Palette, crop_size: int | None) -> Still:
     reader = shard.of(row["sequence_id"])
     story = Story(reader, row, crop_size)
     found = reader("detections", ("target", "probability", "active")).to_pylist()
@@ -302,8 +289,7 @@ def patterns_page(
     """The page of patterns; nothing where there is no story."""
     if not overview.texts:
         return
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    table = read(store, "patterns", **where, columns=SCHEMAS["patterns"].names)
+    table = read(store, "patterns", **partition.key, columns=SCHEMAS["patterns"].names)
     shards = _recent(store, partition)
     several = [name for name in sorted(overview.by_group) if sum(overview.by_group[name].values()) > 1]
     tellings = []
@@ -326,7 +312,7 @@ def patterns_page(
         longest = pc.min(told.filter(pc.equal(told["kind"], "gapped"))["longest"]).as_py()
         n_recurring = sum(n > 1 for n in counts.values())
         tellings.append(Telling(letters, sum(counts.values()), whole, len(counts), n_recurring, tuple(groups), longest))
-    here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
+    here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in partition.key.items())
     query = Query(
         "Patterns",
         'SELECT "group", letters, kind, pattern, support, lift, p_value, q_value\n'
@@ -373,7 +359,7 @@ def _group(name: str | None, n_stories: int, rows: Sequence[_Row], gallery: Pict
 
 
 def _gallery(
-    shards: Callable[[str], ShardRows],
+    shards: Callable[[str], ShardReader],
     name: str | None,
     texts: Counter[str],
     palette: Palette,
@@ -402,18 +388,10 @@ def _gallery(
     return Picture(save(prototype_gallery(items, total, palette)), alt, caption)
 
 
-def targets_of(store: Store, partition: Partition) -> list[str]:
-    """Targets that have maps, where no card names them."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    rows = read(store, "prototypes", **where, columns=["target"])
-    return [name for name in pc.unique(rows["target"]).to_pylist() if name is not None]
-
-
 def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
     """Figures over the whole dataset, one table, targets down and metrics across."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     columns = ["target", "metric", "value", "n", "baseline", "group", "layer", "split", "fold"]
-    rows = read(store, "evaluation", **where, columns=columns).to_pylist()
+    rows = read(store, "evaluation", **partition.key, columns=columns).to_pylist()
     plain = [
         row
         for row in rows

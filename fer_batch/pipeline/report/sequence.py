@@ -16,7 +16,7 @@ from PIL import Image
 
 from fer_batch import __version__, facs
 from fer_batch.facs import OccurrenceRule
-from fer_batch.output.reader import ShardRows
+from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.report import DRAWING
 from fer_batch.pipeline.report.data import Story, label_of, occurrences
 from fer_batch.report import sequence as pages
@@ -129,7 +129,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
         Pages that were written.
     """
     store = Store(output)
-    shard = ShardRows(store, options.partition, file)
+    shard = PartitionReader(store, options.partition).shard(file)
     rows = [row for row in shard.sequences if row["status"] in READ and row["kind"] != "still"]
     truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows), options.rule)
     palette = Palette(options.targets, options.summary.maps)
@@ -338,12 +338,7 @@ def figures(
 
 def queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:
     """SQL that gives the rows behind a page."""
-    columns = {
-        "sequence_id": sequence_id,
-        "dataset": partition.dataset,
-        "model": partition.model,
-        "explain": partition.explain,
-    }
+    columns = {"sequence_id": sequence_id, **partition.key}
     # One output may hold the same sequence under several models and explanations.
     here = "\n  AND ".join(f"{name} = {literal(value)}" for name, value in columns.items())
     return (

@@ -48,13 +48,9 @@ class _Pick:
 def has_verdict(store: Store, partition: Partition) -> bool:
     """Whether any relevance of the partition met a region."""
     found = connect(store).execute(
-        f"SELECT 1 FROM detections WHERE {PARTITION} AND mu IS NOT NULL LIMIT 1", _key(partition)
+        f"SELECT 1 FROM detections WHERE {PARTITION} AND mu IS NOT NULL LIMIT 1", partition.key
     )
     return bool(found.fetchall())
-
-
-def _key(partition: Partition) -> dict[str, str]:
-    return {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
 
 
 def verdict_page(store: Store, partition: Partition, summary: RunSummary) -> Iterator[tuple[str, bytes]]:
@@ -186,7 +182,7 @@ def _examples(
 def _stored_size(partition: Partition, connection: duckdb.DuckDBPyConnection) -> int | None:
     """Side of the crops by one that was kept: a map may be far smaller than the crop it explains."""
     kept = connection.execute(
-        f"SELECT exemplar_jpeg FROM prototypes WHERE {PARTITION} AND exemplar_jpeg IS NOT NULL LIMIT 1", _key(partition)
+        f"SELECT exemplar_jpeg FROM prototypes WHERE {PARTITION} AND exemplar_jpeg IS NOT NULL LIMIT 1", partition.key
     ).fetchone()
     return None if kept is None else Image.open(io.BytesIO(kept[0])).height
 
@@ -214,7 +210,7 @@ def _rows_of(wanted: list[_Pick], partition: Partition, connection: duckdb.DuckD
         ) USING (sequence_id, frame_index)
         ORDER BY number
         """,
-        params=_key(partition),
+        params=partition.key,
     ).to_arrow_table()
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
-from fer_batch.output.reader import partitions, published_shards
+from fer_batch.output.reader import PartitionReader, partitions
 from fer_batch.pipeline.report.classes import classes_files, has_classes
 from fer_batch.pipeline.report.data import Story, occurrences
-from fer_batch.pipeline.report.index import Overview, index_contents, overview_of, patterns_page, targets_of
+from fer_batch.pipeline.report.index import Overview, index_contents, overview_of, patterns_page
 from fer_batch.pipeline.report.sequence import (
     PageOptions,
     draw_shard,
@@ -128,7 +128,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
     for partition in matching(store, None, None, None):
         options = _options(store, partition, None, maps)
         palette = Palette(options.targets, options.summary.maps)
-        for shard in published_shards(store, partition):
+        for shard in PartitionReader(store, partition).shards():
             for row in shard.sequences:
                 name = row["sequence_id"]
                 if row["status"] not in READ or row["kind"] == "still":
@@ -203,7 +203,7 @@ def _options(store: Store, partition: Partition, card: Mapping[str, Any] | None,
         summary=replace(
             whole, counts={}, run_id="", started_at="", finished_at="", facts=(), conservation="", pages=pages
         ),
-        targets=tuple(known.get("targets") or targets_of(store, partition)),
+        targets=tuple(known.get("targets") or PartitionReader(store, partition).targets()),
         threshold=threshold_of(run, known),
         crop_size=crop_size_of(run, known),
         rule=rule_of(run),
