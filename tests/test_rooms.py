@@ -123,7 +123,7 @@ def loaded(code, *names):
 
 
 def test_planning_imports_neither_torch_nor_ray():
-    assert loaded("import fer_batch.cli, fer_batch.config, fer_batch.pipeline.run", "torch", "ray", "dask") == []
+    assert loaded("import fer_batch.cli, fer_batch.pipeline.plan, fer_batch.pipeline.run", "torch", "ray", "dask") == []
 
 
 def test_decode_and_sink_workers_never_import_torch():
