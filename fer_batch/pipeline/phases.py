@@ -12,7 +12,7 @@ from fer_batch.config import RunConfig
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
-from fer_batch.pipeline.analysis.sequence import AnalysisOptions
+from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
 from fer_batch.pipeline.explaining.units import explain_key
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
 from fer_batch.pipeline.plan import Plan, stale_shards

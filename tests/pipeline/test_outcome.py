@@ -35,9 +35,9 @@ def test_every_input_is_counted_once_published_or_committed(world, golden, capsy
 def test_an_input_has_failed_where_one_of_its_people_has(world):
     none = np.zeros((0, 3), bool), {}
     world.stage("a.jpg", *none)
-    world.stage("a.jpg#2", *none, status="failed")
+    world.stage("a.jpg#face2", *none, status="failed")
     plan = plan_of(world, ["a.jpg"])
-    plan.listed.add("id-a.jpg#2")
+    plan.listed.add("id-a.jpg#face2")
     outcome = Outcome.of(plan)
     count(outcome, world.store, plan)
     assert (outcome.done, outcome.failed) == (0, 1)

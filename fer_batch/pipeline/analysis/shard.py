@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from fer_batch.pipeline.analysis.plans import SHARD_TABLES
 from fer_batch.pipeline.analysis.published_data import published_shard
-from fer_batch.pipeline.analysis.sequence import AnalysisOptions, analyse
+from fer_batch.pipeline.analysis.sequence import analyse
 from fer_batch.pipeline.analysis.sequence_data import SequenceData
+from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
 from fer_batch.pipeline.analysis.staged_data import staged_unit
 from fer_batch.pipeline.analysis.sums import SumsWriter, take_sums
 from fer_batch.sources.fetch import StoreFault

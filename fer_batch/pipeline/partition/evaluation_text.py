@@ -13,8 +13,8 @@ from fer_batch.evaluate.summary import ALL
 from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, share, story_table
 from fer_batch.evaluate.verdict import Verdict
 from fer_batch.output.text import aligned
-from fer_batch.pipeline.partition.evaluation import Evaluation
 from fer_batch.pipeline.partition.evaluation_classes import confusion_table, report_lines
+from fer_batch.pipeline.partition.evaluation_figures import Evaluation
 
 _KEYS = ("dataset", "model", "explain")
 _MARKS = {"flag": "FLAG", "note": "note", "open": "open", "ok": ""}

@@ -18,7 +18,8 @@ from fer_batch.evaluate.published import published_name
 from fer_batch.evaluate.verdict import two_digits
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.query import connect
-from fer_batch.pipeline.partition.evaluation import Evaluation, evaluation_of
+from fer_batch.pipeline.partition.evaluation import evaluation_of
+from fer_batch.pipeline.partition.evaluation_figures import Evaluation
 from fer_batch.pipeline.partition.evaluation_sql import EXAMPLES, PARTITION
 from fer_batch.pipeline.partition.evaluation_text import evaluation_tables, notes
 from fer_batch.regions import region_outlines
