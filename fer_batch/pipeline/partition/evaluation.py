@@ -1,4 +1,4 @@
-"""Detections against annotations, relevance against regions, and the statistics of the temporal prototypes, from the tables."""
+"""Detections against annotations, relevance against regions, statistics of temporal prototypes: from the tables."""
 
 from __future__ import annotations
 

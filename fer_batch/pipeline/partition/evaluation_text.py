@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from fer_batch.evaluate.interval import MIN_SUBJECTS
 from fer_batch.evaluate.published import DATASETS, published_name
@@ -75,7 +74,7 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
 
 def evaluation_json(
     results: Sequence[Evaluation], pages: Sequence[str | None], published: bool = False
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All figures as plain values: `partitions` with rows and verdicts, and the comparison `tables`.
 
     Parameters
