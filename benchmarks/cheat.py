@@ -34,7 +34,8 @@ from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import Card, ModelSpec, Preprocessing, resolve
 from fer_batch.models.checkpoint import load, save
 from fer_batch.output.query import connect
-from fer_batch.pipeline.partition.evaluation import Evaluation, evaluate_output
+from fer_batch.pipeline.partition.evaluation import evaluate_output
+from fer_batch.pipeline.partition.evaluation_figures import Evaluation
 from fer_batch.posed.clips import write_clips
 from fer_batch.posed.confound import STICKER, Confound, with_sticker
 from fer_batch.posed.crops import HELD_OUT_IDENTITIES, Samples, clip_samples, training_samples, with_confound

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fer_batch import cli
-from fer_batch.pipeline.run import Outcome
+from fer_batch.pipeline.outcome import Outcome
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
 

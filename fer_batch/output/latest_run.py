@@ -15,10 +15,9 @@ from fer_batch.storage.store import Store
 
 def latest_run(store: Store, partition: Partition) -> dict[str, Any]:
     """Its row of table `runs`, with JSON columns as values; empty where there is none."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     columns = ["run_id", "started_at", "finished_at", "config", "versions", "model_digest", "weights_license", "counts"]
     columns += ["n_explained", "n_unconserved", "conservation_median"]
-    rows = read(store, "runs", **where, columns=columns).to_pylist()
+    rows = read(store, "runs", **partition.key, columns=columns).to_pylist()
     if not rows:
         return {}
     # A run that was killed has no counts; the latest whole one describes the tables.

@@ -1,22 +1,24 @@
-"""Rows of one sequence after another, from the published tables of a shard."""
+"""The one reader of published tables: of a partition, by shard, by sequence and by column, in bounded memory.
+
+What is a query over many rows goes to DuckDB instead: `fer_batch.output.query.connect` with `Partition.key`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from fer_batch.storage.parquet import Partition, with_defaults
+from fer_batch.output.table_file import TableFile, empty
+from fer_batch.storage.markers import Row
+from fer_batch.storage.parquet import Partition, read, with_defaults
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 
-WHOLE_TABLE_ROWS = 1_000_000  # up to here a shard's table is read once, beyond that per sequence
-
 Reader = Callable[[str, Sequence[str]], pa.Table]
+"""Rows of one sequence, given a table and columns of it."""
 
 
 def partitions(store: Store) -> list[Partition]:
@@ -29,78 +31,134 @@ def partitions(store: Store) -> list[Partition]:
     return [Partition(*keys) for keys in sorted(found)]
 
 
-def published_shards(store: Store, partition: Partition) -> Iterator[ShardRows]:
-    """Every shard of a partition, by name."""
-    for name in store.names(partition.folder("sequences")):
-        if name.endswith(".parquet"):
-            yield ShardRows(store, partition, name)
+class PartitionReader:
+    """The published tables of a partition."""
+
+    def __init__(self, store: Store, partition: Partition) -> None:
+        self.store, self.partition = store, partition
+
+    def table(self, name: str, columns: Sequence[str] | None = None, where: pads.Expression | None = None) -> pa.Table:
+        """Rows of a table over all shards, in file order; only files of the partition are opened.
+
+        Parameters
+        ----------
+        name
+            The table.
+        columns
+            What to read; None takes all, and those of the partition.
+        where
+            Which rows, as `pyarrow.dataset` takes it.
+        """
+        names = None if columns is None else list(columns)
+        return read(self.store, name, **self.partition.key, columns=names, filters=where)
+
+    def shards(self) -> Iterator[ShardReader]:
+        """Every published shard, by name."""
+        for name in self.store.names(self.partition.folder("sequences")):
+            if name.endswith(".parquet"):
+                yield self.shard(name)
+
+    def shard(self, file: str) -> ShardReader:
+        """One shard, given the name that its files have in every table."""
+        return ShardReader(self.store, self.partition, file)
+
+    def targets(self) -> list[str]:
+        """What the outputs of the network stand for, in their order.
+
+        Every ok frame has a row of table `detections` for each output, in the order of the network's card.
+        """
+        for shard in self.shards():
+            for row in shard.sequences:
+                found = shard.of(row["sequence_id"])("detections", ("frame_index", "target"))
+                if found.num_rows:
+                    return found.filter(pc.equal(found["frame_index"], found["frame_index"][0]))["target"].to_pylist()
+        return []
 
 
-def targets_of(store: Store, partition: Partition) -> list[str]:
-    """What the outputs of the network stand for, in their order: as the first frame with detections has them."""
-    for shard in published_shards(store, partition):
-        for row in shard.sequences:
-            found = shard.of(row["sequence_id"])("detections", ("frame_index", "target"))
-            if found.num_rows:
-                return found.filter(pc.equal(found["frame_index"], found["frame_index"][0]))["target"].to_pylist()
-    return []
+class ShardReader:
+    """The tables of one shard, read as they are needed.
 
-
-class ShardRows:
-    """The tables of one shard, read as they are needed."""
+    Parameters
+    ----------
+    store, partition
+        Where.
+    file
+        Name of the shard's file, the same in every table.
+    """
 
     def __init__(self, store: Store, partition: Partition, file: str) -> None:
         self.store, self.partition, self.file = store, partition, file
-        self._whole: dict[tuple[str, ...], _BySequence] = {}  # by table and columns: stills ask for others than videos
+        self._files: dict[str, TableFile | None] = {}
 
     @property
-    def sequences(self) -> list[dict[str, Any]]:
-        """Rows of table `sequences`."""
-        table = self._dataset("sequences")
-        return [] if table is None else table.to_table().sort_by("sequence_id").to_pylist()
+    def sequences(self) -> list[Row]:
+        """Rows of table `sequences`, by sequence."""
+        return self.table("sequences").sort_by("sequence_id").to_pylist()
 
     def of(self, sequence_id: str) -> Reader:
         """A reader of (table, columns) for one sequence."""
-        return lambda table, columns: self._rows(table, columns, sequence_id)
+
+        def rows(table: str, columns: Sequence[str]) -> pa.Table:
+            opened = self.opened(table)
+            return opened.of(sequence_id, columns) if opened else empty(table, columns)
+
+        return rows
+
+    def opened(self, table: str) -> TableFile | None:
+        """The shard's file of a table, for rows by sequence or by number; None where it has none."""
+        if table not in self._files:
+            path = self.path(table)
+            self._files[table] = TableFile(self.store, path, table) if self.store.exists(path) else None
+        return self._files[table]
+
+    def path(self, table: str) -> str:
+        """The shard's file of a table, relative to the output."""
+        return f"{self.partition.folder(table)}/{self.file}"
+
+    def count(self, table: str) -> int:
+        """Rows of a table; 0 where the shard has none."""
+        opened = self.opened(table)
+        return opened.n_rows if opened else 0
+
+    def metadata(self, table: str) -> Mapping[bytes, bytes]:
+        """Key-value metadata of the shard's file of a table."""
+        opened = self.opened(table)
+        return opened.metadata if opened else {}
+
+    def table(self, name: str, columns: Sequence[str] | None = None, where: pads.Expression | None = None) -> pa.Table:
+        """Rows of all sequences of the shard; none where it has no such table.
+
+        Parameters
+        ----------
+        name
+            The table.
+        columns
+            What to read; None takes all.
+        where
+            Which rows, as `pyarrow.dataset` takes it.
+        """
+        source = self._dataset(name)
+        names = None if columns is None else list(columns)
+        return empty(name, names) if source is None else with_defaults(name, source.to_table(names, filter=where))
+
+    def batches(self, name: str, columns: Sequence[str], n_rows: int) -> Iterator[pa.Table]:
+        """The same piece by piece, so that maps of a whole shard are never in memory together.
+
+        Parameters
+        ----------
+        name, columns
+            The table, and what to read of it.
+        n_rows
+            Of a piece, at most.
+        """
+        opened = self.opened(name)
+        for start in range(0, opened.n_rows if opened else 0, n_rows):
+            pieces = opened.rows(start, min(start + n_rows, opened.n_rows), columns) if opened else ()
+            yield pa.concat_tables(pieces)
 
     def _dataset(self, table: str) -> pads.Dataset | None:
-        path = f"{self.partition.folder(table)}/{self.file}"
+        path = self.path(table)
         if not self.store.exists(path):
             return None
         schema = SCHEMAS[table]  # an old file may lack a column
         return pads.dataset(self.store.path(path), schema=schema, format="parquet", filesystem=self.store.fs)
-
-    def _rows(self, table: str, columns: Sequence[str], sequence_id: str) -> pa.Table:
-        key = (table, *columns)
-        if key not in self._whole:
-            source = self._dataset(table)
-            if source is None:
-                return pa.table({name: pa.nulls(0) for name in columns})
-            # Videos of hours fill tables that need not be in memory together.
-            if source.count_rows() > WHOLE_TABLE_ROWS:
-                found = source.to_table(columns=list(columns), filter=pads.field("sequence_id") == sequence_id)
-                return with_defaults(table, found)
-            found = source.to_table(columns=["sequence_id", *columns])
-            self._whole[key] = _BySequence(with_defaults(table, found))
-        return self._whole[key].of(sequence_id).select(list(columns))
-
-
-class _BySequence:
-    """A table with the rows of each sequence together, in their order, so that one of thousands costs no search."""
-
-    def __init__(self, table: pa.Table) -> None:
-        names = table["sequence_id"].combine_chunks()
-        names = pc.dictionary_encode(names)
-        codes = names.indices.to_numpy(zero_copy_only=False)
-        if (np.diff(codes) < 0).any():
-            table = table.take(pa.array(np.argsort(codes, kind="stable")))
-            codes = np.sort(codes)
-        self._table = table
-        starts = np.searchsorted(codes, np.arange(len(names.dictionary) + 1)).tolist()
-        self._place = {
-            name: (start, end - start)
-            for name, start, end in zip(names.dictionary.to_pylist(), starts[:-1], starts[1:], strict=True)
-        }
-
-    def of(self, sequence_id: str) -> pa.Table:
-        return self._table.slice(*self._place.get(sequence_id, (0, 0)))

@@ -7,6 +7,7 @@ as small as float16 and readable by every engine.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,11 @@ class Partition:
     dataset: str
     model: str
     explain: str
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The partition columns and their values: parameters of a query, arguments of `read`."""
+        return {"dataset": self.dataset, "model": self.model, "explain": self.explain}
 
     def folder(self, table: str) -> str:
         """Folder of a table, relative to the output."""
@@ -242,7 +248,7 @@ def read(
     columns: list[str] | None = None,
     filters: pads.Expression | None = None,
 ) -> pa.Table:
-    """Rows of a table, with its partition columns, in file order.
+    """Rows of a table, with its partition columns, in file order; only files of the partitions asked for are listed.
 
     Parameters
     ----------
@@ -256,9 +262,11 @@ def read(
     keys = PARTITIONS[table]
     partitioning = pads.partitioning(pa.schema([(key, pa.string()) for key in keys]), flavor="hive")
     schema = pa.schema([*SCHEMAS[table], *[pa.field(key, pa.string()) for key in keys]])
-    folder = f"tables/{table}"
-    files = [f"{store.path(folder)}/{entry.path}" for entry in store.walk(folder) if entry.path.endswith(".parquet")]
     wanted = {"dataset": dataset, "model": model, "explain": explain}
+    base = f"tables/{table}"
+    known = [f"{key}={wanted[key]}" for key in itertools.takewhile(lambda key: wanted[key] is not None, keys)]
+    folder = "/".join([base, *known])
+    files = [f"{store.path(folder)}/{entry.path}" for entry in store.walk(folder) if entry.path.endswith(".parquet")]
     condition = filters
     for key in keys:
         if wanted[key] is not None:
@@ -273,6 +281,6 @@ def read(
         format="parquet",
         filesystem=store.fs,
         partitioning=partitioning,
-        partition_base_dir=store.path(folder),
+        partition_base_dir=store.path(base),
     )
     return with_defaults(table, source.to_table(columns=columns, filter=condition))

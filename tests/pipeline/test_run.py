@@ -1,79 +1,46 @@
-"""What a run refuses before it spends hours."""
+"""A run whose phases need no Ray: what is recorded, what waits, what a dry run leaves untouched."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 
 from fer_batch.config import build
-from fer_batch.models.card import Card
-from fer_batch.pipeline import run
-from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
-from fer_batch.pipeline.run import _check_relevance, _stale_shards, make_plan
-from fer_batch.storage.manifest import Ledger
+from fer_batch.output.reader import PartitionReader
+from fer_batch.pipeline.run import run
+from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError
 
 
-@pytest.mark.parametrize(
-    ("version", "keep", "options", "again"),
-    [
-        (ANALYSIS, "all", {}, False),
-        (1, "all", {}, True),
-        (1, "all", {"temporal_prototypes": {"min_run": 3}}, True),
-        (1, "exemplars", {}, False),
-        (1, "exemplars", {"temporal_prototypes": {"min_run": 3}}, False),
-    ],
-)
-def test_what_an_earlier_version_analysed_is_analysed_again_where_its_maps_were_kept(
-    world, golden, version, keep, options, again
-):
-    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}, **options}
-    config, other = build(values, "job"), build({**values, "regions": "none"}, "job")
-    world.keep_relevance, world.analysis_id = keep, analysis_key(config, version)
-    world.stage("a", *golden.make(np.random.default_rng(0)))
-    world.publish()
-    ledger = Ledger(world.store)
-    assert _stale_shards(ledger, world.partition, config) == (list(ledger.shards) if again else [])
-    assert _stale_shards(ledger, world.partition, other) == list(ledger.shards), "other options are asked for"
+@pytest.fixture
+def job(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    return build(
+        {
+            "name": "d",
+            "source": {"format": "videos", "uri": str(tmp_path / "in")},
+            "output": str(tmp_path / "out"),
+            "model": {"checkpoint": "demo"},
+            "faces": {"detector": "none"},
+            "phases": ["prototypes"],
+            "resources": {"scheduler": "threads"},
+        },
+        "job",
+    )
 
 
-def test_a_new_analysis_is_refused_where_too_few_maps_were_kept_whatever_the_job_says_now(world, golden):
-    world.keep_relevance = "exemplars"
-    world.stage("a", *golden.make(np.random.default_rng(0)))
-    world.publish()
-    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
-    ledger = Ledger(world.store)
-    with pytest.raises(InputError, match="keep_relevance: exemplars kept too few maps"):
-        _check_relevance(build(values, "job"), list(ledger.shards), ledger)
-    _check_relevance(build({**values, "keep_relevance": "exemplars"}, "job"), ["never published"], ledger)
+def test_a_dry_run_counts_and_writes_nothing(job, capsys):
+    outcome = run(job, dry_run=True)
+    assert (outcome.found, outcome.already_done, outcome.exit_code) == (2, 0, 0)
+    assert "2 inputs (video)" in capsys.readouterr().err
+    assert not Store(job.output).exists("tables")
 
 
-def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
-    for name in ("a.mp4", "seq/1.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "m.csv").write_text("path\na.mp4\nseq\n")
-    source = {"format": "manifest", "uri": str(tmp_path / "m.csv"), "sampling": {"fps": 5}}
-    values = {"name": "d", "source": source, "output": "out", "model": {"checkpoint": "demo"}}
-    values["faces"] = {"detector": "none"}
-    with pytest.raises(InputError, match="numbered images have no clock"):
-        make_plan(build(values, "job"), Store(str(tmp_path / "out")))
-
-
-@pytest.mark.parametrize(
-    ("faces", "said"),
-    [
-        ({"detector": "dataset"}, "faces.align=eyes"),
-        ({"align": "eyes", "margin": 0.4}, "faces.margin=0.2"),
-        ({"align": "eyes", "detector": "none"}, "faces.detector=dlib"),
-        ({"align": "eyes", "detector": "dataset"}, ""),
-    ],
-)
-def test_faces_that_are_cut_otherwise_than_in_training_are_told(faces, said, capsys):
-    values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}, "faces": faces}
-    cut = {"detector": "dlib", "choose": "largest", "align": "eyes", "margin": 0.2}
-    for card, expected in ((Card(name="n", targets=("AU01",), faces=cut), said), (Card(name="n", targets=("a",)), "")):
-        run._say_faces(build(values, "job"), SimpleNamespace(model=SimpleNamespace(card=card)))
-        told = capsys.readouterr().err
-        assert told.strip().endswith(expected) if expected else not told
+def test_without_phase_1_inputs_wait_and_the_run_is_recorded(job, capsys):
+    outcome = run(job)
+    assert (outcome.found, outcome.done, outcome.report) == (0, 0, None)
+    said = capsys.readouterr().err
+    assert "2 to do" in said
+    assert "2 inputs wait for a run whose phases include explain" in said
+    (record,) = PartitionReader(Store(job.output), outcome.partition).table("runs").to_pylist()
+    assert record["finished_at"] is not None
+    assert read(Store(job.output), "sequences").num_rows == 0

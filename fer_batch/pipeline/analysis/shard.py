@@ -13,8 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.pipeline.analysis.plans import SHARD_TABLES
-from fer_batch.pipeline.analysis.sequence import AnalysisOptions, analyse
-from fer_batch.pipeline.analysis.sequence_data import SequenceData, published_shard, staged_unit
+from fer_batch.pipeline.analysis.published_data import published_shard
+from fer_batch.pipeline.analysis.sequence import analyse
+from fer_batch.pipeline.analysis.sequence_data import SequenceData
+from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
+from fer_batch.pipeline.analysis.staged_data import staged_unit
 from fer_batch.pipeline.analysis.sums import SumsWriter, take_sums
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
@@ -128,7 +131,8 @@ def _shard_sequences(
     """Row of table `sequences` and data of each input; None where it has no frames."""
     targets = options.analysis.targets
     if again:
-        yield from published_shard(store, options.partition, plan.shard, targets)
+        for row, data in published_shard(store, options.partition, plan.shard, targets):
+            yield dict(row), data
         return
     for commit in _commits(store, plan):
         for planned, staged in staged_unit(store, commit, len(targets)):

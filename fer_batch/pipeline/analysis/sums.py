@@ -21,6 +21,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.accumulators import (
     ACCUMULATORS,
     Key,
@@ -28,7 +29,8 @@ from fer_batch.pipeline.analysis.accumulators import (
     SequenceRow,
     SequenceSums,
 )
-from fer_batch.pipeline.analysis.sequence_data import SequenceData, published_shard
+from fer_batch.pipeline.analysis.published_data import published_shard
+from fer_batch.pipeline.analysis.sequence_data import SequenceData
 from fer_batch.storage.manifest import digest, shard_marker
 from fer_batch.storage.parquet import Partition, pack_maps, unpack_maps
 from fer_batch.storage.store import Store
@@ -228,16 +230,13 @@ def _has_all_maps(store: Store, partition: Partition, shard: str) -> bool:
     marker = shard_marker(store, shard)
     if marker is None or marker.keep_relevance == "all":
         return True
-    kept, clusters, detections = (
-        pads.dataset(store.path(f"{partition.folder(table)}/{shard}.parquet"), format="parquet", filesystem=store.fs)
-        for table in ("relevance", "prototypes", "detections")
-    )
-    explained = json.loads((kept.schema.metadata or {}).get(b"explain_key", b"{}")).get("explain", {})
+    published = PartitionReader(store, partition).shard(f"{shard}.parquet")
+    explained = json.loads(published.metadata("relevance").get(b"explain_key", b"{}")).get("explain", {})
     if explained.get("targets") != "active":
-        return detections.count_rows() == 0
+        return published.count("detections") == 0
     # Every map is in a cluster: of stills, each in one of its own.
-    members = clusters.to_table(columns=["n_frames"])["n_frames"]
-    return kept.count_rows() == (pc.sum(members).as_py() or 0)
+    members = published.table("prototypes", ["n_frames"])["n_frames"]
+    return published.count("relevance") == (pc.sum(members).as_py() or 0)
 
 
 def _metadata(store: Store, shard: str) -> dict[str, Any]:

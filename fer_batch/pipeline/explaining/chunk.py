@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,62 @@ from fer_batch.models.card import ResolvedModel
 
 CHUNK_FRAMES = 64
 _ALIGNMENT = 16  # bytes: of the numbers in a payload
+
+
+class UnitRow(TypedDict):
+    """A Ray Data row that enters `decode_unit`; `unit` is a pickled `units.Unit`."""
+
+    unit_id: NotRequired[str]
+    unit: bytes
+
+
+class ChunkRow(TypedDict):
+    """A Ray Data row that leaves it; `payload` is a chunk, as `Chunk.to_row` writes it."""
+
+    unit_id: str
+    payload: bytes
+
+
+class FrameRow(TypedDict, total=False):
+    """Columns of table `frames` that phase 1 knows."""
+
+    sequence_id: str
+    frame_index: int
+    timestamp_ns: int | None
+    source_frame: int | None
+    status: str
+    reason: str | None
+    track_id: int | None
+    face_box: list[float]
+    crop_matrix: list[float]
+    landmarks: list[float]
+
+
+class SequenceRow(TypedDict, total=False):
+    """Columns of table `sequences` that phase 1 knows, and what else a commit records of an input.
+
+    `input` is the input that a person's row belongs to; `absent`: it was listed and is gone; `length`: its frames,
+    where all were read.
+    """
+
+    sequence_id: str
+    input: str
+    subject_id: str | None
+    uri: str
+    kind: str
+    emotion: str | None
+    split: str | None
+    status: str
+    reason: str | None
+    n_frames: int
+    fps: float | None
+    n_declared: int | None
+    n_decoded: int | None
+    absent: bool
+    length: int
+    identity: str
+    unit_id: str
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -52,11 +108,11 @@ class Chunk:
     unit_id: str
     index: int
     last: bool
-    frames: list[dict[str, Any]]
+    frames: list[FrameRow]
     ok: NDArray[np.int64]
     images: NDArray[np.uint8]
     annotated: list[list[str]] = field(default_factory=list)
-    sequences: list[dict[str, Any]] = field(default_factory=list)
+    sequences: list[SequenceRow] = field(default_factory=list)
     fault: str | None = None
     changed: tuple[str, ...] = ()
     logits: NDArray[np.float32] | None = None
@@ -69,7 +125,7 @@ class Chunk:
         """The same chunk with what the model found."""
         return replace(self, **arrays)
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> ChunkRow:
         """A Ray Data row; arrays are copied once."""
         buffers: list[pickle.PickleBuffer] = []
         head = pickle.dumps(self, protocol=5, buffer_callback=buffers.append)
@@ -80,7 +136,10 @@ class Chunk:
 
     @classmethod
     def from_batch(cls, batch: dict[str, NDArray[Any]]) -> Chunk:
-        """The chunk of a batch of one row; its arrays are the payload's own memory and cannot be written."""
+        """The chunk of a batch of one row, whose column `payload` has shape (1,) and dtype object.
+
+        Its arrays are the payload's own memory and cannot be written.
+        """
         payload = memoryview(batch["payload"][0])
         (n_parts,) = struct.unpack_from("<Q", payload)
         sizes = struct.unpack_from(f"<{n_parts}Q", payload, 8)

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import logging
 import pickle
-import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from fer_batch.media.decode import Decoder, Frame
-from fer_batch.pipeline.explaining.chunk import CHUNK_FRAMES, Chunk
+from fer_batch.pipeline.explaining.chunk import CHUNK_FRAMES, Chunk, ChunkRow, FrameRow, SequenceRow, UnitRow
 from fer_batch.pipeline.explaining.faces import (
     DecodeOptions,
     Item,
-    KnownFaces,
-    Place,
-    faces_of,
-    faces_of_still,
-    frame_row,
-    no_place,
-    place_of,
-    whole_frame,
 )
+from fer_batch.pipeline.explaining.inputs import read_input
 from fer_batch.pipeline.explaining.units import NO_FACE, NO_FRAME, Unit
-from fer_batch.sources.fetch import NotThere, StoreFault, local_file, local_input
-from fer_batch.sources.identity import InputChanged, check_readable, check_root, check_unchanged, now
-from fer_batch.sources.listing import frame_number
+from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.identity import InputChanged
 from fer_batch.types import EnvironmentFault, InputError, MediaError, SequenceRef, face_id
 
 log = logging.getLogger(__name__)
@@ -39,13 +26,7 @@ log = logging.getLogger(__name__)
 MANY_ABSENT = 8  # inputs in a row that were listed and are gone: nobody deletes so fast, but a share drops so
 
 
-@lru_cache(maxsize=1)
-def _decoder(timeout_s: float, memory_bytes: int) -> Decoder:
-    # One child per worker process, for as long as the worker lives.
-    return Decoder(timeout_s=timeout_s, memory_bytes=memory_bytes)
-
-
-def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[str, Any]]:
+def decode_unit(row: UnitRow, options: DecodeOptions) -> Iterator[ChunkRow]:
     """Chunks of one unit; what cannot be read becomes a row with a reason, never an exception.
 
     Parameters
@@ -80,7 +61,7 @@ def decode_unit(row: dict[str, Any], options: DecodeOptions) -> Iterator[dict[st
 class _Found:
     """What became of the inputs of a unit: rows of table `sequences`, and inputs that changed while they were read."""
 
-    sequences: list[dict[str, Any]] = field(default_factory=list)
+    sequences: list[SequenceRow] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
 
@@ -109,12 +90,12 @@ class _Pending:
         self.unit_id = unit_id
         self.index = 0
         self.images = np.empty((CHUNK_FRAMES, size, size, 3), np.uint8)
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[FrameRow] = []
         self.ok: list[int] = []
         self.targets: list[list[str]] = []
 
     def clear(self) -> None:
-        """Begin the chunk behind this one."""
+        """Begin the next chunk."""
         self.index += 1
         self.rows, self.ok, self.targets = [], [], []
 
@@ -132,12 +113,12 @@ class _Pending:
         return Chunk(self.unit_id, self.index, False, self.rows, np.array(self.ok, np.int64), images, self.targets)
 
 
-def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, Any]]) -> Iterator[Item]:
+def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[SequenceRow]) -> Iterator[Item]:
     """Faces of one input; appends its rows of table `sequences` at the end, the input's own first."""
     row = _row(ref)
     counts = _Counts()
     try:
-        for item in _read(ref, options, row):
+        for item in read_input(ref, options, row):
             counts.add(item)
             item.row["sequence_id"] = face_id(ref.sequence_id, item.person)
             yield item
@@ -154,7 +135,7 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[dict[str, 
     sequences += counts.rows(row)
 
 
-def _row(ref: SequenceRef) -> dict[str, Any]:
+def _row(ref: SequenceRef) -> SequenceRow:
     """Columns of table `sequences` that are known before the input is read."""
     return {
         "sequence_id": ref.sequence_id,
@@ -182,11 +163,12 @@ class _Counts:
         self.n_faces[item.person] = self.n_faces.get(item.person, 0) + (item.image is not None)
         self.n_changes = max(self.n_changes, 0 if item.person else item.row["track_id"] or 0)
 
-    def rows(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def rows(self, row: SequenceRow) -> Iterator[SequenceRow]:
         """Rows of table `sequences`, from what is common to them."""
         if self.n_changes:
             times = "once" if self.n_changes == 1 else f"{self.n_changes} times"
-            changed = f"the largest face changed {times}: one story of perhaps several people (faces.choose: tracked)"
+            changed = f"the largest face changed {times}: one temporal prototype of perhaps several people"
+            changed += " (faces.choose: tracked)"
             row["reason"] = "; ".join(filter(None, [row.get("reason"), changed]))
         for person, n in sorted(self.n_frames.items()):
             own = {**row, "sequence_id": face_id(row["input"], person), "n_frames": n}
@@ -195,125 +177,3 @@ class _Counts:
             if row["status"] == "done" and not self.n_faces.get(person) and row.get("reason") is None:
                 own["reason"] = NO_FACE if n else NO_FRAME
             yield own
-
-
-def _read(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    """Faces of one input that is what its listing found, from its first frame to behind its last."""
-    if ref.skip_reason:
-        row.update(status="skipped", reason=ref.skip_reason)
-        return
-    if ref.size == 0:
-        row.update(status="failed", reason="the file is empty (0 bytes)")
-        return
-    items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind](ref, options, row)
-    try:
-        if ref.kind == "still":
-            items = iter(list(items))  # one that changed must not leave its frame in a pack
-        else:
-            yield from items
-    except NotThere:
-        if options.root:
-            check_root(options.root)
-        row["absent"] = now(ref) == "gone"
-        if row["absent"]:  # it was there when its folder was listed, which may be a share of its own
-            check_root(posixpath.dirname(ref.uri))
-        raise
-    except MediaError:
-        _check_source(ref, options)
-        raise
-    if row["status"] == "partial":
-        _check_source(ref, options)
-    check_unchanged(ref)
-    yield from items
-
-
-def _check_source(ref: SequenceRef, options: DecodeOptions) -> None:
-    """Look whether it is the source rather than the input that something is wrong with."""
-    if options.root:
-        check_root(options.root)
-    check_unchanged(ref)
-    check_readable(ref)
-
-
-def _video(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    truth = KnownFaces(ref, options, row)
-    decoder = _decoder(options.timeout_s, options.memory_bytes)
-    with local_file(ref.uri, ref.size) as path:
-        try:
-            if options.detector in ("none", "dataset"):
-                yield from _known_crops(decoder, path, options, truth)
-            else:
-                yield from _found_crops(decoder, path, options, truth)
-        finally:
-            found = decoder.summary
-            row.update(fps=found.fps, n_declared=found.n_declared, n_decoded=found.n_decoded, reason=found.reason)
-            row["status"] = "partial" if found.partial else "done"
-    if found.reason is None and options.sampling.to_the_end:
-        row["length"] = found.n_decoded  # its frames are all there are: labels of others are left out
-
-
-def _known_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
-    """Where a face is is known before the frame is decoded, so that whole frames need not leave the decoder."""
-    places: dict[int, Place] = {}
-    matrices: dict[int, NDArray[np.float64]] | None = None
-    if options.detector == "dataset":
-        places = {index: place_of(truth.points.get(index), truth.boxes.get(index), options) for index in truth.frames()}
-        matrices = {index: place.matrix for index, place in places.items() if place.matrix is not None}
-    for found in decoder.crops(path, options.size, matrices, options.sampling):
-        index = found.frame_index
-        if matrices is None:
-            place = whole_frame(found.height, found.width, options.size)
-        else:
-            place = places.get(index, no_place("the source has no landmarks for this frame"))
-        row = frame_row(index, found.timestamp_ns, None, place)
-        yield Item(row, found.image, truth.targets.get(index, []) if found.image is not None else [])
-
-
-def _found_crops(decoder: Decoder, path: Any, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
-    faces, fault = faces_of(options, truth), None
-    try:
-        for frame in decoder.frames(path, options.sampling):
-            yield from faces.of(frame, None)
-    except MediaError as error:
-        fault = error
-    yield from faces.end()
-    if fault is not None:
-        raise fault
-
-
-def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    truth = KnownFaces(ref, options, row)
-    faces = faces_of(options, truth)
-    decoder = _decoder(options.timeout_s, options.memory_bytes)
-    row.update(n_declared=len(ref.files), n_decoded=0)
-    sampler, broken, n_broken = options.sampling.sampler(len(ref.files)), None, 0
-    for index, uri in enumerate(ref.files):
-        if sampler.finished():
-            break
-        if not sampler.keeps(0):
-            continue
-        number = frame_number(uri)
-        try:
-            with local_file(uri) as path:
-                image = decoder.image(path).image
-        except MediaError as error:
-            broken, n_broken = str(error), n_broken + 1
-            yield from faces.absent(frame_row(index, None, number, no_place(broken, "decode_error")))
-            continue
-        row["n_decoded"] += 1
-        yield from faces.of(Frame(index, None, image), number)
-    yield from faces.end()
-    if not row["n_decoded"]:
-        raise MediaError(f"none of its {len(ref.files)} images could be read: {broken}")
-    if broken:
-        reason = f"{n_broken} of {n_broken + row['n_decoded']} images could not be read"
-        row.update(status="partial", reason=reason)
-
-
-def _still(ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> Iterator[Item]:
-    truth = KnownFaces(ref, options, row)
-    decoder = _decoder(options.timeout_s, options.memory_bytes)
-    with local_input(ref) as path:
-        frame = decoder.image(path)
-    row.update(n_declared=1, n_decoded=1)
-    yield from faces_of_still(options, truth).of(frame, frame_number(ref.uri))

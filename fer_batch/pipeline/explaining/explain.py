@@ -45,7 +45,7 @@ def select_pairs(
     return np.argwhere(chosen.reshape(probability.shape)).astype(np.int64)
 
 
-def method_options(options: ExplainOptions) -> dict[str, Any]:
+def method_options(options: ExplainOptions) -> dict[str, object]:
     """The job's options of the method, and the model's mean and std where the method asks what black or grey is."""
     chosen = dict(options.options)
     parameters = inspect.signature(explain.METHODS[options.method].load()).parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from fer_batch.media.landmarks import Detector, Face, load_detector
 from fer_batch.media.sampling import Sampling
 from fer_batch.media.track_list import TrackList
 from fer_batch.media.tracks import FaceTracker, every_face
+from fer_batch.pipeline.explaining.chunk import FrameRow, SequenceRow
 from fer_batch.sources.truth import read_truth
 from fer_batch.types import SequenceRef
 
@@ -62,7 +63,7 @@ class Item(NamedTuple):
         Whose face it is; 0 is the input's own row of table `sequences`.
     """
 
-    row: dict[str, Any]
+    row: FrameRow
     image: NDArray[np.uint8] | None
     targets: list[str]
     person: int = 0
@@ -71,8 +72,8 @@ class Item(NamedTuple):
 class KnownFaces:
     """Landmarks and labels of one input by frame."""
 
-    def __init__(self, ref: SequenceRef, options: DecodeOptions, row: dict[str, Any]) -> None:
-        truth = read_truth(ref)  # whole, even where targets are not chosen by it: a bad file is told now, not lost
+    def __init__(self, ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> None:
+        truth = read_truth(ref)  # whole, even where targets are not chosen by it: a bad file fails here
         self.points, self.boxes = truth.points, truth.boxes
         row["emotion"] = truth.emotion
         self.targets: dict[int, list[str]] = truth.present(options.labels) if options.annotated else {}
@@ -107,7 +108,19 @@ def whole_frame(height: int, width: int, size: int) -> Place:
 def place_of(
     points: NDArray[np.float32] | None, box: Box | None, options: DecodeOptions, reason: str | None = None
 ) -> Place:
-    """The place of a face with these landmarks, or this box where it has none."""
+    """The place of a face with these landmarks, or this box where it has none.
+
+    Parameters
+    ----------
+    points : shape (68, 2), float32, pixels of the frame
+        None where the face has only a box.
+    box
+        Of the face; None where there is no face.
+    options
+        How to crop.
+    reason
+        For column `reason` of table `frames`.
+    """
     box = box if points is None else face_box(points)
     if box is None:
         return no_place(reason)
@@ -144,7 +157,7 @@ class Faces:
         """Items of the next frame, or of earlier ones that are decided by now."""
         raise NotImplementedError
 
-    def absent(self, row: dict[str, Any]) -> Iterator[Item]:
+    def absent(self, row: FrameRow) -> Iterator[Item]:
         """Items of a frame that could not be read."""
         yield Item(row, None, [])
 
@@ -224,23 +237,23 @@ class _People(Faces):
         sightings = self.tracker.find(frame.image)
         present = {s.key: self.item(frame, source_frame, self.found(s.face, s.how)) for s in sightings}
         absent = self.item(frame, source_frame, no_place(None))
-        yield from self._told(self.roll.add(absent, present))
+        yield from self._items(self.roll.add(absent, present))
 
-    def absent(self, row: dict[str, Any]) -> Iterator[Item]:
-        yield from self._told(self.roll.add(Item(row, None, []), {}))
+    def absent(self, row: FrameRow) -> Iterator[Item]:
+        yield from self._items(self.roll.add(Item(row, None, []), {}))
 
     def end(self) -> Iterator[Item]:
-        yield from self._told(self.roll.end())
+        yield from self._items(self.roll.end())
 
-    def _told(self, decided: Iterator[tuple[int, Item]]) -> Iterator[Item]:
+    def _items(self, decided: Iterator[tuple[int, Item]]) -> Iterator[Item]:
         for person, item in decided:
-            row = {**item.row, "track_id": person if item.image is not None else None}
+            row: FrameRow = {**item.row, "track_id": person if item.image is not None else None}
             yield Item(row, item.image, [] if person else item.targets, person)
 
 
-def frame_row(index: int, timestamp_ns: int | None, source_frame: int | None, place: Place) -> dict[str, Any]:
+def frame_row(index: int, timestamp_ns: int | None, source_frame: int | None, place: Place) -> FrameRow:
     """Columns of table `frames`."""
-    row: dict[str, Any] = {
+    row: FrameRow = {
         "frame_index": index,
         "timestamp_ns": timestamp_ns,
         "source_frame": source_frame,

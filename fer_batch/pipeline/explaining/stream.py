@@ -8,10 +8,11 @@ Decode uses `flat_map` and the actors ask for no CPU, so that Ray fuses nothing 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fer_batch.pipeline.engine import quiet_ray_data
+from fer_batch.pipeline.explaining.chunk import SequenceRow
 from fer_batch.pipeline.explaining.decode import MANY_ABSENT, absent_text, decode_unit
 from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.sink import SinkOptions, patiently_put, write_chunk
@@ -34,33 +35,41 @@ class Bookkeeping:
         self.store, self.partition, self.run_id = store, partition, run_id
         self.units = {unit.unit_id: unit for unit in units}
         self.seen: dict[str, set[int]] = {}
-        self.final: dict[str, tuple[int, int, list[dict[str, Any]]]] = {}
+        self.final: dict[str, tuple[int, int, list[SequenceRow]]] = {}
         self.faults: list[str] = []
         self.changed: list[str] = []
-        self._absent: dict[str, list[dict[str, Any]]] = {}  # by unit, since the last one that was read
+        self._absent: dict[str, list[SequenceRow]] = {}  # by unit, since the last one that was read
         self._n_faults_in_a_row = 0
 
-    def add(self, row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    def add(self, row: Mapping[str, Any]) -> list[SequenceRow] | None:
         """Take one row of `write_chunk`; the rows of table `sequences` if that completed and committed the unit."""
         if row["problem"]:
             raise InputError(row["problem"])
         unit_id = row["unit_id"]
         if unit_id not in self.units:
-            return None  # a retried task told us again what is committed already
+            return None  # a retried task sent again what is committed already
         self.seen.setdefault(unit_id, set()).add(int(row["index"]))
-        if row["last"]:
-            if row["fault"]:
-                self._fault(row["fault"])
-                self.seen.pop(unit_id)
-                return None
-            self.changed += pickle.loads(row["changed"])
-            n_files = int(row["index"]) + bool(row["n_frames"])  # a chunk without frames has no stage file
-            self.final[unit_id] = (int(row["index"]), n_files, pickle.loads(row["sequences"]))
+        if row["last"] and not self._take_last(row):
+            return None
         if unit_id not in self.final:
             return None
         last, n_files, sequences = self.final[unit_id]
-        if self.seen[unit_id] != set(range(last + 1)):
-            return None
+        return self._close(unit_id, n_files, sequences) if self.seen[unit_id] == set(range(last + 1)) else None
+
+    def _take_last(self, row: Mapping[str, Any]) -> bool:
+        """Remember what the last chunk of a unit says; False where the unit could not be read."""
+        unit_id = row["unit_id"]
+        if row["fault"]:
+            self._fault(row["fault"])
+            self.seen.pop(unit_id)
+            return False
+        self.changed += pickle.loads(row["changed"])
+        n_files = int(row["index"]) + bool(row["n_frames"])  # a chunk without frames has no stage file
+        self.final[unit_id] = (int(row["index"]), n_files, pickle.loads(row["sequences"]))
+        return True
+
+    def _close(self, unit_id: str, n_files: int, sequences: list[SequenceRow]) -> list[SequenceRow] | None:
+        """Commit a unit of which every chunk is in, or hold it where all of its inputs are gone."""
         if not sequences:  # all of it changed; what it is now is a new unit
             self.units.pop(unit_id)
             self.store.delete(f"{STAGE}/{unit_id}")
@@ -79,25 +88,28 @@ class Bookkeeping:
         if self._n_faults_in_a_row == MANY_FAULTS:
             raise EnvironmentFault(f"nothing could be read {MANY_FAULTS} times in a row: {fault}")
 
-    def _hold(self, unit_id: str, sequences: list[dict[str, Any]]) -> None:
+    def _hold(self, unit_id: str, sequences: list[SequenceRow]) -> None:
         """Wait with inputs that are gone: the next that is read shows that the source is there."""
         self._absent[unit_id] = sequences
         n = sum(map(len, self._absent.values()))
         if n >= MANY_ABSENT:
             raise StoreFault(f"{absent_text(n, sequences[-1]['uri'])}; see that the source is mounted")
 
-    def settle(self) -> list[dict[str, Any]]:
+    def settle(self) -> list[SequenceRow]:
         """Commit inputs that are gone as failed; their rows, as of `add`."""
         held, self._absent = self._absent, {}
         return [row for unit_id, sequences in held.items() for row in self._commit(unit_id, 0, sequences)]
 
-    def _commit(self, unit_id: str, n_files: int, sequences: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _commit(self, unit_id: str, n_files: int, sequences: list[SequenceRow]) -> list[SequenceRow]:
         unit = self.units.pop(unit_id)
         # An input of which several people are followed has a row for each, all under its identity.
         identities = {ref.sequence_id: own for ref, own in zip(unit.members, unit.identities, strict=True)}
-        own = {"unit_id": unit_id, "run_id": self.run_id}
-        rows = [{"input": row["sequence_id"], **row, **own} for row in sequences]
-        rows = [{**row, "identity": identities[row["input"]]} for row in rows]
+        rows: list[SequenceRow] = []
+        for row in sequences:
+            source = row.get("input", row["sequence_id"])
+            rows.append(
+                {**row, "input": source, "unit_id": unit_id, "run_id": self.run_id, "identity": identities[source]}
+            )
         read = {row["input"] for row in rows}  # a still of a pack that changed is not among them
         commit = Commit(
             unit_id=unit_id,
@@ -140,7 +152,7 @@ def explain_units(
     books: Bookkeeping,
     make_dataset: Callable[[Sequence[Unit]], Any],
     window: int,
-    progress: Callable[[list[dict[str, Any]]], None],
+    progress: Callable[[list[SequenceRow]], None],
 ) -> None:
     """Run phase 1 over all units, a window at a time, and commit each as soon as it is whole.
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fer_batch.export.openface import N_LANDMARKS, au_columns, csv_bytes, openface_table, source_points
-from fer_batch.output.reader import Reader, published_shards, targets_of
+from fer_batch.output.reader import PartitionReader, Reader
 from fer_batch.pipeline.progress import progress
 from fer_batch.sources.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_batch.storage.parquet import Partition, read
@@ -25,14 +25,14 @@ def to_openface(store: Store, found: list[Partition], target: Store) -> list[str
     said = []
     for dataset, model in dict.fromkeys((p.dataset, p.model) for p in found):
         same = [p for p in found if (p.dataset, p.model) == (dataset, model)]
-        targets = next(filter(None, (targets_of(store, partition) for partition in same)), [])
+        targets = next(filter(None, (PartitionReader(store, partition).targets() for partition in same)), [])
         ids = read(store, "sequences", dataset=dataset, model=model, columns=["sequence_id"])["sequence_id"]
         missing = set(ids.to_pylist())
         stems = Counter(map(_stem, missing))
         n_frames, n_written = 0, 0
         with progress("export", len(missing), "sequence") as advance:
             for partition in same:
-                for shard in published_shards(store, partition):
+                for shard in PartitionReader(store, partition).shards():
                     for sequence in [row["sequence_id"] for row in shard.sequences]:
                         if sequence not in missing:
                             continue

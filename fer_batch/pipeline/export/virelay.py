@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch import facs, spray
-from fer_batch.output.reader import Reader, ShardRows, published_shards, targets_of
+from fer_batch.output.reader import PartitionReader, Reader, ShardReader
 from fer_batch.spray.affinity import default_neighbours, nearest_neighbours, neighbour_graph
 from fer_batch.spray.features import averaged, features
 from fer_batch.spray.laplacian import spectrum
@@ -58,7 +56,7 @@ def _write_project(store: Store, partition: Partition, target: Store) -> str:
     first = next(_prototypes(store, partition), None)
     if first is None:
         return f"{folder}: no prototypes, so no project"
-    targets = targets_of(store, partition)
+    targets = PartitionReader(store, partition).targets()
     side = _side(first[0])
     with ExitStack() as stack:
         dataset, attribution, analysis, listed = (
@@ -88,20 +86,15 @@ def _write_project(store: Store, partition: Partition, target: Store) -> str:
     )
 
 
-def _prototypes(store: Store, partition: Partition) -> Iterator[tuple[dict[str, Any], ShardRows]]:
+def _prototypes(store: Store, partition: Partition) -> Iterator[tuple[dict[str, Any], ShardReader]]:
     """Rows of table `prototypes` with their `map`, and the shard they are of; undefined maps are left out."""
     columns = [*_COLUMNS[1:], "exemplar_jpeg", "height", "width", "scale", "relevance"]
-    for shard in published_shards(store, partition):
-        path = f"{partition.folder('prototypes')}/{shard.file}"
-        if not store.exists(path):
-            continue
-        with store.fs.open(store.path(path), "rb") as handle:
-            for batch in pq.ParquetFile(handle).iter_batches(batch_size=_BLOCK, columns=columns):
-                rows = pa.Table.from_batches([batch])
-                plain = rows.drop_columns(["relevance"]).to_pylist()
-                for row, relevance in zip(plain, unpack_maps(rows), strict=True):
-                    if row["scale"]:
-                        yield row | {"map": relevance}, shard
+    for shard in PartitionReader(store, partition).shards():
+        for rows in shard.batches("prototypes", columns, _BLOCK):
+            plain = rows.drop_columns(["relevance"]).to_pylist()
+            for row, relevance in zip(plain, unpack_maps(rows), strict=True):
+                if row["scale"]:
+                    yield row | {"map": relevance}, shard
 
 
 def _side(prototype: dict[str, Any]) -> tuple[int, int]:
@@ -115,7 +108,7 @@ def _side(prototype: dict[str, Any]) -> tuple[int, int]:
 def _append_all(
     samples: SampleWriter,
     listing: TextIO,
-    prototypes: Iterator[tuple[dict[str, Any], ShardRows]],
+    prototypes: Iterator[tuple[dict[str, Any], ShardReader]],
     targets: Sequence[str],
     side: tuple[int, int],
 ) -> dict[str, tuple[array[int], array[int]]]:

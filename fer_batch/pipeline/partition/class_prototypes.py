@@ -62,7 +62,7 @@ def publish_class_prototypes(work: StageWork) -> None:
     if n_missing:
         say_missing(n_missing, len(work.shards), "class_prototypes")
     common = {"analysis_id": analysis_key(work.config), "complete": not n_missing}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for targets in _groups(n_stills):
         below = {target: _share(CLASS_MAPS / n_stills[target]) for target in targets}
         gathered: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in targets}
@@ -233,7 +233,7 @@ def _share(share: float) -> str:
     return "g" if share >= 1 else f"{int(share * 16**16):016x}"
 
 
-def _class_row(target: str, k: int, own: Members) -> dict[str, Any]:
+def _class_row(target: str, k: int, own: Members) -> dict[str, object]:
     values, scale = pack_maps((own.total / own.n)[None])
     return {
         "target": target,
@@ -247,7 +247,7 @@ def _class_row(target: str, k: int, own: Members) -> dict[str, Any]:
     }
 
 
-def _decision(found: Clustering) -> dict[str, Any]:
+def _decision(found: Clustering) -> dict[str, object]:
     """How the clusters of a class were found; None where undefined."""
     quality = {"eigengap": found.eigengap, "silhouette": found.silhouette}
     return {

@@ -54,7 +54,7 @@ def conservation_of(
     n, n_within, median = connection.execute(
         f"SELECT count(*), count(*) FILTER ({_WITHIN}), median(conservation) FROM detections "
         f"WHERE {PARTITION} AND (conservation IS NOT NULL OR {explained})",
-        _key(partition) | ({"targets": list(asked)} if named else {}),
+        partition.key | ({"targets": list(asked)} if named else {}),
     ).fetchall()[0]
     return Conservation(n, n - n_within, math.nan if median is None else median, CONSERVATION_BAND)
 
@@ -73,7 +73,7 @@ def judged_medians(
     """
     rows = connection.execute(
         f"SELECT target, median(conservation) FROM ({EVIDENCE}) GROUP BY target",
-        _key(partition) | {"annotated": annotated},
+        partition.key | {"annotated": annotated},
     )
     return {target: math.nan if median is None else median for target, median in rows.fetchall()}
 
@@ -99,7 +99,3 @@ def recorded(run: Mapping[str, Any]) -> Conservation | None:
     return Conservation(
         run["n_explained"], run["n_unconserved"], math.nan if median is None else median, CONSERVATION_BAND
     )
-
-
-def _key(partition: Partition) -> dict[str, str]:
-    return {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}

@@ -14,7 +14,7 @@ METRICS = ("precision", "recall", "f1")
 Row = Mapping[str, Any]  # of table `evaluation`
 
 
-def class_rows(found: Classification, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def class_rows(found: Classification, names: Sequence[str]) -> Iterator[dict[str, object]]:
     """Precision, recall and F1 of each class and weighted by support, then the confusion matrix.
 
     Parameters
@@ -47,7 +47,7 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def of_group(row: Row, group: str) -> dict[str, Any]:
+def of_group(row: Row, group: str) -> dict[str, object]:
     """A row that says of whom it is: in column `group`, which in the confusion matrix is taken, so in `split` there."""
     return {**row, ("split" if row["metric"] == CONFUSION else "group"): group}
 

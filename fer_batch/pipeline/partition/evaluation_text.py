@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from fer_batch.evaluate.interval import MIN_SUBJECTS
 from fer_batch.evaluate.published import DATASETS, published_name
@@ -13,8 +12,8 @@ from fer_batch.evaluate.summary import ALL
 from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, prototype_table, share
 from fer_batch.evaluate.verdict import Verdict
 from fer_batch.output.text import aligned
-from fer_batch.pipeline.partition.evaluation import Evaluation
 from fer_batch.pipeline.partition.evaluation_classes import confusion_table, report_lines
+from fer_batch.pipeline.partition.evaluation_figures import Evaluation
 
 _KEYS = ("dataset", "model", "explain")
 _MARKS = {"flag": "FLAG", "note": "note", "open": "open", "ok": ""}
@@ -75,7 +74,7 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
 
 def evaluation_json(
     results: Sequence[Evaluation], pages: Sequence[str | None], published: bool = False
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All figures as plain values: `partitions` with rows and verdicts, and the comparison `tables`.
 
     Parameters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -115,7 +114,7 @@ def heatmap_text(scores: HeatmapScores) -> str:
     return "\n\n".join(parts)
 
 
-def heatmap_json(scores: HeatmapScores) -> dict[str, Any]:
+def heatmap_json(scores: HeatmapScores) -> dict[str, object]:
     """All figures as plain values; None where undefined."""
     return {
         "pretrained": list(scores.pretrained),

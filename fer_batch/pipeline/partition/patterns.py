@@ -139,14 +139,7 @@ def _known(value: float) -> float | None:
 def _stories(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
     """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
     columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
-    rows = read(
-        store,
-        "temporal_prototypes",
-        dataset=partition.dataset,
-        model=partition.model,
-        explain=partition.explain,
-        columns=columns,
-    )
+    rows = read(store, "temporal_prototypes", **partition.key, columns=columns)
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
     found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
     return sorted(found, key=lambda story: (story[0], story[2] or "", story[1] or ""))

@@ -18,12 +18,12 @@ from PIL import Image
 
 from fer_batch import facs
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
-from fer_batch.pipeline.report.contents import targets_of
+from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.report.data import target_order
 from fer_batch.pipeline.report.sequence import chip, literal
 from fer_batch.report.classes import FILE, ClassCluster, ClassesContents, Exemplar, SeenClass, classes_page
 from fer_batch.report.page import Query, RunSummary
-from fer_batch.storage.parquet import Partition, read, unpack_maps
+from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
 from fer_batch.visualize.clusters import ClusterDecision, ClusterMap, has_spectrum, without_spectrum
 from fer_batch.visualize.colours import Palette
@@ -45,8 +45,7 @@ def has_classes(store: Store, partition: Partition) -> bool:
 def _rows(
     store: Store, partition: Partition, table: str, columns: list[str] | None = None, where: pc.Expression | None = None
 ) -> pa.Table:
-    key = partition.dataset, partition.model, partition.explain
-    return read(store, table, dataset=key[0], model=key[1], explain=key[2], columns=columns, filters=where)
+    return PartitionReader(store, partition).table(table, columns, where)
 
 
 def classes_files(store: Store, partition: Partition, summary: RunSummary) -> Iterator[tuple[str, bytes]]:
@@ -56,7 +55,7 @@ def classes_files(store: Store, partition: Partition, summary: RunSummary) -> It
     table = _rows(store, partition, "class_prototypes")
     rows = table.drop_columns(["relevance"]).to_pylist()
     maps = dict(enumerate(unpack_maps(table)))
-    palette = Palette(tuple(card.get("targets") or targets_of(store, partition)), summary.maps)
+    palette = Palette(tuple(card.get("targets") or PartitionReader(store, partition).targets()), summary.maps)
     names = {name for row in rows for name in row["exemplars"] or ()}
     stills = _Stills(store, partition, names, crop_size_of(run, card))
     by_class: dict[str, list[tuple[_Row, NDArray[np.float32]]]] = {}

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow.compute as pc
-
-from fer_batch.output.reader import ShardRows
+from fer_batch.output.reader import ShardReader
 from fer_batch.pipeline.partition.evaluation_classes import confusion_table
 from fer_batch.pipeline.report.data import SequenceTables, label_of, target_order
 from fer_batch.pipeline.report.index import COMMONEST, LETTERED, Overview, commonest, recent
@@ -54,7 +52,7 @@ def index_contents(
     )
 
 
-def _still(shard: ShardRows, row: Mapping[str, Any], name: str, palette: Palette, crop_size: int | None) -> Still:
+def _still(shard: ShardReader, row: Mapping[str, Any], name: str, palette: Palette, crop_size: int | None) -> Still:
     reader = shard.of(row["sequence_id"])
     sequence = SequenceTables(reader, row, crop_size)
     found = reader("detections", ("target", "probability", "active")).to_pylist()
@@ -81,18 +79,10 @@ def _still(shard: ShardRows, row: Mapping[str, Any], name: str, palette: Palette
     return Still(row["sequence_id"], picture, row["emotion"], ", ".join(filter(None, known)))
 
 
-def targets_of(store: Store, partition: Partition) -> list[str]:
-    """Targets that have maps, where no card names them."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    rows = read(store, "prototypes", **where, columns=["target"])
-    return [name for name in pc.unique(rows["target"]).to_pylist() if name is not None]
-
-
 def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
     """Figures over the whole dataset, one table, targets down and metrics across."""
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
     columns = ["target", "metric", "value", "n", "baseline", "group", "layer", "split", "fold"]
-    rows = read(store, "evaluation", **where, columns=columns).to_pylist()
+    rows = read(store, "evaluation", **partition.key, columns=columns).to_pylist()
     plain = [
         row
         for row in rows

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pyarrow.parquet as pq
 
 from fer_batch import __version__
-from fer_batch.output.reader import ShardRows
+from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.report import DRAWING
 from fer_batch.pipeline.report.data import SequenceTables, occurrences
 from fer_batch.pipeline.report.sequence import PageOptions, sequence_files
@@ -71,7 +71,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
         Pages that were written.
     """
     store = Store(output)
-    shard = ShardRows(store, options.partition, file)
+    shard = PartitionReader(store, options.partition).shard(file)
     rows = [row for row in shard.sequences if row["status"] in READ and row["kind"] != "still"]
     truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows), options.rule)
     palette = Palette(options.targets, options.summary.maps)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.dataset as pads
 
-from fer_batch.output.reader import ShardRows, published_shards
+from fer_batch.output.reader import PartitionReader, ShardReader
 from fer_batch.pipeline.report.data import target_order
 from fer_batch.pipeline.report.sequence import thumbnail_path
 from fer_batch.prototypes.temporal import ARROW
@@ -25,7 +24,7 @@ from fer_batch.types import READ
 COMMONEST = 50  # temporal prototypes
 STILLS_PER_CLASS = 24
 LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
-_Row = dict[str, Any]
+_Row = Mapping[str, Any]
 
 
 @dataclass
@@ -90,11 +89,11 @@ def overview_of(
         Filled with the sequences that have a page.
     """
     overview = Overview()
-    for shard in published_shards(store, partition):
+    for shard in PartitionReader(store, partition).shards():
         inputs = shard.sequences
-        entries = _entries(store, shard)
+        entries = _entries(shard)
         stills = [row for row in inputs if row["status"] in READ and row["kind"] == "still"]
-        _count_stills(store, shard, stills, overview)
+        _count_stills(shard, stills, overview)
         n_pages = 0
         for row in inputs:
             overview.note_problem(row)
@@ -131,14 +130,14 @@ class _Entry:
         return {match[1] if (match := LETTERED.fullmatch(label)) else label for label in self.labels}
 
 
-def _entries(store: Store, shard: ShardRows) -> dict[str, _Entry]:
+def _entries(shard: ShardReader) -> dict[str, _Entry]:
     found: dict[str, _Entry] = {}
     columns = ["sequence_id", "n_frames", "n_missing_frames", "reduction", "cooccurrence_text"]
-    for row in _whole(store, shard, "temporal_prototypes", columns).to_pylist():
+    for row in shard.table("temporal_prototypes", columns).to_pylist():
         found[row["sequence_id"]] = _Entry(
             row["n_frames"] or 0, row["n_missing_frames"] or 0, row["reduction"], row["cooccurrence_text"] or ""
         )
-    table = _whole(store, shard, "stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
+    table = shard.table("stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
     rows = table.sort_by([("sequence_id", "ascending"), ("stage_index", "ascending")]) if table.num_rows else table
     names = ("sequence_id", "text", "n_frames", "labels")
     for sequence_id, text, n_frames, labels in zip(*(rows[name].to_pylist() for name in names), strict=True):
@@ -149,21 +148,9 @@ def _entries(store: Store, shard: ShardRows) -> dict[str, _Entry]:
     return found
 
 
-def recent(store: Store, partition: Partition) -> Callable[[str], ShardRows]:
+def recent(store: Store, partition: Partition) -> Callable[[str], ShardReader]:
     """Shards by file; two are kept, because each holds what was read of it."""
-    return lru_cache(maxsize=2)(lambda file: ShardRows(store, partition, file))
-
-
-def _whole(
-    store: Store, shard: ShardRows, table: str, columns: Sequence[str], where: pads.Expression | None = None
-) -> pa.Table:
-    """Rows of all sequences of a shard; none where it has no such table."""
-    path = f"{shard.partition.folder(table)}/{shard.file}"
-    if not store.exists(path):
-        return pa.table({name: pa.nulls(0) for name in columns})
-    return pads.dataset(store.path(path), format="parquet", filesystem=store.fs).to_table(
-        columns=list(columns), filter=where
-    )
+    return lru_cache(maxsize=2)(PartitionReader(store, partition).shard)
 
 
 def _index_row(row: Mapping[str, Any], entry: _Entry) -> IndexRow:
@@ -198,13 +185,13 @@ def _count_prototype(overview: Overview, file: str, row: Mapping[str, Any], entr
         overview.by_group.setdefault(emotion, Counter())[text] += 1
 
 
-def _count_stills(store: Store, shard: ShardRows, stills: Sequence[_Row], overview: Overview) -> None:
+def _count_stills(shard: ShardReader, stills: Sequence[_Row], overview: Overview) -> None:
     """Count stills under each of their active targets, and keep those to show."""
     if not stills:
         return
     ok = pads.field("status") == "ok"
-    faces = set(_whole(store, shard, "frames", ["sequence_id"], ok)["sequence_id"].to_pylist())
-    active = _whole(store, shard, "detections", ["sequence_id", "target"], pads.field("active"))
+    faces = set(shard.table("frames", ["sequence_id"], ok)["sequence_id"].to_pylist())
+    active = shard.table("detections", ["sequence_id", "target"], pads.field("active"))
     seen: dict[str, list[str]] = {}
     for sequence_id, target in zip(active["sequence_id"].to_pylist(), active["target"].to_pylist(), strict=True):
         seen.setdefault(sequence_id, []).append(target)

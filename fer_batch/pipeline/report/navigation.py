@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
-from fer_batch.output.reader import partitions
+from fer_batch.output.reader import PartitionReader, partitions
 from fer_batch.pipeline.report.classes import classes_files, has_classes
-from fer_batch.pipeline.report.contents import targets_of
 from fer_batch.pipeline.report.sequence import PageOptions
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
@@ -75,7 +74,7 @@ def options_of(
         summary=replace(
             whole, counts={}, run_id="", started_at="", finished_at="", facts=(), conservation="", pages=pages
         ),
-        targets=tuple(known.get("targets") or targets_of(store, partition)),
+        targets=tuple(known.get("targets") or PartitionReader(store, partition).targets()),
         threshold=threshold_of(run, known),
         crop_size=crop_size_of(run, known),
         rule=rule_of(run),

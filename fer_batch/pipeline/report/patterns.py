@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fer_batch.output.reader import ShardRows
+from fer_batch.output.reader import ShardReader
 from fer_batch.pipeline.partition.patterns import looked_for
 from fer_batch.pipeline.report.data import SequenceTables
 from fer_batch.pipeline.report.index import COMMONEST, Overview, commonest, recent
@@ -42,8 +42,7 @@ def patterns_page(
     """The page of patterns; nothing where no sequence has stages."""
     if not overview.texts:
         return
-    where = {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
-    table = read(store, "patterns", **where, columns=SCHEMAS["patterns"].names)
+    table = read(store, "patterns", **partition.key, columns=SCHEMAS["patterns"].names)
     several = [name for name in sorted(overview.by_group) if sum(overview.by_group[name].values()) > 1]
     shards = recent(store, partition)
     parts = []
@@ -59,7 +58,7 @@ def patterns_page(
         parts.append(_part(letters, kept, overview, groups))
     without = tuple(sorted(set(overview.by_group) - set(several)))
     included = looked_for(store, partition).relation == "subset"
-    yield from patterns_files(summary, tuple(parts), TYPICAL_Q, _query(where), without, included)
+    yield from patterns_files(summary, tuple(parts), TYPICAL_Q, _query(partition.key), without, included)
 
 
 def _part(letters: bool, rows: pa.Table, overview: Overview, groups: Sequence[PatternGroup]) -> PatternsPart:
@@ -121,7 +120,7 @@ def _group(name: str | None, n_sequences: int, rows: Sequence[_Row], gallery: Pi
 
 
 def _gallery(
-    shards: Callable[[str], ShardRows],
+    shards: Callable[[str], ShardReader],
     name: str | None,
     texts: Counter[str],
     palette: Palette,

@@ -18,7 +18,8 @@ from fer_batch.evaluate.published import published_name
 from fer_batch.evaluate.verdict import two_digits
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.query import connect
-from fer_batch.pipeline.partition.evaluation import Evaluation, evaluation_of
+from fer_batch.pipeline.partition.evaluation import evaluation_of
+from fer_batch.pipeline.partition.evaluation_figures import Evaluation
 from fer_batch.pipeline.partition.evaluation_sql import EXAMPLES, PARTITION
 from fer_batch.pipeline.partition.evaluation_text import evaluation_tables, notes
 from fer_batch.regions import region_outlines
@@ -48,13 +49,9 @@ class _Pick:
 def has_verdict(store: Store, partition: Partition) -> bool:
     """Whether any relevance of the partition met a region."""
     found = connect(store).execute(
-        f"SELECT 1 FROM detections WHERE {PARTITION} AND mu IS NOT NULL LIMIT 1", _key(partition)
+        f"SELECT 1 FROM detections WHERE {PARTITION} AND mu IS NOT NULL LIMIT 1", partition.key
     )
     return bool(found.fetchall())
-
-
-def _key(partition: Partition) -> dict[str, str]:
-    return {"dataset": partition.dataset, "model": partition.model, "explain": partition.explain}
 
 
 def verdict_page(store: Store, partition: Partition, summary: RunSummary) -> Iterator[tuple[str, bytes]]:
@@ -186,7 +183,7 @@ def _examples(
 def _stored_size(partition: Partition, connection: duckdb.DuckDBPyConnection) -> int | None:
     """Side of the crops by one that was kept: a map may be far smaller than the crop it explains."""
     kept = connection.execute(
-        f"SELECT exemplar_jpeg FROM prototypes WHERE {PARTITION} AND exemplar_jpeg IS NOT NULL LIMIT 1", _key(partition)
+        f"SELECT exemplar_jpeg FROM prototypes WHERE {PARTITION} AND exemplar_jpeg IS NOT NULL LIMIT 1", partition.key
     ).fetchone()
     return None if kept is None else Image.open(io.BytesIO(kept[0])).height
 
@@ -214,7 +211,7 @@ def _rows_of(wanted: list[_Pick], partition: Partition, connection: duckdb.DuckD
         ) USING (sequence_id, frame_index)
         ORDER BY number
         """,
-        params=_key(partition),
+        params=partition.key,
     ).to_arrow_table()
 
 

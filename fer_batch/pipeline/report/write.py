@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fer_batch.output.latest_run import card_of, latest_run
-from fer_batch.output.reader import partitions, published_shards
+from fer_batch.output.reader import PartitionReader, partitions
 from fer_batch.pipeline.report.contents import index_contents
 from fer_batch.pipeline.report.data import SequenceTables, occurrences
 from fer_batch.pipeline.report.drawn import draw_shard, drawn_from, is_drawn, marker_path
@@ -118,7 +118,7 @@ def write_figures(store: Store, sequence_ids: Sequence[str], maps: MapStyle | No
     for partition in matching(store, None, None, None):
         options = options_of(store, partition, None, maps)
         palette = Palette(options.targets, options.summary.maps)
-        for shard in published_shards(store, partition):
+        for shard in PartitionReader(store, partition).shards():
             for row in shard.sequences:
                 name = row["sequence_id"]
                 if row["status"] not in READ or row["kind"] == "still":

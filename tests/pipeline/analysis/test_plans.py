@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fer_batch.output.query import connect
-from fer_batch.output.reader import ShardRows
+from fer_batch.output.reader import PartitionReader
 from fer_batch.output.retry import forget_failed
 from fer_batch.output.status import status, status_text
 from fer_batch.pipeline.analysis.plans import plan_shards, superseded, sweep_stage, unplanned
@@ -83,7 +83,7 @@ def test_a_file_of_a_version_with_fewer_columns_is_read_and_filtered(world, smal
     path = f"tables/prototypes/{file}"
     old = pq.read_table(io.BytesIO(world.store.read_bytes(path))).drop_columns("n_clustered")
     world.store.put(path, encode(old))
-    reader = ShardRows(world.store, world.partition, posixpath.basename(file)).of("a")
+    reader = PartitionReader(world.store, world.partition).shard(posixpath.basename(file)).of("a")
     assert reader("prototypes", ["cluster", "n_clustered"]).to_pylist() == [{"cluster": "A", "n_clustered": None}] * 3
     for listed in ({"id-a", "id-b", "id-c"}, {"a2", "id-b", "id-c"}):
         world.stage("c", *small())

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pytest
 
 from fer_batch import spray
-from fer_batch.pipeline.analysis import sequence_data
+from fer_batch.output import table_file
+from fer_batch.pipeline.analysis.published_data import published_shard
 from fer_batch.pipeline.analysis.sequence import analyse
-from fer_batch.pipeline.analysis.sequence_data import published_shard
 from fer_batch.regions import standard_face
 from fer_batch.storage import parquet
 
@@ -268,7 +268,7 @@ def test_a_still_has_detections_and_no_story(world, golden):
 
 @pytest.mark.parametrize("keep_bytes", [1, 1 << 30])
 def test_published_tables_hold_all_that_stage_files_did(world, golden, keep_bytes, monkeypatch):
-    monkeypatch.setattr(sequence_data, "KEEP_BYTES", keep_bytes)
+    monkeypatch.setattr(table_file, "KEEP_BYTES", keep_bytes)
     monkeypatch.setattr(parquet, "ROW_GROUP", 10)
     for index, name in enumerate(("a", "b", "it's #1 ü%")):
         active, maps = golden.make(np.random.default_rng(index))

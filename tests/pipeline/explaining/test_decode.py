@@ -150,7 +150,7 @@ def test_another_largest_face_has_another_number_and_is_told(meeting, tmp_path):
     assert [row["track_id"] for row in frames] == [0] * 10 + [1] * 10 + [2] * 10
     assert [tuple(middle(crops["two.mkv", i])[0, 0]) for i in (9, 10, 19, 20)] == [RED, GREEN, GREEN, RED]
     assert sequences["two.mkv"]["reason"] == (
-        "the largest face changed 2 times: one story of perhaps several people (faces.choose: tracked)"
+        "the largest face changed 2 times: one temporal prototype of perhaps several people (faces.choose: tracked)"
     )
     alone, frames, _ = rows_of(ref(meeting))
     assert alone["meeting.mkv"]["reason"] is None

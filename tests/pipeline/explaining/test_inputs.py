@@ -14,7 +14,7 @@ import pytest
 
 from fer_batch.media import decode
 from fer_batch.media.sampling import Sampling
-from fer_batch.pipeline.explaining import decode as decode_stage
+from fer_batch.pipeline.explaining import inputs
 from fer_batch.pipeline.explaining.chunk import Chunk
 from fer_batch.pipeline.explaining.decode import MANY_ABSENT, decode_unit
 from fer_batch.pipeline.explaining.faces import DecodeOptions
@@ -33,7 +33,7 @@ N = 240
 def hasty(monkeypatch):
     """No pause for the machine to recover, and no child that an earlier test has used."""
     monkeypatch.setattr(decode, "PAUSE_S", 0.01)
-    decode_stage._decoder.cache_clear()
+    inputs.decoder_of.cache_clear()
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def content(chunks):
 
 
 def child():
-    return decode_stage._decoder(30.0, 3 << 30)._child
+    return inputs.decoder_of(30.0, 3 << 30)._child
 
 
 def test_a_killed_decoder_leaves_the_same_rows(root):

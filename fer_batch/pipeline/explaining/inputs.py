@@ -1,0 +1,185 @@
+"""Reading one input, a video, numbered images or a still: its faces, and what its row says. Never imports torch."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.media.decode import Decoder, Frame
+from fer_batch.pipeline.explaining.chunk import SequenceRow
+from fer_batch.pipeline.explaining.faces import (
+    DecodeOptions,
+    Item,
+    KnownFaces,
+    Place,
+    faces_of,
+    faces_of_still,
+    frame_row,
+    no_place,
+    place_of,
+    whole_frame,
+)
+from fer_batch.sources.fetch import NotThere, local_file, local_input
+from fer_batch.sources.identity import check_readable, check_root, check_unchanged, now
+from fer_batch.sources.listing import frame_number
+from fer_batch.types import MediaError, SequenceRef
+
+
+@lru_cache(maxsize=1)
+def decoder_of(timeout_s: float, memory_bytes: int) -> Decoder:
+    """The decoder of this worker: one child process, for as long as the worker lives.
+
+    Parameters
+    ----------
+    timeout_s
+        Seconds that one file may keep the child silent.
+    memory_bytes
+        Of the child, at most.
+    """
+    return Decoder(timeout_s=timeout_s, memory_bytes=memory_bytes)
+
+
+def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
+    """Faces of one input that is what its listing found, from its first frame to its last.
+
+    Parameters
+    ----------
+    ref
+        The input.
+    options
+        How to decode, find faces and crop.
+    row
+        Its row of table `sequences`, which gets what reading shows.
+
+    Raises
+    ------
+    MediaError
+        If it cannot be read.
+    InputChanged
+        If it is no longer what its listing found.
+    StoreFault
+        If the source rather than the input is gone.
+    """
+    if ref.skip_reason:
+        row.update(status="skipped", reason=ref.skip_reason)
+        return
+    if ref.size == 0:
+        row.update(status="failed", reason="the file is empty (0 bytes)")
+        return
+    items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind](ref, options, row)
+    try:
+        if ref.kind == "still":
+            items = iter(list(items))  # one that changed must not leave its frame in a pack
+        else:
+            yield from items
+    except NotThere:
+        if options.root:
+            check_root(options.root)
+        row["absent"] = now(ref) == "gone"
+        if row["absent"]:  # it was there when its folder was listed, which may be a share of its own
+            check_root(posixpath.dirname(ref.uri))
+        raise
+    except MediaError:
+        _check_source(ref, options)
+        raise
+    if row["status"] == "partial":
+        _check_source(ref, options)
+    check_unchanged(ref)
+    yield from items
+
+
+def _check_source(ref: SequenceRef, options: DecodeOptions) -> None:
+    """Look whether it is the source rather than the input that something is wrong with."""
+    if options.root:
+        check_root(options.root)
+    check_unchanged(ref)
+    check_readable(ref)
+
+
+def _video(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
+    truth = KnownFaces(ref, options, row)
+    decoder = decoder_of(options.timeout_s, options.memory_bytes)
+    with local_file(ref.uri, ref.size) as path:
+        try:
+            if options.detector in ("none", "dataset"):
+                yield from _known_crops(decoder, path, options, truth)
+            else:
+                yield from _found_crops(decoder, path, options, truth)
+        finally:
+            found = decoder.summary
+            row.update(fps=found.fps, n_declared=found.n_declared, n_decoded=found.n_decoded, reason=found.reason)
+            row["status"] = "partial" if found.partial else "done"
+    if found.reason is None and options.sampling.to_the_end:
+        row["length"] = found.n_decoded  # its frames are all there are: labels of others are left out
+
+
+def _known_crops(decoder: Decoder, path: Path, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
+    """Where a face is is known before the frame is decoded, so that whole frames need not leave the decoder."""
+    places: dict[int, Place] = {}
+    matrices: dict[int, NDArray[np.float64]] | None = None
+    if options.detector == "dataset":
+        places = {index: place_of(truth.points.get(index), truth.boxes.get(index), options) for index in truth.frames()}
+        matrices = {index: place.matrix for index, place in places.items() if place.matrix is not None}
+    for found in decoder.crops(path, options.size, matrices, options.sampling):
+        index = found.frame_index
+        if matrices is None:
+            place = whole_frame(found.height, found.width, options.size)
+        else:
+            place = places.get(index, no_place("the source has no landmarks for this frame"))
+        row = frame_row(index, found.timestamp_ns, None, place)
+        yield Item(row, found.image, truth.targets.get(index, []) if found.image is not None else [])
+
+
+def _found_crops(decoder: Decoder, path: Path, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
+    faces, fault = faces_of(options, truth), None
+    try:
+        for frame in decoder.frames(path, options.sampling):
+            yield from faces.of(frame, None)
+    except MediaError as error:
+        fault = error
+    yield from faces.end()
+    if fault is not None:
+        raise fault
+
+
+def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
+    truth = KnownFaces(ref, options, row)
+    faces = faces_of(options, truth)
+    decoder = decoder_of(options.timeout_s, options.memory_bytes)
+    row.update(n_declared=len(ref.files), n_decoded=0)
+    sampler, broken, n_broken = options.sampling.sampler(len(ref.files)), None, 0
+    for index, uri in enumerate(ref.files):
+        if sampler.finished():
+            break
+        if not sampler.keeps(0):
+            continue
+        number = frame_number(uri)
+        try:
+            with local_file(uri) as path:
+                image = decoder.image(path).image
+        except MediaError as error:
+            broken, n_broken = str(error), n_broken + 1
+            yield from faces.absent(frame_row(index, None, number, no_place(broken, "decode_error")))
+            continue
+        row["n_decoded"] += 1
+        yield from faces.of(Frame(index, None, image), number)
+    yield from faces.end()
+    if not row["n_decoded"]:
+        raise MediaError(f"none of its {len(ref.files)} images could be read: {broken}")
+    if broken:
+        reason = f"{n_broken} of {n_broken + row['n_decoded']} images could not be read"
+        row.update(status="partial", reason=reason)
+
+
+def _still(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
+    truth = KnownFaces(ref, options, row)
+    decoder = decoder_of(options.timeout_s, options.memory_bytes)
+    with local_input(ref) as path:
+        frame = decoder.image(path)
+    row.update(n_declared=1, n_decoded=1)
+    yield from faces_of_still(options, truth).of(frame, frame_number(ref.uri))

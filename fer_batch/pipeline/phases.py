@@ -1,0 +1,229 @@
+"""The phases of a run: explain what is new on Ray, analyse it by shards on Dask, publish what is over the partition."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fer_batch import __version__
+from fer_batch.config import RunConfig
+from fer_batch.media.sampling import Sampling
+from fer_batch.pipeline.analysis.key import analysis_key
+from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
+from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
+from fer_batch.pipeline.explaining.units import explain_key
+from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
+from fer_batch.pipeline.plan import Plan, stale_shards
+from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.stages import STAGES
+from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.store import Store
+from fer_batch.storage.tables import SCHEMA_VERSION
+from fer_batch.types import InputError
+
+if TYPE_CHECKING:
+    from fer_batch.pipeline.explaining.chunk import ExplainOptions
+    from fer_batch.pipeline.explaining.faces import DecodeOptions
+
+REPORT = "report"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every phase of a run stands on."""
+
+    config: RunConfig
+    store: Store
+    plan: Plan
+
+    @property
+    def explains(self) -> bool:
+        """Whether phase 1 has anything to do."""
+        return "explain" in self.config.phases and bool(self.plan.units)
+
+    @property
+    def needs_ray(self) -> bool:
+        """Whether a phase runs on Ray."""
+        scheduled = "prototypes" in self.config.phases and self.config.resources.scheduler == "ray"
+        return self.explains or scheduled
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """Of the files of tables."""
+        return {
+            "fer_batch_version": __version__,
+            "schema_version": str(SCHEMA_VERSION),
+            "model_digest": self.plan.model.digest,
+            "decoder": f"PyAV {importlib.metadata.version('av')}",
+            "seed": str(self.config.spray.seed),
+            "head": self.plan.model.head,
+            "explain_key": explain_key(self.config, self.plan.model),
+        }
+
+    def report_page(self) -> str | None:
+        """URL of the report, where the job asks for one and it is there."""
+        where = self.plan.partition
+        page = f"{REPORT}/{where.dataset}/{where.model}/{where.explain}/index.html"
+        return self.store.url(page) if REPORT in self.config.phases and self.store.exists(page) else None
+
+
+def explain(job: Job, run_id: str, n_cpus: int) -> int:
+    """Phase 1: explain what is new, into stage files.
+
+    Parameters
+    ----------
+    job
+        The run.
+    run_id
+        Of its record.
+    n_cpus
+        Threads of an explaining actor on CPUs.
+
+    Returns
+    -------
+    int
+        Inputs that changed while they were read; they have no new rows.
+
+    Raises
+    ------
+    InputError
+        If the job asks for more GPUs than there are.
+    """
+    from fer_batch.pipeline.explaining.sink import SinkOptions
+    from fer_batch.pipeline.explaining.stream import Bookkeeping, dataset_of, explain_units
+
+    resources, plan = job.config.resources, job.plan
+    decode, options = _decode_options(job), _explain_options(job, n_cpus)
+    sink = SinkOptions(job.store.uri, job.config.faces.store == "jpeg", job.metadata)
+    num_gpus = _gpus(resources.num_gpus)
+    books = Bookkeeping(job.store, plan.partition, run_id, plan.units)
+    with progress("explain", plan.to_do, "input") as advance:
+        explain_units(
+            plan.units,
+            books,
+            lambda window: dataset_of(window, decode, options, sink, resources.actors, num_gpus),
+            resources.window,
+            lambda rows: advance(len({row["input"] for row in rows})),
+        )
+    if books.changed:
+        say(f"{len(books.changed)} inputs changed while they were read, such as {books.changed[0]}; run the job again")
+    return len(books.changed)
+
+
+def _decode_options(job: Job) -> DecodeOptions:
+    from fer_batch.pipeline.explaining.faces import DecodeOptions
+
+    config, faces, resources = job.config, job.config.faces, job.config.resources
+    return DecodeOptions(
+        sampling=Sampling(**config.source.sampling.model_dump()),
+        detector=faces.detector,
+        choose=faces.choose,
+        every=faces.every,
+        align=faces.align,
+        margin=faces.margin,
+        min_size=faces.min_size,
+        size=faces.size or job.plan.model.preprocessing.size,
+        annotated=config.explain.targets == "annotated",
+        timeout_s=resources.decode_timeout_s,
+        memory_bytes=resources.decode_memory_mb << 20,
+        root=Store(config.source.uri).uri,
+        labels=config.labels.rule,
+    )
+
+
+def _explain_options(job: Job, n_threads: int) -> ExplainOptions:
+    from fer_batch.pipeline.explaining.chunk import ExplainOptions
+
+    explain = job.config.explain
+    return ExplainOptions(
+        model=job.plan.model,
+        method=explain.method,
+        options=dict(explain.options),
+        targets=explain.targets,
+        batch_size=explain.batch_size,
+        n_threads=n_threads,
+    )
+
+
+def _gpus(asked: float | None) -> float:
+    """GPUs of one explaining actor: what the job says, else one where there is any."""
+    import ray
+
+    available = ray.cluster_resources().get("GPU", 0)
+    if asked is None:
+        return 1.0 if available else 0.0
+    if asked > available and not os.environ.get("RAY_ADDRESS"):
+        raise InputError(f"resources.num_gpus is {asked:g}, but this machine offers Ray {available:g} GPUs")
+    return asked
+
+
+def publish_prototypes(job: Job, n_cpus: int) -> None:
+    """Phase 2: plan shards of what is committed, and publish those that are not current."""
+    from fer_batch.pipeline.analysis.shard import ShardOptions, publish_shards
+
+    config, store, plan = job.config, job.store, job.plan
+    ledger = Ledger(store)
+    pending = stale_shards(ledger, plan.partition, config)
+    commits = unplanned(ledger, plan.partition, plan.listed)
+    pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)
+    plans = without_replaced(ledger, [ledger.plans[name] for name in pending])
+    options = ShardOptions(
+        output=store.uri,
+        partition=plan.partition,
+        analysis=_analysis_options(job),
+        keep_relevance=config.keep_relevance,
+        metadata=job.metadata,
+    )
+    drop_replaced(store, plan.partition, plans)
+    with progress("prototypes", sum(len(p.sequences) for p in plans), "sequence") as advance:
+        publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
+
+
+def _analysis_options(job: Job) -> AnalysisOptions:
+    config, model = job.config, job.plan.model
+    return AnalysisOptions(
+        targets=model.targets,
+        head=model.head,
+        threshold=model.threshold,
+        spray=config.spray.model_dump(exclude={"max_frames"}),
+        max_frames=config.spray.max_frames,
+        regions=config.regions,
+        crop_size=config.faces.size or model.preprocessing.size,
+        analysis_id=analysis_key(config),
+        min_run=config.temporal_prototypes.min_run,
+    )
+
+
+def publish_stages(phase: str, job: Job, scheduler: str | None, n_cpus: int) -> None:
+    """Publish the stages of a phase that are not current.
+
+    Parameters
+    ----------
+    phase
+        Of the job.
+    job
+        The run.
+    scheduler
+        Of Dask tasks; None for stages that work in this process.
+    n_cpus
+        Tasks at a time.
+    """
+    from fer_batch.pipeline.analysis.shard import compute_with
+
+    published = PublishedStages(job.store, job.plan.partition)
+    work = StageWork(
+        store=job.store,
+        partition=job.plan.partition,
+        config=job.config,
+        shards=tuple(published.shards),
+        targets=job.plan.model.targets,
+        metadata={} if phase == REPORT else job.metadata,
+        n_inputs=len(job.plan.refs),
+        compute=compute_with(scheduler, n_cpus) if scheduler else None,
+    )
+    for stage in published.waiting(STAGES, job.config):
+        if stage.phase == phase:
+            stage.publish(work)
+            published.mark(stage, stage.key(job.config))

@@ -1,0 +1,237 @@
+"""What a run will do: the listing without what is committed, and every check that can be made before it starts.
+
+Nothing here imports PyTorch, Ray or Dask, so that a run with nothing to do answers in seconds.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from fer_batch.config import CHOICES, RunConfig
+from fer_batch.media.landmarks import check_detector
+from fer_batch.media.sampling import Sampling
+from fer_batch.models.card import ResolvedModel, resolve
+from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
+from fer_batch.pipeline.analysis.plans import superseded
+from fer_batch.pipeline.explaining.units import Unit, count_inputs, identity, partition_of, units_to_do
+from fer_batch.pipeline.progress import say
+from fer_batch.prototypes.stages import label_set
+from fer_batch.registry import nearest
+from fer_batch.sources.listing import list_source
+from fer_batch.sources.manifest_table import unread_columns
+from fer_batch.sources.recognise import dataset_around
+from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.markers import ShardMarker
+from fer_batch.storage.parquet import Partition
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError, SequenceRef
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes
+    ----------
+    model, partition
+        The network, and where the rows of this job go.
+    refs
+        Every input of the listing.
+    units
+        Those that phase 1 has yet to do, as it does them.
+    listed
+        Identities of the inputs.
+    returned
+        Inputs that are again what they were before a newer plan replaced them, by unit.
+    ledger
+        What is committed, planned and published.
+    """
+
+    model: ResolvedModel
+    partition: Partition
+    refs: list[SequenceRef]
+    units: list[Unit]
+    listed: set[str]
+    returned: dict[str, set[str]]
+    ledger: Ledger
+
+    @property
+    def to_do(self) -> int:
+        """Inputs that phase 1 has yet to do."""
+        return count_inputs(self.units)
+
+    @property
+    def already_done(self) -> int:
+        """Inputs that an earlier run has done, of any status."""
+        return len(self.refs) - self.to_do
+
+
+def make_plan(config: RunConfig, store: Store) -> Plan:
+    """List the source and subtract what is committed.
+
+    Raises
+    ------
+    InputError
+        If source, model or detector are not what the job says.
+    """
+    model = resolve(config.model)
+    partition = partition_of(config, model)
+    source = config.source
+    refs = list_source(source.format, source.uri, source.pattern, source.keywords)
+    _say_dataset(config)
+    _check_faces(config, refs)
+    _check_sampling(config, refs)
+    _check_targets(config, model)
+    ledger = Ledger(store)
+    old = superseded(ledger, partition)
+    gone = set().union(*old.values())  # an input that is as it was before a change is new
+    identities = [identity(ref, partition) for ref in refs]
+    units = units_to_do(refs, partition, ledger.committed - gone, ledger.pack_members() - gone, identities)
+    listed = set(identities)
+    returned = {unit_id: members & listed for unit_id, members in old.items() if members & listed}
+    return Plan(model, partition, refs, units, listed, returned, ledger)
+
+
+def _check_sampling(config: RunConfig, refs: list[SequenceRef]) -> None:
+    sampling = config.source.sampling
+    try:
+        Sampling(**sampling.model_dump())
+    except ValueError as error:
+        raise InputError(f"job {config.name!r}: {error}") from None
+    clock = sampling.fps or sampling.start_s or sampling.stop_s
+    if clock and any(ref.kind == "image_sequence" for ref in refs):
+        raise InputError("source.sampling: numbered images have no clock; use stride, max_frames or slots")
+
+
+def _check_targets(config: RunConfig, model: ResolvedModel) -> None:
+    try:
+        label_set((target, "") for target in model.targets)  # their names must be readable in a temporal prototype
+    except ValueError as error:
+        raise InputError(f"job {config.name!r}: {error}") from None
+    for target in config.explain.targets if not isinstance(config.explain.targets, str) else ():
+        if target not in model.targets:
+            known = nearest(target, (*model.targets, *CHOICES))
+            raise InputError(f"explain.targets: the model has no output {target!r}; {known}")
+
+
+def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
+    detector = config.faces.detector
+    waiting = [ref for ref in refs if not ref.skip_reason]
+    known = any(ref.landmarks_uri or len(ref.landmarks) or ref.face_box for ref in waiting)
+    if detector == "dataset" and waiting and not known:
+        raise InputError(
+            f"faces.detector: dataset, but none of the {len(waiting)} inputs has landmarks or a face box; "
+            "give dlib, or none for the whole frame"
+        )
+    if detector in ("none", "dataset"):
+        return
+    if any(not ref.landmarks and not ref.landmarks_uri and not ref.skip_reason for ref in refs):
+        check_detector(detector)
+
+
+def check_method(config: RunConfig, has_work: bool) -> None:
+    """Refuse a wrong method or option before anything starts; PyTorch is imported only where there is work for it.
+
+    Parameters
+    ----------
+    config
+        The job.
+    has_work
+        Whether phase 1 has anything to do.
+
+    Raises
+    ------
+    InputError
+        If the method or one of its options is wrong.
+    """
+    if not has_work or "explain" not in config.phases:
+        return
+    from fer_batch import explain
+
+    try:
+        explain.method(config.explain.method, **config.explain.options)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"explain: {error}") from None
+
+
+def stale_shards(ledger: Ledger, partition: Partition, config: RunConfig) -> list[str]:
+    """Shards of the partition that are planned and not published under this analysis.
+
+    One that an earlier version analysed with the same options, and that kept too few maps to do it again, stays as it
+    is: to refuse would make an output that holds months of work useless.
+    """
+    ids = [analysis_key(config, version) for version in range(ANALYSIS, 0, -1)]
+
+    def is_stale(shard: ShardMarker | None) -> bool:
+        return shard is None or shard.analysis_id not in (ids[:1] if shard.keep_relevance == "all" else ids)
+
+    plans, shards = ledger.plans, ledger.shards
+    return [name for name, plan in sorted(plans.items()) if plan.partition == partition and is_stale(shards.get(name))]
+
+
+def check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> None:
+    """Refuse a new analysis of shards that kept too few maps for it.
+
+    Parameters
+    ----------
+    config
+        The job.
+    stale
+        Shards that wait for an analysis, from `stale_shards`.
+    ledger
+        Of the output.
+
+    Raises
+    ------
+    InputError
+        If one of them has not all its maps.
+    """
+    for name in stale:
+        shard = ledger.shards.get(name)
+        if shard and shard.keep_relevance != "all":
+            raise InputError(
+                f"spray, temporal_prototypes or regions changed, but keep_relevance: {shard.keep_relevance} kept too "
+                f"few maps of {config.output!r} for a new analysis; restore the options or choose another output"
+            )
+
+
+def _say_dataset(config: RunConfig) -> None:
+    """Print what is left unread: labels of a known dataset that is given as plain media, and columns of a manifest."""
+    source = config.source
+    if source.format == "manifest" and (line := unread_columns(source.uri, source.columns)):
+        say(line)
+    if source.format in ("videos", "images", "image_sequences") and (around := dataset_around(source.uri)):
+        name, folder = around[0], shlex.quote(around[1])
+        say(f"format {source.format} reads no labels of {name}, in which this source lies: fer-batch inspect {folder}")
+
+
+def say_plan(config: RunConfig, plan: Plan) -> None:
+    """Print what a run would do, and where its rows would go."""
+    kinds, where = ", ".join(sorted({ref.kind for ref in plan.refs})), plan.partition
+    say(f"{len(plan.refs)} inputs ({kinds}) in {config.source.uri}: {plan.to_do} to do, in {len(plan.units)} units")
+    say(f"output {config.output}: dataset={where.dataset} model={where.model} explain={where.explain}")
+
+
+def announce(config: RunConfig, plan: Plan) -> None:
+    """Print what the run is about to do, and with which network."""
+    earlier = f", {plan.already_done} done earlier" if plan.already_done else ""
+    inputs = "1 input" if len(plan.refs) == 1 else f"{len(plan.refs)} inputs"
+    say(f"{config.name}: {inputs}, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
+    _say_faces(config, plan)
+    if plan.model.demo:
+        say(
+            f"DEMO MODEL: {plan.model.card.notes if plan.model.card else 'its output on real faces is a demonstration'}"
+        )
+
+
+def _say_faces(config: RunConfig, plan: Plan) -> None:
+    """Print where faces are cut otherwise than those the network was trained on, as its card says."""
+    trained = plan.model.card.faces if plan.model.card else {}
+    faces = config.faces
+    other = [key for key, now in (("align", faces.align), ("margin", faces.margin)) if trained.get(key, now) != now]
+    if (trained.get("detector", faces.detector) == "none") != (faces.detector == "none"):  # the whole frame
+        other.append("detector")
+    if other:
+        then = ", ".join(f"faces.{name}={trained[name]}" for name in other)
+        say(f"the network was trained on faces cut otherwise than this job cuts them: {then}")

@@ -1,0 +1,43 @@
+"""Inputs by status, from the published table and from commits that wait for theirs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from fer_batch.pipeline.outcome import Outcome, count
+
+
+def plan_of(world, names):
+    refs = [SimpleNamespace(sequence_id=name) for name in names]
+    return SimpleNamespace(
+        refs=refs, already_done=0, partition=world.partition, listed={f"id-{name}" for name in names}
+    )
+
+
+def test_every_input_is_counted_once_published_or_committed(world, golden, capsys):
+    shown = golden.make(np.random.default_rng(0))
+    none = np.zeros((0, 3), bool), {}
+    world.stage("published", *shown)
+    world.stage("broken", *none, status="failed")
+    world.publish()
+    world.stage("committed", *shown, status="partial")
+    plan = plan_of(world, ["published", "broken", "committed", "new"])
+    outcome = Outcome.of(plan)
+    count(outcome, world.store, plan)
+    assert outcome.counts() | {"found": 3} == outcome.counts()
+    assert (outcome.done, outcome.partial, outcome.failed, outcome.skipped) == (1, 1, 1, 0)
+    assert outcome.failures == [("broken", "broken")]
+    assert outcome.partials == [("committed", "broken")]
+    assert outcome.exit_code == 3
+    assert "1 inputs wait for a run whose phases include explain" in capsys.readouterr().err
+
+
+def test_an_input_has_failed_where_one_of_its_people_has(world):
+    none = np.zeros((0, 3), bool), {}
+    world.stage("a.jpg", *none)
+    world.stage("a.jpg#face2", *none, status="failed")
+    plan = plan_of(world, ["a.jpg"])
+    plan.listed.add("id-a.jpg#face2")
+    outcome = Outcome.of(plan)
+    count(outcome, world.store, plan)
+    assert (outcome.done, outcome.failed) == (0, 1)
