@@ -21,7 +21,7 @@ WITHOUT_CALLER = {
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
     "regions.geometry.standard_face": "docs/pictures/draw_au_regions.py",
-    "training.fold.fold_mean": "means of folds in one process; a job has them from its markers",
+    "training.fold_result.fold_mean": "means of folds in one process; a job has them from its markers",
     "training.fold.train_fold": "one fold in one process; a job trains it on workers",
     "training.losses.alignment": "waits for the same study as the loss",
     "training.losses.alignment_loss": "waits for the study of spatial AU cues (methods 5 L-2 to L-4, 16.3)",

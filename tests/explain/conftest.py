@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,3 +16,23 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def disturb() -> Callable[..., nn.Module]:
+    """Gives a network BatchNorm statistics as training leaves them, or no offset at all (`bias=False`)."""
+
+    def disturbed(model: nn.Module, bias: bool = True) -> nn.Module:
+        """BatchNorm statistics as training leaves them, or without any offset in the network."""
+        generator = torch.Generator().manual_seed(7)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_var.uniform_(0.5, 2.0, generator=generator)
+                module.weight.data.uniform_(0.5, 1.5, generator=generator)
+                module.running_mean.normal_(0, 0.1 if bias else 0.0, generator=generator)
+                module.bias.data.normal_(0, 0.1 if bias else 0.0, generator=generator)
+            elif isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None and not bias:
+                module.bias.data.zero_()
+        return model.eval()
+
+    return disturbed

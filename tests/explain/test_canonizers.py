@@ -11,20 +11,6 @@ from fer_batch.explain.canonizers import canonize
 from fer_batch.models.backbone import build
 
 
-def disturb(model: nn.Module, bias: bool = True) -> nn.Module:
-    """BatchNorm statistics as training leaves them, or without any offset in the network."""
-    generator = torch.Generator().manual_seed(7)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
-            module.weight.data.uniform_(0.5, 1.5, generator=generator)
-            module.running_mean.normal_(0, 0.1 if bias else 0.0, generator=generator)
-            module.bias.data.normal_(0, 0.1 if bias else 0.0, generator=generator)
-        elif isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None and not bias:
-            module.bias.data.zero_()
-    return model.eval()
-
-
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -74,7 +60,7 @@ def test_transformers_are_refused_not_misread():
         explain.method("preset_a_flat")(model, torch.rand(1, 3, 32, 32), [[0, 0]])
 
 
-def test_the_canonical_form_merges_every_batch_norm_and_shares_nothing():
+def test_the_canonical_form_merges_every_batch_norm_and_shares_nothing(disturb):
     model = disturb(build("resnet18", 2, {"width": 0.1}))
     network = canonize(model, (3, 32, 32))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())

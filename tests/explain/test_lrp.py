@@ -19,20 +19,6 @@ from fer_batch.explain.rules import stabilise
 from fer_batch.models.backbone import build
 
 
-def disturb(model: nn.Module, bias: bool = True) -> nn.Module:
-    """BatchNorm statistics as training leaves them, or without any offset in the network."""
-    generator = torch.Generator().manual_seed(7)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
-            module.weight.data.uniform_(0.5, 1.5, generator=generator)
-            module.running_mean.normal_(0, 0.1 if bias else 0.0, generator=generator)
-            module.bias.data.normal_(0, 0.1 if bias else 0.0, generator=generator)
-        elif isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None and not bias:
-            module.bias.data.zero_()
-    return model.eval()
-
-
 def plain_zennit(model: nn.Module, composite, images: torch.Tensor, output: int) -> np.ndarray:
     """zennit's own hooks and canonizers on torchvision's own modules; nothing of ours but the stabiliser."""
     x = images.clone().requires_grad_()
@@ -58,7 +44,7 @@ def fuse(model: torchvision.models.ResNet) -> torchvision.models.ResNet:
 
 @pytest.mark.parametrize("name", ["preset_a_flat", "preset_b_flat"])
 @pytest.mark.parametrize("block", ["BasicBlock", "Bottleneck"])
-def test_presets_equal_plain_zennit_in_float64(name, block):
+def test_presets_equal_plain_zennit_in_float64(disturb, name, block):
     torch.manual_seed(0)
     kind = getattr(torchvision.models.resnet, block)
     model = disturb(torchvision.models.ResNet(kind, [1, 1, 1, 1], num_classes=4)).double()
@@ -83,7 +69,7 @@ def test_presets_equal_plain_zennit_in_float64(name, block):
         assert error < 1e-9
 
 
-def test_float32_stays_close_to_float64():
+def test_float32_stays_close_to_float64(disturb):
     torch.manual_seed(0)
     model = disturb(build("resnet18", 4, {"width": 0.25}))
     x = torch.rand(2, 3, 112, 112)
@@ -144,20 +130,20 @@ def frames(backbone) -> torch.Tensor:
     return torch.rand(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def test_every_backbone_equals_zennits_hooks_on_its_canonical_form(backbone, frames):
+def test_every_backbone_equals_zennits_hooks_on_its_canonical_form(disturb, backbone, frames):
     model, pairs = disturb(backbone), [[0, 0], [1, 0], [1, 2]]
     fast = explain.method("preset_a_flat").per_channel(model, frames, pairs)
     slow = explain.method("preset_a_flat", engine="zennit").per_channel(model, frames, pairs)
     assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
 
 
-def test_every_backbone_conserves_relevance_where_nothing_absorbs_it(backbone, frames):
+def test_every_backbone_conserves_relevance_where_nothing_absorbs_it(disturb, backbone, frames):
     """Without biases and stabiliser LRP-Z sums to the logit, gates, sums and concatenations included (methods X-7)."""
     found = explain.method("z")(disturb(backbone, bias=False), frames, [[0, 0], [1, 2]])
     np.testing.assert_allclose(found.conservation, 1.0, atol=1e-5)
 
 
-def test_the_resnet_conserves_up_to_its_dense_stabiliser():
+def test_the_resnet_conserves_up_to_its_dense_stabiliser(disturb):
     """Bias-free, alpha1-beta0 and flat pass everything on: what is lost is what the dense epsilon takes."""
     torch.manual_seed(0)
     model = disturb(build("resnet18", 3, {"width": 0.25}), bias=False).double()

@@ -9,44 +9,6 @@ from torch import nn
 from torch.nn import functional
 
 from fer_batch import explain
-from fer_batch.models.backbone import build
-
-
-def disturb(model: nn.Module, bias: bool = True) -> nn.Module:
-    """BatchNorm statistics as training leaves them, or without any offset in the network."""
-    generator = torch.Generator().manual_seed(7)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
-            module.weight.data.uniform_(0.5, 1.5, generator=generator)
-            module.running_mean.normal_(0, 0.1 if bias else 0.0, generator=generator)
-            module.bias.data.normal_(0, 0.1 if bias else 0.0, generator=generator)
-        elif isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None and not bias:
-            module.bias.data.zero_()
-    return model.eval()
-
-
-SLOW = {
-    name.partition(":")[2]: lambda name=name: build(name, 3)
-    for name in (
-        "torchvision:resnet50",
-        "torchvision:vgg16",
-        "torchvision:vgg19",
-        "torchvision:mobilenet_v3_large",
-        "torchvision:vgg11_bn",
-        "torchvision:alexnet",
-        "torchvision:inception_v3",
-        "torchvision:googlenet",
-        "torchvision:mnasnet0_5",
-        "torchvision:regnet_y_400mf",
-        "torchvision:efficientnet_b0",
-        "torchvision:efficientnet_v2_s",
-        "timm:resnetv2_50",
-        "timm:legacy_xception",
-        "timm:repvgg_a0",
-        "timm:tf_efficientnet_b0",
-    )
-}
 
 
 class PadsBySize(nn.Module):
@@ -67,7 +29,7 @@ class PadsBySize(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["preset_a_flat", "z"])
-def test_networks_that_decide_by_size_are_exported(name):
+def test_networks_that_decide_by_size_are_exported(disturb, name):
     torch.manual_seed(0)
     model = disturb(PadsBySize()).double()
     x, pairs = torch.rand(3, 3, 16, 16, dtype=torch.float64), [[0, 0], [0, 1], [1, 0], [2, 1]]

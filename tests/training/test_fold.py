@@ -11,14 +11,16 @@ from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import Preprocessing
 from fer_batch.models.preprocess import normalised, preprocess
 from fer_batch.training.data import FaceSet, Shards
-from fer_batch.training.fold import FoldTraining, fold_mean, train_fold
+from fer_batch.training.fold import FoldTraining, train_fold
+from fer_batch.training.fold_result import fold_mean
 from fer_batch.training.loop import Auxiliary, as_images
 from fer_batch.training.losses import alignment_loss
-from fer_batch.training.prefetch import prefetched
-from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learning_rates
+from fer_batch.training.recipe import Recipe, freeze_all_but
 from fer_batch.training.splits import leave_one_subject_out, subject_folds
 
 SIZE = 32
+
+
 FAST = Recipe(id="test", epochs=6, batch_size=16, learning_rate=0.02, momentum=0.9, augment="flip")
 
 
@@ -177,27 +179,6 @@ def test_the_auxiliary_loss_turns_attention_to_the_maps():
         train_fold(faces(), fold, network, FAST, auxiliary=Auxiliary(("layer1",), watched))
 
 
-def test_schedules_give_the_rates_they_say():
-    model = torch.nn.Linear(1, 1)
-
-    def rates(**changes):
-        recipe = Recipe(**{**vars(FAST), "epochs": 8, "learning_rate": 1.0, **changes})
-        schedule = learning_rates(OPTIMIZERS["sgd"](model, recipe), recipe, 5)
-        out = []
-        for _ in range(40):
-            out.append(schedule.get_last_lr()[0])
-            schedule.optimizer.step()
-            schedule.step()
-        return np.array(out)
-
-    assert (rates() == 1).all()
-    steps = rates(schedule="step", step_epochs=4, step_factor=0.9)
-    assert (steps[:20] == 1).all() and np.allclose(steps[20:], 0.9)
-    cosine = rates(schedule="warm_cosine")
-    np.testing.assert_allclose(cosine[:4], [0.25, 0.5, 0.75, 1.0])
-    assert (np.diff(cosine[4:]) < 0).all() and cosine[-1] < 0.01
-
-
 def test_training_sees_what_a_run_will_see():
     crops = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
     how = Preprocessing(size=32, color="gray", mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
@@ -232,19 +213,3 @@ def test_shards_read_rows_from_files_in_any_order(tmp_path):
     np.save(tmp_path / "odd.npy", whole[:, :3])
     with pytest.raises(ValueError, match="images of one shape"):
         Shards([tmp_path / "0.npy", tmp_path / "odd.npy"])
-
-
-def test_prefetching_keeps_the_order_and_passes_errors_on():
-    assert list(prefetched(range(50))) == list(range(50))
-
-    def broken():
-        yield 1
-        raise OSError("the disk is gone")
-
-    found = prefetched(broken())
-    assert next(found) == 1
-    with pytest.raises(OSError, match="the disk is gone"):
-        next(found)
-    early = prefetched(iter(range(1000)))
-    next(early)
-    early.close()  # must not wait for what nobody takes

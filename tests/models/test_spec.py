@@ -1,0 +1,21 @@
+"""The records of a network: what they refuse, and that they survive JSON."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from fer_batch.models.card import Card, ModelSpec, Preprocessing
+
+
+def test_unknown_keys_and_impossible_values_are_refused():
+    for wrong in ({"chekpoint": "x"}, {"threshold": 1.5}, {"architecture": "a", "factory": "b:c"}):
+        with pytest.raises(ValidationError):
+            ModelSpec(**wrong)
+    with pytest.raises(ValidationError, match="std must be positive"):
+        Preprocessing(std=(1.0, 0.0, 1.0))
+
+
+def test_cards_survive_json():
+    card = Card(name="a", architecture="resnet18", targets=("AU01",), key_map=(("^x", "y"), ("z", None)))
+    assert Card.model_validate_json(card.model_dump_json()) == card
