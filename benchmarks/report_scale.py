@@ -12,7 +12,6 @@ import resource
 import shutil
 import tempfile
 import time
-from dataclasses import asdict
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,7 +20,8 @@ from fer_batch.pipeline.report.write import processes
 from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets, stage_text
 from fer_batch.prototypes.temporal import temporal_prototype
-from fer_batch.storage.manifest import SHARDS, dump
+from fer_batch.storage.manifest import SHARDS
+from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition, TableWriter, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.visualize.standard_face import standard_landmarks
@@ -129,8 +129,12 @@ def write_tables(store: Store, n: int, n_maps: int = 64) -> None:
         for table, own in rows.items():
             with TableWriter(store, f"{HERE.folder(table)}/shard-{number:05d}.parquet", table) as writer:
                 writer.write(rows_of(table, own))
-        marker = {"partition": asdict(HERE), "analysis_id": "invented"}
-        store.put(f"{SHARDS}/shard-{number:05d}.json", dump(marker))
+        name = f"shard-{number:05d}"
+        n_done = len(rows["sequences"])
+        marker = ShardMarker(
+            shard=name, partition=HERE, analysis_id="generated", units=(name,), counts={"done": n_done}
+        )
+        store.put(f"{SHARDS}/{name}.json", marker.to_json())
 
 
 def cpu_seconds() -> float:

@@ -1,8 +1,8 @@
+"""Tables of evaluation in the printed layout."""
+
 import math
 
-import pytest
-
-from fer_batch.evaluate.published import CK_PLUS, published_class, published_name
+from fer_batch.evaluate.published import CK_PLUS, published_class
 from fer_batch.evaluate.summary import GroupStatistics, group_statistics
 from fer_batch.evaluate.tables import Mu, comparison_table, f1_table, mu_table, prototype_table, share, sorted_targets
 
@@ -10,27 +10,6 @@ from fer_batch.evaluate.tables import Mu, comparison_table, f1_table, mu_table, 
 def cells(table):
     """Row name to column name to cell."""
     return {row[0]: dict(zip(table.columns[1:], row[1:], strict=True)) for row in table.rows}
-
-
-@pytest.mark.parametrize(
-    ("dataset", "name"),
-    [
-        ("ck_plus", "CK+"),
-        ("ckplus", "CK+"),
-        ("CK+", "CK+"),
-        ("CK-plus-peaks", "CK+"),
-        ("Extended Cohn-Kanade", "CK+"),
-        ("actor_study", "Actor Study"),
-        ("ActorStudy", "Actor Study"),
-        ("unbc", "UNBC"),
-        ("UNBC-McMaster", "UNBC"),
-        ("posed", None),
-        ("track_plus", None),
-        ("ck", None),
-    ],
-)
-def test_published_data_sets_are_known_by_many_names(dataset, name):
-    assert published_name(dataset) == name
 
 
 def test_vp_f_f1_has_the_printed_layout_and_a_dash_for_what_is_missing():

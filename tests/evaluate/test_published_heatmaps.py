@@ -1,0 +1,19 @@
+"""Printed figures of standardised heatmaps."""
+
+import numpy as np
+import pytest
+
+from fer_batch.evaluate.published_heatmaps import EXPRESSIONS, IOU, published_iou
+
+
+@pytest.mark.parametrize(
+    ("network", "row"),
+    [("resnet50", "ResNet50"), ("MobileNetV3Large", "MobileNetV3"), ("vgg_16", "VGG16"), ("VGG", None)],
+)
+def test_printed_rows_are_found_by_the_networks_name(network, row):
+    assert published_iou(network) == (IOU[row] if row else None)
+
+
+def test_printed_means_are_those_of_the_printed_rows():
+    means = [round(float(np.mean([IOU[name][e] for name in IOU])), 4) for e in EXPRESSIONS]
+    assert means == [0.2337, 0.4820, 0.2037, 0.1963, 0.2458, 0.2600]
