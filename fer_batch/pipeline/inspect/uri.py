@@ -8,7 +8,7 @@ import posixpath
 import shlex
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal, Required, TypedDict
+from typing import Literal, Required, TypedDict, cast
 
 from fer_batch.models.card import SHIPPED, SUFFIXES, shipped_path
 from fer_batch.output.status import status, status_text
@@ -86,7 +86,7 @@ def inspect_uri(uri: str) -> Facts:
             return checkpoint_facts(str(shipped_path(uri)))
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
-        return {"kind": "output", **status(store)}  # type: ignore[typeddict-item]
+        return cast("OutputFacts", {"kind": "output", **status(store)})
     is_table = uri.lower().endswith((".csv", ".parquet"))
     tables = {name for record in DATASETS.values() for name in record.tables}
     known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in tables else []
