@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.media.messages import Command, Message
 from fer_batch.media.position import Position, oom_kills
 from fer_batch.media.ring import Receiver
 
@@ -114,7 +115,7 @@ class Child:
         """Kill it."""
         self._finalizer()
 
-    def send(self, command: dict[str, Any]) -> None:
+    def send(self, command: Command) -> None:
         """Give it a command."""
         self._position.place = -1
         self._sent_at = time.monotonic()
@@ -125,7 +126,7 @@ class Child:
         except BrokenPipeError:
             raise self._lost() from None
 
-    def receive(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+    def receive(self, timeout_s: float) -> tuple[Message, NDArray[np.uint8] | None]:
         """Next message and its picture, uint8 of shape (H, W, 3), if it has one; waits `timeout_s` seconds.
 
         Raises
@@ -144,7 +145,7 @@ class Child:
             raise self._loss(f"decoding needs more memory than the {self._memory_bytes >> 20} MiB it may use", "limit")
         return message, picture
 
-    def _first_or_next(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+    def _first_or_next(self, timeout_s: float) -> tuple[Message, NDArray[np.uint8] | None]:
         """Next message; the time that a busy machine takes to start the process is no part of the file's."""
         while True:
             try:

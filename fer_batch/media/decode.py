@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.media.child import Child, ChildLost
+from fer_batch.media.messages import Command, Cut, Message, Request
 from fer_batch.media.sampling import Sampling
 from fer_batch.types import EnvironmentFault, MediaError
 
@@ -132,8 +133,7 @@ class Decoder:
         EnvironmentFault
             If children are ended from outside again and again, or at ever other places.
         """
-        command = {"do": "video", "path": _absolute(path), "sampling": asdict(sampling or Sampling())}
-        for message, image in self._ask(command):
+        for message, image in self._ask(_video(path, sampling)):
             assert image is not None
             yield Frame(message["frame_index"], message["timestamp_ns"], image)
 
@@ -162,8 +162,7 @@ class Decoder:
             As `frames`.
         """
         numbers = None if matrices is None else {i: np.ravel(matrix).tolist() for i, matrix in matrices.items()}
-        command = {"do": "video", "path": _absolute(path), "sampling": asdict(sampling or Sampling())}
-        for message, image in self._ask({**command, "cut": {"size": size, "matrices": numbers}}):
+        for message, image in self._ask(_video(path, sampling, {"size": size, "matrices": numbers})):
             shape = message.get("height", 0), message.get("width", 0)
             yield Crop(message["frame_index"], message["timestamp_ns"], image, *shape)
 
@@ -177,7 +176,7 @@ class Decoder:
         EnvironmentFault
             As `frames`.
         """
-        ((message, image),) = self._ask({"do": "image", "path": _absolute(path)})
+        ((message, image),) = self._ask({"do": "image", "path": _absolute(path), "sampling": {}, "cut": None})
         assert image is not None
         return Frame(message["frame_index"], None, image)
 
@@ -194,7 +193,7 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def _ask(self, command: dict[str, Any]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None]]:
+    def _ask(self, request: Request) -> Iterator[tuple[Message, NDArray[np.uint8] | None]]:
         """Messages with frames, whatever number of children they cost."""
         if self._turn is not None or (self._child is not None and not self._child.alive()):
             self.close()  # an earlier clip was left in the middle, or the child died between two
@@ -205,19 +204,17 @@ class Decoder:
         try:
             while True:
                 try:
-                    for message, image in self._messages(
-                        {"cut": None, **command, "first": first, "again": bool(losses)}
-                    ):
+                    for message, image in self._messages({**request, "first": first, "again": bool(losses)}):
                         first = message["frame_index"] + 1
                         yield message, image
                         if self._turn is not turn:
-                            raise RuntimeError(f"{command['path']}: the decoder was given another file in the meantime")
+                            raise RuntimeError(f"{request['path']}: the decoder was given another file in the meantime")
                     self._turn = None
                     return
                 except ChildLost as loss:
                     self._end_child()
                     losses.append(loss)
-                    self._judge(command["path"], losses)
+                    self._judge(request["path"], losses)
         except MediaError:
             if self._child is not None:  # it said so itself and is ready for the next
                 self._turn = None
@@ -226,13 +223,13 @@ class Decoder:
             if self._turn is turn:  # not finished: left early or lost
                 self.close()
 
-    def _messages(self, command: dict[str, Any]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None]]:
+    def _messages(self, command: Command) -> Iterator[tuple[Message, NDArray[np.uint8] | None]]:
         """Messages with frames, of one child up to the end."""
         self._child = self._child or Child(self.memory_bytes)
         self._child.send(command)
         while True:
             message, image = self._child.receive(self.timeout_s)
-            known = {key: message[key] for key in _KNOWN if key in message}
+            known = {key: value for key, value in cast("dict[str, Any]", message).items() if key in _KNOWN}
             # A second child begins at the first frame again; what is known of the clip does not shrink.
             known["n_decoded"] = max(known.get("n_decoded", 0), self.summary.n_decoded)
             self.summary = replace(self.summary, **known)
@@ -263,6 +260,10 @@ class Decoder:
         if self._child is not None:
             self._child.end()
             self._child = None
+
+
+def _video(path: str | os.PathLike[str], sampling: Sampling | None, cut: Cut | None = None) -> Request:
+    return {"do": "video", "path": _absolute(path), "sampling": asdict(sampling or Sampling()), "cut": cut}
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

@@ -20,7 +20,6 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
 
 import av
 import numpy as np
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from fer_batch.media.clip import Clip
 from fer_batch.media.display import displayed
 from fer_batch.media.limits import Unreadable, plain
+from fer_batch.media.messages import Command, Message
 from fer_batch.media.position import Position
 from fer_batch.media.ring import Sender
 from fer_batch.media.sampling import Sampling
@@ -112,7 +112,7 @@ def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None) -> 
         work.channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
         for index, timestamp_ns, frame in clip.timed_frames():
             if sampler.keeps(timestamp_ns) and index >= work.first:
-                message = {"kind": "frame", "frame_index": index, "timestamp_ns": timestamp_ns}
+                message: Message = {"kind": "frame", "frame_index": index, "timestamp_ns": timestamp_ns}
                 message["n_decoded"] = clip.n_decoded
                 _send_frame(work.channel, message, frame, converter, cutter)
             else:
@@ -122,19 +122,18 @@ def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None) -> 
                 break
         if clip.n_decoded == 0:
             raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
-        counts = {"n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
-        said = {"reason": clip.reason(complete), "partial": clip.partial(complete)}
-        work.channel.send({"kind": "end", **counts, **said})
+        end: Message = {"kind": "end", "n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
+        work.channel.send({**end, "reason": clip.reason(complete), "partial": clip.partial(complete)})
 
 
 def _send_frame(
-    channel: Sender, message: dict[str, Any], frame: av.VideoFrame, converter: VideoReformatter, cutter: Cutter | None
+    channel: Sender, message: Message, frame: av.VideoFrame, converter: VideoReformatter, cutter: Cutter | None
 ) -> None:
     if cutter is None:
         channel.send(message, displayed(frame, converter))
     elif cutter.wants(message["frame_index"]):
         image = displayed(frame, converter)
-        message |= {"height": image.shape[0], "width": image.shape[1]}
+        message = {**message, "height": image.shape[0], "width": image.shape[1]}
         channel.send(message, cutter.cut(message["frame_index"], image))
     else:
         channel.send(message)
@@ -155,7 +154,7 @@ def send_image(work: Work) -> None:
     work.channel.send({"kind": "end", "n_decoded": 1, "reason": None})
 
 
-def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender, position: Position) -> None:
+def serve(commands: queue.SimpleQueue[Command], channel: Sender, position: Position) -> None:
     """Answer commands until the process is ended."""
     while True:
         command = commands.get()
@@ -172,7 +171,7 @@ def serve(commands: queue.SimpleQueue[dict[str, Any]], channel: Sender, position
                 channel.send({"kind": "error", "message": f"decoding failed: {type(error).__name__}: {plain(error)}"})
 
 
-def _answer(command: dict[str, Any], channel: Sender, position: Position) -> None:
+def _answer(command: Command, channel: Sender, position: Position) -> None:
     work = Work(channel, position, command["path"], command["first"])
     channel.at_once = command["again"]  # what is sent is not lost where this process is
     if not os.path.exists(work.path):
@@ -185,7 +184,7 @@ def _answer(command: dict[str, Any], channel: Sender, position: Position) -> Non
         send_image(work)
 
 
-def _read_commands(commands: queue.SimpleQueue[dict[str, Any]], position: Position) -> None:
+def _read_commands(commands: queue.SimpleQueue[Command], position: Position) -> None:
     """Hand on commands, and note in between what memory this process holds."""
     unread = b""
     while True:
@@ -210,7 +209,7 @@ def main() -> None:
     _limit(options.memory_bytes, options.parent)
     out = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not break the framing
-    commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     position = Position(options.position)
     threading.Thread(target=_read_commands, args=(commands, position), daemon=True).start()
     serve(commands, Sender(socket.socket(fileno=out)), position)

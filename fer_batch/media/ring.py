@@ -18,10 +18,12 @@ import struct
 import tempfile
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fer_batch.media.messages import Message
 
 RING_BYTES = 16 << 20
 MIN_SLOTS, MAX_SLOTS = 4, 32
@@ -57,7 +59,7 @@ class Sender:
         self._unsent = bytearray()
         self._n_unsent = 0  # pictures
 
-    def send(self, message: dict[str, Any], picture: NDArray[np.uint8] | None = None) -> None:
+    def send(self, message: Message, picture: NDArray[np.uint8] | None = None) -> None:
         """One message; waits while the receiver holds every slot. Those with a picture may wait for others.
 
         `picture` is uint8 of any shape.
@@ -131,7 +133,7 @@ class Receiver:
         self._files: deque[int] = deque()
         self._ring: _Ring | None = None
 
-    def receive(self, timeout_s: float) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+    def receive(self, timeout_s: float) -> tuple[Message, NDArray[np.uint8] | None]:
         """Next message, and its picture (uint8, of the shape that was sent) if it has one; waits `timeout_s` seconds.
 
         The picture is the sender's slot itself while slots are plenty, else a copy; either way it stays as it is for
@@ -163,7 +165,7 @@ class Receiver:
         while self._files:
             os.close(self._files.popleft())
 
-    def _parsed(self) -> dict[str, Any] | None:
+    def _parsed(self) -> Message | None:
         if len(self._buffer) < _LENGTH.size:
             return None
         end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
@@ -234,7 +236,7 @@ class _Slot:
         self._ring.release(self._slot)
 
 
-def _framed(message: dict[str, Any]) -> bytes:
+def _framed(message: Mapping[str, object]) -> bytes:
     text = json.dumps(message).encode()
     return _LENGTH.pack(len(text)) + text
 

@@ -14,7 +14,7 @@ import posixpath
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,28 @@ from fer_batch.sources.listing import (
 from fer_batch.sources.manifest_table import DESCRIBED, POINTS, emotion_of, intensities, numbers, read_table
 from fer_batch.sources.names import ANNOTATIONS, LANDMARKS, beside, name_parts
 from fer_batch.storage.store import Entry, Store, has_scheme
-from fer_batch.types import InputError, SequenceRef
+from fer_batch.types import InputError, Kind, SequenceRef
 
 
 def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
+
+
+class _Size(TypedDict):
+    size: int
+    version: str
+
+
+class _Media(_Size, total=False):
+    """Fields of a ref that its file and what lies beside it give."""
+
+    kind: Required[Kind]
+    files: tuple[str, ...]
+    labels: tuple[tuple[str, float], ...]
+    landmarks: Sequence[float]
+    annotation_uris: tuple[str, ...]
+    landmarks_uri: str | None
+    truth_version: str
 
 
 class _Files:
@@ -133,9 +150,7 @@ def list_manifest(
         )
 
 
-def _still(
-    files: _Files, location: str, labels: Sequence[tuple[str, float]], points: NDArray[np.float32]
-) -> dict[str, Any]:
+def _still(files: _Files, location: str, labels: Sequence[tuple[str, float]], points: NDArray[np.float32]) -> _Media:
     has_points = len(points) > 0 and bool(np.isfinite(points).all())
     truth = repr(list(labels)).encode() + (points.tobytes() if has_points else b"")
     return {
@@ -147,7 +162,7 @@ def _still(
     }
 
 
-def _clip(files: _Files, location: str) -> dict[str, Any]:
+def _clip(files: _Files, location: str) -> _Media:
     """A video, or a folder of numbered images, with the ground truth that lies beside it."""
     frames = files.frames(location)
     if frames:
@@ -178,7 +193,7 @@ def _check_nothing_lost(kind: str, path: str, units: Sequence[str], points: NDAr
     )
 
 
-def _size(files: _Files, location: str) -> dict[str, Any]:
+def _size(files: _Files, location: str) -> _Size:
     if location not in files:
         return {"size": -1, "version": "missing"}
     return {"size": files[location].size, "version": files[location].version}

@@ -289,7 +289,7 @@ def has_grown(table: str) -> bool:
     return any(b"since" in (field.metadata or {}) for field in SCHEMAS[table])
 
 
-def defaults(table: str) -> dict[str, object]:
+def defaults(table: str) -> dict[str, str | int | float | bool]:
     """What the columns that a table gained are in rows of older files, where that is not NULL."""
     gained = {field.name: json.loads((field.metadata or {}).get(b"before", b"null")) for field in SCHEMAS[table]}
     return {name: value for name, value in gained.items() if value is not None}

@@ -8,12 +8,12 @@ import posixpath
 import shlex
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Literal, Required, TypedDict, cast
 
 from fer_batch.models.card import SHIPPED, SUFFIXES, shipped_path
 from fer_batch.output.status import status, status_text
-from fer_batch.pipeline.inspect.checkpoint import checkpoint_facts, checkpoint_text
-from fer_batch.pipeline.inspect.dataset import dataset_facts, dataset_text
+from fer_batch.pipeline.inspect.checkpoint import CheckpointFacts, checkpoint_facts, checkpoint_text
+from fer_batch.pipeline.inspect.dataset import DatasetFacts, dataset_facts, dataset_text
 from fer_batch.sources.dataset import DATASETS
 from fer_batch.sources.folders import SEQUENCES
 from fer_batch.sources.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_number, list_source
@@ -25,7 +25,50 @@ from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 
-def inspect_uri(uri: str) -> dict[str, Any]:
+class OutputFacts(TypedDict):
+    """What `inspect` says of an output: that it is one, and `output.status`."""
+
+    kind: Literal["output"]
+    output: str
+    partitions: list[dict[str, object]]
+    units_committed_not_published: int
+    units_begun: int
+
+
+class _Part(TypedDict):
+    format: str
+    uri: str
+
+
+class SourceFacts(TypedDict, total=False):
+    """What `inspect` says of a manifest or a folder of media; what is found in a folder alone may be absent."""
+
+    kind: Required[Literal["source"]]
+    format: Required[str]
+    uri: Required[str]
+    inputs: Required[int]
+    kinds: Required[dict[str, int]]
+    bytes: Required[int]
+    subjects: Required[int]
+    emotions: Required[dict[str, int]]
+    with_annotations: Required[int]
+    landmarks: Required[int]
+    example: Required[str]
+    columns_not_read: Required[str | None]
+    part_of: Required[_Part | None]
+    job: Required[str]
+    with_landmarks: int
+    has_sequences_csv: bool
+    images_beside: int
+    sequences_csv_missing: int
+    sequences_csv_missing_first: list[str]
+    sequences_csv_not_read: str | None
+
+
+Facts = OutputFacts | CheckpointFacts | DatasetFacts | SourceFacts
+
+
+def inspect_uri(uri: str) -> Facts:
     """Facts about an output, a checkpoint, a dataset, a manifest or a folder of media.
 
     A path goes before a shipped name.
@@ -43,22 +86,22 @@ def inspect_uri(uri: str) -> dict[str, Any]:
             return checkpoint_facts(str(shipped_path(uri)))
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
-        return {"kind": "output", **status(store)}
+        return cast("OutputFacts", {"kind": "output", **status(store)})
     is_table = uri.lower().endswith((".csv", ".parquet"))
     tables = {name for record in DATASETS.values() for name in record.tables}
     known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in tables else []
     if is_table and not known:
         return _source("manifest", uri)
     if known:
-        return {**dataset_facts(known[0], uri), "also": known[1:]}
+        return dataset_facts(known[0], uri, known[1:])
+    return _media(store, uri)
+
+
+def _media(store: Store, uri: str) -> SourceFacts:
+    """A folder of videos, images or numbered images, or one that holds a manifest."""
     entries = [entry.path for entry in store.walk() if not is_junk(entry.path)]
     if entries == ["."]:
-        if uri.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
-            folder = shlex.quote(posixpath.dirname(uri) or ".")
-            raise InputError(f"{uri!r} is a single media file; give its folder: fer-batch inspect {folder}")
-        if uri.lower().endswith((".yaml", ".yml")):
-            raise InputError(f"{uri!r} looks like a job file; it is done by fer-batch run or fer-batch train")
-        raise InputError(f"{uri!r} is a file; expected a folder, a checkpoint ({', '.join(SUFFIXES)}) or a manifest")
+        raise InputError(_not_a_folder(uri))
     if not entries:
         raise InputError(f"{uri!r} is empty")
     suffixes = Counter(posixpath.splitext(path)[1].lower() for path in entries)
@@ -71,12 +114,23 @@ def inspect_uri(uri: str) -> dict[str, Any]:
         found["with_landmarks"] = sum(path.endswith(LANDMARKS) for path in entries)
         found["has_sequences_csv"] = SEQUENCES in entries
         found["images_beside"] = _images_beside(uri) if n_images else 0
-        return {**found, **_unmatched_people(store, entries)}
-    if n_images:
-        format = "image_sequences" if _are_sequences(entries) else "images"
-        return {**_source(format, uri), **_unmatched_people(store, entries)}
-    kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(5))
-    raise InputError(f"{uri!r} holds no videos, images or output; its {_count(len(entries), 'file')}: {kinds}")
+    elif n_images:
+        found = _source("image_sequences" if _are_sequences(entries) else "images", uri)
+    else:
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(5))
+        raise InputError(f"{uri!r} holds no videos, images or output; its {_count(len(entries), 'file')}: {kinds}")
+    _add_unmatched_people(found, store, entries)
+    return found
+
+
+def _not_a_folder(uri: str) -> str:
+    """Why a file is not inspected, and what to do instead."""
+    if uri.lower().endswith((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
+        folder = shlex.quote(posixpath.dirname(uri) or ".")
+        return f"{uri!r} is a single media file; give its folder: fer-batch inspect {folder}"
+    if uri.lower().endswith((".yaml", ".yml")):
+        return f"{uri!r} looks like a job file; it is done by fer-batch run or fer-batch train"
+    return f"{uri!r} is a file; expected a folder, a checkpoint ({', '.join(SUFFIXES)}) or a manifest"
 
 
 def _are_sequences(paths: Iterable[str]) -> bool:
@@ -97,23 +151,21 @@ def _images_beside(uri: str) -> int:
         return 0
 
 
-def _unmatched_people(store: Store, entries: Iterable[str]) -> dict[str, Any]:
-    """Rows of `sequences.csv` without a file or folder, and columns nobody reads: typing errors nobody would notice."""
+def _add_unmatched_people(found: SourceFacts, store: Store, entries: Iterable[str]) -> None:
+    """Add rows of `sequences.csv` without a file or folder, and columns that are not read: likely typing errors."""
     paths = set(entries)
     if SEQUENCES not in paths:
-        return {}
+        return
     rows = csv.DictReader(io.StringIO(store.read_bytes(SEQUENCES).decode("utf-8-sig")))
     known = paths | {posixpath.dirname(path) or "." for path in paths}
     missing = [row["path"] for row in rows if row["path"] and posixpath.normpath(row["path"].strip()) not in known]
     names = rows.fieldnames or []
-    return {
-        "sequences_csv_missing": len(missing),
-        "sequences_csv_missing_first": missing[:3],
-        "sequences_csv_not_read": said_unread(names, [name if name in ("path", *NAMED) else None for name in names]),
-    }
+    found["sequences_csv_missing"] = len(missing)
+    found["sequences_csv_missing_first"] = missing[:3]
+    found["sequences_csv_not_read"] = said_unread(names, [name if name in ("path", *NAMED) else None for name in names])
 
 
-def _source(format: str, uri: str) -> dict[str, Any]:
+def _source(format: str, uri: str) -> SourceFacts:
     refs = list_source(format, uri)
     around = dataset_around(uri) if format != "manifest" else None
     emotions = Counter(ref.emotion for ref in refs if ref.emotion)
@@ -135,12 +187,12 @@ def _source(format: str, uri: str) -> dict[str, Any]:
     }
 
 
-def inspect_text(found: dict[str, Any]) -> str:
+def inspect_text(found: Facts) -> str:
     """The same for a person."""
     if found["kind"] == "dataset":
         return dataset_text(found)
     if found["kind"] == "output":
-        return "an output of fer-batch\n" + status_text(found)
+        return "an output of fer-batch\n" + status_text(dict(found))
     if found["kind"] == "checkpoint":
         return checkpoint_text(found)
     kinds = ", ".join(_count(count, kind.replace("_", " ")) for kind, count in found["kinds"].items())
@@ -152,6 +204,12 @@ def inspect_text(found: dict[str, Any]) -> str:
     lines.append(f"  {found['with_annotations']} with annotations")
     missing = "" if found["landmarks"] == found["inputs"] else "; the others need faces.detector: dlib or none"
     lines.append(f"  {found['landmarks']} with landmarks{missing}")
+    return "\n".join([*lines, *_warnings(found), *_commands(found)])
+
+
+def _warnings(found: SourceFacts) -> list[str]:
+    """Lines about rows and columns that match nothing, and about labels that are read only from above."""
+    lines = []
     if found.get("sequences_csv_missing"):
         named, n_missing = found["sequences_csv_missing_first"], found["sequences_csv_missing"]
         rest = ", ..." if n_missing > len(named) else ""
@@ -163,13 +221,18 @@ def inspect_text(found: dict[str, Any]) -> str:
     if found["part_of"]:
         name, folder = found["part_of"]["format"], shlex.quote(found["part_of"]["uri"])
         lines.append(f"  it lies in a folder of {name}, whose labels are read from above: fer-batch inspect {folder}")
+    return lines
+
+
+def _commands(found: SourceFacts) -> list[str]:
+    """Lines with the commands that run it."""
     uri = shlex.quote(f"source.uri={found['uri']}")
     format = "" if found["format"] in ("videos", "images") else f"--set source.format={found['format']} "
-    lines.append(f"  run it: fer-batch run {found['job']} {format}--set {uri} --output OUT")
+    lines = [f"  run it: fer-batch run {found['job']} {format}--set {uri} --output OUT"]
     if found.get("images_beside"):
         images = _count(found["images_beside"], "image")
         lines.append(f"  {images} beside: fer-batch run jobs/stills.yaml --set {uri} --output OUT")
-    return "\n".join(lines)
+    return lines
 
 
 def _count(n: int, what: str) -> str:
