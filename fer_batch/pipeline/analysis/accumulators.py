@@ -140,7 +140,17 @@ class SequenceSums:
         self._found: dict[tuple[str, Key], MapSum] = {}
 
     def add(self, row: int, target: str, values: NDArray[np.float32]) -> None:
-        """Add the map of a target in an ok frame; one that is undefined or all zero has nothing to add."""
+        """Add the map of a target in an ok frame; one that is undefined or all zero has nothing to add.
+
+        Parameters
+        ----------
+        row
+            Index of the frame among the ok frames.
+        target
+            Name of the output.
+        values : shape (h, w), float32, logit units
+            The map.
+        """
         peak = np.abs(values).max(initial=0.0)
         if not np.isfinite(peak) or peak == 0:
             return

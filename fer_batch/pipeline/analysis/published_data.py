@@ -50,7 +50,13 @@ class TableReader:
         self.crops, self.frame_index = crops, frame_index
 
     def rows(self, pairs: NDArray[np.int64]) -> Iterator[pa.Table]:
-        """Rows of table `relevance`, by row group; `target` is the output's index, as in a stage file."""
+        """Rows of table `relevance`, by row group; `target` is the output's index, as in a stage file.
+
+        Parameters
+        ----------
+        pairs : shape (piece,), int64
+            Indices into the sequence's explained pairs, sorted.
+        """
         if not len(pairs):
             return
         wanted = np.asarray(pairs) + self.relevance.first_row(self.sequence_id)

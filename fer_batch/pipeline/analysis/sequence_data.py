@@ -62,7 +62,7 @@ class SequenceData:
 
     @cached_property
     def frame_index(self) -> NDArray[np.int64]:
-        """Frame index of each ok frame."""
+        """Frame index of each ok frame, shape (k,), int64."""
         return self.frames["frame_index"].to_numpy()[self.ok]
 
     @cached_property
@@ -76,7 +76,7 @@ class SequenceData:
         return points
 
     def relevance_rows(self, pairs: NDArray[np.int64]) -> Iterator[pa.Table]:
-        """Rows of table `relevance` of some pairs, piece by piece."""
+        """Rows of table `relevance` of some pairs, int64 indices of shape (piece,), piece by piece."""
         return self.reader.rows(pairs)
 
     def maps(self, pairs: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:

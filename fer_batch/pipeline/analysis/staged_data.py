@@ -64,7 +64,13 @@ class StageReader:
         return table if self.alone else table.filter(pc.equal(table["sequence_id"], self.sequence_id)).combine_chunks()
 
     def rows(self, pairs: NDArray[np.int64]) -> Iterator[pa.Table]:
-        """Rows of table `relevance`, one stage file at a time."""
+        """Rows of table `relevance`, one stage file at a time.
+
+        Parameters
+        ----------
+        pairs : shape (piece,), int64
+            Indices into the sequence's explained pairs, sorted.
+        """
         owner = np.searchsorted(self.ends, pairs, side="right")
         for index in np.unique(owner):
             start = int(self.ends[index - 1]) if index else 0

@@ -30,7 +30,7 @@ class SinkOptions:
 
 
 def face_jpeg(image: NDArray[np.uint8]) -> bytes:
-    """An RGB crop as JPEG."""
+    """JPEG of an RGB crop, shape (size, size, 3), uint8."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
@@ -48,6 +48,13 @@ def patiently_put(store: Store, path: str, data: bytes) -> None:
 
 def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[str, list[Any]]:
     """Write the stage file of one chunk.
+
+    Parameters
+    ----------
+    batch
+        A row of `Chunk.to_row` with column `problem`; every column has shape (1,) and dtype object.
+    options
+        Of the job.
 
     Returns
     -------

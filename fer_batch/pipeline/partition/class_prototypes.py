@@ -125,7 +125,20 @@ def _stills(output: str, shard: str, targets: Iterable[str]) -> Iterator[tuple[s
 
 
 def shard_stills(output: str, shard: str, below: Mapping[str, str]) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Small maps of the stills of one shard by name, of each target those whose names' digests are below its bound."""
+    """Small maps of the stills of one shard, of each target those whose names' digests are below its bound.
+
+    Parameters
+    ----------
+    output, shard
+        Where.
+    below
+        Bound of each target, as `digest` writes it.
+
+    Returns
+    -------
+    dict
+        By target and name, maps of shape (h, w), float32, logit units.
+    """
     found: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in below}
     for target, name, values in _stills(output, shard, below):
         if digest(name) < below[target]:
@@ -136,7 +149,20 @@ def shard_stills(output: str, shard: str, below: Mapping[str, str]) -> dict[str,
 def shard_others(
     output: str, shard: str, means: Mapping[str, tuple[str, NDArray[np.floating]]]
 ) -> dict[str, list[Members]]:
-    """`members` of the stills of one shard that `shard_stills` left out, each in the cluster with the nearest mean."""
+    """`members` of the stills of one shard that `shard_stills` left out, each in the cluster with the nearest mean.
+
+    Parameters
+    ----------
+    output, shard
+        Where.
+    means
+        Of each target its bound, and the means of its clusters, shape (K, h, w), logit units.
+
+    Returns
+    -------
+    dict
+        The members of every cluster, by target.
+    """
     found = {target: [_nobody(centre) for centre in centres] for target, (_, centres) in means.items()}
     waiting: dict[str, dict[str, NDArray[np.float32]]] = {target: {} for target in means}
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
+from fer_batch.evaluate.conservation import Conservation
 from fer_batch.evaluate.interval import MIN_SUBJECTS
+from fer_batch.evaluate.people import People
 from fer_batch.evaluate.published import DATASETS, published_name
 from fer_batch.evaluate.summary import ALL
 from fer_batch.evaluate.tables import Mu, Table, comparison_table, f1_table, mu_table, prototype_table, share
@@ -84,51 +86,55 @@ def evaluation_json(
     pages
         Where the verdict page of each partition is.
     """
-    partitions = [
-        {
-            **result.key,
-            "n_annotated": result.n_annotated,
-            "folds": {target: _plain(value) for target, value in result.folds.items()},
-            "n_folds": result.n_folds,
-            "unknown_targets": result.unknown_targets,
-            "frames": result.frames,
-            "people": {
-                "n_trained_on": len(result.people.known),
-                "n_new": len(result.people.new),
-                "n_unnamed": len(result.people.unnamed),
-                "f1_fold_mean": {target: _plain(value) for target, value in result.people.fold_f1.items()},
-                "warning": result.people.warning,
-            },
-            "labels": asdict(result.rule) | {"n_by_intensity": result.n_graded},
-            "conservation": result.conservation
-            and {
-                "n_explained": result.conservation.n_explained,
-                "n_outside": result.conservation.n_outside,
-                "median": _plain(result.conservation.median),
-                "band": result.conservation.band,
-            },
-            "rows": result.rows,
-            "verdicts": [
-                {
-                    "target": verdict.target,
-                    "state": verdict.state,
-                    "sentence": verdict.sentence,
-                    "region": verdict.where,
-                    "f1": _plain(verdict.f1),
-                    "trained_on": verdict.trained_on,
-                    "new_f1": _plain(verdict.new_f1),
-                    "by_sequence": verdict.by_sequence,
-                    "conserves": verdict.conservation is None,
-                    **{name: _plain(value) for name, value in asdict(verdict.localisation).items()},
-                }
-                for verdict in result.verdicts
-            ],
-            "notes": list(notes(result)),
-            "verdict_page": page,
-        }
-        for result, page in zip(results, pages, strict=True)
-    ]
+    partitions = [_partition_json(result) | {"verdict_page": page} for result, page in zip(results, pages, strict=True)]
     return {"partitions": partitions, "tables": [asdict(table) for table in evaluation_tables(results, published)]}
+
+
+def _partition_json(result: Evaluation) -> dict[str, object]:
+    return {
+        **result.key,
+        "n_annotated": result.n_annotated,
+        "folds": {target: _plain(value) for target, value in result.folds.items()},
+        "n_folds": result.n_folds,
+        "unknown_targets": result.unknown_targets,
+        "frames": result.frames,
+        "people": _people_json(result.people),
+        "labels": asdict(result.rule) | {"n_by_intensity": result.n_graded},
+        "conservation": result.conservation and _conservation_json(result.conservation),
+        "rows": result.rows,
+        "verdicts": [_verdict_json(verdict) for verdict in result.verdicts],
+        "notes": list(notes(result)),
+    }
+
+
+def _people_json(people: People) -> dict[str, object]:
+    return {
+        "n_trained_on": len(people.known),
+        "n_new": len(people.new),
+        "n_unnamed": len(people.unnamed),
+        "f1_fold_mean": {target: _plain(value) for target, value in people.fold_f1.items()},
+        "warning": people.warning,
+    }
+
+
+def _conservation_json(found: Conservation) -> dict[str, object]:
+    figures = {"n_explained": found.n_explained, "n_outside": found.n_outside}
+    return {**figures, "median": _plain(found.median), "band": found.band}
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, object]:
+    return {
+        "target": verdict.target,
+        "state": verdict.state,
+        "sentence": verdict.sentence,
+        "region": verdict.where,
+        "f1": _plain(verdict.f1),
+        "trained_on": verdict.trained_on,
+        "new_f1": _plain(verdict.new_f1),
+        "by_sequence": verdict.by_sequence,
+        "conserves": verdict.conservation is None,
+        **{name: _plain(value) for name, value in asdict(verdict.localisation).items()},
+    }
 
 
 def _plain(value: float | None) -> float | None:
@@ -175,7 +181,7 @@ def _short_label(result: Evaluation, among: Sequence[Evaluation]) -> str:
 
 
 def _alike(results: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Data sets that one network and one method told the stories of, whatever else their jobs set."""
+    """Data sets that one network and one method explained, whatever else their jobs set."""
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     for result in results:
         method = result.partition.explain.rpartition("-")[0]

@@ -118,25 +118,27 @@ def heatmap_json(scores: HeatmapScores) -> dict[str, object]:
     """All figures as plain values; None where undefined."""
     return {
         "pretrained": list(scores.pretrained),
-        "expressions": {
-            name: {
-                "overlap": {
-                    network: {metric: _plain(getattr(found.overlap, metric)[row]) for metric in METRICS}
-                    for row, network in enumerate(found.networks)
-                },
-                "compared": list(found.compared),
-                "correlations": {"centred": found.correlations, "uncentred": found.uncentred},
-                "merges": {
-                    form: [
-                        {"height": float(height), "clusters": [[found.compared[i] for i in side] for side in sides]}
-                        for height, sides in zip(tree.heights, tree.merges, strict=True)
-                    ]
-                    for form, tree in (("centred", found.centred_tree), ("uncentred", found.uncentred_tree))
-                },
-            }
-            for name, found in scores.expressions.items()
-        },
+        "expressions": {name: _expression_json(found) for name, found in scores.expressions.items()},
         "tables": [asdict(table) for table in heatmap_tables(scores)],
+    }
+
+
+def _expression_json(found: ExpressionScores) -> dict[str, object]:
+    trees = {"centred": found.centred_tree, "uncentred": found.uncentred_tree}
+    return {
+        "overlap": {
+            network: {metric: _plain(getattr(found.overlap, metric)[row]) for metric in METRICS}
+            for row, network in enumerate(found.networks)
+        },
+        "compared": list(found.compared),
+        "correlations": {"centred": found.correlations, "uncentred": found.uncentred},
+        "merges": {
+            form: [
+                {"height": float(height), "clusters": [[found.compared[i] for i in side] for side in sides]}
+                for height, sides in zip(tree.heights, tree.merges, strict=True)
+            ]
+            for form, tree in trees.items()
+        },
     }
 
 

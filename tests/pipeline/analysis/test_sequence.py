@@ -1,15 +1,12 @@
 """From staged maps to stories, the same from stage files and from published tables."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 
 from fer_batch import spray
-from fer_batch.output import table_file
-from fer_batch.pipeline.analysis.published_data import published_shard
 from fer_batch.pipeline.analysis.sequence import analyse
 from fer_batch.regions import standard_face
 from fer_batch.storage import parquet
@@ -29,14 +26,6 @@ def test_g22_gives_the_story_of_g01(world, golden, seed):
     assert story["reduction"] == pytest.approx(1 - 8 / 18)
     found = [(row["target"], row["cluster"], row["n_clusters"]) for row in tables["prototypes"].to_pylist()]
     assert found == [("AU01", "A", 1), ("AU02", "A", 2), ("AU02", "B", 2), ("AU04", "A", 1)]
-
-
-def test_stages_are_the_story_with_frames(world, golden):
-    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0))))
-    stages = tables["stages"].to_pylist()
-    assert " -> ".join(row["text"] for row in stages) == golden.story
-    assert [row["n_frames"] for row in stages] == [1, 2, 2, 4, 3, 2, 2, 2]
-    assert [row["first_frame"] for row in stages] == [0, 1, 3, 5, 9, 12, 14, 16]
 
 
 def test_runs_that_are_too_short_take_the_stage_before_them_where_the_job_asks(world, golden):
@@ -98,25 +87,6 @@ def test_where_every_run_is_short_the_letters_stay(world, golden):
     tables = one_unit(world, golden, "a", "L.L.L.L.L.R.R.R.R", 9)
     assert tables["temporal_prototypes"]["text"][0].as_py().startswith("(AU02_A) -> (NONE) -> (AU02_A)")
     assert tables["prototypes"]["first_frame"].to_pylist() == [0, 10]
-
-
-def test_frames_that_are_missing_are_counted_and_never_invented(world, golden):
-    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0)), missing={0, 6, 7}))
-    (story,) = tables["temporal_prototypes"].to_pylist()
-    assert story["text"] == golden.story.removeprefix("(NONE) -> ")
-    assert (story["n_frames"], story["n_missing_frames"]) == (15, 3)
-    assert {6, 7}.isdisjoint(tables["detections"]["frame_index"].to_pylist())
-    stage = next(row for row in tables["stages"].to_pylist() if row["first_frame"] == 5)
-    assert (stage["n_frames"], stage["n_missing_frames"]) == (2, 2)
-
-
-@pytest.mark.parametrize("missing", [{8, 9, 10}, {0, 1, 8, 9, 17}, set(range(3, 18))])
-def test_every_missing_frame_counts_in_one_stage(world, golden, missing):
-    tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0)), missing=missing))
-    stages, (story,) = tables["stages"].to_pylist(), tables["temporal_prototypes"].to_pylist()
-    assert sum(row["n_missing_frames"] for row in stages) == story["n_missing_frames"] == len(missing)
-    assert sum(row["n_frames"] for row in stages) == story["n_frames"] == 18 - len(missing)
-    assert missing.isdisjoint(row[bound] for row in stages for bound in ("first_frame", "last_frame"))
 
 
 @pytest.mark.parametrize("max_frames", [24, 1000])
@@ -249,64 +219,3 @@ def test_mu_is_null_only_where_landmarks_are_missing(world, golden):
     assert [row for row in everywhere if row["active"] and row["frame_index"] not in (5, 6)] == [
         row for row in explained if row["mu"] is not None
     ]
-
-
-def test_no_frame_with_a_face_is_an_empty_story(world, golden):
-    active, maps = golden.make(np.random.default_rng(0))
-    tables = analysed(world, world.stage("a", active, maps, missing=set(range(18))))
-    (story,) = tables["temporal_prototypes"].to_pylist()
-    assert (story["text"], story["n_frames"], story["n_missing_frames"], story["reduction"]) == ("", 0, 18, None)
-    assert tables["detections"].num_rows == 0
-
-
-def test_a_still_has_detections_and_no_story(world, golden):
-    active, maps = golden.make(np.random.default_rng(0))
-    tables = analysed(world, world.stage("a.jpg", active[4:5], {(0, a): maps[4, a] for a in range(3)}, kind="still"))
-    assert set(tables) == {"detections", "prototypes"}
-    assert tables["detections"]["cluster"].to_pylist() == ["A", "A", "A"]
-
-
-@pytest.mark.parametrize("keep_bytes", [1, 1 << 30])
-def test_published_tables_hold_all_that_stage_files_did(world, golden, keep_bytes, monkeypatch):
-    monkeypatch.setattr(table_file, "KEEP_BYTES", keep_bytes)
-    monkeypatch.setattr(parquet, "ROW_GROUP", 10)
-    for index, name in enumerate(("a", "b", "it's #1 ü%")):
-        active, maps = golden.make(np.random.default_rng(index))
-        if index == 1:
-            maps[4, 0] = np.full_like(maps[4, 0], np.nan)
-        world.stage(name, active, maps, missing={2, 9} if index == 1 else ())
-    fresh = {}
-    for path in world.store.names("_commits"):
-        commit = json.loads(world.store.read_bytes(f"_commits/{path}"))
-        ((row, data),) = world.staged(commit)
-        maps = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
-        fresh[row["sequence_id"]] = (data, maps, analyse(data, world.options().analysis))
-    world.publish(size=16)
-    (undefined,) = [row for row in world.rows("relevance") if row["scale"] is None]
-    assert (undefined["sequence_id"], undefined["frame_index"], undefined["relevance"]) == ("b", 4, None)
-    (shard,) = (name.removesuffix(".json") for name in world.store.names("_shards"))
-    again = {
-        row["sequence_id"]: data for row, data in published_shard(world.store, world.partition, shard, golden.targets)
-    }
-    assert set(again) == set(fresh)
-    for name, (data, maps, tables) in fresh.items():
-        other = again[name]
-        for field in ("ok", "logits", "probability", "pairs", "conservation", "frame_index"):
-            np.testing.assert_array_equal(getattr(other, field), getattr(data, field), err_msg=field)
-        np.testing.assert_array_equal(np.concatenate(list(other.maps(np.arange(len(other.pairs))))), maps)
-        for table, rows in analyse(other, world.options().analysis).items():
-            assert rows.equals(tables[table]), f"{name}: {table}"
-
-
-def test_maps_are_read_in_any_choice(world, golden):
-    active, maps = golden.make(np.random.default_rng(0))
-    commit = world.stage("a", active, maps, missing={3})
-    ((_, data),) = world.staged(commit)
-    everything = np.concatenate(list(data.maps(np.arange(len(data.pairs)))))
-    chosen = np.array([0, 5, 6, 20, len(data.pairs) - 1])
-    np.testing.assert_array_equal(np.concatenate(list(data.maps(chosen))), everything[chosen])
-    for pair in chosen:
-        row, output = data.pairs[pair]
-        frame = int(data.frame_index[row])
-        np.testing.assert_allclose(everything[pair], maps[frame, output], atol=1e-3)
-        assert data.reader.crop(int(row)) == b"\xff\xd8" + bytes([frame])

@@ -3,11 +3,9 @@
 import ipaddress
 import pickle
 
-import numpy as np
 import psutil
 import pytest
 
-from fer_batch.pipeline.explaining.chunk import Chunk
 from fer_batch.pipeline.explaining.stream import Bookkeeping
 from fer_batch.pipeline.explaining.units import Unit
 from fer_batch.storage.manifest import Ledger
@@ -71,14 +69,6 @@ def test_what_the_user_asked_wrongly_stops_the_run(tmp_path):
     books = Bookkeeping(Store(str(tmp_path)), PARTITION, "run", [unit("a")])
     with pytest.raises(InputError, match="no output 'AU99'"):
         books.add(row("a", 0, problem="the model has no output 'AU99'"))
-
-
-def test_a_chunk_survives_its_way_through_ray():
-    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    chunk = Chunk("u", 3, True, [{"frame_index": 0}], np.array([0]), images)
-    back = Chunk.from_batch({key: np.array([value], object) for key, value in chunk.to_row().items()})
-    assert (back.unit_id, back.index, back.last) == ("u", 3, True)
-    np.testing.assert_array_equal(back.images, images)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from sklearn.metrics import jaccard_score, precision_recall_fscore_support
 from fer_batch import cli
 from fer_batch.pipeline.partition.heatmap_files import read_heatmaps
 from fer_batch.pipeline.partition.heatmap_scores import MEAN_MAP, heatmap_json, heatmap_scores, heatmap_text
-from fer_batch.types import InputError
 
 NETWORKS = ("ResNet50", "VGG16", "SilNet", "WeiNet")
 EXPRESSIONS = ("anger", "fear")
@@ -78,16 +77,6 @@ def test_figures_are_those_of_other_libraries(folder, masks):
         ]
 
 
-@pytest.mark.parametrize("layout", ["{e}/{n}.png", "{n}/{e}.png", "{n}_{e}.png", "2024/{e}-{n}_gray.png"])
-def test_layouts_of_a_folder(tmp_path, masks, layout):
-    for (network, expression), values in MAPS.items():
-        save(tmp_path / "other" / layout.format(n=network, e=expression), values)
-    found = read_heatmaps(str(tmp_path / "other"), masks)
-    assert {name: list(of) for name, of in found.maps.items()} == dict.fromkeys(EXPRESSIONS, sorted(NETWORKS))
-    np.testing.assert_array_equal(found.maps["fear"]["VGG16"], MAPS["VGG16", "fear"])
-    np.testing.assert_array_equal(found.masks["fear"], MASKS["fear"])
-
-
 def test_g15_through_the_command(tmp_path, capsys):
     square = np.zeros((4, 4))
     square[:2, :2] = 255
@@ -128,32 +117,3 @@ def test_a_constant_map_has_an_overlap_and_no_place_in_the_dendrogram(tmp_path, 
     assert found["overlap"]["Flat"] == {"iou": 0, "precision": None, "recall": 0, "f1": 0}
     assert "Flat" not in found["compared"]
     assert "without a correlation: Flat" in heatmap_text(scores)
-
-
-def test_what_cannot_be_read_is_named(tmp_path, folder, masks):
-    with pytest.raises(InputError, match="no folder"):
-        read_heatmaps(str(tmp_path / "nowhere"), masks)
-    with pytest.raises(InputError, match=r"no map is of a network 'VGG61'.*VGG16"):
-        heatmap_scores(read_heatmaps(folder, masks), ("VGG61",))
-    for name, pixels, said in (
-        ("ResNet50_joy_heatmap.png", np.zeros((40, 30)), "names no expression; expected one of anger, fear"),
-        ("Other_Fear_heatmap.png", np.zeros((30, 30)), "30 x 30 pixels, its mask 30 x 40"),
-        ("sub/ResNet50_Fear_heatmap.png", np.zeros((40, 30)), None),
-    ):
-        path = tmp_path / "maps" / name
-        save(path, pixels)
-        if said is None:
-            assert "sub_ResNet50" in read_heatmaps(folder, masks).maps["fear"]
-        else:
-            with pytest.raises(InputError, match=said):
-                read_heatmaps(folder, masks)
-        path.unlink()
-    Image.fromarray(np.eye(40, 30, dtype=np.uint8)[..., None] * np.uint8([255, 0, 0])).save(
-        tmp_path / "maps/X_Fear.png"
-    )
-    with pytest.raises(InputError, match="in colour"):
-        read_heatmaps(folder, masks)
-    (tmp_path / "maps/X_Fear.png").unlink()
-    save(tmp_path / "masks/Fear_mask.png", blob(3, 3))
-    with pytest.raises(InputError, match="expected a mask of black and white"):
-        read_heatmaps(folder, masks)
