@@ -12,7 +12,6 @@ from typing import Any
 from fer_batch import __version__
 from fer_batch.config import CHOICES, RunConfig
 from fer_batch.media.landmarks import check_detector
-from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
@@ -135,7 +134,6 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     _check_faces(config, refs)
     sampling = config.source.sampling
     try:
-        Sampling(**sampling.model_dump())
         label_set((target, "") for target in model.targets)  # their names must be readable in a temporal prototype
     except ValueError as error:
         raise InputError(f"job {config.name!r}: {error}") from None
@@ -387,20 +385,13 @@ def _explain(config: RunConfig, store: Store, plan: Plan, run_id: str, n_cpus: i
     from fer_batch.pipeline.explaining.stream import Bookkeeping, dataset_of, explain_units
 
     resources, faces = config.resources, config.faces
-    decode = DecodeOptions(
-        sampling=Sampling(**config.source.sampling.model_dump()),
-        detector=faces.detector,
-        choose=faces.choose,
-        every=faces.every,
-        align=faces.align,
-        margin=faces.margin,
-        min_size=faces.min_size,
+    decode = DecodeOptions.of(
+        faces,
+        config.source,
+        resources,
         size=faces.size or plan.model.preprocessing.size,
         annotated=config.explain.targets == "annotated",
-        timeout_s=resources.decode_timeout_s,
-        memory_bytes=resources.decode_memory_mb << 20,
-        root=Store(config.source.uri).uri,
-        labels=config.labels.rule,
+        labels=config.labels,
     )
     explain = ExplainOptions(
         model=plan.model,

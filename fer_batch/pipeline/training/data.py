@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fer_batch.config import FacesConfig, LabelsConfig, TrainConfig, TrainSourceConfig, real_place
+from fer_batch.config import TrainConfig, TrainSourceConfig, real_place
+from fer_batch.config.sections import SourceConfig
 from fer_batch.facs import au_id
 from fer_batch.media.landmarks import check_detector
-from fer_batch.media.sampling import Sampling
+from fer_batch.media.settings import FaceSettings
 from fer_batch.pipeline.explaining.chunk import Chunk
 from fer_batch.pipeline.explaining.decode import decode_unit
 from fer_batch.pipeline.explaining.faces import DecodeOptions
@@ -46,6 +47,7 @@ from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import Partition, decode, encode
 from fer_batch.storage.store import Store, has_scheme
 from fer_batch.storage.tables import SCHEMAS
+from fer_batch.training.settings import LabelSettings
 from fer_batch.types import InputError, SequenceRef
 
 CROPS, DATA = "_crops", "_data"
@@ -172,30 +174,24 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
         raise InputError(f"source {source.dataset}: numbered images have no clock; sample by stride or max_frames")
     if config.faces.choose == "all":
         raise InputError("faces.choose: all gives several people per input; labels are of one, so choose largest")
-    try:
-        sampling = Sampling(**source.sampling.model_dump())
-    except ValueError as error:
-        raise InputError(f"source {source.dataset}: {error}") from None
     refs = _without_excluded([_of_training(ref, source) for ref in refs], source)
-    faces, resources = config.faces, config.resources
-    options = DecodeOptions(
-        sampling=sampling,
-        detector=faces.detector,
-        every=faces.every,
-        align=faces.align,
-        margin=faces.margin,
-        min_size=faces.min_size,
-        size=size,
-        annotated=False,
-        timeout_s=resources.decode_timeout_s,
-        memory_bytes=resources.decode_memory_mb << 20,
-        choose=faces.choose,
-        root=Store(source.uri).uri,
-    )
-    how = digest([faces.model_dump(mode="json", exclude={"store", "size"}), size,
-                  source.sampling.model_dump(mode="json")])  # fmt: skip
-    units = units_to_do(refs, Partition(source.dataset, "crops", how), set(), set())
+    options = DecodeOptions.of(config.faces, source, config.resources, size=size)
+    units = units_to_do(refs, Partition(source.dataset, "crops", crop_key(config.faces, source, size)), set(), set())
     return Source(source.dataset, tuple(units), options)
+
+
+def crop_key(faces: FaceSettings, source: SourceConfig, size: int) -> str:
+    """Every option that changes the crops of a source, as a digest.
+
+    Parameters
+    ----------
+    faces, source
+        Sections of the job.
+    size : pixels
+        Side of the crops.
+    """
+    cut = {name: value for name, value in asdict(faces).items() if name not in ("store", "size")}
+    return digest([cut, size, asdict(source.sampling)])
 
 
 def _of_training(ref: SequenceRef, source: TrainSourceConfig) -> SequenceRef:
@@ -233,7 +229,7 @@ def _without_excluded(refs: list[SequenceRef], source: TrainSourceConfig) -> lis
     return [replace(ref, skip_reason=why) if ref.subject_id in wanted and not ref.skip_reason else ref for ref in refs]
 
 
-def _check_detector(faces: FacesConfig, refs: Sequence[SequenceRef]) -> None:
+def _check_detector(faces: FaceSettings, refs: Sequence[SequenceRef]) -> None:
     if faces.detector not in ("none", "dataset") and any(
         not len(ref.landmarks) and not ref.landmarks_uri and not ref.skip_reason for ref in refs
     ):
@@ -472,7 +468,7 @@ def inferred_targets(rows: pa.Table) -> tuple[str, ...]:
     return targets
 
 
-def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> NDArray[np.float32]:
+def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelSettings) -> NDArray[np.float32]:
     """Labels of Action Units, shape (N, A): 1, 0, or NaN where a crop is not annotated.
 
     Which of them are by an intensity says `facs.OccurrenceRule`, as it does where a run is evaluated.
@@ -490,7 +486,7 @@ def occurrence_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig
     place = {name: column for column, name in enumerate(targets)}
     columns = np.array([place.get(name, -1) for name in lists.flatten().to_pylist()], np.int64)
     owners = np.repeat(np.arange(rows.num_rows), np.diff(lists.offsets.to_numpy()))
-    value = rule.rule.occurs(_floats(rows, "occurrence"), _floats(rows, "intensity"))
+    value = rule.occurs(_floats(rows, "occurrence"), _floats(rows, "intensity"))
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
     wanted = columns >= 0
     labels[owners[wanted], columns[wanted]] = value[wanted]
@@ -502,7 +498,7 @@ def _floats(rows: pa.Table, name: str) -> NDArray[np.float32]:
     return values.to_numpy(zero_copy_only=False).astype(np.float32)
 
 
-def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> NDArray[np.float32]:
+def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelSettings) -> NDArray[np.float32]:
     """Labels of classes, shape (N, C): one 1 a row; all NaN where a crop shows none of them, or more than one.
 
     The class that a frame is annotated with decides. Where it has none, the expression of its input does if the rule
@@ -516,7 +512,7 @@ def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelsConfig) -> 
     place = {name: column for column, name in enumerate(targets)}
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
     known: set[str] = set()
-    occurs = rule.rule.occurs(_floats(rows, "occurrence"), _floats(rows, "intensity")) == 1
+    occurs = rule.occurs(_floats(rows, "occurrence"), _floats(rows, "intensity")) == 1
     starts = rows["targets"].combine_chunks().offsets.to_numpy()
     for row, (names, emotion) in enumerate(
         zip(*(rows[name].to_pylist() for name in ("targets", "emotion")), strict=True)

@@ -6,7 +6,7 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def _card(
         trained_on=tuple(f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
         + (f"{people['train']} subjects; not on {tested}",),
         trained_subjects=tuple(marker["subjects"]["train"]),
-        faces=config.faces.model_dump(mode="json", include={"detector", "choose", "align", "margin"}),
+        faces={name: getattr(config.faces, name) for name in ("detector", "choose", "align", "margin")},
         f1={target: _rounded(value) for target, value in zip(targets, marker["f1"], strict=True)},
         metrics={
             "training": model,
@@ -154,7 +154,7 @@ def _card(
                     "accuracy_fold_mean": _rounded(mean_accuracy(markers)),
                 }
             ),
-            "labels": config.labels.model_dump(mode="json"),
+            "labels": asdict(config.labels),
             "n_folds": {t: int(count) for t, count in zip(targets, n, strict=True)},
             "class_weights": {t: _rounded(w) for t, w in zip(targets, marker["class_weights"], strict=True)},
             "versions": versions(),

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fer_batch.config import FacesConfig, TrainConfig
+from fer_batch.config import TrainConfig
+from fer_batch.media.settings import FaceSettings
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.progress import counted, progress, say
 from fer_batch.pipeline.training.data import (
@@ -129,7 +130,7 @@ def train(config: TrainConfig) -> TrainOutcome:
         inputs = crops.inputs(store)
         counts = {status: sum(row["status"] == status for row in inputs) for status in STATUSES}
         failures = [(row["sequence_id"], row["reason"] or "no reason") for row in inputs if row["status"] == "failed"]
-        training_id = digest(_identity(config, crops))
+        training_id = digest(training_identity(config, crops))
         folder, model = f"{TRAIN}/{training_id}", f"{config.network.name}-{training_id[:8]}"
         targets = _write_samples(config, store, crops, folder)
         samples = read_samples(store, folder)
@@ -181,14 +182,17 @@ def _check_recipe(config: TrainConfig) -> Any:
     from fer_batch.models.backbone import check_architecture
 
     if config.network.architecture:
-        check_architecture(config.network.architecture)
+        try:
+            check_architecture(config.network.architecture)
+        except InputError as error:
+            raise InputError(f"network: {error}") from None
     try:
         return make_recipe(config)
     except ValueError as error:
         raise InputError(f"recipe: {error}") from None
 
 
-def _identity(config: TrainConfig, crops: Crops) -> dict[str, Any]:
+def training_identity(config: TrainConfig, crops: Crops) -> Mapping[str, object]:
     """Everything that changes a result; where data and weights lie does not, what they are does."""
     kept = {"labels", "head", "targets", "network", "recipe", "split", "seed"}
     found = {"crops": crops.folder, "workers": config.resources.workers, **config.model_dump(mode="json", include=kept)}
@@ -512,7 +516,7 @@ def outcome_text(outcome: TrainOutcome, output: str) -> str:
 def use_line(config: TrainConfig, sources: Sequence[Source], checkpoint: str) -> str:
     """The command that runs a network on a folder of what it was trained on, with faces cut as they were then."""
     kinds = {ref.kind for source in sources for ref in source.refs}
-    usual, faces = FacesConfig(), config.faces
+    usual, faces = FaceSettings(), config.faces
     changed = [name for name in ("align", "margin", "choose") if getattr(faces, name) != getattr(usual, name)]
     # whether landmarks come with the data is a matter of the data
     changed += ["detector"] if faces.detector not in (usual.detector, "dataset") else []

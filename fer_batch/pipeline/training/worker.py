@@ -7,7 +7,6 @@ killed at the wrong moment it would not know them again.
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,13 +60,6 @@ def labels_of(samples: pa.Table, n_targets: int) -> NDArray[np.float32]:
     return flat.astype(np.float32).reshape(-1, n_targets)
 
 
-_KEY = re.compile(r"(?<![\w./'\"])model\.(targets|options|checkpoint|factory|architecture|key_map|preprocessing)\b")
-
-
-def _key_of_a_training(match: re.Match[str]) -> str:
-    return "targets" if match[1] == "targets" else f"network.{match[1]}"
-
-
 def make_network(network: NetworkConfig, n_outputs: int) -> Any:
     """The network of a job: fresh, but for what a checkpoint gives it.
 
@@ -88,8 +80,8 @@ def make_network(network: NetworkConfig, n_outputs: int) -> Any:
         if network.checkpoint:
             state = read_state(read_file(network.checkpoint), network.checkpoint)
             load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
-    except InputError as error:  # it names the keys of a run, where the network is the model
-        raise InputError(_KEY.sub(_key_of_a_training, str(error))) from error
+    except InputError as error:  # it names keys of the section
+        raise InputError(f"network: {error}") from error
     return model
 
 
@@ -109,7 +101,7 @@ def make_recipe(config: TrainConfig) -> Any:
     from fer_batch.training.augment import AUGMENTATIONS
     from fer_batch.training.recipe import Recipe
 
-    recipe = Recipe(**config.recipe.model_dump(), seed=config.seed)
+    recipe = Recipe(**asdict(config.recipe), seed=config.seed)
     try:
         AUGMENTATIONS[recipe.augment](**recipe.augment_options)
     except TypeError as error:

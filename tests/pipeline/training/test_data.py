@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fer_batch.config import LabelsConfig, build_train
+from fer_batch.config import build_train
 from fer_batch.pipeline.training import data as training_data
 from fer_batch.pipeline.training.data import (
     CropOptions,
@@ -27,6 +27,7 @@ from fer_batch.posed.people import plan_people
 from fer_batch.storage.parquet import decode
 from fer_batch.storage.store import Store
 from fer_batch.training.data import Shards
+from fer_batch.training.settings import LabelSettings
 from fer_batch.types import InputError
 
 NAN = float("nan")
@@ -84,7 +85,7 @@ def test_crops_labels_and_landmarks_are_those_of_the_clips(clips, tmp_path):
     assert found.std((1, 2, 3)).min() > 10  # a face, not a grey square
     targets = annotated_targets(rows)
     assert targets[:3] == ["AU01", "AU02", "AU04"] and len(targets) == 16
-    labels = occurrence_labels(rows, targets, LabelsConfig())
+    labels = occurrence_labels(rows, targets, LabelSettings())
     plans = {f"{plan.name}.mp4": plan for plan in plan_people(2, 2, 12) if plan.subject == 1}
     for row, (name, frame, who) in enumerate(
         zip(*(rows[k].to_pylist() for k in ("sequence_id", "frame_index", "subject_id")), strict=True)
@@ -131,18 +132,18 @@ def test_the_stated_occurrence_decides_and_intensity_where_there_is_none_or_the_
         [],
     )
     expected = [[1, 1], [NAN, 0], [0, NAN], [1, NAN], [1, NAN], [NAN, NAN]]
-    np.testing.assert_array_equal(occurrence_labels(rows, ["AU01", "AU04"], LabelsConfig()), expected)
-    low = occurrence_labels(rows, ["AU04", "AU01"], LabelsConfig(present_from=1.0))
+    np.testing.assert_array_equal(occurrence_labels(rows, ["AU01", "AU04"], LabelSettings()), expected)
+    low = occurrence_labels(rows, ["AU04", "AU01"], LabelSettings(present_from=1.0))
     np.testing.assert_array_equal(low[:, 1], [1, 1, 0, 1, 1, NAN])
-    high = occurrence_labels(rows, ["AU01"], LabelsConfig(present_from=2.0))
+    high = occurrence_labels(rows, ["AU01"], LabelSettings(present_from=2.0))
     np.testing.assert_array_equal(high[:, 0], [1, NAN, 0, 1, NAN, NAN])  # the intensity, whatever is stated
     with pytest.raises(InputError, match="no source annotates 'AU02'; did you mean"):
-        occurrence_labels(rows, ["AU02"], LabelsConfig())
+        occurrence_labels(rows, ["AU02"], LabelSettings())
 
 
 def test_datasets_with_other_units_leave_them_open():
     rows = rows_of([("AU01", None, True)], [("AU26", None, False)])
-    np.testing.assert_array_equal(occurrence_labels(rows, ["AU01", "AU26"], LabelsConfig()), [[1, NAN], [NAN, 0]])
+    np.testing.assert_array_equal(occurrence_labels(rows, ["AU01", "AU26"], LabelSettings()), [[1, NAN], [NAN, 0]])
 
 
 def test_a_frame_s_class_is_its_own_or_that_of_its_whole_input():
@@ -150,15 +151,15 @@ def test_a_frame_s_class_is_its_own_or_that_of_its_whole_input():
         [("anger", None, True), ("AU04", 3.0, True)], [], [("fear", None, True), ("anger", None, True)], [],
         emotion=["fear", "fear", None, "boredom"],
     )  # fmt: skip
-    whole = LabelsConfig(whole_inputs=True)
+    whole = LabelSettings(whole_inputs=True)
     expected = [[1, 0], [0, 1], [NAN, NAN], [NAN, NAN]]
     np.testing.assert_array_equal(class_labels(rows, ["anger", "fear"], whole), expected)
-    renamed = LabelsConfig(whole_inputs=True, classes={"boredom": "fear"})
+    renamed = LabelSettings(whole_inputs=True, classes={"boredom": "fear"})
     np.testing.assert_array_equal(class_labels(rows, ["anger", "fear"], renamed)[3], [0, 1])
     with pytest.raises(InputError, match=r"annotated with the class 'joy'; known: anger, boredom, fear$"):
         class_labels(rows, ["anger", "joy"], whole)
     with pytest.raises(InputError, match=r"'fear'; frames have no class; labels\.whole_inputs: true .* \(fear\)$"):
-        class_labels(rows_of([], emotion=["fear"]), ["fear"], LabelsConfig())
+        class_labels(rows_of([], emotion=["fear"]), ["fear"], LabelSettings())
 
 
 def test_a_unit_that_met_a_fault_of_the_store_leaves_nothing(clips, tmp_path, monkeypatch):

@@ -20,10 +20,10 @@ from fer_batch.pipeline.training.train import (
     _announce,
     _check_network,
     _check_parts,
-    _identity,
     _write_samples,
     layout,
     train,
+    training_identity,
     use_line,
 )
 from fer_batch.pipeline.training.worker import make_network, make_recipe, read_samples
@@ -189,13 +189,13 @@ def test_a_pretrained_file_fills_all_but_the_last_layer(tmp_path):
 
 def test_what_changes_a_result_changes_the_training_and_nothing_else_does():
     crops = Crops("_crops/1", ("shard-00000",), 48)
-    base = _identity(job(), crops)
-    assert _identity(job(resources={"folds_at_once": 1}, keep_models="all", tensorboard=True), crops) == base
+    base = training_identity(job(), crops)
+    assert training_identity(job(resources={"folds_at_once": 1}, keep_models="all", tensorboard=True), crops) == base
     for change in ({"seed": 1}, {"recipe": {"epochs": 3}}, {"targets": ["AU01"]}, {"resources": {"workers": 2}},
                    {"labels": {"present_from": 1}}, {"split": {"kind": "folds"}},
                    {"network": {"options": {"width": 0.25}}}):  # fmt: skip
-        assert _identity(job(**change), crops) != base, change
-    assert _identity(job(), Crops("_crops/2", (), 48)) != base
+        assert training_identity(job(**change), crops) != base, change
+    assert training_identity(job(), Crops("_crops/2", (), 48)) != base
 
 
 def test_the_split_that_a_dataset_states_is_kept_and_checked():
@@ -311,5 +311,5 @@ def test_frames_without_a_face_are_told_by_reason_and_nothing_is_said_where_they
 
 
 def test_a_refusal_names_the_keys_of_a_training_and_leaves_names_of_files_alone():
-    with pytest.raises(InputError, match=r"^network\.factory 'model\.factory:build' cannot be imported"):
+    with pytest.raises(InputError, match=r"^network: factory 'model\.factory:build' cannot be imported"):
         make_network(job(network={"architecture": None, "factory": "model.factory:build"}).network, 3)
