@@ -298,7 +298,7 @@ def heatmaps(maps: str, masks: str, pretrained: tuple[str, ...], as_json: bool) 
 def train(job: str, output: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Train a network fold by fold, by subject, and say how good it is on those it never saw."""
     from fer_batch.config import read_train_job
-    from fer_batch.pipeline.training.train import outcome_text
+    from fer_batch.pipeline.training.outcome import outcome_text
     from fer_batch.pipeline.training.train import train as train_job
 
     config = read_train_job(job, overrides, output)

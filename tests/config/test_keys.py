@@ -6,7 +6,8 @@ from fer_batch.config import build, build_train
 from fer_batch.models.card import Preprocessing, ResolvedModel
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.explaining.units import explain_key
-from fer_batch.pipeline.training.data import Crops, crop_key
+from fer_batch.pipeline.training.listing import crop_key
+from fer_batch.pipeline.training.shards import Crops
 from fer_batch.pipeline.training.train import training_identity
 from fer_batch.storage.manifest import digest
 

@@ -14,7 +14,7 @@ from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_text import evaluation_json, evaluation_text
 from fer_batch.pipeline.report.data import occurrences
-from fer_batch.pipeline.training.data import class_labels, occurrence_labels
+from fer_batch.pipeline.training.labels import class_labels, occurrence_labels
 from fer_batch.sources.sidecar import read_annotations
 from fer_batch.sources.truth import read_truth
 from fer_batch.storage.parquet import Partition, encode, rows_of

@@ -8,10 +8,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -20,14 +18,14 @@ from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.output.run_record import versions
 from fer_batch.pipeline.training.classes import class_figures, class_lines
 from fer_batch.pipeline.training.folds import parts_of
-from fer_batch.pipeline.training.worker import FoldJob, defined
+from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join
 
 CHECKPOINTS = "checkpoints"
 
 
-def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str, Any]) -> None:
+def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarker) -> None:
     """Tables `training`, `evaluation` and `predictions` of one fold; the same files however often."""
     recipe, fold, name = job.config.recipe.id, job.index, f"fold-{job.index:03d}.parquet"
     epochs = [
@@ -55,24 +53,24 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str,
         store.put(f"{folder}/{name}", encode(rows.cast(rows_of("predictions", []).schema)))
 
 
-def means(markers: Sequence[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def means(markers: Sequence[FoldMarker]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """F1 of every target over the folds that define it, and how many do (`training.fold.fold_mean`)."""
     values = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     n = (~np.isnan(values)).sum(0)
     return np.divide(np.nansum(values, 0), n, out=np.full(values.shape[1], math.nan), where=n > 0), n
 
 
-def mean_accuracy(markers: Sequence[dict[str, Any]]) -> float | None:
+def mean_accuracy(markers: Sequence[FoldMarker]) -> float | None:
     """Accuracy (methods E-3), mean over folds; None of Action Units."""
     values = _accuracies(markers)
     return float(np.mean(values)) if values else None
 
 
-def _accuracies(markers: Sequence[dict[str, Any]]) -> list[float]:
+def _accuracies(markers: Sequence[FoldMarker]) -> list[float]:
     return [marker["accuracy"] for marker in markers if marker.get("accuracy") is not None]
 
 
-def best_fold(markers: Sequence[dict[str, Any]]) -> int:
+def best_fold(markers: Sequence[FoldMarker]) -> int:
     """Place of the fold of the highest mean F1 over its defined targets; the first of equals."""
     scores = [np.mean([v for v in marker["f1"] if v is not None] or [-1.0]) for marker in markers]
     return int(np.argmax(scores))
@@ -83,8 +81,7 @@ def publish_model(
     config: TrainConfig,
     model: str,
     jobs: Sequence[FoldJob],
-    markers: Sequence[dict[str, Any]],
-    samples: pa.Table,
+    markers: Sequence[FoldMarker],
 ) -> tuple[str, str, str]:
     """The network of the best fold (or of all) with its card, and the picture of the training.
 
@@ -113,7 +110,7 @@ def publish_model(
 
 
 def _card(
-    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[dict[str, Any]], place: int, sha256: str
+    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[FoldMarker], place: int, sha256: str
 ) -> Card:
     marker = markers[place]
     people = {part: len(names) for part, names in marker["subjects"].items()}
@@ -172,7 +169,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
 
 
-def f1_table(config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> str:
+def f1_table(config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[FoldMarker]) -> str:
     """F1 in the layout of Rieger et al. 2020, Table 1: targets as columns, the network as a row, mean over folds."""
     mean, n = means(markers)
     known = mean[~np.isnan(mean)]
@@ -199,7 +196,7 @@ def _figure(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}".removeprefix("0")
 
 
-def fold_lines(targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> list[str]:
+def fold_lines(targets: Sequence[str], markers: Sequence[FoldMarker]) -> list[str]:
     """What a reader of the table must know: folds without a figure, and without anything to learn from."""
     lines = []
     accuracy = mean_accuracy(markers)
@@ -219,7 +216,7 @@ def fold_lines(targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> lis
     return [*lines, *class_lines(markers, targets)]
 
 
-def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> bytes:
+def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[FoldMarker]) -> bytes:
     from fer_batch.visualize.figure import save
     from fer_batch.visualize.training import training_figure
 
@@ -234,7 +231,7 @@ def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[dict
     return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe.id}{judged}"))
 
 
-def _tensorboard(store: Store, folder: str, markers: Sequence[dict[str, Any]]) -> None:
+def _tensorboard(store: Store, folder: str, markers: Sequence[FoldMarker]) -> None:
     """Epochs as TensorBoard reads them, one run a fold."""
     from torch.utils.tensorboard import SummaryWriter
 
