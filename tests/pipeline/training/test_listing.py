@@ -25,9 +25,7 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_is_decoded(job_of,
     assert source.units[0].members[0].subject_id == "a:one.mp4"
 
 
-def test_one_folder_under_two_spellings_and_copied_inputs_are_refused(
-    job_of, clips, tmp_path, monkeypatch, capsys
-):
+def test_one_folder_under_two_spellings_and_copied_inputs_are_refused(job_of, clips, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     a, b = {"dataset": "a", "uri": str(clips)}, {"dataset": "b"}
     monkeypatch.chdir(clips.parent)
