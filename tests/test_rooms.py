@@ -38,7 +38,7 @@ ALLOWED = {
     },
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
     "pipeline.inspect": {"models", "output", "sources", "storage"},
-    "pipeline": ROOMS | {"config", "pipeline.base"} | {f"pipeline.{room}" for room in INNER},
+    "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER},
     "cli": {"pipeline", "pipeline.base", "config", "output", "storage", "sources"}
     | {f"pipeline.{room}" for room in INNER},
 }

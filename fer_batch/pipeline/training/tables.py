@@ -54,7 +54,13 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarke
 
 
 def means(markers: Sequence[FoldMarker]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of every target over the folds that define it, and how many do (`training.fold.fold_mean`)."""
+    """F1 of every target over the folds that define it (`training.fold.fold_mean`).
+
+    Returns
+    -------
+    shape (A,) float64 and shape (A,) int64
+        Means in [0, 1], NaN where no fold defines one, and how many folds do.
+    """
     values = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     n = (~np.isnan(values)).sum(0)
     return np.divide(np.nansum(values, 0), n, out=np.full(values.shape[1], math.nan), where=n > 0), n
@@ -114,11 +120,9 @@ def _card(
 ) -> Card:
     marker = markers[place]
     people = {part: len(names) for part, names in marker["subjects"].items()}
-    mean, n = means(markers)
     tested = ", ".join(marker["subjects"]["test"][:3]) + (" ..." if people["test"] > 3 else "")
-    parts = parts_of(config, [marker])
-    measured = parts.measured_on if marker.get("stated") else f"the test part of fold {marker['fold']}"
     posed = [source.dataset for source in config.sources if source.posed is not None]
+    counts = (f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
     return Card(
         name=config.network.name,
         architecture=config.network.architecture,
@@ -127,41 +131,56 @@ def _card(
         targets=tuple(targets),
         head=config.head,
         preprocessing=config.network.preprocessing,
-        trained_on=tuple(f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
-        + (f"{people['train']} subjects; not on {tested}",),
+        trained_on=(*counts, f"{people['train']} subjects; not on {tested}"),
         trained_subjects=tuple(marker["subjects"]["train"]),
         faces={name: getattr(config.faces, name) for name in ("detector", "choose", "align", "margin")},
         f1={target: _rounded(value) for target, value in zip(targets, marker["f1"], strict=True)},
-        metrics={
-            "training": model,
-            "recipe": config.recipe.id,
-            "seed": config.seed,
-            "split": config.split.kind,
-            "selection": config.recipe.selection,
-            "fold": marker["fold"],
-            "epoch": marker["epoch"],
-            "measured_on": f"{measured}: {people['test']} subjects",
-            "selected_on": parts.selected_on,
-            "f1_fold_mean": {t: _rounded(defined(v)) for t, v in zip(targets, mean, strict=True)},
-            **(
-                {}
-                if mean_accuracy(markers) is None
-                else {
-                    "accuracy": _rounded(marker.get("accuracy")),
-                    "accuracy_fold_mean": _rounded(mean_accuracy(markers)),
-                }
-            ),
-            "labels": asdict(config.labels),
-            "n_folds": {t: int(count) for t, count in zip(targets, n, strict=True)},
-            "class_weights": {t: _rounded(w) for t, w in zip(targets, marker["class_weights"], strict=True)},
-            "versions": versions(),
-        },
+        metrics=_metrics(config, model, targets, markers, marker),
         digest=sha256,
-        notes=f"trained on the posed faces of {', '.join(posed)}: warps of one portrait; on real faces its output is a "
-        "demonstration, not a measurement"
-        if posed
-        else "",
+        notes=_posed_notes(posed),
         demo=bool(posed),
+    )
+
+
+def _metrics(
+    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[FoldMarker], marker: FoldMarker
+) -> dict[str, object]:
+    """What the card of one fold says of its training and figures; `markers` are of all folds."""
+    mean, n = means(markers)
+    parts = parts_of(config, [marker])
+    measured = parts.measured_on if marker.get("stated") else f"the test part of fold {marker['fold']}"
+    return {
+        "training": model,
+        "recipe": config.recipe.id,
+        "seed": config.seed,
+        "split": config.split.kind,
+        "selection": config.recipe.selection,
+        "fold": marker["fold"],
+        "epoch": marker["epoch"],
+        "measured_on": f"{measured}: {len(marker['subjects']['test'])} subjects",
+        "selected_on": parts.selected_on,
+        "f1_fold_mean": {t: _rounded(defined(v)) for t, v in zip(targets, mean, strict=True)},
+        **_accuracy(markers, marker),
+        "labels": asdict(config.labels),
+        "n_folds": {t: int(count) for t, count in zip(targets, n, strict=True)},
+        "class_weights": {t: _rounded(w) for t, w in zip(targets, marker["class_weights"], strict=True)},
+        "versions": versions(),
+    }
+
+
+def _accuracy(markers: Sequence[FoldMarker], marker: FoldMarker) -> dict[str, float | None]:
+    mean = mean_accuracy(markers)
+    if mean is None:
+        return {}
+    return {"accuracy": _rounded(marker.get("accuracy")), "accuracy_fold_mean": _rounded(mean)}
+
+
+def _posed_notes(datasets: Sequence[str]) -> str:
+    if not datasets:
+        return ""
+    return (
+        f"trained on the posed faces of {', '.join(datasets)}: warps of one portrait; on real faces its output is a "
+        "demonstration, not a measurement"
     )
 
 
