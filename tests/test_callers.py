@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "fer_batch"
 REGISTERS = {"register", "dataset", "command", "group", "field_validator", "model_validator", "setter"}
 # What is not used by the package itself, and why it is there.
 WITHOUT_CALLER = {
-    "cli.Command.format_epilog": "click calls it",
+    "cli.group.Command.format_epilog": "click calls it",
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
     "evaluate.localisation.resized": "for maps smaller than their crop, where the core is used without the pipeline",
     "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",

@@ -19,7 +19,7 @@ ALLOWED = {
     "sources": {"storage"},  # both stand on the same store
     "training": {"models", "evaluate"},  # says how well it trained
     "posed": {"regions", "models", "training", "evaluate"},  # the demo's faces, and the networks trained on them
-    "config": {"models"},  # the model section of a job is the model room's own
+    "config": {"media", "models", "training"},  # whose settings are sections of a job
     "output": {"config", "evaluate", "models", "prototypes", "storage"},
     "pipeline.base": {"storage"},
     "pipeline.explaining": {"pipeline.base", "config", "explain", "media", "models", "sources", "storage"},
@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
     "pipeline.inspect": {"models", "output", "sources", "storage"},
-    "pipeline": ROOMS | {"config", "pipeline.base"} | {f"pipeline.{room}" for room in INNER},
+    "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER},
     "cli": {"pipeline", "pipeline.base", "config", "output", "storage", "sources"}
     | {f"pipeline.{room}" for room in INNER},
 }

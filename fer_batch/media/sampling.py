@@ -51,22 +51,22 @@ class Sampling:
         if self.max_frames is not None:
             _whole("max_frames", self.max_frames)
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"sampling: fps must be a positive number, got {self.fps!r}")
+            raise ValueError(f"fps must be a positive number, got {self.fps!r}")
         if self.fps is not None and self.stride != 1:
-            raise ValueError(f"sampling: stride {self.stride} and fps {self.fps} exclude each other; give one")
+            raise ValueError(f"stride {self.stride} and fps {self.fps} exclude each other; give one")
         for name, value in (("start_s", self.start_s), ("stop_s", self.stop_s)):
             if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"sampling: {name} must be a number of seconds >= 0, got {value!r}")
+                raise ValueError(f"{name} must be a number of seconds >= 0, got {value!r}")
         if self.stop_s is not None and self.stop_s <= (self.start_s or 0.0):
-            raise ValueError(f"sampling: stop_s {self.stop_s} must be after start_s {self.start_s or 0.0}")
+            raise ValueError(f"stop_s {self.stop_s} must be after start_s {self.start_s or 0.0}")
 
         if (self.slots is None) != (self.per_slot is None):
-            raise ValueError("sampling: slots and per_slot go together; give both, such as 3 and 107")
+            raise ValueError("slots and per_slot go together; give both, such as 3 and 107")
         if self.slots is not None and self.per_slot is not None:
             _whole("slots", self.slots)
             _whole("per_slot", self.per_slot)
             if self.stride != 1 or any(v is not None for v in (self.fps, self.start_s, self.stop_s, self.max_frames)):
-                raise ValueError("sampling: slots choose from the whole clip; give no other choice beside them")
+                raise ValueError("slots choose from the whole clip; give no other choice beside them")
 
     @property
     def to_the_end(self) -> bool:
@@ -151,4 +151,4 @@ def balanced_frames(n_frames: int, slots: int = 3, per_slot: int = 107) -> NDArr
 
 def _whole(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"sampling: {name} must be a whole number >= 1, got {value!r}")
+        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")

@@ -52,10 +52,10 @@ class ResNet18(nn.Module):
     def __init__(self, n_outputs: int, width: float = 1.0) -> None:
         super().__init__()
         if not isinstance(width, int | float):
-            raise InputError(f"model.options.width must be a number, got {width!r}")
+            raise InputError(f"options.width must be a number, got {width!r}")
         channels = [round(c * width) for c in (64, 128, 256, 512)]
         if min(channels) < 1:
-            raise InputError(f"model.options.width {width} leaves a layer without channels")
+            raise InputError(f"options.width {width} leaves a layer without channels")
         self.conv1 = nn.Conv2d(3, channels[0], kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         self.relu = nn.ReLU(inplace=True)
@@ -111,16 +111,14 @@ def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = No
     options = options or {}
     for option in options:
         if option in _FIXED:
-            raise InputError(
-                f"model.options.{option} cannot be set: weights come from model.checkpoint, outputs from model.targets"
-            )
+            raise InputError(f"options.{option} cannot be set: weights come from checkpoint, outputs from targets")
     factory = _factory_of(library, name)
     try:
         return factory(n_outputs, **options)
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
-        raise InputError(f"model.options do not fit {architecture}: {type(error).__name__}: {error}") from None
+        raise InputError(f"options do not fit {architecture}: {type(error).__name__}: {error}") from None
 
 
 def check_architecture(architecture: str) -> None:
@@ -137,7 +135,7 @@ def _factory_of(library: str, name: str) -> Callable[..., nn.Module]:
     if library or name not in ARCHITECTURES:
         architecture = f"{library}:{name}" if library else name
         known = nearest(architecture, ARCHITECTURES)
-        raise InputError(f"model.architecture {architecture!r} is unknown; {known}, and torchvision:NAME or timm:NAME")
+        raise InputError(f"architecture {architecture!r} is unknown; {known}, and torchvision:NAME or timm:NAME")
     return ARCHITECTURES[name]
 
 
@@ -146,7 +144,7 @@ def _of_torchvision(name: str) -> Callable[..., nn.Module]:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise InputError(f"model.architecture torchvision:{name} is unknown; {_similar(name, known)}")
+        raise InputError(f"architecture torchvision:{name} is unknown; {_similar(name, known)}")
     # the auxiliary classifiers of these two would make the output in training a tuple
     fixed = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return lambda n_outputs, **options: models.get_model(
@@ -159,7 +157,7 @@ def _of_timm(name: str) -> Callable[..., nn.Module]:
 
     if not timm.is_model(name):
         hint = _similar(name, timm.list_models())
-        raise InputError(f"model.architecture timm:{name} is unknown to timm {timm.__version__}; {hint}")
+        raise InputError(f"architecture timm:{name} is unknown to timm {timm.__version__}; {hint}")
     return lambda n_outputs, **options: timm.create_model(name, pretrained=False, num_classes=n_outputs, **options)
 
 

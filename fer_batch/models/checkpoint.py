@@ -45,11 +45,14 @@ def load(resolved: ResolvedModel, read_bytes: ReadBytes = read_file) -> nn.Modul
             f"{resolved.uri} changed while the run was under way: planned with {resolved.weights_digest[:12]}..., "
             f"found {found[:12]}...; start the run again"
         )
-    if resolved.factory:
-        model = call_factory(resolved.factory, resolved.options)
-    else:
-        model = build(str(resolved.architecture), len(resolved.targets), resolved.options)
-    load_state(model, read_state(data, resolved.uri), resolved.key_map, resolved.uri)
+    try:
+        if resolved.factory:
+            model = call_factory(resolved.factory, resolved.options)
+        else:
+            model = build(str(resolved.architecture), len(resolved.targets), resolved.options)
+        load_state(model, read_state(data, resolved.uri), resolved.key_map, resolved.uri)
+    except InputError as error:  # it names keys of the section
+        raise InputError(f"model: {error}") from error
     model = model.to("cpu", torch.float32).eval()
     _verify_output(model, resolved)
     return model
@@ -79,19 +82,19 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
     """
     module_name, _, name = factory.partition(":")
     if not module_name or not name:
-        raise InputError(f"model.factory {factory!r}: expected package.module:callable")
+        raise InputError(f"factory {factory!r}: expected package.module:callable")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # the module's own code runs here, and may raise anything
-        raise InputError(f"model.factory {factory!r} cannot be imported: {_first_line(error)}") from error
+        raise InputError(f"factory {factory!r} cannot be imported: {_first_line(error)}") from error
     function = getattr(module, name, None)
     if function is None:
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise InputError(
-            f"model.factory {factory!r} cannot be imported: {module_name} has no {name!r}; {nearest(name, known)}"
+            f"factory {factory!r} cannot be imported: {module_name} has no {name!r}; {nearest(name, known)}"
         )
     if not callable(function):
-        raise InputError(f"model.factory {factory!r} is a {type(function).__name__}, expected something to call")
+        raise InputError(f"factory {factory!r} is a {type(function).__name__}, expected something to call")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some callables written in C have none to show
@@ -101,14 +104,14 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
             signature.bind(**options)
     except TypeError as error:
         raise InputError(
-            f"model.factory {factory!r} does not take model.options {dict(options)}: {error}; it takes {signature}"
+            f"factory {factory!r} does not take options {dict(options)}: {error}; it takes {signature}"
         ) from None
     try:
         model = function(**options)
     except Exception as error:
-        raise InputError(f"model.factory {factory!r} failed: {_first_line(error)}") from error
+        raise InputError(f"factory {factory!r} failed: {_first_line(error)}") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"model.factory {factory!r} returned {type(model).__name__}, expected a torch.nn.Module")
+        raise InputError(f"factory {factory!r} returned {type(model).__name__}, expected a torch.nn.Module")
     return model
 
 
@@ -187,7 +190,7 @@ def rename(keys: Sequence[str], key_map: KeyMap | None) -> dict[str, str]:
     origin: dict[str, str] = {}
     for key, new in renamed.items():
         if new in origin:
-            raise InputError(f"model.key_map names two tensors {new!r}: {origin[new]!r} and {key!r}")
+            raise InputError(f"key_map names two tensors {new!r}: {origin[new]!r} and {key!r}")
         origin[new] = key
     return renamed
 
@@ -208,7 +211,7 @@ def _rename_one(key: str, key_map: KeyMap | None) -> str | None:
             else:
                 key = re.sub(pattern, replacement, key)
         except re.error as error:
-            raise InputError(f"model.key_map: {pattern!r} -> {replacement!r}: {error}") from None
+            raise InputError(f"key_map: {pattern!r} -> {replacement!r}: {error}") from None
     return key
 
 
@@ -251,7 +254,7 @@ def load_state(
     if missing or unexpected:
         parts = [f"misses {_some(missing)}"] if missing else []
         parts += [f"has {_some(unexpected)}, which the network does not know"] if unexpected else []
-        raise InputError(f"{uri} {' and '.join(parts)}; model.key_map can rename or drop tensors")
+        raise InputError(f"{uri} {' and '.join(parts)}; key_map can rename or drop tensors")
     for key in wanted:
         if key in given and given[key].shape != expected[key].shape:
             raise InputError(

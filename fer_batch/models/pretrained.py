@@ -49,9 +49,9 @@ class VggFace(nn.Module):
     def __init__(self, n_outputs: int, dropout: float = 0.0, train: str = "dense") -> None:
         super().__init__()
         if train not in ("dense", "all"):
-            raise InputError(f"model.options.train {train!r}: expected dense or all")
+            raise InputError(f"options.train {train!r}: expected dense or all")
         if not 0 <= dropout < 1:
-            raise InputError(f"model.options.dropout must lie in [0, 1), got {dropout}")
+            raise InputError(f"options.dropout must lie in [0, 1), got {dropout}")
         self.features = _vgg_features(16)
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, 4096),

@@ -83,7 +83,7 @@ class ScratchNetwork(nn.Module):
         super().__init__()
         self.size = side = layout.size if size is None else size
         if not isinstance(side, int) or side < 1:
-            raise InputError(f"model.options.size must be a positive number of pixels, got {size!r}")
+            raise InputError(f"options.size must be a positive number of pixels, got {size!r}")
         modules: list[nn.Module] = []
         n_in = 3
         for layer in layout.features:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fer_batch.config import OccurrenceConfig
 from fer_batch.facs import OccurrenceRule
 from fer_batch.models.card import SHIPPED, card_uri, read_card, shipped_path
 from fer_batch.storage.parquet import Partition, read
@@ -44,7 +43,7 @@ def card_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def rule_of(run: Mapping[str, Any]) -> OccurrenceRule:
     """When annotations count as present, as the job of a run says; the default where it does not."""
-    return OccurrenceConfig.model_validate(run.get("config", {}).get("labels") or {}).rule
+    return OccurrenceRule(**(run.get("config", {}).get("labels") or {}))
 
 
 def threshold_of(run: Mapping[str, Any], card: Mapping[str, Any]) -> float | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from fer_batch import __version__
 from fer_batch.config import RunConfig
-from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
@@ -115,21 +114,14 @@ def explain(job: Job, run_id: str, n_cpus: int) -> int:
 def _decode_options(job: Job) -> DecodeOptions:
     from fer_batch.pipeline.explaining.faces import DecodeOptions
 
-    config, faces, resources = job.config, job.config.faces, job.config.resources
-    return DecodeOptions(
-        sampling=Sampling(**config.source.sampling.model_dump()),
-        detector=faces.detector,
-        choose=faces.choose,
-        every=faces.every,
-        align=faces.align,
-        margin=faces.margin,
-        min_size=faces.min_size,
-        size=faces.size or job.plan.model.preprocessing.size,
+    config = job.config
+    return DecodeOptions.of(
+        config.faces,
+        config.source,
+        config.resources,
+        size=config.faces.size or job.plan.model.preprocessing.size,
         annotated=config.explain.targets == "annotated",
-        timeout_s=resources.decode_timeout_s,
-        memory_bytes=resources.decode_memory_mb << 20,
-        root=Store(config.source.uri).uri,
-        labels=config.labels.rule,
+        labels=config.labels,
     )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from fer_batch.config import CHOICES, RunConfig
 from fer_batch.media.landmarks import check_detector
-from fer_batch.media.sampling import Sampling
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
 from fer_batch.pipeline.analysis.plans import superseded
@@ -95,10 +94,6 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
 
 def _check_sampling(config: RunConfig, refs: list[SequenceRef]) -> None:
     sampling = config.source.sampling
-    try:
-        Sampling(**sampling.model_dump())
-    except ValueError as error:
-        raise InputError(f"job {config.name!r}: {error}") from None
     clock = sampling.fps or sampling.start_s or sampling.stop_s
     if clock and any(ref.kind == "image_sequence" for ref in refs):
         raise InputError("source.sampling: numbered images have no clock; use stride, max_frames or slots")

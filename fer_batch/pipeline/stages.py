@@ -71,7 +71,7 @@ def _pattern_options(config: RunConfig) -> Options:
 
 
 def _evaluation_options(config: RunConfig) -> Options:
-    return config.labels.model_dump()
+    return asdict(config.labels)
 
 
 def _report_options(config: RunConfig) -> Options:

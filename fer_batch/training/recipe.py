@@ -1,89 +1,40 @@
-"""How a network is fitted, as plain values: what a job file says and a result is labelled with."""
+"""A recipe at work: its optimizers, learning rates and what of a network is trained."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from fer_batch.registry import Registry
+from fer_batch.training.settings import RecipeSettings
 
-Schedule = Literal["constant", "step", "warm_cosine"]
-Selection = Literal["last", "best_validation", "best_test"]
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a network is fitted (methods 5).
+class Recipe(RecipeSettings):
+    """The recipe of a job with its seed, refused where no optimizer has the name.
 
     Attributes
     ----------
-    id
-        Its name in tables and on cards (`T-VP`).
-    epochs
-        At most.
-    batch_size
-        Samples of one step; over several workers together.
-    optimizer, learning_rate, momentum, weight_decay
-        A name of `OPTIMIZERS` and its numbers; `momentum` is for `sgd`, and `weight_decay` is on weights, not on biases
-        and norms, for `adamw` alone.
-    schedule, step_epochs, step_factor
-        `constant`; `step` multiplies the rate by `step_factor` every `step_epochs`; `warm_cosine` rises over the first
-        tenth of the steps and falls to 0 as a cosine.
-    class_weights
-        Weigh the positives of a target by N-/N+ of the training part (L-1).
-    l2, l2_layers
-        Adds l2 times the squared weights of the layers with these prefixes (L-5).
-    trainable
-        Prefixes of what is trained; everything where empty.
-    augment, augment_options
-        A name of `augment.AUGMENTATIONS` and its arguments.
-    patience
-        Stop after this many epochs in a row whose validation loss is not below the least so far.
-    selection
-        Which epoch is kept: the last, or the one of least loss on the validation part, or on the test part (the
-        protocol of some papers, and a leak).
-    autocast
-        Compute in bfloat16 where that is safe.
     seed
         Of weights, order, augmentation and dropout.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the optimizer is unknown.
     """
 
-    id: str = "custom"
-    epochs: int = 25
-    batch_size: int = 64
-    optimizer: str = "sgd"
-    learning_rate: float = 0.01
-    momentum: float = 0.95
-    weight_decay: float = 0.0
-    schedule: Schedule = "constant"
-    step_epochs: int = 4
-    step_factor: float = 0.9
-    class_weights: bool = True
-    l2: float = 0.0
-    l2_layers: tuple[str, ...] = ("fc.", "classifier.")
-    trainable: tuple[str, ...] = ()
-    augment: str = "none"
-    augment_options: dict[str, Any] = field(default_factory=dict)
-    patience: int | None = None
-    selection: Selection = "last"
-    autocast: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         OPTIMIZERS[self.optimizer]
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(f"expected at least 1 epoch and batches of 2, got {self.epochs} and {self.batch_size}")
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether a fold without a validation part cannot follow this recipe."""
-        return self.patience is not None or self.selection == "best_validation"
 
 
 @OPTIMIZERS.register("sgd")

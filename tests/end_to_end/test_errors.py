@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fer_batch import cli
+from fer_batch.cli.group import EXAMPLES
 from fer_batch.config import read_job
 from fer_batch.types import STATUSES
 
@@ -124,7 +125,7 @@ def test_a_wrong_option_of_a_command_is_exit_code_1(capsys):
     assert cli.main(["nonsense"]) == 1
 
 
-@pytest.mark.parametrize("command", sorted(cli.EXAMPLES))
+@pytest.mark.parametrize("command", sorted(EXAMPLES))
 def test_every_help_shows_an_example(command, capsys):
     assert cli.main([command, "--help"]) == 0
     assert f"fer-batch {command}" in capsys.readouterr().out.split("Example")[1]

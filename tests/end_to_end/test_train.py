@@ -18,9 +18,11 @@ from fer_batch.config import read_train_job
 from fer_batch.models import checkpoint
 from fer_batch.models.card import ModelSpec, resolve
 from fer_batch.output.query import connect
-from fer_batch.pipeline.training.data import read_crops
 from fer_batch.pipeline.training.folds import folds_of
-from fer_batch.pipeline.training.worker import FoldJob, face_set, make_network, make_recipe, read_samples
+from fer_batch.pipeline.training.marker import FoldJob
+from fer_batch.pipeline.training.samples import read_samples
+from fer_batch.pipeline.training.shards import read_crops
+from fer_batch.pipeline.training.worker import face_set, make_network, make_recipe
 from fer_batch.storage.store import Store
 from fer_batch.training.fold import FoldTraining
 

@@ -7,18 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fer_batch.config import LabelsConfig, build
+from fer_batch.config import build
 from fer_batch.evaluate.detection import f1
 from fer_batch.facs import OccurrenceRule
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_text import evaluation_json, evaluation_text
 from fer_batch.pipeline.report.data import occurrences
-from fer_batch.pipeline.training.data import class_labels, occurrence_labels
+from fer_batch.pipeline.training.labels import class_labels, occurrence_labels
 from fer_batch.sources.sidecar import read_annotations
 from fer_batch.sources.truth import read_truth
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.training.settings import LabelSettings
 from fer_batch.types import InputError, SequenceRef
 
 PARTITION = Partition("d", "m-1", "e-1")
@@ -76,7 +77,7 @@ def training_rows(table):
 def test_a_file_of_intensities_is_evaluated_as_training_labels_it(tmp_path, sidecar, labels):
     store, table, active = written(tmp_path, sidecar, labels)
     (result,) = evaluate_output(store)
-    truth = occurrence_labels(training_rows(table), TARGETS, LabelsConfig(**labels))
+    truth = occurrence_labels(training_rows(table), TARGETS, LabelSettings(**labels))
     expected = f1(active, truth)
     assert 0 < np.isnan(truth).sum() < truth.size
     figures = {(row["metric"], row["target"]): row for row in result.rows}
@@ -85,7 +86,7 @@ def test_a_file_of_intensities_is_evaluated_as_training_labels_it(tmp_path, side
         assert figures["f1", target]["n"] == expected.n[a]
         assert figures["mu", target]["n"] == expected.true_positives[a], "mu is over true positives alone"
     assert result.n_graded == (~np.isnan(truth)).sum()
-    rule = LabelsConfig(**labels).rule
+    rule = OccurrenceRule(**labels)
     assert f"{result.n_graded} labels are intensities: {rule.words}" in evaluation_text([result])
     said = evaluation_json([result], [None])["partitions"][0]["labels"]
     assert (said["absent_to"], said["n_by_intensity"]) == (rule.absent_to, result.n_graded)
@@ -132,4 +133,4 @@ def test_what_is_explained_as_annotated_and_the_class_of_an_input_follow_intensi
     assert truth.emotion == "fear"
     table = truth.annotations.filter(pa.compute.equal(truth.annotations["frame_index"], 1))
     rows = training_rows(table).slice(1, 1)
-    np.testing.assert_array_equal(class_labels(rows, ["fear"], LabelsConfig()), [[1]])
+    np.testing.assert_array_equal(class_labels(rows, ["fear"], LabelSettings()), [[1]])

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.config.sections import Resources, SourceConfig
 from fer_batch.facs import DEFAULT_RULE, OccurrenceRule
 from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
 from fer_batch.media.decode import Frame
@@ -17,10 +18,12 @@ from fer_batch.media.finder import FaceFinder
 from fer_batch.media.identity_switch import IdentitySwitches
 from fer_batch.media.landmarks import Detector, Face, load_detector
 from fer_batch.media.sampling import Sampling
+from fer_batch.media.settings import FaceSettings
 from fer_batch.media.track_list import TrackList
 from fer_batch.media.tracks import FaceTracker, every_face
 from fer_batch.pipeline.explaining.chunk import FrameRow, SequenceRow
 from fer_batch.sources.truth import read_truth
+from fer_batch.storage.store import Store
 from fer_batch.types import SequenceRef
 
 
@@ -41,6 +44,46 @@ class DecodeOptions:
     choose: Literal["largest", "tracked", "all"] = "largest"
     labels: OccurrenceRule = DEFAULT_RULE
     root: str = ""  # of the source; empty where nobody is to look whether it is there
+
+    @classmethod
+    def of(
+        cls,
+        faces: FaceSettings,
+        source: SourceConfig,
+        resources: Resources,
+        *,
+        size: int,
+        annotated: bool = False,
+        labels: OccurrenceRule = DEFAULT_RULE,
+    ) -> DecodeOptions:
+        """The options of one source of a job.
+
+        Parameters
+        ----------
+        faces, source, resources
+            Sections of the job.
+        size : pixels
+            Side of the crops.
+        annotated
+            Whether the targets that are explained are those of the annotations.
+        labels
+            When an annotation counts as present.
+        """
+        return cls(
+            sampling=source.sampling,
+            detector=faces.detector,
+            choose=faces.choose,
+            every=faces.every,
+            align=faces.align,
+            margin=faces.margin,
+            min_size=faces.min_size,
+            size=size,
+            annotated=annotated,
+            timeout_s=resources.decode_timeout_s,
+            memory_bytes=resources.decode_memory_mb << 20,
+            labels=labels,
+            root=Store(source.uri).uri,
+        )
 
 
 @lru_cache(maxsize=1)

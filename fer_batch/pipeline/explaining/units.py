@@ -6,10 +6,11 @@ Planning imports neither torch nor Ray, so that a run with nothing to do answers
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from fer_batch.config import OccurrenceConfig, RunConfig
+from fer_batch.config import RunConfig
 from fer_batch.explain.methods import METHODS
+from fer_batch.facs import DEFAULT_RULE
 from fer_batch.models.card import ResolvedModel
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
@@ -45,14 +46,14 @@ def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
     method = explain["method"]
     resources = METHODS[method].resources if method in METHODS else ()  # an unknown one is refused before it runs
     explain["options"] = {name: value for name, value in explain["options"].items() if name not in resources}
-    if config.explain.targets == "annotated" and config.labels != OccurrenceConfig():
-        explain["labels"] = config.labels.model_dump(mode="json")  # says which targets of a frame are explained
-    faces = config.faces.model_dump(mode="json")
+    if config.explain.targets == "annotated" and config.labels != DEFAULT_RULE:
+        explain["labels"] = asdict(config.labels)  # says which targets of a frame are explained
+    faces = asdict(config.faces)
     faces["size"] = config.faces.size or model.preprocessing.size
     return {
         "explain": explain,
         "faces": faces,
-        "sampling": config.source.sampling.model_dump(mode="json"),
+        "sampling": asdict(config.source.sampling),
         "threshold": model.threshold if model.head == "multilabel" else None,  # a softmax head has none
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -38,10 +38,27 @@ EIGENVALUES = 32
 SAMPLES = "samples.csv"  # which prototype a sample is: ViRelAy itself shows only its number
 _COLUMNS = ("sample", "sequence_id", "target", "cluster", "n_frames", "first_frame", "exemplar_frame")
 _BLOCK = 64  # prototypes that are read at a time
+Row = Mapping[str, Any]  # of table `prototypes`
+Members = dict[str, tuple[array[int], array[int]]]  # of each target: numbers of samples, and of their clusters
 
 
 def to_virelay(store: Store, found: list[Partition], target: Store) -> list[str]:
-    """Write `<dataset>/<model>/<explain>/project.yaml` and the files it names."""
+    """Write `<dataset>/<model>/<explain>/project.yaml` and the files it names.
+
+    Parameters
+    ----------
+    store
+        The output.
+    found
+        Partitions that are exported.
+    target
+        The folder of the export.
+
+    Raises
+    ------
+    InputError
+        If h5py is not installed.
+    """
     try:
         import fer_batch.export.virelay  # noqa: F401  (needs h5py)
     except ImportError:
@@ -69,24 +86,37 @@ def _write_project(store: Store, partition: Partition, target: Store) -> str:
         categories = stack.enter_context(virelay.AnalysisWriter(analysis))
         sampled = []
         for name in (name for name in targets if name in members):
-            index, clusters = (np.array(column, np.int64) for column in members[name])
-            if len(index) > MAX_POINTS:
-                sampled.append(f"{name}: {MAX_POINTS} of {len(index)} clustered")
-                even = np.linspace(0, len(index) - 1, MAX_POINTS).round().astype(np.int64)
-                index, clusters = index[even], clusters[even]
+            index, clusters, sentence = _even_sample(name, members)
+            sampled += sentence
             categories.append(_category(samples, name, index, clusters))
         n = samples.n
-    names = {name: _display_name(name) for name in targets}
-    target.put(f"{folder}/{virelay.LABELS}", virelay.label_map(targets, names).encode())
-    title = f"{partition.dataset} {partition.model} {partition.explain}"
-    text = virelay.project(title, partition.model, partition.dataset, partition.explain, side)
-    target.put(f"{folder}/{virelay.PROJECT}", text.encode())
+    _put_texts(partition, target, folder, targets, side)
     return "; ".join(
         [f"{target.url(f'{folder}/{virelay.PROJECT}')}: {n} prototypes of {len(members)} targets", *sampled]
     )
 
 
-def _prototypes(store: Store, partition: Partition) -> Iterator[tuple[dict[str, Any], ShardReader]]:
+def _even_sample(target: str, members: Members) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Numbers of samples and clusters of a target, at most `MAX_POINTS`, and a sentence where some are left out."""
+    index, clusters = (np.array(column, np.int64) for column in members[target])
+    if len(index) <= MAX_POINTS:
+        return index, clusters, []
+    even = np.linspace(0, len(index) - 1, MAX_POINTS).round().astype(np.int64)
+    return index[even], clusters[even], [f"{target}: {MAX_POINTS} of {len(index)} clustered"]
+
+
+def _put_texts(partition: Partition, target: Store, folder: str, targets: Sequence[str], side: tuple[int, int]) -> None:
+    """Write the label map and, last, the project that names all files."""
+    from fer_batch.export import virelay
+
+    names = {name: _display_name(name) for name in targets}
+    target.put(f"{folder}/{virelay.LABELS}", virelay.label_map(targets, names).encode())
+    title = f"{partition.dataset} {partition.model} {partition.explain}"
+    text = virelay.project(title, partition.model, partition.dataset, partition.explain, side)
+    target.put(f"{folder}/{virelay.PROJECT}", text.encode())
+
+
+def _prototypes(store: Store, partition: Partition) -> Iterator[tuple[Row, ShardReader]]:
     """Rows of table `prototypes` with their `map`, and the shard they are of; undefined maps are left out."""
     columns = [*_COLUMNS[1:], "exemplar_jpeg", "height", "width", "scale", "relevance"]
     for shard in PartitionReader(store, partition).shards():
@@ -94,10 +124,10 @@ def _prototypes(store: Store, partition: Partition) -> Iterator[tuple[dict[str, 
             plain = rows.drop_columns(["relevance"]).to_pylist()
             for row, relevance in zip(plain, unpack_maps(rows), strict=True):
                 if row["scale"]:
-                    yield row | {"map": relevance}, shard
+                    yield {**row, "map": relevance}, shard
 
 
-def _side(prototype: dict[str, Any]) -> tuple[int, int]:
+def _side(prototype: Row) -> tuple[int, int]:
     """Height and width of faces and maps: that of the crop where one is stored."""
     if prototype["exemplar_jpeg"] is None:
         return prototype["height"], prototype["width"]
@@ -108,12 +138,12 @@ def _side(prototype: dict[str, Any]) -> tuple[int, int]:
 def _append_all(
     samples: SampleWriter,
     listing: TextIO,
-    prototypes: Iterator[tuple[dict[str, Any], ShardReader]],
+    prototypes: Iterator[tuple[Row, ShardReader]],
     targets: Sequence[str],
     side: tuple[int, int],
-) -> dict[str, tuple[array[int], array[int]]]:
+) -> Members:
     """Write every prototype; of each target the numbers of its samples, and of their clusters in their sequences."""
-    members: dict[str, tuple[array[int], array[int]]] = {}
+    members: Members = {}
     place = {name: k for k, name in enumerate(targets)}
     out = csv.DictWriter(listing, _COLUMNS, extrasaction="ignore", lineterminator="\n")
     out.writeheader()
@@ -122,7 +152,7 @@ def _append_all(
         number = samples.append(
             _face(row["exemplar_jpeg"], side), _resized(row["map"], side), place[row["target"]], logits
         )
-        out.writerow(row | {"sample": number})
+        out.writerow({**row, "sample": number})
         index, clusters = members.setdefault(row["target"], (array("q"), array("q")))
         index.append(number)
         clusters.append(_cluster_number(row["cluster"]))

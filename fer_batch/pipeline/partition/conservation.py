@@ -81,7 +81,7 @@ def judged_medians(
 def run_columns(store: Store, partition: Partition, config: RunConfig) -> dict[str, int | float | None]:
     """Columns of table `runs` on the partition's maps as they are; says at the terminal where they do not add up."""
     connection = connect(store)
-    connection.execute(labels_view(config.labels.rule))
+    connection.execute(labels_view(config.labels))
     found = conservation_of(connection, partition, {"config": config.model_dump(mode="json")})
     if found is None or not found.n_explained:
         return {}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from fer_batch.evaluate.detection import Classification
 from fer_batch.output.text import aligned
 from fer_batch.pipeline.partition.evaluation_classes import class_rows, confusion_table, report_lines
+from fer_batch.pipeline.training.marker import FoldMarker
 
-Marker = Mapping[str, Any]  # of a fold
 
-
-def class_figures(marker: Marker, targets: Sequence[str]) -> list[dict[str, Any]]:
+def class_figures(marker: FoldMarker, targets: Sequence[str]) -> list[dict[str, object]]:
     """Rows of table `evaluation` of one fold beside F1 and accuracy; none of a network of Action Units."""
     matrix = marker.get("confusion")
     if matrix is None:
@@ -23,7 +21,7 @@ def class_figures(marker: Marker, targets: Sequence[str]) -> list[dict[str, Any]
     return [row for row in rows if row["metric"] != "f1"]
 
 
-def class_lines(markers: Sequence[Marker], targets: Sequence[str]) -> list[str]:
+def class_lines(markers: Sequence[FoldMarker], targets: Sequence[str]) -> list[str]:
     """Report and confusion matrix over the test parts of all folds together; none of Action Units.
 
     A fold that was trained by an earlier version has no matrix and does not count.

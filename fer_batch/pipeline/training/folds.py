@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.config import TrainConfig
+from fer_batch.pipeline.training.marker import FoldMarker
 from fer_batch.training.splits import Fold, given, holdout, leave_one_subject_out, subject_folds
 from fer_batch.types import InputError
 
@@ -51,7 +51,7 @@ def _split(
 
 
 def spaces_of(config: TrainConfig, datasets: NDArray[np.str_]) -> NDArray[np.str_]:
-    """The subject space of every sample, shape (N,), by its dataset."""
+    """The subject space of every sample by its dataset: strings of shape (N,) from strings of shape (N,)."""
     spaces = {source.dataset: source.space for source in config.sources}
     names, inverse = np.unique(datasets, return_inverse=True)
     return np.array([spaces.get(name, name) for name in names.tolist()], str)[inverse]
@@ -127,16 +127,16 @@ class Parts:
     selected_on: str
 
 
-def parts_of(config: TrainConfig, markers: Sequence[dict[str, Any]]) -> Parts:
+def parts_of(config: TrainConfig, markers: Sequence[FoldMarker]) -> Parts:
     """Which parts a training was judged on and chosen by, in words for its card and its table."""
-    stated = markers[0].get("stated") or {}
+    stated = markers[0].get("stated")
     measured = {
         "test": "the part 'test' that the sources state",
         "val": "the part 'val' that the sources state, as they state no part 'test'",
-    }.get(stated.get("test", ""), "the test part of each fold")
+    }.get(stated["test"] if stated else "", "the test part of each fold")
     of = "the part 'train'" if stated else "the training part"
     drawn = f"{config.split.validation * 100:g} % of the subjects of {of}, held out with seed {config.seed}"
-    watched = "the part 'val' that the sources state" if stated.get("validation") == "val" else drawn
+    watched = "the part 'val' that the sources state" if stated and stated["validation"] == "val" else drawn
     if config.recipe.selection == "best_test":
         chosen = "the very part that the figures are of"
     elif config.recipe.selection == "best_validation":

@@ -16,7 +16,7 @@ HEAD = 65536  # bytes that are compared of two inputs of one name and size
 ALIKE = 16  # of a dataset; some have one name and one size throughout
 Known = tuple[str, SequenceRef]  # dataset and input
 People = dict[str, dict[str, set[str]]]  # ids of subjects by subject space and dataset
-COMPARED = 1000  # pairs at most; of a copied folder the first one tells
+COMPARED = 1000  # pairs at most; of a copied folder the first one is enough
 
 
 def check_apart(sources: Mapping[str, Sequence[SequenceRef]]) -> None:
@@ -133,7 +133,7 @@ def _pairs(alike: Iterable[Mapping[str, Sequence[SequenceRef]]]) -> Iterator[tup
 
 
 def _head(ref: SequenceRef) -> bytes | None:
-    """First bytes of an input (of its middle frame); None where they cannot be read, which its decoding will tell."""
+    """First bytes of an input (of its middle frame); None where they cannot be read, which its decoding reports."""
     uri = ref.files[len(ref.files) // 2] if ref.files else ref.uri
     start, stop = ref.span or (0, HEAD)
     try:

@@ -6,12 +6,10 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -20,14 +18,14 @@ from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.output.run_record import versions
 from fer_batch.pipeline.training.classes import class_figures, class_lines
 from fer_batch.pipeline.training.folds import parts_of
-from fer_batch.pipeline.training.worker import FoldJob, defined
+from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join
 
 CHECKPOINTS = "checkpoints"
 
 
-def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str, Any]) -> None:
+def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarker) -> None:
     """Tables `training`, `evaluation` and `predictions` of one fold; the same files however often."""
     recipe, fold, name = job.config.recipe.id, job.index, f"fold-{job.index:03d}.parquet"
     epochs = [
@@ -55,24 +53,30 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: dict[str,
         store.put(f"{folder}/{name}", encode(rows.cast(rows_of("predictions", []).schema)))
 
 
-def means(markers: Sequence[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of every target over the folds that define it, and how many do (`training.fold.fold_mean`)."""
+def means(markers: Sequence[FoldMarker]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """F1 of every target over the folds that define it (`training.fold.fold_mean`).
+
+    Returns
+    -------
+    shape (A,) float64 and shape (A,) int64
+        Means in [0, 1], NaN where no fold defines one, and how many folds do.
+    """
     values = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     n = (~np.isnan(values)).sum(0)
     return np.divide(np.nansum(values, 0), n, out=np.full(values.shape[1], math.nan), where=n > 0), n
 
 
-def mean_accuracy(markers: Sequence[dict[str, Any]]) -> float | None:
+def mean_accuracy(markers: Sequence[FoldMarker]) -> float | None:
     """Accuracy (methods E-3), mean over folds; None of Action Units."""
     values = _accuracies(markers)
     return float(np.mean(values)) if values else None
 
 
-def _accuracies(markers: Sequence[dict[str, Any]]) -> list[float]:
+def _accuracies(markers: Sequence[FoldMarker]) -> list[float]:
     return [marker["accuracy"] for marker in markers if marker.get("accuracy") is not None]
 
 
-def best_fold(markers: Sequence[dict[str, Any]]) -> int:
+def best_fold(markers: Sequence[FoldMarker]) -> int:
     """Place of the fold of the highest mean F1 over its defined targets; the first of equals."""
     scores = [np.mean([v for v in marker["f1"] if v is not None] or [-1.0]) for marker in markers]
     return int(np.argmax(scores))
@@ -83,8 +87,7 @@ def publish_model(
     config: TrainConfig,
     model: str,
     jobs: Sequence[FoldJob],
-    markers: Sequence[dict[str, Any]],
-    samples: pa.Table,
+    markers: Sequence[FoldMarker],
 ) -> tuple[str, str, str]:
     """The network of the best fold (or of all) with its card, and the picture of the training.
 
@@ -113,15 +116,13 @@ def publish_model(
 
 
 def _card(
-    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[dict[str, Any]], place: int, sha256: str
+    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[FoldMarker], place: int, sha256: str
 ) -> Card:
     marker = markers[place]
     people = {part: len(names) for part, names in marker["subjects"].items()}
-    mean, n = means(markers)
     tested = ", ".join(marker["subjects"]["test"][:3]) + (" ..." if people["test"] > 3 else "")
-    parts = parts_of(config, [marker])
-    measured = parts.measured_on if marker.get("stated") else f"the test part of fold {marker['fold']}"
     posed = [source.dataset for source in config.sources if source.posed is not None]
+    counts = (f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
     return Card(
         name=config.network.name,
         architecture=config.network.architecture,
@@ -130,41 +131,56 @@ def _card(
         targets=tuple(targets),
         head=config.head,
         preprocessing=config.network.preprocessing,
-        trained_on=tuple(f"{name}: {count} crops" for name, count in sorted(marker["n_samples"]["train"].items()))
-        + (f"{people['train']} subjects; not on {tested}",),
+        trained_on=(*counts, f"{people['train']} subjects; not on {tested}"),
         trained_subjects=tuple(marker["subjects"]["train"]),
-        faces=config.faces.model_dump(mode="json", include={"detector", "choose", "align", "margin"}),
+        faces={name: getattr(config.faces, name) for name in ("detector", "choose", "align", "margin")},
         f1={target: _rounded(value) for target, value in zip(targets, marker["f1"], strict=True)},
-        metrics={
-            "training": model,
-            "recipe": config.recipe.id,
-            "seed": config.seed,
-            "split": config.split.kind,
-            "selection": config.recipe.selection,
-            "fold": marker["fold"],
-            "epoch": marker["epoch"],
-            "measured_on": f"{measured}: {people['test']} subjects",
-            "selected_on": parts.selected_on,
-            "f1_fold_mean": {t: _rounded(defined(v)) for t, v in zip(targets, mean, strict=True)},
-            **(
-                {}
-                if mean_accuracy(markers) is None
-                else {
-                    "accuracy": _rounded(marker.get("accuracy")),
-                    "accuracy_fold_mean": _rounded(mean_accuracy(markers)),
-                }
-            ),
-            "labels": config.labels.model_dump(mode="json"),
-            "n_folds": {t: int(count) for t, count in zip(targets, n, strict=True)},
-            "class_weights": {t: _rounded(w) for t, w in zip(targets, marker["class_weights"], strict=True)},
-            "versions": versions(),
-        },
+        metrics=_metrics(config, model, targets, markers, marker),
         digest=sha256,
-        notes=f"trained on the posed faces of {', '.join(posed)}: warps of one portrait; on real faces its output is a "
-        "demonstration, not a measurement"
-        if posed
-        else "",
+        notes=_posed_notes(posed),
         demo=bool(posed),
+    )
+
+
+def _metrics(
+    config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[FoldMarker], marker: FoldMarker
+) -> dict[str, object]:
+    """What the card of one fold says of its training and figures; `markers` are of all folds."""
+    mean, n = means(markers)
+    parts = parts_of(config, [marker])
+    measured = parts.measured_on if marker.get("stated") else f"the test part of fold {marker['fold']}"
+    return {
+        "training": model,
+        "recipe": config.recipe.id,
+        "seed": config.seed,
+        "split": config.split.kind,
+        "selection": config.recipe.selection,
+        "fold": marker["fold"],
+        "epoch": marker["epoch"],
+        "measured_on": f"{measured}: {len(marker['subjects']['test'])} subjects",
+        "selected_on": parts.selected_on,
+        "f1_fold_mean": {t: _rounded(defined(v)) for t, v in zip(targets, mean, strict=True)},
+        **_accuracy(markers, marker),
+        "labels": asdict(config.labels),
+        "n_folds": {t: int(count) for t, count in zip(targets, n, strict=True)},
+        "class_weights": {t: _rounded(w) for t, w in zip(targets, marker["class_weights"], strict=True)},
+        "versions": versions(),
+    }
+
+
+def _accuracy(markers: Sequence[FoldMarker], marker: FoldMarker) -> dict[str, float | None]:
+    mean = mean_accuracy(markers)
+    if mean is None:
+        return {}
+    return {"accuracy": _rounded(marker.get("accuracy")), "accuracy_fold_mean": _rounded(mean)}
+
+
+def _posed_notes(datasets: Sequence[str]) -> str:
+    if not datasets:
+        return ""
+    return (
+        f"trained on the posed faces of {', '.join(datasets)}: warps of one portrait; on real faces its output is a "
+        "demonstration, not a measurement"
     )
 
 
@@ -172,7 +188,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
 
 
-def f1_table(config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> str:
+def f1_table(config: TrainConfig, model: str, targets: Sequence[str], markers: Sequence[FoldMarker]) -> str:
     """F1 in the layout of Rieger et al. 2020, Table 1: targets as columns, the network as a row, mean over folds."""
     mean, n = means(markers)
     known = mean[~np.isnan(mean)]
@@ -199,7 +215,7 @@ def _figure(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}".removeprefix("0")
 
 
-def fold_lines(targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> list[str]:
+def fold_lines(targets: Sequence[str], markers: Sequence[FoldMarker]) -> list[str]:
     """What a reader of the table must know: folds without a figure, and without anything to learn from."""
     lines = []
     accuracy = mean_accuracy(markers)
@@ -219,7 +235,7 @@ def fold_lines(targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> lis
     return [*lines, *class_lines(markers, targets)]
 
 
-def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[dict[str, Any]]) -> bytes:
+def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[FoldMarker]) -> bytes:
     from fer_batch.visualize.figure import save
     from fer_batch.visualize.training import training_figure
 
@@ -234,7 +250,7 @@ def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[dict
     return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe.id}{judged}"))
 
 
-def _tensorboard(store: Store, folder: str, markers: Sequence[dict[str, Any]]) -> None:
+def _tensorboard(store: Store, folder: str, markers: Sequence[FoldMarker]) -> None:
     """Epochs as TensorBoard reads them, one run a fold."""
     from torch.utils.tensorboard import SummaryWriter
 

@@ -7,68 +7,32 @@ killed at the wrong moment it would not know them again.
 from __future__ import annotations
 
 import io
-import re
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.config import NetworkConfig, TrainConfig
-from fer_batch.pipeline.training.data import Crops
 from fer_batch.pipeline.training.folds import folds_of, spaces_of
+from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, StatedParts, defined
+from fer_batch.pipeline.training.samples import labels_of, read_samples
 from fer_batch.storage.manifest import dump
-from fer_batch.storage.parquet import decode, encode
+from fer_batch.storage.parquet import encode
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
+if TYPE_CHECKING:
+    from torch import nn
 
-@dataclass(frozen=True)
-class FoldJob:
-    """One fold of a training, as it travels to the processes that train it.
-
-    Attributes
-    ----------
-    output, folder
-        Where the training keeps what it knows: `<folder>/samples.parquet` and `<folder>/folds/`.
-    targets
-        Of the outputs, in order.
-    index
-        Which fold.
-    """
-
-    output: str
-    folder: str
-    config: TrainConfig
-    crops: Crops
-    targets: tuple[str, ...]
-    index: int
-
-    def path(self, suffix: str) -> str:
-        """A file of this fold, relative to the output."""
-        return f"{self.folder}/folds/{self.index:03d}{suffix}"
+    from fer_batch.training.data import FaceSet
+    from fer_batch.training.fold import FoldResult, FoldTraining
+    from fer_batch.training.recipe import Recipe
+    from fer_batch.training.splits import Fold
 
 
-def read_samples(store: Store, folder: str) -> pa.Table:
-    """The labelled crops of a training: `row` among the crops, who, what, where, and `labels`."""
-    return decode(store.read_bytes(f"{folder}/samples.parquet"))
-
-
-def labels_of(samples: pa.Table, n_targets: int) -> NDArray[np.float32]:
-    """Labels of samples, shape (N, A); NULL is NaN."""
-    flat = samples["labels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.astype(np.float32).reshape(-1, n_targets)
-
-
-_KEY = re.compile(r"(?<![\w./'\"])model\.(targets|options|checkpoint|factory|architecture|key_map|preprocessing)\b")
-
-
-def _key_of_a_training(match: re.Match[str]) -> str:
-    return "targets" if match[1] == "targets" else f"network.{match[1]}"
-
-
-def make_network(network: NetworkConfig, n_outputs: int) -> Any:
+def make_network(network: NetworkConfig, n_outputs: int) -> nn.Module:
     """The network of a job: fresh, but for what a checkpoint gives it.
 
     Raises
@@ -88,17 +52,12 @@ def make_network(network: NetworkConfig, n_outputs: int) -> Any:
         if network.checkpoint:
             state = read_state(read_file(network.checkpoint), network.checkpoint)
             load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
-    except InputError as error:  # it names the keys of a run, where the network is the model
-        raise InputError(_KEY.sub(_key_of_a_training, str(error))) from error
+    except InputError as error:  # it names keys of the section
+        raise InputError(f"network: {error}") from error
     return model
 
 
-def defined(value: float) -> float | None:
-    """The value as JSON and Parquet take it: None where it is undefined."""
-    return None if np.isnan(value) else float(value)
-
-
-def make_recipe(config: TrainConfig) -> Any:
+def make_recipe(config: TrainConfig) -> Recipe:
     """The recipe of a job.
 
     Raises
@@ -109,7 +68,7 @@ def make_recipe(config: TrainConfig) -> Any:
     from fer_batch.training.augment import AUGMENTATIONS
     from fer_batch.training.recipe import Recipe
 
-    recipe = Recipe(**config.recipe.model_dump(), seed=config.seed)
+    recipe = Recipe(**asdict(config.recipe), seed=config.seed)
     try:
         AUGMENTATIONS[recipe.augment](**recipe.augment_options)
     except TypeError as error:
@@ -117,8 +76,8 @@ def make_recipe(config: TrainConfig) -> Any:
     return recipe
 
 
-def face_set(job: FoldJob, store: Store, samples: pa.Table) -> Any:
-    """The samples of a training with their crops mapped into memory."""
+def face_set(job: FoldJob, store: Store, samples: pa.Table) -> FaceSet:
+    """The samples of a training with their crops, uint8 (N, size, size, 3), mapped into memory."""
     from fer_batch.training.data import FaceSet, Rows, Shards
 
     images = Rows(Shards(job.crops.files(store), job.crops.size), samples["row"].to_numpy())
@@ -134,7 +93,13 @@ def face_set(job: FoldJob, store: Store, samples: pa.Table) -> Any:
     )
 
 
-def train_on_worker(arguments: dict[str, Any]) -> None:
+class WorkerArguments(TypedDict):
+    """What Ray Train hands to every worker."""
+
+    jobs: list[FoldJob]
+
+
+def train_on_worker(arguments: WorkerArguments) -> None:
     """Train some folds one after the other and store what came of each; the loop that Ray Train runs on every worker.
 
     What can never work is written as `.error.json` and not raised, because Ray Train would try it again.
@@ -142,13 +107,13 @@ def train_on_worker(arguments: dict[str, Any]) -> None:
     Parameters
     ----------
     arguments
-        `jobs`: a list of `FoldJob`; those with a marker are passed over.
+        Folds; those with a marker are skipped.
     """
     import ray.train.torch
 
     first = ray.train.get_context().get_world_rank() == 0
     device = ray.train.torch.get_device()
-    jobs: list[FoldJob] = arguments["jobs"]
+    jobs = arguments["jobs"]
     store = Store(jobs[0].output)
     # every worker must see the same list, and a marker may appear while one looks later than another
     waiting = [job for job in jobs if not store.exists(job.path(".json"))]
@@ -170,21 +135,32 @@ def _together(device: Any) -> None:
 
 
 def _train(job: FoldJob, store: Store, device: Any, first: bool) -> None:
-    import torch
+    samples = read_samples(store, job.folder)
+    training = _fold_training(job, store, samples, device)
+    _go_on(training, job, store, device, first)
+    if first:
+        _write_result(job, store, training.result(), samples)
+    _together(device)
 
+
+def _fold_training(job: FoldJob, store: Store, samples: pa.Table, device: Any) -> FoldTraining:
     from fer_batch.training.fold import FoldTraining
 
-    samples = read_samples(store, job.folder)
-    fold = folds_of(job.config, samples)[job.index]
-    faces, network = face_set(job, store, samples), job.config.network
-    training = FoldTraining(
-        faces,
-        fold,
+    network = job.config.network
+    return FoldTraining(
+        face_set(job, store, samples),
+        folds_of(job.config, samples)[job.index],
         lambda: make_network(network, len(job.targets)),
         make_recipe(job.config),
         network.preprocessing,
         device,
     )
+
+
+def _go_on(training: FoldTraining, job: FoldJob, store: Store, device: Any, first: bool) -> None:
+    """Train from the stored state to the end; the first worker stores the state after every epoch."""
+    import torch
+
     state = job.path(".state.pt")
     if store.exists(state):
         training.restore(torch.load(io.BytesIO(store.read_bytes(state)), map_location=device, weights_only=True))
@@ -194,59 +170,74 @@ def _train(job: FoldJob, store: Store, device: Any, first: bool) -> None:
             with store.staged(state) as local:
                 torch.save(training.state(), local)
             store.put(job.path(".progress.json"), dump({"epoch": training.epoch}))
-    if first:
-        _write_result(job, store, training.result(), samples)
-    _together(device)
 
 
-def _write_result(job: FoldJob, store: Store, result: Any, samples: pa.Table) -> None:
+def _write_result(job: FoldJob, store: Store, result: FoldResult, samples: pa.Table) -> None:
     """The network that was kept, the predictions of the test part, and last the marker."""
     import safetensors.torch
 
-    from fer_batch.models.heads import probabilities
-    from fer_batch.training.metrics import confusion, scores
-
-    fold = result.fold
     tensors = {name: tensor.contiguous() for name, tensor in result.model.state_dict().items()}
     store.put(job.path(".safetensors"), safetensors.torch.save(tensors))
-    tested = samples.take(pa.array(fold.test))
+    store.put(
+        job.path(".predictions.parquet"), encode(_predictions(job, result, samples.take(pa.array(result.fold.test))))
+    )
+    store.put(job.path(".json"), dump(_marker(job, result, samples)))
+    for suffix in (".state.pt", ".progress.json", ".error.json"):
+        store.delete(job.path(suffix))
+
+
+def _predictions(job: FoldJob, result: FoldResult, tested: pa.Table) -> pa.Table:
+    """One row per sample of the test part and target."""
+    from fer_batch.models.heads import probabilities
+
     truth = labels_of(tested, len(job.targets))
     n, n_targets = truth.shape
+
+    def repeated(name: str) -> NDArray[Any]:
+        return np.repeat(tested[name].to_numpy(zero_copy_only=False), n_targets)
+
     columns = {
-        "dataset": np.repeat(tested["dataset"].to_numpy(zero_copy_only=False), n_targets),
+        "dataset": repeated("dataset"),
         "recipe": np.full(n * n_targets, job.config.recipe.id),
-        "fold": np.full(n * n_targets, fold.index, np.int32),
-        **{
-            name: np.repeat(tested[name].to_numpy(zero_copy_only=False), n_targets)
-            for name in ("sequence_id", "frame_index", "subject_id")
-        },
+        "fold": np.full(n * n_targets, result.fold.index, np.int32),
+        **{name: repeated(name) for name in ("sequence_id", "frame_index", "subject_id")},
         "target": np.tile(np.array(job.targets), n),
         "logit": result.logits.ravel(),
         "probability": probabilities(result.logits, job.config.head).ravel(),
         "occurrence": pa.array(truth.ravel() == 1, mask=np.isnan(truth.ravel())),
     }
-    store.put(job.path(".predictions.parquet"), encode(pa.table(columns)))
+    return pa.table(columns)
+
+
+def _marker(job: FoldJob, result: FoldResult, samples: pa.Table) -> FoldMarker:
+    from fer_batch.training.metrics import confusion, scores
+
+    fold, head = result.fold, job.config.head
+    truth = labels_of(samples.take(pa.array(fold.test)), len(job.targets))
+    stated = StatedParts(test=fold.stated.test, validation=fold.stated.validation) if fold.stated else None
+    subjects, n_samples = _membership(fold, samples)
+    return FoldMarker(
+        fold=fold.index,
+        name=fold.name,
+        stated=stated,
+        epoch=result.epoch,
+        f1=[defined(v) for v in result.f1],
+        accuracy=defined(scores(result.logits, truth, head).accuracy),
+        confusion=confusion(result.logits, truth).tolist() if head == "softmax" else None,
+        n_observed=(~np.isnan(truth)).sum(0).tolist(),
+        n_positive=(truth == 1).sum(0).tolist(),
+        class_weights=result.class_weights.tolist(),
+        without_positives=list(result.without_positives),
+        history=[{k: None if np.isnan(v) else v for k, v in epoch.items()} for epoch in result.history],
+        subjects=subjects,
+        n_samples=n_samples,
+    )
+
+
+def _membership(fold: Fold, samples: pa.Table) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
+    """By part of the fold: its subjects, and how many samples of each dataset it has."""
     subjects, datasets = (np.asarray(samples[name].to_pylist(), str) for name in ("subject_id", "dataset"))
     parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
-    marker = {
-        "fold": fold.index,
-        "name": fold.name,
-        "stated": asdict(fold.stated) if fold.stated else None,
-        "epoch": result.epoch,
-        "f1": [defined(v) for v in result.f1],
-        "accuracy": defined(scores(result.logits, truth, job.config.head).accuracy),
-        "confusion": confusion(result.logits, truth).tolist() if job.config.head == "softmax" else None,
-        "n_observed": (~np.isnan(truth)).sum(0).tolist(),
-        "n_positive": (truth == 1).sum(0).tolist(),
-        "class_weights": result.class_weights.tolist(),
-        "without_positives": list(result.without_positives),
-        "history": [{k: None if np.isnan(v) else v for k, v in epoch.items()} for epoch in result.history],
-        "subjects": {part: sorted(set(subjects[rows].tolist())) for part, rows in parts.items()},
-        "n_samples": {
-            part: {str(d): int(c) for d, c in zip(*np.unique(datasets[rows], return_counts=True), strict=True)}
-            for part, rows in parts.items()
-        },
-    }
-    store.put(job.path(".json"), dump(marker))
-    for suffix in (".state.pt", ".progress.json", ".error.json"):
-        store.delete(job.path(suffix))
+    people = {part: sorted(set(subjects[rows].tolist())) for part, rows in parts.items()}
+    counts = {part: zip(*np.unique(datasets[rows], return_counts=True), strict=True) for part, rows in parts.items()}
+    return people, {part: {str(name): int(n) for name, n in pairs} for part, pairs in counts.items()}

@@ -1,36 +1,16 @@
-"""What the commands print and how they end, without a run."""
+"""Questions about an output, a file or the tables."""
 
 import base64
 import csv
 import io
 import json
-import shlex
 import shutil
-from types import SimpleNamespace
 
 import pytest
 
 from fer_batch import cli
-from fer_batch.pipeline.outcome import Outcome
-from fer_batch.storage.parquet import Partition, encode, rows_of
-from fer_batch.storage.store import Store
 
 JPEG = b"\xff\xd8\x00picture"
-
-
-@pytest.fixture
-def out(tmp_path):
-    """An output with one story and one picture."""
-    folder = tmp_path / "my out"
-    store, partition = Store(str(folder)), Partition("d", "m-1", "e-1")
-    rows = {
-        "sequences": {"sequence_id": "a.mp4", "kind": "video", "status": "done", "run_id": "r"},
-        "temporal_prototypes": {"sequence_id": "a.mp4", "text": "(AU01_A)", "n_frames": 3, "reduction": 0.5},
-        "prototypes": {"sequence_id": "a.mp4", "target": "AU01", "cluster": "A", "exemplar_jpeg": JPEG},
-    }
-    for table, row in rows.items():
-        store.put(f"{partition.folder(table)}/s.parquet", encode(rows_of(table, [row])))
-    return str(folder)
 
 
 @pytest.fixture
@@ -46,7 +26,7 @@ def piped(out, monkeypatch, capsys):
 
 
 def test_every_statement_of_a_line_is_answered(piped):
-    code, printed, _ = piped("SELECT 41 AS a; SELECT 42 AS b;\nstories; sequences\n", "--format", "csv")
+    code, printed, _ = piped("SELECT 41 AS a; SELECT 42 AS b;\ntemporal_prototypes; sequences\n", "--format", "csv")
     assert printed.split()[:4] == ["a", "41", "b", "42"]
     assert "(AU01_A)" in printed
     assert code == 1, "the name of a table is no query"
@@ -82,73 +62,12 @@ def test_pictures_are_base64(out, capsys):
     assert base64.b64decode(json.loads(capsys.readouterr().out)[0]["exemplar_jpeg"]) == JPEG
 
 
-@pytest.mark.parametrize(("command", "goes_on"), [("query", False), ("run", True)])
-def test_only_a_run_is_said_to_go_on(command, goes_on, monkeypatch, capsys):
-    def interrupted(**_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli.cli, "main", interrupted)
-    assert cli.main([command, "x"]) == 130
-    assert ("to go on where it was" in capsys.readouterr().err) == goes_on
-
-
-def test_hints_can_be_pasted_into_a_shell(out, capsys, tmp_path):
-    outcome = Outcome(found=1, done=1)
-    hint = cli.summary(outcome, out).splitlines()[-1].removeprefix("query")
-    assert cli.main(shlex.split(hint)[1:]) == 0
-    capsys.readouterr()
-    folder = tmp_path / "my clips"
-    folder.mkdir()
-    (folder / "a.mp4").touch()
-    assert cli.main(["inspect", str(folder)]) == 0
-    hint = capsys.readouterr().out.split("run it: ")[1]
-    assert f"source.uri={folder}" in shlex.split(hint)
-
-
-@pytest.mark.parametrize(
-    ("format", "query"),
-    [
-        ("videos", "temporal_prototypes"),
-        ("image_sequences", "temporal_prototypes"),
-        ("images", "active"),
-        ("manifest", "temporal_prototypes"),
-    ],
-)
-def test_a_run_over_stills_is_not_sent_to_stories(out, format, query):
-    config = SimpleNamespace(source=SimpleNamespace(format=format), output=out, name="d")
-    assert cli._telling_query(config) == query
-
-
-def test_a_manifest_of_stills_is_sent_to_active(out, tmp_path):
-    config = SimpleNamespace(source=SimpleNamespace(format="manifest"), output=out, name="other")
-    assert cli._telling_query(config) == "active"
-    config.output = str(tmp_path / "nothing")
-    assert cli._telling_query(config) == "active"
-
-
-def test_commands_that_draw_or_export_say_that_an_output_is_a_training(tmp_path, capsys):
-    store, partition = Store(str(tmp_path / "trained")), Partition("d", "m-1", "none")
-    row = {"sequence_id": "a.mp4", "kind": "video", "status": "done", "run_id": "r"}
-    store.put(f"{partition.folder('sequences')}/s.parquet", encode(rows_of("sequences", [row])))
-    store.put("_train/1/targets.json", b"[]")
-    for command in (["report"], ["retry"], ["export", "--to", "openface-csv", str(tmp_path / "csv")]):
-        assert cli.main([command[0], store.uri, *command[1:]]) == 1
-        assert "holds a training" in capsys.readouterr().err
-    assert not (tmp_path / "csv").exists()
-
-
 def test_every_ready_made_query_is_named_by_the_help(capsys):
     from fer_batch.output.query import QUERIES
 
     assert cli.main(["query", "--help"]) == 0
     named = capsys.readouterr().out.split("name of a query:")[1].split(".")[0]
     assert {name.strip() for name in named.split(",")} == set(QUERIES)
-
-
-def test_the_example_of_retry_names_a_source_on_one_line(capsys):
-    assert cli.main(["retry", "--help"]) == 0
-    line = capsys.readouterr().out.split("Example:")[1].strip()
-    assert line == "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out"
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,18 @@
 """The job file is read once; what is wrong in it is one sentence that names the key."""
 
-import dataclasses
 import re
 
 import pytest
 from pydantic import ValidationError
 
-from fer_batch.config import RecipeConfig, build, read_job
+from fer_batch.config import build
 from fer_batch.types import InputError
 
-JOB = "name: d\nsource: {uri: in}\noutput: out\nmodel: {checkpoint: demo}\n"
 BASE = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
 
 
-@pytest.fixture
-def job(tmp_path):
-    """Writes a job file; gives its path."""
-
-    def write(text=JOB):
-        path = tmp_path / "job.yaml"
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
-def test_a_short_job_has_the_documented_defaults(job):
-    config = read_job(job())
+def test_a_short_job_has_the_documented_defaults():
+    config = build(BASE, "job")
     assert (config.source.format, config.explain.method, config.explain.targets) == (
         "videos",
         "preset_a_flat",
@@ -36,14 +22,6 @@ def test_a_short_job_has_the_documented_defaults(job):
     assert (config.keep_relevance, config.regions, config.spray.rule) == ("all", "default", "near_zero_gap")
     with pytest.raises(ValidationError):
         config.name = "other"
-
-
-def test_overrides_are_typed_and_make_sections(job):
-    config = read_job(
-        job(), ("spray.tau=0.2", "explain.targets=[AU01]", "source.sampling.fps=5", "regions=none"), output="s3://b/out"
-    )
-    assert (config.spray.tau, config.explain.targets, config.source.sampling.fps) == (0.2, ("AU01",), 5.0)
-    assert (config.output, config.regions) == ("s3://b/out", "none")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +51,11 @@ def test_one_is_written_as_people_write_one(section, expected):
         ({"name": "a/b"}, "letters, digits"),
         ({"explain": {"batch_size": 0}}, "explain.batch_size: input should be greater than 0, got 0"),
         ({"spray": {"tau": float("nan")}}, "spray.tau"),
+        (
+            {"source": {"uri": "in", "sampling": {"stride": 0}}},
+            "source.sampling: stride must be a whole number >= 1, got 0",
+        ),
+        ({"labels": {"present_from": 0}}, "labels: absent_to 0 must be below present_from 0"),
         ({"keep_relevance": "some"}, "keep_relevance"),
         ({"phases": ["explode"]}, "phases"),
     ],
@@ -89,45 +72,6 @@ def test_what_is_wrong_is_one_sentence_with_the_key(section, sentence):
 def test_a_missing_key_is_named():
     with pytest.raises(InputError, match="missing key 'model'"):
         build({key: value for key, value in BASE.items() if key != "model"}, "job")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: [", "not valid YAML"),
-        ("- a\n", "must hold keys"),
-        ("", "must hold keys"),
-        (JOB + "kind: train\n", "kind 'train'"),
-    ],
-)
-def test_a_file_that_is_no_job(job, text, message):
-    with pytest.raises(InputError, match=message):
-        read_job(job(text))
-
-
-def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
-        read_job(tmp_path / "none.yaml")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_job(tmp_path)
-    (tmp_path / "latin.yaml").write_bytes("name: ä".encode("latin-1"))
-    with pytest.raises(InputError, match="cannot be read"):
-        read_job(tmp_path / "latin.yaml")
-
-
-@pytest.mark.parametrize("override", ["source.uri", "=x", "name.x=1"])
-def test_an_override_that_is_none(job, override):
-    with pytest.raises(InputError, match="--set"):
-        read_job(job(), (override,))
-
-
-def test_a_recipe_is_in_the_job_what_it_is_in_the_training_room():
-    """The job file is read without PyTorch, so it says the keys and defaults of `Recipe` again."""
-    from fer_batch.training.recipe import Recipe
-
-    said = RecipeConfig().model_dump()
-    meant = dataclasses.asdict(Recipe())
-    assert said == {name: value for name, value in meant.items() if name != "seed"}
 
 
 def test_a_section_of_another_room_is_checked_as_any_other():

@@ -1,0 +1,65 @@
+"""The commands. Exit code 0: all done; 1: an error in what was asked, in one line; 3: finished with failed inputs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from fer_batch.cli import jobs, questions, results
+from fer_batch.cli.group import cli
+from fer_batch.types import EnvironmentFault, InputError
+
+__all__ = ["cli", "jobs", "main", "questions", "results"]
+
+RESUMABLE = ("run", "demo", "train")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process where not given.
+
+    Returns
+    -------
+    The exit code; what went wrong is printed in one line.
+    """
+    resumable = any(word in RESUMABLE for word in (sys.argv[1:] if argv is None else argv)[:1])
+    try:
+        cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nstopped" + ("; run the same command again to go on where it was" if resumable else ""), err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except InputError as error:
+        # One that was raised in a Ray task carries the task's traceback; its cause is what was said.
+        click.echo(f"error: {getattr(error, 'cause', None) or error}", err=True)
+        return 1
+    except Exception as error:
+        if os.environ.get("FER_BATCH_TRACEBACK"):
+            raise
+        click.echo("\n".join(_failure(error, resumable)), err=True)
+        return 1
+    return 0
+
+
+def _failure(error: Exception, resumable: bool) -> Sequence[str]:
+    """What is said of an error that is not in what was asked."""
+    if isinstance(error, EnvironmentFault):
+        kept = "; what was finished is kept: run the same command again" if resumable else ""
+        return [f"error: {error}{kept}"]
+    cause = getattr(error, "cause", None) or error
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    kept = "What was finished is kept; run the same command again. " if resumable else ""
+    return [f"error: {type(cause).__name__}: {text[:500]}", f"{kept}FER_BATCH_TRACEBACK=1 shows where."]

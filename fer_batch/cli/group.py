@@ -1,0 +1,42 @@
+"""The group of commands, each with an example in its help."""
+
+from __future__ import annotations
+
+import click
+
+from fer_batch import __version__
+
+EXAMPLES = {
+    "demo": "fer-batch demo --output demo",
+    "run": "fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
+    "status": "fer-batch status out",
+    "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
+    "compare": 'fer-batch compare out S005/001 S010/002 "(NONE) -> (AU12_A)"',
+    "report": "fer-batch report out",
+    "evaluate": "fer-batch evaluate demo/out",
+    "heatmaps": "fer-batch heatmaps --evaluate maps --masks masks --pretrained VGG16 --pretrained ResNet50",
+    "train": "fer-batch train jobs/train_posed.yaml --output trained",
+    "inspect": "fer-batch inspect my_videos",
+    "export": "fer-batch export out --to openface-csv out_openface",
+    "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
+    "schemas": "fer-batch schemas --engine spark",
+}
+
+
+class Command(click.Command):
+    """A command whose help ends with an example."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example as it would be typed."""
+        with formatter.section("Example"):
+            # One line, however long: a wrapped command cannot be copied.
+            formatter.write(f"{'':{formatter.current_indent}}{EXAMPLES[self.name or '']}\n")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fer-batch")
+def cli() -> None:
+    """Explain facial-expression and Action-Unit networks over whole collections of face media.
+
+    Start with `fer-batch demo`, then `fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT`.
+    """

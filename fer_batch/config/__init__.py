@@ -1,0 +1,22 @@
+"""The job file: read once into a frozen model, unknown keys refused with the nearest known one.
+
+A section is the settings class of the room that uses it; no setting is declared here again.
+"""
+
+from fer_batch.config.run import CHOICES, RunConfig, TemporalPrototypesConfig, build, read_job
+from fer_batch.config.sections import real_place
+from fer_batch.config.train import NetworkConfig, TrainConfig, TrainSourceConfig, build_train, read_train_job
+
+__all__ = [
+    "CHOICES",
+    "NetworkConfig",
+    "RunConfig",
+    "TemporalPrototypesConfig",
+    "TrainConfig",
+    "TrainSourceConfig",
+    "build",
+    "build_train",
+    "read_job",
+    "read_train_job",
+    "real_place",
+]

@@ -1,0 +1,128 @@
+"""The job of a run: its sections, composed of what the rooms say of their own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from fer_batch.config.reading import build_job, read_values
+from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
+from fer_batch.facs import OccurrenceRule
+from fer_batch.media.settings import FaceSettings
+from fer_batch.models.card import ModelSpec
+from fer_batch.types import MapStyle
+
+CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
+
+
+class ExplainConfig(Section):
+    """What is explained, and how."""
+
+    method: str = "preset_a_flat"
+    targets: Literal["active", "annotated", "all"] | tuple[str, ...] = "active"
+    options: dict[str, Any] = Field(default_factory=dict)
+    batch_size: PositiveInt = 32  # frames
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) and value not in CHOICES else value
+
+
+class SprayConfig(Section):
+    """Spectral relevance analysis of one sequence and target (methods 9)."""
+
+    rule: Literal["near_zero_gap", "eigengap", "near_zero"] = "near_zero_gap"
+    tau: PositiveFloat = 0.1
+    n_neighbors: PositiveInt | None = None
+    symmetry: Literal["mean", "max"] = "mean"
+    normalise: Literal["l1", "signed", "absolute"] = "l1"
+    downsize: PositiveInt | None = None  # pixels of the side maps are averaged down to
+    max_clusters: PositiveInt = 20
+    max_frames: PositiveInt = (
+        1000  # a longer sequence is clustered on evenly spaced frames, the others join the nearest
+    )
+    seed: int = 0
+
+
+class TemporalPrototypesConfig(Section):
+    """How frames become stages (methods 10)."""
+
+    min_run: PositiveInt = 1  # frames; a shorter run takes the labels of the run before it (TP-13)
+    max_pattern: PositiveInt = 6  # stages up to which every pattern is looked for (TP-10)
+    relation: Literal["equal", "subset"] = "equal"  # of a pattern's stages to those of a sequence (TP-10)
+
+
+class ResourcesConfig(Resources):
+    """What a run may take. Nothing here changes a result."""
+
+    num_gpus: NonNegativeFloat | None = None  # per model actor; one where the cluster has any
+    actors: PositiveInt = 1
+    object_store_mb: PositiveInt = 512  # embedded Ray only
+    scheduler: Literal["ray", "threads"] = "ray"  # of phase 2
+    shard_units: PositiveInt = 16  # units of one file per table
+
+
+class RunConfig(Section):
+    """One job of `kind: run`."""
+
+    kind: Literal["run"] = "run"
+    name: PathName
+    source: SourceConfig
+    output: Output
+    model: ModelSpec
+    faces: FaceSettings = FaceSettings()
+    explain: ExplainConfig = ExplainConfig()
+    spray: SprayConfig = SprayConfig()
+    temporal_prototypes: TemporalPrototypesConfig = TemporalPrototypesConfig()
+    labels: OccurrenceRule = OccurrenceRule()
+    regions: Literal["default", "none"] = "default"
+    keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"
+    report: MapStyle = MapStyle()
+    phases: tuple[Literal["explain", "prototypes", "report"], ...] = ("explain", "prototypes", "report")
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @field_validator("phases", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _no_overlap(self) -> RunConfig:
+        if same_place(self.output, self.source.uri):
+            raise ValueError(f"output and source.uri are the same folder {self.output!r}")
+        return self
+
+
+def read_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> RunConfig:
+    """A job file of `kind: run` with `--set dotted.key=value` overrides applied.
+
+    Parameters
+    ----------
+    path
+        Of the job file.
+    overrides
+        `dotted.key=value`; the value is YAML.
+    output
+        Replaces the output of the job.
+
+    Raises
+    ------
+    InputError
+        One sentence that names the key, what was expected and the nearest valid key.
+    """
+    return build(read_values(path, overrides, output, "run"), str(path))
+
+
+def build(values: Mapping[str, object], where: str) -> RunConfig:
+    """A run configuration from plain values; `where` names them in an error.
+
+    Raises
+    ------
+    InputError
+        As `read_job`.
+    """
+    return build_job(RunConfig, values, where)

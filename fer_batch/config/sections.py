@@ -1,0 +1,82 @@
+"""What the sections of every job share: names, places and the source."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PositiveFloat, PositiveInt, field_validator
+
+from fer_batch.media.sampling import Sampling
+
+
+def _path_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+        raise ValueError(f"becomes part of a path: letters, digits, '_', '.', '-' only, got {value!r}")
+    return value
+
+
+def _output_given(value: Any) -> Any:
+    if value in (None, ""):
+        raise ValueError("name the output folder, for example --output OUT")
+    return value
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two paths lead to one folder, however they are spelled; URLs are taken as they are."""
+    return real_place(one) == real_place(other)
+
+
+def real_place(uri: str) -> str:
+    """What a folder is known by: its real path, or its URL without a slash at the end."""
+    path = uri.removeprefix("file://")
+    return uri.rstrip("/") if "://" in path else os.path.realpath(os.path.expanduser(path))
+
+
+PathName = Annotated[str, AfterValidator(_path_name)]
+Output = Annotated[str, BeforeValidator(_output_given)]
+
+
+class Section(BaseModel):
+    """A frozen part of a job that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceConfig(Section):
+    """Where the inputs are."""
+
+    format: str = "videos"
+    uri: str
+    pattern: tuple[str, ...] = ()
+    columns: dict[str, str] = {}  # of a manifest: our name of a column to the name it has there
+    options: dict[str, Any] = {}  # of the format (docs/datasets.md)
+    sampling: Sampling = Sampling()
+
+    @property
+    def keywords(self) -> Mapping[str, object]:
+        """What the listing of the format is given."""
+        return {**self.options, **({"columns": self.columns} if self.columns else {})}
+
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else () if value is None else value
+
+    @field_validator("uri", mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        if value in (None, ""):
+            raise ValueError("name the folder of your media, for example --set source.uri=DIR")
+        return value
+
+
+class Resources(Section):
+    """What a job may take to decode; nothing here changes a result."""
+
+    num_cpus: PositiveInt | None = None  # embedded Ray only; all cores where not given
+    window: PositiveInt = 2000  # units handed to Ray at a time
+    decode_timeout_s: PositiveFloat = 60.0  # without a frame
+    decode_memory_mb: PositiveInt = 3072

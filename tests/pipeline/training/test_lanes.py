@@ -1,0 +1,31 @@
+"""How folds share a machine or cluster."""
+
+import pytest
+
+from fer_batch.pipeline.training.lanes import layout
+from fer_batch.types import InputError
+
+
+@pytest.mark.parametrize(
+    ("resources", "cpus", "gpus", "expected"),
+    [
+        ({}, 2, 0, (2, 1, 1, 0)),
+        ({"folds_at_once": 1}, 4, 0, (1, 1, 4, 0)),
+        ({"workers": 2}, 4, 0, (2, 2, 1, 0)),
+        ({"workers": 4}, 4, 0, (1, 4, 1, 0)),
+        ({}, 16, 4, (4, 1, 4, 1)),
+        ({"num_gpus": 0.5}, 16, 1, (2, 1, 8, 0.5)),
+        ({"workers": 2}, 32, 8, (4, 2, 4, 1)),
+        ({}, 64, 0, (20, 1, 3, 0)),
+    ],
+)
+def test_folds_run_beside_each_other_as_far_as_there_is_room(job, resources, cpus, gpus, expected):
+    found = layout(job(resources=resources), 20, cpus, gpus)
+    assert (found.at_once, found.workers, found.cpus, found.gpus) == expected
+
+
+def test_more_than_there_is_is_refused(job):
+    with pytest.raises(InputError, match="ask for 2 GPUs, Ray has 1"):
+        layout(job(resources={"workers": 2, "num_gpus": 1}), 5, 8, 1)
+    with pytest.raises(InputError, match=r"resources\.workers is 4, Ray has 2 CPUs"):
+        layout(job(resources={"workers": 4}), 5, 2, 0)
