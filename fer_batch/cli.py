@@ -205,6 +205,8 @@ def compare(
     if len(prototypes) < 2:
         raise InputError(f"name two prototypes or more to compare, got {len(prototypes)}")
     options = ComparisonOptions(letters, relation, not none_loose, support)
+    if support is not None and support > len(prototypes):
+        raise InputError(f"--support {support}: a pattern is shared by at most the {len(prototypes)} that are compared")
     chosen = {key: value for key, value in where.items() if value is not None}
     found = named_prototypes(Store(out), prototypes, chosen, letters)
     click.echo(json.dumps(comparison_json(found, options)) if as_json else comparison_text(found, options))

@@ -347,8 +347,8 @@ def _check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> Non
         shard = ledger.shards.get(name)
         if shard and shard.keep_relevance != "all":
             raise InputError(
-                f"spray, temporal_prototypes or regions changed, but keep_relevance: {shard.keep_relevance} kept too few "
-                f"maps of {config.output!r} for a new analysis; restore the options or choose another output"
+                f"spray, temporal_prototypes or regions changed, but keep_relevance: {shard.keep_relevance} kept too "
+                f"few maps of {config.output!r} for a new analysis; restore the options or choose another output"
             )
 
 

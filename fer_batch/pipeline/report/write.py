@@ -201,7 +201,15 @@ def _options(store: Store, partition: Partition, card: Mapping[str, Any] | None,
         folder=_folder(partition),
         # Without what differs from run to run.
         summary=replace(
-            whole, counts={}, run_id="", started_at="", finished_at="", facts=(), conservation="", pages=pages
+            whole,
+            counts={},
+            run_id="",
+            started_at="",
+            finished_at="",
+            facts=(),
+            conservation="",
+            alarming=False,
+            pages=pages,
         ),
         targets=tuple(known.get("targets") or targets_of(store, partition)),
         threshold=threshold_of(run, known),
