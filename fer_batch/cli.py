@@ -82,7 +82,7 @@ def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool,
         lists = {key: [{"sequence_id": i, "reason": reason} for i, reason in pairs] for key, pairs in named.items()}
         click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report}))
     elif not dry_run:
-        click.echo(summary(outcome, config.output, _telling_query(config)))
+        click.echo(_with_red(summary(outcome, config.output, _telling_query(config))))
     sys.exit(outcome.exit_code)
 
 
@@ -118,6 +118,12 @@ def summary(outcome: Any, output: str, telling: str = "temporal_prototypes") -> 
     return "\n".join(lines)
 
 
+def _with_red(text: str) -> str:
+    """The same with inputs that lack something in red, which `click.echo` leaves out where it writes to no terminal."""
+    named = tuple(f"{indent}{status} " for indent in ("  ", "    ") for status in ("failed", "partial"))
+    return "\n".join(click.style(line, fg="red") if line.startswith(named) else line for line in text.splitlines())
+
+
 @cli.command(cls=Command)
 @click.argument("out")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -128,7 +134,7 @@ def status(out: str, as_json: bool) -> None:
     from fer_batch.storage.store import Store
 
     found = read_status(Store(out))
-    click.echo(json.dumps(found, indent=1) if as_json else status_text(found))
+    click.echo(json.dumps(found, indent=1) if as_json else _with_red(status_text(found)))
 
 
 @cli.command(cls=Command)

@@ -46,7 +46,7 @@ def piped(out, monkeypatch, capsys):
 
 
 def test_every_statement_of_a_line_is_answered(piped):
-    code, printed, _ = piped("SELECT 41 AS a; SELECT 42 AS b;\nstories; sequences\n", "--format", "csv")
+    code, printed, _ = piped("SELECT 41 AS a; SELECT 42 AS b;\ntemporal_prototypes; sequences\n", "--format", "csv")
     assert printed.split()[:4] == ["a", "41", "b", "42"]
     assert "(AU01_A)" in printed
     assert code == 1, "the name of a table is no query"
