@@ -8,13 +8,16 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+SHOWN = 40  # names in a message: an output may hold a hundred thousand sequences
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence part that names the nearest valid choice and all of them."""
+    """A sentence part that names the nearest valid choice and all of them, or the first `SHOWN` of very many."""
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(choices)}"
+    more = f" and {len(choices) - SHOWN:,} more" if len(choices) > SHOWN else ""
+    return f"{hint}known: {', '.join(choices[:SHOWN])}{more}"
 
 
 class Registry(Generic[T]):

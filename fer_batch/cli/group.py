@@ -40,3 +40,9 @@ def cli() -> None:
 
     Start with `fer-batch demo`, then `fer-batch run jobs/clips.yaml --set source.uri=DIR --output OUT`.
     """
+
+
+def with_red(text: str) -> str:
+    """The same with inputs that lack something in red, which `click.echo` leaves out where it writes to no terminal."""
+    named = tuple(f"{indent}{status} " for indent in ("  ", "    ") for status in ("failed", "partial"))
+    return "\n".join(click.style(line, fg="red") if line.startswith(named) else line for line in text.splitlines())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fer_batch.cli.group import Command, cli
+from fer_batch.cli.group import Command, cli, with_red
 from fer_batch.types import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool,
         lists = {key: [{"sequence_id": i, "reason": reason} for i, reason in pairs] for key, pairs in named.items()}
         click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report}))
     elif not dry_run:
-        click.echo(summary(outcome, config.output, _first_query(config)))
+        click.echo(with_red(summary(outcome, config.output, _first_query(config))))
     sys.exit(outcome.exit_code)
 
 

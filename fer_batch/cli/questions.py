@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fer_batch.cli.group import Command, cli
+from fer_batch.cli.group import Command, cli, with_red
 from fer_batch.types import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def status(out: str, as_json: bool) -> None:
     from fer_batch.storage.store import Store
 
     found = read_status(Store(out))
-    click.echo(json.dumps(found, indent=1) if as_json else status_text(found))
+    click.echo(json.dumps(found, indent=1) if as_json else with_red(status_text(found)))
 
 
 @cli.command(cls=Command)
@@ -113,6 +113,8 @@ def compare(
     if len(prototypes) < 2:
         raise InputError(f"name two prototypes or more to compare, got {len(prototypes)}")
     options = ComparisonOptions(letters, relation, not none_loose, support)
+    if support is not None and support > len(prototypes):
+        raise InputError(f"--support {support}: a pattern is shared by at most the {len(prototypes)} that are compared")
     chosen = {key: value for key, value in where.items() if value is not None}
     found = named_prototypes(Store(out), prototypes, chosen, letters)
     click.echo(json.dumps(comparison_json(found, options)) if as_json else comparison_text(found, options))

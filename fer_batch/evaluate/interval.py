@@ -51,8 +51,10 @@ def subject_interval(
     and Statistics 99(4): effective number of clusters. Hall (1992), JRSS B 54(1): skewness of a studentised mean.
     """
     count, total = np.asarray(n_frames, np.float64), np.asarray(sums, np.float64)
-    if count.shape != total.shape or not count.ndim or (count <= 0).any():
-        raise ValueError(f"expected a positive count and a sum per subject, got shapes {count.shape}, {total.shape}")
+    if count.shape != total.shape or not count.ndim:
+        raise ValueError(f"expected a count and a sum per subject, got shapes {count.shape}, {total.shape}")
+    if not (count > 0).all():
+        raise ValueError(f"expected at least one frame of each subject, got {count.min():g}")
     if not 0 < level < 1:
         raise ValueError(f"a level lies between 0 and 1, got {level}")
     n_subjects = count.shape[-1]

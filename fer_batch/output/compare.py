@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+import duckdb
+
 from fer_batch.evaluate.stage_sequences import edit_distance
 from fer_batch.evaluate.tables import share
 from fer_batch.output.query import connect
@@ -203,8 +205,7 @@ def _published(store: Store, name: str, where: Mapping[str, str]) -> NamedProtot
         {"name": name, **given},
     ).fetchall()
     if not rows:
-        known = connection.execute("SELECT DISTINCT sequence_id FROM temporal_prototypes LIMIT 10000").fetchall()
-        raise InputError(f"no temporal prototype is of {name!r}; {nearest(name, [one for (one,) in known])}")
+        raise _unknown(connection, name, given)
     if len(rows) > 1:
         partitions = "; ".join(" ".join(f"--{k} {v}" for k, v in zip(KEYS, row[:3], strict=True)) for row in rows)
         raise InputError(f"{name!r} is in {len(rows)} partitions; choose one: {partitions}")
@@ -216,6 +217,24 @@ def _published(store: Store, name: str, where: Mapping[str, str]) -> NamedProtot
         {"name": name, **partition},
     ).fetchall()
     return NamedPrototype(name, parse(text or "", [target for (target,) in targets]), n_frames)
+
+
+def _unknown(connection: duckdb.DuckDBPyConnection, name: str, given: Mapping[str, str]) -> InputError:
+    """What there is instead of a sequence that has no temporal prototype in the partitions that are asked for."""
+    for key, value in given.items():
+        found = connection.execute(f"SELECT DISTINCT {key} FROM temporal_prototypes").fetchall()
+        if value not in {one for (one,) in found}:
+            return InputError(
+                f"--{key}: no temporal prototype is of {value!r}; {nearest(value, (x for (x,) in found))}"
+            )
+    known = [one for (one,) in connection.execute("SELECT DISTINCT sequence_id FROM temporal_prototypes").fetchall()]
+    if not known:
+        return InputError("this output has no temporal prototypes: stills have none, and a run may not be at its end")
+    if name in known:
+        where = " ".join(f"--{key} {value}" for key, value in given.items())
+        return InputError(f"no temporal prototype is of {name!r} with {where}; the output has it in another partition")
+    typed = "a prototype that is typed begins with '(', such as '(NONE) -> (AU12_A)'"
+    return InputError(f"no temporal prototype is of {name!r}; {nearest(name, known)}; {typed}")
 
 
 def _without_letters(one: NamedPrototype) -> NamedPrototype:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import duckdb
 import fsspec
 
+from fer_batch.config import RENAMED
 from fer_batch.registry import nearest
 from fer_batch.storage.ddl import sql_type
 from fer_batch.storage.store import Store
@@ -137,6 +138,8 @@ def resolve_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
         columns = "".join(f"{key}, " for key in keys)
         partition_by = f"PARTITION BY {', '.join(keys)} " if keys else ""
         return QUERIES[name].sql.format(keys=columns, partition_by=partition_by)
+    if name in RENAMED:
+        raise InputError(f"query {name!r} is called {RENAMED[name]!r} now")
     if name in SCHEMAS:
         raise InputError(f"{name!r} is a table: SELECT * FROM {name} LIMIT 10")
     if not name or re.fullmatch(r"[\w-]+", name):

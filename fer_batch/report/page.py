@@ -86,6 +86,8 @@ class RunSummary:
         (name, value) pairs of the model card.
     conservation
         A sentence on maps that do not add up to their logits; empty where there is none to say.
+    alarming
+        Whether that sentence is a warning.
     shows_faces
         Whether pictures contain pixels of faces.
     pages
@@ -107,6 +109,7 @@ class RunSummary:
     weights_license: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     conservation: str = ""
+    alarming: bool = False
     shows_faces: bool = True
     pages: tuple[tuple[str, str], ...] = ()
     maps: MapStyle = field(default_factory=MapStyle)

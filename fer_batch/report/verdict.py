@@ -78,6 +78,8 @@ class VerdictContents:
         The same figures of the people that the network was not trained on, where it was on others.
     conservation
         A sentence on maps that do not add up to their logits; empty where there is none to say.
+    alarming
+        Whether that sentence is a warning.
     """
 
     targets: tuple[TargetVerdict, ...]
@@ -87,6 +89,7 @@ class VerdictContents:
     warning: str = ""
     new_people: DataTable | None = None
     conservation: str = ""
+    alarming: bool = False
 
 
 def verdict_files(summary: RunSummary, contents: VerdictContents) -> Iterator[tuple[str, bytes]]:

@@ -1,6 +1,7 @@
 """Ground truth that lies beside an input as CSV.
 
-Annotations are long: `frame_index,target,intensity,occurrence`, an empty field where the annotation does not say.
+Annotations are long: `frame_index,target,intensity,occurrence`, an empty field where the annotation does not say; one
+of the last two columns may be missing.
 Landmarks are wide: `frame_index,x0..x67,y0..y67` in displayed source pixels.
 """
 
@@ -18,6 +19,7 @@ from fer_batch.facs import au_id, au_name
 from fer_batch.types import MediaError
 
 REQUIRED = {"frame_index", "target"}
+EITHER = ("intensity", "occurrence")  # of annotations: one is enough
 # As people, pandas and pandas with gaps write occurrence.
 TRUE, FALSE = ["1", "true", "True", "TRUE", "1.0"], ["0", "false", "False", "FALSE", "0.0"]
 LANDMARK_COLUMNS = [f"x{i}" for i in range(68)] + [f"y{i}" for i in range(68)]
@@ -48,12 +50,26 @@ class LandmarkTrack:
         return {int(self.frame_index[i]): self.points[i] for i in np.flatnonzero(finite)}
 
 
-def _read(data: bytes, where: str, expected: list[str], types: dict[str, pa.DataType]) -> pa.Table:
-    options = pacsv.ConvertOptions(column_types=types, include_columns=expected, true_values=TRUE, false_values=FALSE)
+def _read(
+    data: bytes, where: str, expected: list[str], types: dict[str, pa.DataType], either: tuple[str, ...] = ()
+) -> pa.Table:
+    """A CSV file with the expected columns, but that of those in `either` one is enough and the others are NULL."""
+    options = pacsv.ConvertOptions(
+        column_types=types,
+        include_columns=expected,
+        include_missing_columns=bool(either),
+        true_values=TRUE,
+        false_values=FALSE,
+    )
     try:
+        found = set(pacsv.open_csv(pa.BufferReader(data)).schema.names) if either else set(expected)
+        missing = [name for name in expected if name not in found and name not in either]
+        if missing or (either and not found.intersection(either)):
+            raise KeyError(f"the file has no {missing[0] if missing else ' and no '.join(either)}")
         table = pacsv.read_csv(pa.BufferReader(data), convert_options=options)
     except (pa.ArrowInvalid, KeyError, pa.ArrowKeyError) as error:
-        raise MediaError(f"{where}: expected the columns {', '.join(expected[:4])} ...: {error}") from error
+        said = error.args[0] if error.args else error  # the text of a KeyError is quoted
+        raise MediaError(f"{where}: expected the columns {', '.join(expected[:4])} ...: {said}") from error
     for name in REQUIRED & set(expected):
         if table[name].null_count:
             raise MediaError(f"{where}: {table[name].null_count} rows have no {name}")
@@ -84,7 +100,7 @@ def read_annotations(data: bytes, where: str) -> pa.Table:
         If columns are missing or of another type, an intensity is not in 0 to 5, a frame is negative, or a frame has
         two rows of one target; `where` names the file.
     """
-    table = _read(data, where, list(_ANNOTATION_TYPES), _ANNOTATION_TYPES)
+    table = _read(data, where, list(_ANNOTATION_TYPES), _ANNOTATION_TYPES, EITHER)
     names = table["target"].combine_chunks().dictionary_encode()
     spelled = pa.array([_spelled(name) for name in names.dictionary.to_pylist()], pa.string())
     table = table.set_column(table.schema.get_field_index("target"), "target", spelled.take(names.indices))

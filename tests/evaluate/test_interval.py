@@ -51,10 +51,23 @@ def test_it_is_undefined_where_few_people_say_everything():
         assert np.isnan(subject_interval(frames, sums * frames)).all() == undefined
 
 
-@pytest.mark.parametrize(("frames", "sums", "level"), [([1, 0], [1, 1], 0.95), ([1], [1, 1], 0.95), ([1], [1], 1.0)])
-def test_what_is_no_interval_is_refused(frames, sums, level):
-    with pytest.raises(ValueError, match=r"expected a positive count|between 0 and 1"):
+@pytest.mark.parametrize(
+    ("frames", "sums", "level", "words"),
+    [
+        ([1, 0], [1, 1], 0.95, "at least one frame of each subject, got 0"),
+        ([1, np.nan], [1, 1], 0.95, "at least one frame of each subject"),
+        ([1], [1, 1], 0.95, r"shapes \(1,\), \(2,\)"),
+        ([1], [1], 1.0, "between 0 and 1"),
+    ],
+)
+def test_what_is_no_interval_is_refused(frames, sums, level, words):
+    with pytest.raises(ValueError, match=words):
         subject_interval(frames, sums, level)
+
+
+def test_of_what_is_undefined_there_is_no_interval():
+    assert np.isnan(subject_interval([5] * 4, [1.0, np.nan, 1.2, 0.9])).all()
+    assert np.isnan(subject_interval(np.ones((2, 0)), np.ones((2, 0)))).all()
 
 
 @pytest.mark.parametrize("n_subjects", [4, 8, 20])

@@ -107,8 +107,24 @@ def test_what_is_wrong_is_named(out, capsys):
     assert "did you mean 'toy.mp4'" in error("toy.mp3", "P")
     assert "is no temporal prototype" in error("(a, ", "P")
     assert "did you mean 'subset'" in error("P", "Q", "--relation", "subsets")
+    assert "begins with '('" in error("AU12_A", "P")
+    assert "at most the 2 that are compared" in error("P", "Q", "--support", "3")
+    assert "--explain: no temporal prototype is of 'e-2'; did you mean 'e-1'?" in error("P", "Q", "--explain", "e-2")
+    put(Store(out), Partition("d", "m-1", "more-3"), {f"{i:05}.mp4": ("(NONE)", 1) for i in range(3000)})
+    assert "known: 00000.mp4, 00001.mp4" in (many := error("R", "P"))
+    assert len(many) < 1000
+    assert "in another partition" in error("P", "Q", "--explain", "more-3")
     put(Store(out), Partition("d", "m-1", "other-2"), TEXTS)
     several = error("P", "Q")
     assert "in 2 partitions" in several
     assert "--dataset d --model m-1 --explain other-2" in several
     assert cli.main(["compare", out, "P", "Q", "--explain", "other-2"]) == 0
+
+
+def test_an_output_of_stills_has_nothing_to_compare(tmp_path, capsys):
+    still = [{"sequence_id": "a.png", "kind": "still", "status": "done", "run_id": "r"}]
+    Store(str(tmp_path)).put(
+        f"{Partition('d', 'm', 'e').folder('sequences')}/s.parquet", encode(rows_of("sequences", still))
+    )
+    assert cli.main(["compare", str(tmp_path), "a.png", "b.png"]) == 1
+    assert "this output has no temporal prototypes: stills have none" in capsys.readouterr().err

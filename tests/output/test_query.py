@@ -95,6 +95,8 @@ def test_a_table_is_answered_with_a_statement(store):
         ask(store, "detections")
     with pytest.raises(InputError, match="did you mean 'temporal_prototypes'"):
         ask(store, "temporal_prototype")
+    with pytest.raises(InputError, match="'stories' is called 'temporal_prototypes' now"):
+        ask(store, "stories")
 
 
 def test_statements_are_told_apart(store):

@@ -44,6 +44,23 @@ def landmark_csv(*rows):
     return "\n".join(lines + [",".join(map(str, row)) for row in rows]).encode()
 
 
+def test_a_file_of_intensities_or_of_occurrences_alone_needs_no_other_column():
+    graded = read_annotations(b"frame_index,target,intensity\n0,AU1,2\n1,AU1,0\n", "a.csv")
+    stated = read_annotations(b"\xef\xbb\xbftarget,frame_index,occurrence\nAU1,0,true\nAU1,1,0\n", "a.csv")
+    assert graded.select(["intensity", "occurrence"]).to_pydict() == {"intensity": [2, 0], "occurrence": [None, None]}
+    assert stated.select(["intensity", "occurrence"]).to_pydict() == {
+        "intensity": [None] * 2,
+        "occurrence": [True, False],
+    }
+    assert graded.schema == stated.select(graded.column_names).schema
+    with pytest.raises(
+        MediaError, match=r"a\.csv: expected the columns .*: the file has no intensity and no occurrence"
+    ):
+        read_annotations(b"frame_index,target\n0,AU1\n", "a.csv")
+    with pytest.raises(MediaError, match="the file has no target"):
+        read_annotations(b"frame_index,intensity\n0,1\n", "a.csv")
+
+
 def test_landmarks_by_frame():
     xs, ys = np.arange(68), 100 + np.arange(68)
     gap = ["" if index == 3 else index for index in range(68)]

@@ -86,7 +86,7 @@ def run_columns(store: Store, partition: Partition, config: RunConfig) -> dict[s
     if found is None or not found.n_explained:
         return {}
     if found.sentence:
-        say(f"WARNING: {found.sentence}")
+        say(found.line)
     median = None if math.isnan(found.median) else found.median
     return {"n_explained": found.n_explained, "n_unconserved": found.n_outside, "conservation_median": median}
 

@@ -196,7 +196,7 @@ def _partition(result: Evaluation) -> list[str]:
     if result.people.warning:
         lines += [f"WARNING: {result.people.warning}"]
     if result.conservation and result.conservation.sentence:
-        lines += [f"WARNING: {result.conservation.sentence}"]
+        lines += [result.conservation.line]
     single = {row["metric"]: row for row in result.rows if not row["target"] and not row.get("group")}
     if "accuracy" in single:
         lines += aligned(report_lines(result.rows))

@@ -126,6 +126,8 @@ def _expression(path: Path, words: Sequence[str], masks: Iterable[str]) -> str:
 def _grey(path: Path) -> Grey:
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # Pillow would cut off what is above 255
+                raise InputError(f"{str(path)!r} has more than 8 bits a pixel; expected a grey map of 0 to 255")
             pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"{str(path)!r} cannot be read as a picture: {error}") from error

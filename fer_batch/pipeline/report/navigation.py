@@ -72,7 +72,15 @@ def options_of(
         folder=folder_of(partition),
         # Without what differs from run to run.
         summary=replace(
-            whole, counts={}, run_id="", started_at="", finished_at="", facts=(), conservation="", pages=pages
+            whole,
+            counts={},
+            run_id="",
+            started_at="",
+            finished_at="",
+            facts=(),
+            conservation="",
+            alarming=False,
+            pages=pages,
         ),
         targets=tuple(known.get("targets") or PartitionReader(store, partition).targets()),
         threshold=threshold_of(run, known),

@@ -35,6 +35,7 @@ def summary_of(partition: Partition, run: Mapping[str, Any], card: Mapping[str, 
         facts=tuple(_model_facts(run, card)),
         maps=map_style_of(run),
         conservation=kept.sentence if kept else "",
+        alarming=bool(kept and kept.alarming),
         shows_faces=run.get("config", {}).get("faces", {}).get("store", "jpeg") != "none",
     )
 

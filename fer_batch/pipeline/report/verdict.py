@@ -97,6 +97,7 @@ def _contents(
         result.people.warning,
         _new_people(result),
         result.conservation.sentence if result.conservation else "",
+        bool(result.conservation and result.conservation.alarming),
     )
 
 

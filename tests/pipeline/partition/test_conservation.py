@@ -147,6 +147,25 @@ def test_where_all_add_up_nothing_is_said(store, capsys):
     assert summary_of(HERE, latest_run(store, HERE), {}).conservation == ""
 
 
+def test_a_few_maps_outside_are_said_without_a_warning(store, capsys):
+    folder = HERE.folder("detections")
+    rows = decode(store.read_bytes(f"{folder}/a.parquet")).to_pylist()
+    sound = [row for row in rows if row["target"] == "AU01"]
+    sound[0]["conservation"] = 2.5
+    store.put(f"{folder}/a.parquet", encode(rows_of("detections", sound), {"head": "multilabel"}))
+    recorded(store)
+    said = capsys.readouterr().err
+    assert "1 explained pair has a map whose sum is not 0.2 to 2 times the logit (3.3 % of 30" in said
+    (result,) = evaluate_output(store)
+    assert "1 explained pair has" in evaluation_text([result])
+    assert "WARNING" not in said + evaluation_text([result])
+    write_report(store)
+    for page in ("index.html", "verdict.html"):
+        html = store.read_bytes(f"report/d/m-1/e-1/{page}").decode()
+        assert "1 explained pair has a map" in html
+        assert "Maps that do not add up" not in html
+
+
 def test_runs_of_an_earlier_version_are_read_beside_newer_ones(store):
     recorded(store)
     old = rows_of("runs", [{"run_id": "old", "counts": "{}"}])

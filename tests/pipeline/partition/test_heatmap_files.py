@@ -86,6 +86,10 @@ def test_what_cannot_be_read_is_named(tmp_path, folder, masks):
     )
     with pytest.raises(InputError, match="in colour"):
         read_heatmaps(folder, masks)
+    deep = Image.fromarray(np.eye(40, 30, dtype=np.uint16) * 4000)
+    deep.save(tmp_path / "maps/X_Fear.png")
+    with pytest.raises(InputError, match=r"X_Fear.png' has more than 8 bits a pixel"):
+        read_heatmaps(folder, masks)
     (tmp_path / "maps/X_Fear.png").unlink()
     save(tmp_path / "masks/Fear_mask.png", blob(3, 3))
     with pytest.raises(InputError, match="expected a mask of black and white"):
