@@ -99,7 +99,8 @@ def by_captum(attribution, images, **arguments):
 
 
 def close(found, expected):
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    """To 1e-4 of the largest value: rounding of float32 over the layers depends on the kernels of the CPU."""
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("network", [Plain, Functional])
@@ -262,7 +263,7 @@ def test_guided_backprop_may_start_at_the_last_convolution(images):
         (w,) = torch.autograd.grad(hidden, x, at_hidden.clamp(min=0))
         close(found.values, w.sum(1).numpy())
         assert np.isnan(found.score[:2]).all()
-        np.testing.assert_allclose(found.score[2], with_relu(images)[2, 1].item(), rtol=1e-5)
+        np.testing.assert_allclose(found.score[2], with_relu(images)[2, 1].item(), rtol=1e-4)
     bare = explain.method("guided_backprop", start="last_conv", layer="2")(with_relu, images, [[0, -1]])
     x = images[:1].clone().requires_grad_()
     hidden = first(x)
@@ -282,7 +283,7 @@ def test_smooth_grad_is_seeded_and_averages_gradients(images):
     explainer = explain.method("smooth_grad", samples=6, noise=0.2, channels="sum", batch_size=4)
     found = explainer(model, images, PAIRS)
     np.testing.assert_array_equal(found.values, explainer(model, images, PAIRS).values)
-    np.testing.assert_allclose(explainer(model, images[2:], [[0, 0]]).values[0], found.values[3], rtol=1e-4, atol=1e-6)
+    close(explainer(model, images[2:], [[0, 0]]).values[0], found.values[3])
     other = explain.method("smooth_grad", samples=6, noise=0.2, channels="sum", seed=1)(model, images, PAIRS)
     assert np.abs(other.values - found.values).max() > 1e-4
     drawn = [explainer(model, images, PAIRS, rng=np.random.default_rng(5)).values for _ in range(2)]
@@ -321,7 +322,7 @@ def test_contract(images, name):
     assert np.isnan(found.conservation).all()
     for k, (i, j) in enumerate(PAIRS):
         alone = explainer(model, images[i : i + 1], [(0, j)]).values[0]
-        np.testing.assert_allclose(alone, found.values[k], atol=1e-5 * np.abs(alone).max())
+        close(alone, found.values[k])
     assert explainer(model, images, np.empty((0, 2), int)).values.shape == (0, 14, 14)
     for key, value in model.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
