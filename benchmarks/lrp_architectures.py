@@ -62,6 +62,7 @@ class Split:
 TUNING, REPORTING = Split((0, 1, 2, 3), "stripes"), Split((101, 102, 103), "checkers")
 SPLITS = {"tuning": TUNING, "reporting": REPORTING}
 NOISE = 1e-4
+LEARNT = 0.9  # accuracy; chance is 0.5
 BOX = {"low": (-1.5,) * 3, "high": (1.5,) * 3}
 PRESETS: dict[str, Callable[[], Preset]] = {
     "preset_a_flat": COMPOSITES["preset_a_flat"],
@@ -327,7 +328,9 @@ def _shares(rows: list[Patched], composite: str) -> str:
     measured = [r for r in rows if composite in r.share]
     if not measured:
         return "refused"
-    shares = " ".join(f"{r.share[composite]:.2f}" for r in measured)
+    # a network that did not learn to see the patch has no evidence to find
+    shares = " ".join(f"{r.share[composite]:.2f}" if r.accuracy > LEARNT else "-" for r in measured)
+    measured = [r for r in measured if r.accuracy > LEARNT] or measured
     if composite not in measured[0].conservation:
         return shares
     return f"{shares}; {np.median([r.conservation[composite] for r in measured]):.2g}"

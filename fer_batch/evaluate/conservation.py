@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+_LOST = (
+    " Depthwise convolutions (MobileNet, EfficientNet, Xception) can leave most of it with their biases: docs/lrp.md."
+)
+
 
 @dataclass(frozen=True)
 class Conservation:
@@ -44,4 +48,5 @@ class Conservation:
         return (
             f"{pairs} a map whose sum is not {low:g} to {high:g} times the logit ({share:.1f} % of "
             f"{self.n_explained:,}; {middle}): relevance was lost or made up on the way, so do not trust these maps."
+            f"{_LOST if self.median < low else ''}"
         )

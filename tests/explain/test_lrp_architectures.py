@@ -55,20 +55,20 @@ def measured(request, bench):
 
 def test_z_is_gradient_times_input_of_the_network_itself(measured):
     """Plain autograd; with smooth activations and gates it takes secant slopes and holds the gates (see `Secants`)."""
-    assert measured.identity < 1e-9  # rounding of float64 over the layers; the largest of 45 networks was IDENT
+    assert measured.identity < 1e-9  # rounding of float64 over the layers; 5e-15 was the largest of all in docs/lrp.md
     assert (measured.reference == "plain") == (not measured.network.startswith(("mobilenet", "efficientnet")))
 
 
 def test_noise_far_below_a_grey_level_leaves_the_maps(measured):
-    """0.9 is what docs/lrp.md calls stable; the least of these networks is NOISEMIN, under `z`."""
+    """0.9 is what docs/lrp.md calls stable; the least of these networks is 0.919, resnet_v2 under `z`."""
     assert {name: r for name, r in measured.noise.items() if not r > 0.9} == {}
     assert list(measured.refused) == (["preset_b_flat"] if measured.network in ("densenet", "resnet_v2") else [])
 
 
-@pytest.mark.parametrize("name", ["resnet_v2", "xception"])
-def test_a_planted_patch_holds_more_relevance_than_gradient_times_input_gives_it(bench, name):
+def test_a_planted_patch_holds_more_relevance_than_gradient_times_input_gives_it(bench):
+    """Where BatchNorms cannot be merged; the other families are in the benchmark's table."""
     torch.manual_seed(0)
-    model, accuracy = bench.see_patch(bench.FAMILIES[name](2), 0, "stripes", steps=30)
+    model, accuracy = bench.see_patch(bench.FAMILIES["resnet_v2"](2), 0, "stripes", steps=30)
     assert accuracy > 0.9  # else there is no evidence to find
     shares, conservation = bench.patch_shares(model, 0, "stripes", bench.PRESETS)
     for composite in ("preset_a_flat", "epsilon_gamma_box"):
