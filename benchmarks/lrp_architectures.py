@@ -1,19 +1,24 @@
-"""LRP on the architectures people bring; writes `results/lrp_architectures.md`.
+"""LRP on the architectures people bring: `results/lrp_architectures.md`, which docs/lrp.md repeats between its markers.
 
 Every network gets random weights with BatchNorm statistics that differ per channel, set so that activations keep their
-size (`calibrated`), and is measured per composite:
+size (`calibrated`), and is measured in float64 on two images and two outputs:
 
 identity
-    Relative L2 distance of `z` from gradient times input, float64, by plain autograd on the network itself. Where an
-    activation is not piecewise linear through zero or a gate is applied, autograd runs with secant slopes and held
-    gates (`Secants`), because relevance passes activations and gates take none.
+    Relative L2 distance of `z` from gradient times input, by plain autograd on the network itself. Where an activation
+    is not piecewise linear through zero or a gate is applied, autograd runs with secant slopes and held gates
+    (`Secants`), because relevance passes activations and gates take none.
 noise
-    Correlation of the map with that of the same image under Gaussian pixel noise of 1e-4, the least over the pairs.
+    Correlation of the map with that of the same image under Gaussian pixel noise of 1e-4, the least of the four maps.
 conservation
-    Median of |sum R / logit|.
-patch
-    After a short training to tell images with a small patch from those without: share of |R| inside the patch.
-    Gradient times input is the row to beat.
+    Median of |sum R / logit|; for `preset_a_flat` also without the biases of convolutions and BatchNorms.
+
+`--part patch` trains small networks to tell images with a small patch from those without (`lrp_patch.py`): share of
+|R| inside the patch seed by seed, and the median of |sum R / logit|. `--part gamma` varies the gamma of BatchNorms that
+cannot be merged. `--insert` puts the stored tables into docs/lrp.md.
+
+Rules and refusals were chosen on the seeds of `TUNING`; the tables are of `REPORTING`, which has other weights,
+statistics, calibration images, images, noise, and another pattern in the patch. Each network is written as it is done;
+a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,98 +29,93 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from lrp_families import FAMILIES, NETWORKS, calibrated, images, network
+from lrp_patch import patch_shares, see_patch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from fer_batch.explain.canonizers import canonize
-from fer_batch.explain.composites import COMPOSITES
+from fer_batch.explain.composites import COMPOSITES, Preset
+from fer_batch.explain.modules import Affine
 from fer_batch.explain.propagate import Propagator
-from fer_batch.models.backbone import build
+from fer_batch.explain.rules import AlphaBeta, Branch, Epsilon, Gamma
 
+
+@dataclass(frozen=True)
+class Split:
+    """Seeds and the pattern of the planted patch."""
+
+    seeds: tuple[int, ...]
+    pattern: str
+
+
+TUNING, REPORTING = Split((0, 1, 2, 3), "stripes"), Split((101, 102, 103), "checkers")
+SPLITS = {"tuning": TUNING, "reporting": REPORTING}
 NOISE = 1e-4
-PATCH = 20  # pixels; the images are 64 to 224 wide
+LEARNT = 0.9  # accuracy; chance is 0.5
 BOX = {"low": (-1.5,) * 3, "high": (1.5,) * 3}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "preset_a_flat": {},
-    "preset_b_flat": {},
-    "epsilon_gamma_box": BOX,
-    "epsilon": {},
-    "z": {},
+PRESETS: dict[str, Callable[[], Preset]] = {
+    "preset_a_flat": COMPOSITES["preset_a_flat"],
+    "preset_b_flat": COMPOSITES["preset_b_flat"],
+    "epsilon_gamma_box": lambda: COMPOSITES["epsilon_gamma_box"](**BOX),
+    "epsilon": COMPOSITES["epsilon"],
+    "z": COMPOSITES["z"],
 }
-# the networks of the study of standardised heatmaps and ours, then torchvision's and timm's; name to image size
-NETWORKS: dict[str, int] = {
-    "resnet18": 64,
-    "alexnet": 227,
-    "weinet": 64,
-    "songnet": 96,
-    "silnet": 64,
-    "vgg16": 64,
-    "vgg19": 64,
-    "resnet50": 64,
-    "resnet101v2": 64,
-    "inception_v3": 96,
-    "xception": 64,
-    "mobilenet_v3_large": 64,
-    "efficientnet_v2_b0": 64,
-    **{
-        f"torchvision:{name}": 64
-        for name in (
-            "vgg11_bn",
-            "squeezenet1_1",
-            "resnext50_32x4d",
-            "wide_resnet50_2",
-            "densenet121",
-            "googlenet",
-            "mobilenet_v2",
-            "mobilenet_v3_small",
-            "mnasnet0_5",
-            "regnet_x_400mf",
-            "regnet_y_400mf",
-            "efficientnet_b0",
-            "efficientnet_v2_s",
-        )
-    },
-    **{
-        f"timm:{name}": 64
-        for name in (
-            "resnet10t",
-            "seresnet50",
-            "ecaresnet26t",
-            "resnetv2_50",
-            "densenet121",
-            "repvgg_a0",
-            "mobileone_s0",
-            "legacy_xception",
-            "xception41",
-            "mobilenetv3_small_050",
-            "tf_efficientnet_b0",
-            "efficientnet_lite0",
-            "semnasnet_050",
-            "dla34",
-            "dpn68",
-            "ese_vovnet19b_dw",
-            "hardcorenas_a",
-            "lcnet_050",
-            "darknet53",
-            "inception_v4",
-            "nf_resnet50",
-        )
-    },
-}
+WITHOUT_BIAS = "preset_a_flat without biases"
+PATCHED = [*FAMILIES, "resnet18:full"]
+
+
+@dataclass(frozen=True)
+class _NoBias(AlphaBeta):
+    def branches(self, weight: torch.Tensor, bias: torch.Tensor | None) -> list[Branch]:
+        return super().branches(weight, None)
+
+
+class _WithoutBias(Preset):
+    """`preset_a_flat` whose convolutions and BatchNorms leave nothing with their biases."""
+
+    def affine_rule(self, module: Affine, of_pixels: bool) -> Epsilon | Gamma | None:
+        return None
+
+
+@dataclass(frozen=True)
+class _AffineGamma(Preset):
+    """`preset_a_flat` with another gamma where a BatchNorm could not be merged."""
+
+    gamma: float = 0.25
+
+    def affine_rule(self, module: Affine, of_pixels: bool) -> Epsilon | Gamma | None:
+        rule = super().affine_rule(module, of_pixels)
+        return Gamma(self.gamma) if isinstance(rule, Gamma) else rule
+
+
+def _without_bias() -> Preset:
+    a = COMPOSITES["preset_a_flat"]()
+    return _WithoutBias(a.dense, _NoBias(), a.first)
+
+
+def _affine_gamma(gamma: float) -> Preset:
+    a = COMPOSITES["preset_a_flat"]()
+    return _AffineGamma(a.dense, a.conv, a.first, gamma=gamma)
+
+
+GAMMAS = {f"gamma {gamma}": partial(_affine_gamma, gamma) for gamma in (0.0, 0.1, 0.25, 0.5, 1.0)}
+UNMERGED = ("densenet", "resnet_v2")  # of the small networks, those with BatchNorms that cannot be merged
 
 
 @dataclass
 class Measured:
-    """What one network gave; composites by name."""
+    """What one network gave with one seed; composites by name."""
 
     network: str
     size: int
@@ -125,11 +125,19 @@ class Measured:
     affine: int = 0
     noise: dict[str, float] = field(default_factory=dict)
     conservation: dict[str, float] = field(default_factory=dict)
-    patch: dict[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    trained: dict[str, float] = field(default_factory=dict)
-    accuracy: float = float("nan")
     seconds: float = 0.0
+
+
+@dataclass
+class Patched:
+    """Share of |R| in the patch, and conservation, of one trained network; composites by name."""
+
+    network: str
+    seed: int
+    accuracy: float
+    share: dict[str, float]
+    conservation: dict[str, float]
 
 
 _SMOOTH = {
@@ -177,57 +185,6 @@ class Secants(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def images(n: int, size: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """Smooth random pictures [n, 3, size, size] in [-1, 1] with a little noise."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(n, 3, size // 4, size // 4, generator=generator, dtype=dtype)
-    smooth = functional.interpolate(coarse, size=(size, size), mode="bilinear")
-    return 1.6 * smooth + 0.4 * torch.rand(n, 3, size, size, generator=generator, dtype=dtype) - 1
-
-
-def calibrated(model: nn.Module, size: int, seed: int) -> nn.Module:
-    """Random BatchNorms whose statistics fit the activations up to a fifth of their spread; logits of spread 3.
-
-    Networks without BatchNorm get every layer scaled to unit spread, and random biases.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    x = images(4, size, seed, next(model.parameters()).dtype)
-    model.eval()
-    for norm in norms:
-        norm.weight.data.uniform_(0.5, 1.5, generator=generator)
-        norm.bias.data.normal_(0, 0.3, generator=generator)
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    hooks = [] if norms else [layer.register_forward_hook(_unit_spread(generator)) for layer in layers]
-    with torch.no_grad():
-        model(x)
-        for hook in hooks:
-            hook.remove()
-        for norm in norms:
-            noise = torch.randn(norm.running_mean.shape, generator=generator)
-            norm.running_mean += 0.2 * norm.running_var.sqrt() * noise
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.5, generator=generator)
-        model.eval()
-        head = layers[-1]
-        head.weight.data *= 3 / float(model(x).std())
-        if head.bias is not None:
-            head.bias.data.normal_(0, 0.3, generator=generator)
-    return model
-
-
-def _unit_spread(generator: torch.Generator) -> Callable[..., torch.Tensor]:
-    def scale(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        module.weight.data /= output.std()
-        if module.bias is not None:
-            module.bias.data.normal_(0, 0.3, generator=generator)
-        return module.forward(*inputs)
-
-    return scale
-
-
 def reference(model: nn.Module, x: torch.Tensor, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float64], str]:
     """Gradient times input [M, C, H, W] by autograd on the network itself, and how."""
     x = x.clone().requires_grad_()
@@ -246,27 +203,28 @@ def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.
     return (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
 
 
-def measure(name: str, model: nn.Module, size: int, seed: int) -> Measured:
+def measure(
+    name: str, model: nn.Module, size: int, seed: int, presets: Mapping[str, Callable[[], Preset]] = PRESETS
+) -> Measured:
     """Identity, noise and conservation of a calibrated network (float64)."""
     result = Measured(name, size, seed)
-    clean = images(1, size, seed + 1000)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed), dtype=clean.dtype)
+    clean = images(2, size, 1000 * seed + 2)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1000 * seed + 3), dtype=clean.dtype)
     x = torch.cat([clean, clean + NOISE * noise])
-    n_outputs = int(model(x[:1]).shape[1])
-    pairs = np.array([(i, k) for i in range(2) for k in range(n_outputs)])
-    network = canonize(model, tuple(x.shape[1:]))
-    result.affine = sum(type(module).__name__ == "Affine" for module in network.modules())
+    pairs = np.array([(i, k) for i in range(len(x)) for k in range(2)])
     frame, output = (torch.from_numpy(column.copy()) for column in pairs.T)
-    for composite, options in OPTIONS.items():
+    canonical = canonize(model, tuple(x.shape[1:]))
+    result.affine = sum(isinstance(module, Affine) for module in canonical.modules())
+    half = len(pairs) // 2
+    for composite, preset in presets.items():
         try:
-            propagator = Propagator(network, COMPOSITES[composite](**options))
+            propagator = Propagator(canonical, preset())
         except ValueError as error:
             result.refused[composite] = str(error)
             continue
         state = propagator.forward(x)
         r = propagator.backward(state, frame, output).numpy()
         maps, logits = r.sum(1), state.logits[frame, output].numpy()
-        half = len(pairs) // 2
         result.noise[composite] = float(correlation(maps[:half], maps[half:]).min())
         result.conservation[composite] = float(np.median(np.abs(maps.sum((1, 2)) / logits)[:half]))
         if composite == "z":
@@ -275,149 +233,159 @@ def measure(name: str, model: nn.Module, size: int, seed: int) -> Measured:
     return result
 
 
-def planted(n: int, size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.bool_]]:
-    """Pictures [n, 3, size, size], half of them with a striped patch somewhere; which, and where [n, size, size]."""
-    rng = np.random.default_rng(seed)
-    x, inside = images(n, size, seed, torch.float32), np.zeros((n, size, size), bool)
-    has = torch.arange(n) % 2 == 0
-    stripes = (torch.arange(PATCH) // 2 % 2 * 1.0 - 0.5).expand(3, PATCH, PATCH)
-    for i in range(0, n, 2):
-        row, column = rng.integers(4, size - PATCH - 4, 2)
-        x[i, :, row : row + PATCH, column : column + PATCH] = stripes
-        inside[i, row : row + PATCH, column : column + PATCH] = True
-    return x, has, inside
-
-
-def see_patch(model: nn.Module, size: int, seed: int, steps: int = 40) -> tuple[nn.Module, float]:
-    """Train the network, in place, on patch or no patch; the accuracy on pictures it has not seen."""
+def run(name: str, seed: int) -> Measured:
+    """Identity, noise and conservation of one network with one seed."""
+    start, size = time.process_time(), NETWORKS.get(name, 64)
     torch.manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    model.train()
-    for step in range(steps):
-        x, has, _ = planted(16, size, 10_000 * (seed + 1) + step)
-        loss = functional.cross_entropy(model(x), has.long())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    _settle_norms(model, size, seed)
-    return model.eval(), accuracy(model, size, seed)
-
-
-def _settle_norms(model: nn.Module, size: int, seed: int) -> None:
-    """Statistics of the trained weights; a running mean would lag behind so short a training."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.reset_running_stats()
-            module.momentum = None
-    with torch.no_grad():
-        for k in range(4):
-            model(planted(16, size, 55_000 + 10 * seed + k)[0])
-
-
-def accuracy(model: nn.Module, size: int, seed: int) -> float:
-    x, has, _ = planted(32, size, 77_000 + seed)
-    with torch.no_grad():
-        return float((model(x).argmax(1) == has).float().mean())
-
-
-def patch_shares(model: nn.Module, size: int, seed: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Median share of |R| inside the patch, by composite and for gradient times input; median |sum R / logit|."""
-    x, has, inside = planted(12, size, 99_000 + seed)
-    x, inside = x[has], inside[has.numpy()]
-    maps, conservation = {"gradient_times_input": _gradient(model, x)}, {}
-    network = canonize(model, tuple(x.shape[1:]))
-    frame, output = torch.arange(len(x)), torch.ones(len(x), dtype=torch.int64)
-    for composite, options in OPTIONS.items():
-        try:
-            propagator = Propagator(network, COMPOSITES[composite](**options))
-        except ValueError:
-            continue
-        state = propagator.forward(x)
-        r = propagator.backward(state, frame, output).sum(1).numpy()
-        maps[composite] = r
-        conservation[composite] = float(np.median(np.abs(r.sum((1, 2)) / state.logits[:, 1].numpy())))
-    shares = {}
-    for name, r in maps.items():
-        size_of_r = np.abs(r.astype(np.float64))
-        shares[name] = float(np.median((size_of_r * inside).sum((1, 2)) / size_of_r.sum((1, 2))))
-    return shares, conservation
-
-
-def _gradient(model: nn.Module, x: torch.Tensor) -> NDArray[np.floating]:
-    x = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(model(x)[:, 1].sum(), x)
-    return (gradient * x).detach().sum(1).numpy()
-
-
-def run(name: str, size: int, seed: int, with_patch: bool, steps: int) -> Measured:
-    """Everything about one network."""
-    start = time.perf_counter()
-    torch.manual_seed(seed)
-    result = measure(name, calibrated(build(name, 3).double(), size, seed), size, seed)
-    if with_patch:
-        torch.manual_seed(seed)
-        model, result.accuracy = see_patch(build(name, 2), size, seed, steps)
-        result.patch, result.trained = patch_shares(model, size, seed)
-    result.seconds = time.perf_counter() - start
+    model = calibrated(network(name, 2).double(), size, seed, pictures=1000 * seed + 1)
+    try:
+        result = measure(name, model, size, seed, {**PRESETS, WITHOUT_BIAS: _without_bias})
+    except ValueError as error:  # the network holds what has no rule
+        result = Measured(name, size, seed, refused={"network": str(error)})
+    result.seconds = time.process_time() - start
     return result
 
 
-def markdown(results: list[Measured], command: str) -> str:
-    """Tables of what was measured."""
-    names = list(OPTIONS)
-    lines = [
-        "| network | size | affine | `z` against gradient x input | " + " | ".join(names) + " |",
-        "|---|---|---|---|" + "---|" * len(names),
-    ]
-    for r in results:
-        cells = [
-            f"refused: {r.refused[n]}" if n in r.refused else f"{r.noise[n]:.3f}, {r.conservation[n]:.2g}"
-            for n in names
-        ]
-        lines.append(
-            f"| `{r.network}` | {r.size} | {r.affine} | {r.identity:.0e} ({r.reference}) | {' | '.join(cells)} |"
-        )
-    trained = [r for r in results if r.patch]
-    if trained:
-        columns = ["gradient_times_input", *names]
-        lines += ["", "| network | accuracy | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
-        for r in trained:
-            cells = [_share(r, n) for n in columns]
-            lines.append(f"| `{r.network}` | {r.accuracy:.2f} | {' | '.join(cells)} |")
-    return "\n".join([f"`{command}`", "", *lines, ""])
+def run_gamma(name: str, seed: int) -> Measured:
+    """Noise and conservation of one small network with one seed, by the gamma of its affine layers."""
+    torch.manual_seed(seed)
+    model = calibrated(FAMILIES[name](2).double(), 64, seed, pictures=1000 * seed + 1)
+    return measure(name, model, 64, seed, GAMMAS)
 
 
-def _share(r: Measured, name: str) -> str:
-    if name not in r.patch:
-        return ""
-    return f"{r.patch[name]:.2f}" + (f", {r.trained[name]:.2g}" if name in r.trained else "")
+def run_patch(name: str, seed: int, pattern: str) -> Patched:
+    """The planted patch on one network with one seed."""
+    torch.manual_seed(seed)
+    model = network("resnet18", 2) if name == "resnet18:full" else FAMILIES[name](2)
+    model, accuracy = see_patch(model, seed, pattern)
+    share, conservation = patch_shares(model, seed, pattern, PRESETS)
+    return Patched(name, seed, accuracy, share, conservation)
+
+
+Row = TypeVar("Row", Measured, Patched)
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "lrp.md"
+BEGIN, END = "<!-- benchmarks/lrp_architectures.py -->", "<!-- end of benchmarks/lrp_architectures.py -->"
+PARTS = {"networks": Measured, "patch": Patched, "gamma": Measured}
+Stored = dict[str, list[Any]]
+
+
+def markdown(stored: Stored) -> str:
+    """The tables: the worst identity and noise over the seeds, the median of conservation."""
+    found = [_full(stored["networks"]), _patches(stored["patch"]), _gammas(stored["gamma"])]
+    return "\n".join("\n".join([*lines, ""]) for lines in found if len(lines) > 2)
+
+
+def _header(columns: list[str]) -> list[str]:
+    return [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+
+
+def _by_network(rows: list[Row]) -> dict[str, list[Row]]:
+    return {name: [r for r in rows if r.network == name] for name in dict.fromkeys(r.network for r in rows)}
+
+
+def _full(results: list[Measured]) -> list[str]:
+    names = [f"`{name}`" for name in PRESETS]
+    lines = _header(["network", "affine", "`z` against gradient x input", *names, "A without biases"])
+    by_name = _by_network(results)
+    for name in sorted(by_name, key=list(NETWORKS).index):
+        rows = by_name[name]
+        if "network" in rows[0].refused:
+            lines.append(f"| `{name}` | not accepted: {rows[0].refused['network'].partition(';')[0]} |{' |' * 7}")
+            continue
+        identity = f"{max(r.identity for r in rows):.0e} ({rows[0].reference})"
+        cells = [_stable(rows, composite) for composite in PRESETS]
+        bare = np.median([r.conservation[WITHOUT_BIAS] for r in rows])
+        lines.append(f"| `{name}` | {rows[0].affine} | {identity} | {' | '.join(cells)} | {bare:.2g} |")
+    return lines
+
+
+def _patches(trained: list[Patched]) -> list[str]:
+    columns = ["gradient_times_input", *PRESETS]
+    lines = _header(["network", "accuracy", *(f"`{name}`" for name in columns)])
+    for name, rows in _by_network(trained).items():
+        accuracy = " ".join(f"{r.accuracy:.2f}" for r in rows)
+        lines.append(f"| {name} | {accuracy} | {' | '.join(_shares(rows, c) for c in columns)} |")
+    return lines
+
+
+def _gammas(results: list[Measured]) -> list[str]:
+    lines = _header(["network", *GAMMAS])
+    for name, rows in _by_network(results).items():
+        lines.append(f"| {name} | {' | '.join(_stable(rows, composite) for composite in GAMMAS)} |")
+    return lines
+
+
+def _stable(rows: list[Measured], composite: str) -> str:
+    measured = [r for r in rows if composite in r.noise]
+    if not measured:
+        return "refused"
+    noise = min(r.noise[composite] for r in measured)
+    return f"{noise:.3f}, {np.median([r.conservation[composite] for r in measured]):.2g}"
+
+
+def _shares(rows: list[Patched], composite: str) -> str:
+    measured = [r for r in rows if composite in r.share]
+    if not measured:
+        return "refused"
+    # a network that did not learn to see the patch has no evidence to find
+    shares = " ".join(f"{r.share[composite]:.2f}" if r.accuracy > LEARNT else "-" for r in measured)
+    measured = [r for r in measured if r.accuracy > LEARNT] or measured
+    if composite not in measured[0].conservation:
+        return shares
+    return f"{shares}; {np.median([r.conservation[composite] for r in measured]):.2g}"
+
+
+def _write(path: Path, stored: Stored) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {part: [asdict(r) for r in found] for part, found in stored.items()}
+    path.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(stored))
+
+
+def read(path: Path) -> Stored:
+    """What earlier runs have stored, part by part."""
+    file = path.with_suffix(".json")
+    rows = json.loads(file.read_text()) if file.exists() else {}
+    return {part: [kind(**r) for r in rows.get(part, [])] for part, kind in PARTS.items()}
+
+
+def insert(table: str) -> None:
+    """Put the tables between the markers of docs/lrp.md."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", help="of the list; all without")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patch", action="store_true", help="also train each network to see a patch")
-    parser.add_argument("--steps", type=int, default=40, help="of that training, 16 pictures each")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "lrp_architectures")
+    parser.add_argument("names", nargs="*", help="of the part's networks; all without")
+    parser.add_argument("--part", choices=PARTS, default="networks")
+    parser.add_argument("--split", choices=SPLITS, default="reporting")
+    parser.add_argument("--seeds", type=int, help="of the split (default: 1 of the full networks, else all)")
+    parser.add_argument("--insert", action="store_true", help="only put the stored tables into docs/lrp.md")
     arguments = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     warnings.filterwarnings("ignore", category=UserWarning)
-    results = []
-    for name in arguments.networks or list(NETWORKS):
-        try:
-            results.append(run(name, NETWORKS.get(name, 64), arguments.seed, arguments.patch, arguments.steps))
-        except ValueError as error:
-            print(f"{name}: {error}", file=sys.stderr, flush=True)
-            continue
-        print(f"{name}: {results[-1].seconds:.0f} s", file=sys.stderr, flush=True)
-        # after every network, so that a run that is stopped leaves what it has
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.with_suffix(".json").write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n")
-        table = markdown(results, f"python benchmarks/lrp_architectures.py --seed {arguments.seed}")
-        arguments.output.with_suffix(".md").write_text(table)
-    print(markdown(results, ""))
+    path = HERE / "results" / ("lrp_architectures" + ("" if arguments.split == "reporting" else "_tuning"))
+    stored = read(path)
+    if arguments.insert:
+        insert(markdown(stored))
+        return
+    split = SPLITS[arguments.split]
+    names, measure_one = {
+        "networks": (NETWORKS, run),
+        "patch": (PATCHED, partial(run_patch, pattern=split.pattern)),
+        "gamma": (UNMERGED, run_gamma),
+    }[arguments.part]
+    done = {(r.network, r.seed) for r in stored[arguments.part]}
+    for seed in split.seeds[: arguments.seeds or (1 if arguments.part == "networks" else None)]:
+        for name in arguments.names or names:
+            if (name, seed) in done:
+                continue
+            start = time.process_time()
+            stored[arguments.part].append(measure_one(name, seed))
+            print(f"{name}, seed {seed}: {time.process_time() - start:.0f} s", file=sys.stderr, flush=True)
+            _write(path, stored)
 
 
 if __name__ == "__main__":

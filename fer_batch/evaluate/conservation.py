@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 
 LARGE_SHARE = 0.1  # of all pairs; small runs of sound networks have up to 6 % outside
+_LOST = (
+    " Depthwise convolutions (MobileNet, EfficientNet, Xception) can leave most of it with their biases: docs/lrp.md."
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Conservation:
             f"{self.n_explained:,}; {middle})"
         )
         if not self.sound:
-            return f"{counted}: relevance was lost or made up on the way, so do not trust these maps."
+            cause = _LOST if self.median < low else ""
+            return f"{counted}: relevance was lost or made up on the way, so do not trust these maps.{cause}"
         if self.alarming:
             return f"{counted}: relevance was lost or made up on the way in these, so look at each target's verdict."
         return f"{counted}; so few are no sign of unsound maps."

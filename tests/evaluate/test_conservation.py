@@ -33,3 +33,10 @@ def test_only_a_median_outside_or_a_large_share_is_a_warning(n, n_outside, media
 def test_nothing_is_said_where_no_map_is_outside(n, median):
     found = Conservation(n, 0, median, BAND)
     assert (found.alarming, found.sentence, found.line) == (False, "", "")
+
+
+@pytest.mark.parametrize(("median", "named"), [(0.02, True), (0.5, False), (39.0, False), (math.nan, False)])
+def test_the_common_cause_of_lost_relevance_is_named_where_it_is_lost(median, named):
+    sentence = Conservation(90, 36, median, (0.2, 2.0)).sentence
+    assert sentence.startswith("36 explained pairs have a map whose sum is not 0.2 to 2 times the logit (40.0 % of 90")
+    assert ("Depthwise convolutions" in sentence) == named

@@ -19,11 +19,11 @@ def test_g12_mean_over_the_channels():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return build("resnet18", 3, {"width": 0.1}).eval()
+    return build("resnet18", 3, {"width": 0.1}).double().eval()
 
 
 def test_it_is_the_mean_feature_map_of_the_named_layer(model):
-    x = torch.rand(3, 3, 64, 64)
+    x = torch.rand(3, 3, 64, 64, dtype=torch.float64)
     found = explain.method("attention", layer="layer2", batch_size=2)(model, x, [[0, -1], [1, -1], [2, -1]])
     with torch.no_grad():
         early = model.maxpool(model.relu(model.bn1(model.conv1(x))))
@@ -33,7 +33,7 @@ def test_it_is_the_mean_feature_map_of_the_named_layer(model):
 
 
 def test_a_pair_with_a_target_has_the_same_map_and_a_score(model):
-    x = torch.rand(2, 3, 64, 64)
+    x = torch.rand(2, 3, 64, 64, dtype=torch.float64)
     found = explain.method("attention")(model, x, [[0, -1], [0, 2], [1, 0]])
     np.testing.assert_array_equal(found.values[0], found.values[1])
     assert np.isnan(found.score[0])

@@ -138,7 +138,8 @@ def images() -> torch.Tensor:
     return torch.rand(3, 3, 96, 64, generator=torch.Generator().manual_seed(1))
 
 
-def close(found, expected, tolerance=1e-5):
+def close(found, expected, tolerance=1e-4):
+    """Of the largest value: float32 rounds over the layers of a ResNet, each CPU's kernels in their own way."""
     np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
 
 
@@ -154,9 +155,7 @@ def test_contract(model, images, name):
     assert found.values.dtype == np.float32 and np.abs(found.values).max() > 0
     assert np.isnan(found.conservation).all()
     for k, (i, j) in enumerate(PAIRS):
-        np.testing.assert_allclose(
-            explainer(model, images[i : i + 1], [(0, j)]).values[0], found.values[k], rtol=1e-5, atol=1e-6
-        )
+        close(explainer(model, images[i : i + 1], [(0, j)]).values[0], found.values[k])
     assert len(explainer(model, images, np.empty((0, 2), int)).values) == 0
     for key, value in model.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
@@ -183,7 +182,7 @@ def test_contract(model, images, name):
 def test_the_mean_of_a_cam_is_the_logit_without_bias(model, images):
     found = explain.method("cam")(model, images, PAIRS)
     bias = model.fc.bias.detach().numpy()[PAIRS[:, 1]]
-    np.testing.assert_allclose(found.values.mean((1, 2)), found.score - bias, atol=1e-5)
+    np.testing.assert_allclose(found.values.mean((1, 2)), found.score - bias, atol=1e-4)
 
 
 @pytest.mark.parametrize("layer", ["layer4", "layer3", "layer2.0", "conv1", "layer3.0.bn1"])
@@ -237,7 +236,7 @@ def test_maps_equal_the_grad_cam_package(model, images, name, theirs, layer):
             a, g = oracle.activations_and_grads.activations[0], oracle.activations_and_grads.gradients[0]
             if name == "grad_cam_pp":  # there the denominator has 1e-6 more, nothing beside larger gradients
                 expected = oracle.get_cam_weights(x, module, None, a.double().numpy(), 1e3 * g.double().numpy())
-                close(grad_cam_pp_weights(a, 1e3 * g), expected, 1e-4)
+                close(grad_cam_pp_weights(a, 1e3 * g), expected)
             else:
                 expected = oracle.get_cam_image(x, module, None, a.numpy(), g.numpy(), False)[0]
                 close(values, np.maximum(expected, 0))
@@ -271,7 +270,7 @@ def test_cam_needs_pooling_and_one_linear_layer(images):
     pointwise = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 3, 1), nn.Flatten()).eval()
     found = explain.method("cam")(pointwise, images, PAIRS)
     bias = pointwise[2].bias.detach().numpy()[PAIRS[:, 1]]
-    np.testing.assert_allclose(found.values.mean((1, 2)), found.score - bias, atol=1e-5)
+    np.testing.assert_allclose(found.values.mean((1, 2)), found.score - bias, atol=1e-4)
 
 
 def test_options_are_checked():

@@ -61,14 +61,14 @@ def test_transformers_are_refused_not_misread():
 
 
 def test_the_canonical_form_merges_every_batch_norm_and_shares_nothing(disturb):
-    model = disturb(build("resnet18", 2, {"width": 0.1}))
+    model = disturb(build("resnet18", 2, {"width": 0.1})).double()
     network = canonize(model, (3, 32, 32))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     theirs = {parameter.data_ptr() for parameter in model.parameters()}
     assert not theirs & {parameter.data_ptr() for parameter in network.parameters()}
-    x = torch.rand(4, 3, 32, 32)
+    x = torch.rand(4, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(network(x), model(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network(x), model(x), rtol=1e-9, atol=1e-9)
 
 
 def test_a_network_that_tracing_cannot_see_through_is_refused():

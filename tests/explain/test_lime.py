@@ -111,7 +111,9 @@ def test_contract(model, images):
     assert found.values.shape == (3, 45, 45) and found.values.dtype == np.float32
     assert np.abs(found.values).max((1, 2)).min() > 0
     np.testing.assert_allclose(found.score, logits[pairs[:, 0], pairs[:, 1]], rtol=1e-4)
-    np.testing.assert_allclose(explainer(model, images[1:], [[0, 1]]).values[0], found.values[2], atol=1e-5)
+    # float32: other kernels may serve a batch of another size
+    largest = np.abs(found.values[2]).max()
+    np.testing.assert_allclose(explainer(model, images[1:], [[0, 1]]).values[0], found.values[2], atol=1e-3 * largest)
     for drawn in (explainer(model, images, pairs, rng=np.random.default_rng(7)).values for _ in range(2)):
         assert np.abs(drawn - found.values).max() > 1e-4
     assert explainer(model, images, np.empty((0, 2), int)).values.shape == (0, 45, 45)
@@ -187,7 +189,8 @@ def test_weights_equal_the_lime_package_on_the_same_segments_and_samples(model, 
         expected = np.zeros(labels.max() + 1)
         for segment, weight in answer.local_exp[target]:
             expected[segment] = weight
-        np.testing.assert_allclose(values, expected[labels], atol=1e-5 * np.abs(expected).max())
+        # float32 networks, asked in batches of other sizes
+        np.testing.assert_allclose(values, expected[labels], atol=1e-4 * np.abs(expected).max())
 
 
 def test_options_are_checked():

@@ -22,10 +22,10 @@ def test_g19_resnet18_has_the_published_number_of_parameters():
 
 
 def test_resnet18_is_torchvisions_network():
-    theirs = torchvision.models.resnet18(num_classes=3).eval()
-    ours = build("resnet18", 3).eval()
+    theirs = torchvision.models.resnet18(num_classes=3).double().eval()
+    ours = build("resnet18", 3).double().eval()
     ours.load_state_dict(theirs.state_dict())
-    x = torch.rand(1, 3, 64, 64)
+    x = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), theirs(x))
 
@@ -62,8 +62,8 @@ def test_unknown_networks_are_answered_with_known_ones(name, options, message):
 
 
 def test_features_come_with_the_logits_and_carry_gradients():
-    model = build("resnet18", 2, {"width": 0.1}).eval()
-    x = torch.rand(2, 3, 64, 64, requires_grad=True)
+    model = build("resnet18", 2, {"width": 0.1}).double().eval()
+    x = torch.rand(2, 3, 64, 64, dtype=torch.float64, requires_grad=True)
     logits, found = features(model, x, ["layer1", "layer4", "conv1"])
     torch.testing.assert_close(logits, model(x))
     assert found["layer4"].shape == (2, 51, 2, 2)

@@ -74,8 +74,8 @@ def test_the_one_uneven_convolution_is_keras_mirrored():
     layers = [x for layout in (scratch.ALEXNET, scratch.WEINET, scratch.SONGNET, scratch.SILNET) for x in layout[1]]
     uneven = [x for x in layers if isinstance(x, scratch.Conv) and (x.kernel % 2 == 0 or x.stride > 1)]
     assert uneven == [scratch.Conv(96, 11, 4)]
-    conv = build("alexnet", 6, {"size": 64}).features[0]
-    x = torch.rand(1, 3, 64, 64)
+    conv = build("alexnet", 6, {"size": 64}).features[0].double()
+    x = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     padded = keras_same(x.flip(2, 3), 11, 4, 0.0)
     mirrored = functional.conv2d(padded, conv.weight.flip(2, 3), conv.bias, 4).flip(2, 3)
     torch.testing.assert_close(conv(x), mirrored)
