@@ -44,6 +44,20 @@ def occurrences(
     """Frames in which each target occurs by a rule, by sequence.
 
     Ground truth is of the dataset: its files are not cut like those of a partition.
+
+    Parameters
+    ----------
+    store, dataset
+        The output, and whose annotations.
+    sequence_ids
+        Which sequences.
+    rule
+        From which intensity on a target counts as present.
+
+    Returns
+    -------
+    dict of dict of shape (n,), int64
+        Frame indices, by sequence and target.
     """
     mine = pads.field("sequence_id").isin(pa.array(list(sequence_ids), pa.string()))
     names = ["sequence_id", "frame_index", "target"]
@@ -76,7 +90,7 @@ class Prototypes:
 
     @cached_property
     def maps(self) -> dict[Label, NDArray[np.float32]]:
-        """Mean map of each cluster that has one."""
+        """Mean map of each cluster that has one, shape (H, W), float32, in units of relevance."""
         known = [i for i, row in enumerate(self.rows) if row["height"] and row["width"]]
         if not known:
             return {}
@@ -95,7 +109,7 @@ class Prototypes:
 
     @cached_property
     def faces(self) -> dict[int, NDArray[np.uint8]]:
-        """The same as pictures."""
+        """The same as pictures, shape (H, W, 3), uint8, RGB."""
         return {frame: np.asarray(Image.open(io.BytesIO(crop)).convert("RGB")) for frame, crop in self.crops.items()}
 
 
@@ -146,7 +160,7 @@ class Frames:
         return (stage["last_frame"] - stage["first_frame"] + self.step) / self.fps
 
     def landmarks_in(self, first: int, last: int) -> NDArray[np.float64] | None:
-        """Points of the first frame from `first` to `last` that has them."""
+        """Landmarks (68, 2) of the first frame from `first` to `last` that has them, in pixels of the crop; else None."""
         for position in np.flatnonzero((self.index >= first) & (self.index <= last) & self.ok):
             value = self.landmarks[int(position)].values
             if value is not None and len(value) == 136 and value.null_count == 0:
@@ -209,7 +223,20 @@ class SequenceTables:
         return min(shown, key=lambda frame: (max(first - frame, frame - last, 0), frame)) if shown else None
 
     def points_in(self, first: int, last: int, side: float) -> NDArray[np.float64] | None:
-        """Landmarks of a face between two frames on a square canvas, pixel centres at half integers of the crop."""
+        """Landmarks of a face between two frames on a square canvas.
+
+        Parameters
+        ----------
+        first, last
+            Frame indices; the first frame between them that has landmarks is taken.
+        side
+            Of the canvas, in its own unit.
+
+        Returns
+        -------
+        shape (68, 2), float64, in units of `side`, or None
+            Pixel centres of the crop are at half integers.
+        """
         points = self.frames.landmarks_in(first, last)
         size = self._crop_size or next((face.shape[0] for face in self.prototypes.faces.values()), None)
         return None if points is None or not size else (points + 0.5) * side / size
@@ -258,7 +285,15 @@ class SequenceTables:
             )
 
     def timeline(self, threshold: float | None, truth: Mapping[str, NDArray[np.int64]]) -> Timeline:
-        """Labels over frames, with where ground truth says that a target occurs."""
+        """Labels over frames, with where ground truth says that a target occurs.
+
+        Parameters
+        ----------
+        threshold
+            The probability from which on a target is active; None for a head that takes the largest.
+        truth : of shape (n,), int64
+            Frame indices in which each target occurs.
+        """
         frames = self.frames
         columns = ("frame_index", "target", "probability", "active", "cluster")
         table = self.reader("detections", columns)

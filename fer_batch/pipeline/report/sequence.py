@@ -75,7 +75,19 @@ def thumbnail_path(sequence_id: str) -> str:
 def sequence_files(
     sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, bytes]]:
-    """The page of a sequence, and its thumbnail where it has stages."""
+    """The page of a sequence, and its thumbnail where it has stages.
+
+    Parameters
+    ----------
+    sequence
+        Its tables.
+    palette
+        Colours of the targets.
+    options
+        What is the same for all sequences of the partition.
+    truth : of shape (n,), int64
+        Frame indices in which each target occurs.
+    """
     yield (
         pages.sequence_path(sequence.sequence_id),
         pages.sequence_page(options.summary, _page(sequence, palette, options, truth)),
@@ -246,7 +258,19 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 def figures(
     sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, bytes]]:
-    """(name, PNG) of a sequence's figures for print: strip, timeline, and per target its clusters and projections."""
+    """(name, PNG) of a sequence's figures for print: strip, timeline, and per target its clusters and projections.
+
+    Parameters
+    ----------
+    sequence
+        Its tables.
+    palette
+        Colours of the targets.
+    options
+        What is the same for all sequences of the partition.
+    truth : of shape (n,), int64
+        Frame indices in which each target occurs.
+    """
     panels = [sequence.panel(stage) for stage in sequence.stages]
     strips = stage_strips(panels, palette) if panels else []
     for number, strip in enumerate(strips, 1):
