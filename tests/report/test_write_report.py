@@ -18,7 +18,7 @@ from fer_batch.pipeline.report import write as report
 from fer_batch.pipeline.report.contents import index_contents
 from fer_batch.pipeline.report.data import occurrences
 from fer_batch.pipeline.report.index import overview_of
-from fer_batch.pipeline.report.sequence import queries
+from fer_batch.pipeline.report.queries import queries
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.write import partitions, write_figures
 from fer_batch.pipeline.stages import draw_report as write_report

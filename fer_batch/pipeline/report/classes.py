@@ -20,7 +20,8 @@ from fer_batch import facs
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.report.data import target_order
-from fer_batch.pipeline.report.sequence import chip, literal
+from fer_batch.pipeline.report.queries import literal
+from fer_batch.pipeline.report.sequence import chip
 from fer_batch.report.classes import FILE, ClassCluster, ClassesContents, Exemplar, SeenClass, classes_page
 from fer_batch.report.page import Query, RunSummary
 from fer_batch.storage.parquet import Partition, unpack_maps

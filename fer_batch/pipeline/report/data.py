@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import Image
 from fer_batch import facs
 from fer_batch.facs import OccurrenceRule
 from fer_batch.output.reader import Reader
+from fer_batch.pipeline.report.frames import Frames
 from fer_batch.sources.truth import occurs
 from fer_batch.storage.parquet import read, unpack_maps
 from fer_batch.storage.store import Store
@@ -44,6 +44,20 @@ def occurrences(
     """Frames in which each target occurs by a rule, by sequence.
 
     Ground truth is of the dataset: its files are not cut like those of a partition.
+
+    Parameters
+    ----------
+    store, dataset
+        The output, and whose annotations.
+    sequence_ids
+        Which sequences.
+    rule
+        From which intensity on a target counts as present.
+
+    Returns
+    -------
+    dict of dict of shape (n,), int64
+        Frame indices, by sequence and target.
     """
     mine = pads.field("sequence_id").isin(pa.array(list(sequence_ids), pa.string()))
     names = ["sequence_id", "frame_index", "target"]
@@ -76,7 +90,7 @@ class Prototypes:
 
     @cached_property
     def maps(self) -> dict[Label, NDArray[np.float32]]:
-        """Mean map of each cluster that has one."""
+        """Mean map of each cluster that has one, shape (H, W), float32, in units of relevance."""
         known = [i for i, row in enumerate(self.rows) if row["height"] and row["width"]]
         if not known:
             return {}
@@ -95,7 +109,7 @@ class Prototypes:
 
     @cached_property
     def faces(self) -> dict[int, NDArray[np.uint8]]:
-        """The same as pictures."""
+        """The same as pictures, shape (H, W, 3), uint8, RGB."""
         return {frame: np.asarray(Image.open(io.BytesIO(crop)).convert("RGB")) for frame, crop in self.crops.items()}
 
 
@@ -106,52 +120,6 @@ def label_of(row: Mapping[str, Any]) -> Label:
 
 def _letter_order(row: Mapping[str, Any]) -> tuple[int, str]:
     return len(row["cluster"] or ""), row["cluster"] or ""
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Rows of table `frames` of one sequence, in order."""
-
-    index: NDArray[np.int64]
-    ok: NDArray[np.bool_]
-    landmarks: pa.ChunkedArray
-    fps: float | None
-
-    @classmethod
-    def read(cls, reader: Reader, fps: float | None) -> Frames:
-        """Those of a sequence; several faces of a picture are several sequences, so a frame index occurs once."""
-        table = reader("frames", ("frame_index", "status", "landmarks"))
-        if not table.num_rows:
-            return cls(np.zeros(0, np.int64), np.zeros(0, bool), table["landmarks"], fps)
-        index = table["frame_index"].to_numpy().astype(np.int64)
-        if (np.diff(index) < 0).any():
-            table = table.sort_by("frame_index")
-            index = table["frame_index"].to_numpy().astype(np.int64)
-        return cls(
-            index,
-            np.asarray(pc.equal(table["status"], "ok").to_numpy(zero_copy_only=False), bool),
-            table["landmarks"],
-            fps if fps and np.isfinite(fps) else None,
-        )
-
-    @cached_property
-    def step(self) -> float:
-        """Frames of the source from one sampled frame to the next."""
-        return float(np.median(np.diff(self.index))) if len(self.index) > 1 else 1.0
-
-    def seconds(self, stage: Mapping[str, Any]) -> float | None:
-        """Duration of a stage, its last sampled frame included."""
-        if not self.fps:
-            return None
-        return (stage["last_frame"] - stage["first_frame"] + self.step) / self.fps
-
-    def landmarks_in(self, first: int, last: int) -> NDArray[np.float64] | None:
-        """Points of the first frame from `first` to `last` that has them."""
-        for position in np.flatnonzero((self.index >= first) & (self.index <= last) & self.ok):
-            value = self.landmarks[int(position)].values
-            if value is not None and len(value) == 136 and value.null_count == 0:
-                return np.asarray(value, np.float64).reshape(68, 2)
-        return None
 
 
 class SequenceTables:
@@ -209,7 +177,20 @@ class SequenceTables:
         return min(shown, key=lambda frame: (max(first - frame, frame - last, 0), frame)) if shown else None
 
     def points_in(self, first: int, last: int, side: float) -> NDArray[np.float64] | None:
-        """Landmarks of a face between two frames on a square canvas, pixel centres at half integers of the crop."""
+        """Landmarks of a face between two frames on a square canvas.
+
+        Parameters
+        ----------
+        first, last
+            Frame indices; the first frame between them that has landmarks is taken.
+        side
+            Of the canvas, in its own unit.
+
+        Returns
+        -------
+        shape (68, 2), float64, in units of `side`, or None
+            Pixel centres of the crop are at half integers.
+        """
         points = self.frames.landmarks_in(first, last)
         size = self._crop_size or next((face.shape[0] for face in self.prototypes.faces.values()), None)
         return None if points is None or not size else (points + 0.5) * side / size
@@ -258,7 +239,15 @@ class SequenceTables:
             )
 
     def timeline(self, threshold: float | None, truth: Mapping[str, NDArray[np.int64]]) -> Timeline:
-        """Labels over frames, with where ground truth says that a target occurs."""
+        """Labels over frames, with where ground truth says that a target occurs.
+
+        Parameters
+        ----------
+        threshold
+            The probability from which on a target is active; None for a head that takes the largest.
+        truth : of shape (n,), int64
+            Frame indices in which each target occurs.
+        """
         frames = self.frames
         columns = ("frame_index", "target", "probability", "active", "cluster")
         table = self.reader("detections", columns)

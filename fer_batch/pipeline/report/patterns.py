@@ -13,7 +13,7 @@ from fer_batch.output.reader import ShardReader
 from fer_batch.pipeline.partition.patterns import looked_for
 from fer_batch.pipeline.report.data import SequenceTables
 from fer_batch.pipeline.report.index import COMMONEST, Overview, commonest, recent
-from fer_batch.pipeline.report.sequence import literal
+from fer_batch.pipeline.report.queries import literal
 from fer_batch.prototypes.patterns import ALL
 from fer_batch.report.page import Picture, Query, RunSummary
 from fer_batch.report.patterns import PatternGroup, PatternRow, PatternsPart, PrototypeCount, patterns_files

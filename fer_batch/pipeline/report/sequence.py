@@ -15,9 +15,10 @@ from PIL import Image
 from fer_batch import facs
 from fer_batch.facs import OccurrenceRule
 from fer_batch.pipeline.report.data import SequenceTables, label_of
+from fer_batch.pipeline.report.queries import queries
 from fer_batch.report import sequence as pages
 from fer_batch.report.chips import Chip
-from fer_batch.report.page import Query, RunSummary
+from fer_batch.report.page import RunSummary
 from fer_batch.report.text import slug
 from fer_batch.storage.parquet import Partition
 from fer_batch.visualize.clusters import cluster_figure, has_spectrum, projection_figure, without_spectrum
@@ -75,7 +76,19 @@ def thumbnail_path(sequence_id: str) -> str:
 def sequence_files(
     sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, bytes]]:
-    """The page of a sequence, and its thumbnail where it has stages."""
+    """The page of a sequence, and its thumbnail where it has stages.
+
+    Parameters
+    ----------
+    sequence
+        Its tables.
+    palette
+        Colours of the targets.
+    options
+        What is the same for all sequences of the partition.
+    truth : of shape (n,), int64
+        Frame indices in which each target occurs.
+    """
     yield (
         pages.sequence_path(sequence.sequence_id),
         pages.sequence_page(options.summary, _page(sequence, palette, options, truth)),
@@ -246,7 +259,19 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 def figures(
     sequence: SequenceTables, palette: Palette, options: PageOptions, truth: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, bytes]]:
-    """(name, PNG) of a sequence's figures for print: strip, timeline, and per target its clusters and projections."""
+    """(name, PNG) of a sequence's figures for print: strip, timeline, and per target its clusters and projections.
+
+    Parameters
+    ----------
+    sequence
+        Its tables.
+    palette
+        Colours of the targets.
+    options
+        What is the same for all sequences of the partition.
+    truth : of shape (n,), int64
+        Frame indices in which each target occurs.
+    """
     panels = [sequence.panel(stage) for stage in sequence.stages]
     strips = stage_strips(panels, palette) if panels else []
     for number, strip in enumerate(strips, 1):
@@ -259,32 +284,3 @@ def figures(
                 name = f"projections-{slug(label_text(decision.target, cluster.letter))}.png"
                 style = palette.style(decision.target, cluster.letter)
                 yield name, save(projection_figure(cluster.relevance, cluster.face, style=style, maps=palette.maps))
-
-
-def queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:
-    """SQL that gives the rows behind a page."""
-    columns = {"sequence_id": sequence_id, **partition.key}
-    # One output may hold the same sequence under several models and explanations.
-    here = "\n  AND ".join(f"{name} = {literal(value)}" for name, value in columns.items())
-    return (
-        Query(
-            "Stages",
-            "SELECT stage_index, first_frame, last_frame, n_frames, n_missing_frames, text\n"
-            f"FROM stages\nWHERE {here}\nORDER BY stage_index",
-        ),
-        Query(
-            "What is active when",
-            "SELECT frame_index, target, cluster, probability, mu\n"
-            f"FROM detections\nWHERE {here}\n  AND active\nORDER BY frame_index, target",
-        ),
-        Query(
-            "Cluster maps",
-            "SELECT target, cluster, n_frames, exemplar_frame, height, width, scale, relevance\n"
-            f"FROM prototypes\nWHERE {here}\nORDER BY target, cluster",
-        ),
-    )
-
-
-def literal(text: str) -> str:
-    """Text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
