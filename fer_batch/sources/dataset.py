@@ -163,14 +163,6 @@ class Dataset:
         """Compiled marks."""
         return tuple(re.compile(mark) for mark in self.marks)
 
-    def docs_row(self) -> str:
-        """Its line of the table of datasets in docs/datasets.md."""
-        return f"| {self.title} | `{self.name}` | {self.row_per} | {self.labels} | {self.face} |"
-
-    def option_rows(self) -> list[str]:
-        """Its lines of the table of options in docs/datasets.md."""
-        return [f"| `{self.name}` | {text} |" for text in self.options.values()]
-
 
 DATASETS: dict[str, Dataset] = {}
 _FORMS: dict[str, TruthForm] = {}

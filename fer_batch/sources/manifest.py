@@ -124,30 +124,42 @@ def list_manifest(
         path = _text(row["path"])
         if path is None:
             raise InputError(f"manifest {uri!r}: row {index + 1} has no path")
-        if not takes(pattern, path):
-            continue
-        outside = has_scheme(path) or posixpath.isabs(path)
-        location = _normal(path if outside else posixpath.join(folder, path))
-        named = said(path) | {key: text for key in DESCRIBED if (text := _text(row.get(key))) is not None}
-        code = named.get("emotion")
-        emotion = emotion_of(code, codes, where)
-        known = [(units[i], float(coded[index, i])) for i in np.flatnonzero(np.isfinite(coded[index]))]
-        if location.lower().endswith(IMAGE_SUFFIXES):
-            classes = [(emotion, 1.0)] if emotion and emotion not in NO_EXPRESSION else []
-            media = _still(files, location, [*classes, *known], points[index])
-        else:
-            media = _clip(files, location)
-            _check_nothing_lost(media["kind"], path, [unit for unit, _ in known], points[index], where)
-        yield SequenceRef(
-            sequence_id=path.split("://", 1)[-1].lstrip("/") if outside else posixpath.normpath(path),
-            uri=location,
-            subject_id=named.get("subject_id"),
-            emotion=emotion,
-            split=split_named(named["split"]) if "split" in named else None,
-            raw_labels=((emotion, code),) if emotion and code and emotion != code else (),
-            skip_reason=named.get("skip") or NO_EXPRESSION.get(emotion or ""),
-            **media,
-        )
+        if takes(pattern, path):
+            named = said(path) | {key: text for key in DESCRIBED if (text := _text(row.get(key))) is not None}
+            known = [(units[i], float(coded[index, i])) for i in np.flatnonzero(np.isfinite(coded[index]))]
+            emotion = emotion_of(named.get("emotion"), codes, where)
+            yield _listed(files, folder, named, emotion, known, points[index], where)
+
+
+def _listed(
+    files: _Files,
+    folder: str,
+    named: Mapping[str, str],
+    emotion: str | None,
+    units: Sequence[tuple[str, float]],
+    points: NDArray[np.float32],
+    where: str,
+) -> SequenceRef:
+    """The input of one row: `named` are its texts by our names of columns, `units` its intensities."""
+    path, code = named["path"], named.get("emotion")
+    outside = has_scheme(path) or posixpath.isabs(path)
+    location = _normal(path if outside else posixpath.join(folder, path))
+    if location.lower().endswith(IMAGE_SUFFIXES):
+        classes = [(emotion, 1.0)] if emotion and emotion not in NO_EXPRESSION else []
+        media = _still(files, location, [*classes, *units], points)
+    else:
+        media = _clip(files, location)
+        _check_nothing_lost(media["kind"], path, [unit for unit, _ in units], points, where)
+    return SequenceRef(
+        sequence_id=path.split("://", 1)[-1].lstrip("/") if outside else posixpath.normpath(path),
+        uri=location,
+        subject_id=named.get("subject_id"),
+        emotion=emotion,
+        split=split_named(named["split"]) if "split" in named else None,
+        raw_labels=((emotion, code),) if emotion and code and emotion != code else (),
+        skip_reason=named.get("skip") or NO_EXPRESSION.get(emotion or ""),
+        **media,
+    )
 
 
 def _still(files: _Files, location: str, labels: Sequence[tuple[str, float]], points: NDArray[np.float32]) -> _Media:
