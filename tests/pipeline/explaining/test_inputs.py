@@ -226,7 +226,7 @@ def test_a_still_that_changed_since_it_was_listed_leaves_its_pack(root, tmp_path
     assert [row["sequence_id"] for row in chunk.frames] == ["00.png", "02.png"]
     books = books_of(tmp_path, Unit("u", members, ("i0", "i1", "i2")))
     assert [row["identity"] for row in books.add(bookkept(chunk))] == ["i0", "i2"]
-    assert Ledger(books.store).commits({"u"})["u"]["sources"][1]["sequence_id"] == "02.png"
+    assert Ledger(books.store).commits({"u"})["u"].sources[1]["sequence_id"] == "02.png"
     (chunk,) = chunks_of(listed(root, "images")[1:2], root)
     assert [row["status"] for row in chunk.sequences] == ["done"]
 
