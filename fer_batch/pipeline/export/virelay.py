@@ -11,7 +11,7 @@ import io
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import cv2
 import numpy as np
@@ -39,7 +39,8 @@ SAMPLES = "samples.csv"  # which prototype a sample is: ViRelAy itself shows onl
 _COLUMNS = ("sample", "sequence_id", "target", "cluster", "n_frames", "first_frame", "exemplar_frame")
 _BLOCK = 64  # prototypes that are read at a time
 Row = Mapping[str, Any]  # of table `prototypes`
-Members = dict[str, tuple[array[int], array[int]]]  # of each target: numbers of samples, and of their clusters
+# Of each target: numbers of samples, and of their clusters.
+Members: TypeAlias = "dict[str, tuple[array[int], array[int]]]"
 
 
 def to_virelay(store: Store, found: list[Partition], target: Store) -> list[str]:
