@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import duckdb
 import fsspec
 
-from fer_batch.config import RENAMED
+from fer_batch.config.reading import RENAMED
 from fer_batch.registry import nearest
 from fer_batch.storage.ddl import sql_type
 from fer_batch.storage.store import Store

@@ -124,14 +124,14 @@ def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[SequenceRo
             yield item
     except MediaError as error:
         if counts.n_frames[0]:  # what came before was good and is kept
-            row.update(status="partial", reason=f"ended early: {error}")
+            row.update({"status": "partial", "reason": f"ended early: {error}"})
         else:
-            row.update(status="failed", reason=str(error))
+            row.update({"status": "failed", "reason": str(error)})
     except (EnvironmentFault, InputError):
         raise
     except Exception as error:  # a fault of ours that one input shows must not stop the others; its row says so
         log.exception("unexpected error in %s", ref.sequence_id)
-        row.update(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
+        row.update({"status": "failed", "reason": f"unexpected {type(error).__name__}: {error}"})
     sequences += counts.rows(row)
 
 
@@ -171,9 +171,9 @@ class _Counts:
             changed += " (faces.choose: tracked)"
             row["reason"] = "; ".join(filter(None, [row.get("reason"), changed]))
         for person, n in sorted(self.n_frames.items()):
-            own = {**row, "sequence_id": face_id(row["input"], person), "n_frames": n}
+            own: SequenceRow = {**row, "sequence_id": face_id(row["input"], person), "n_frames": n}
             if person:  # the source's labels are of one face, and nobody knows that it is this one
-                own.update(subject_id=None, emotion=None)
+                own.update({"subject_id": None, "emotion": None})
             if row["status"] == "done" and not self.n_faces.get(person) and row.get("reason") is None:
                 own["reason"] = NO_FACE if n else NO_FRAME
             yield own

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +65,10 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
         If the source rather than the input is gone.
     """
     if ref.skip_reason:
-        row.update(status="skipped", reason=ref.skip_reason)
+        row.update({"status": "skipped", "reason": ref.skip_reason})
         return
     if ref.size == 0:
-        row.update(status="failed", reason="the file is empty (0 bytes)")
+        row.update({"status": "failed", "reason": "the file is empty (0 bytes)"})
         return
     items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind](ref, options, row)
     try:
@@ -112,13 +111,15 @@ def _video(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterat
                 yield from _found_crops(decoder, path, options, truth)
         finally:
             found = decoder.summary
-            row.update(fps=found.fps, n_declared=found.n_declared, n_decoded=found.n_decoded, reason=found.reason)
+            row.update(
+                {"fps": found.fps, "n_declared": found.n_declared, "n_decoded": found.n_decoded, "reason": found.reason}
+            )
             row["status"] = "partial" if found.partial else "done"
     if found.reason is None and options.sampling.to_the_end:
         row["length"] = found.n_decoded  # its frames are all there are: labels of others are left out
 
 
-def _known_crops(decoder: Decoder, path: Path, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
+def _known_crops(decoder: Decoder, path: str, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
     """Where a face is is known before the frame is decoded, so that whole frames need not leave the decoder."""
     places: dict[int, Place] = {}
     matrices: dict[int, NDArray[np.float64]] | None = None
@@ -135,7 +136,7 @@ def _known_crops(decoder: Decoder, path: Path, options: DecodeOptions, truth: Kn
         yield Item(row, found.image, truth.targets.get(index, []) if found.image is not None else [])
 
 
-def _found_crops(decoder: Decoder, path: Path, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
+def _found_crops(decoder: Decoder, path: str, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
     faces, fault = faces_of(options, truth), None
     try:
         for frame in decoder.frames(path, options.sampling):
@@ -151,7 +152,8 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) 
     truth = KnownFaces(ref, options, row)
     faces = faces_of(options, truth)
     decoder = decoder_of(options.timeout_s, options.memory_bytes)
-    row.update(n_declared=len(ref.files), n_decoded=0)
+    n_decoded = 0
+    row.update({"n_declared": len(ref.files), "n_decoded": n_decoded})
     sampler, broken, n_broken = options.sampling.sampler(len(ref.files)), None, 0
     for index, uri in enumerate(ref.files):
         if sampler.finished():
@@ -166,14 +168,15 @@ def _image_sequence(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) 
             broken, n_broken = str(error), n_broken + 1
             yield from faces.absent(frame_row(index, None, number, no_place(broken, "decode_error")))
             continue
-        row["n_decoded"] += 1
+        n_decoded += 1
+        row["n_decoded"] = n_decoded
         yield from faces.of(Frame(index, None, image), number)
     yield from faces.end()
     if not row["n_decoded"]:
         raise MediaError(f"none of its {len(ref.files)} images could be read: {broken}")
     if broken:
         reason = f"{n_broken} of {n_broken + row['n_decoded']} images could not be read"
-        row.update(status="partial", reason=reason)
+        row.update({"status": "partial", "reason": reason})
 
 
 def _still(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
@@ -181,5 +184,5 @@ def _still(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterat
     decoder = decoder_of(options.timeout_s, options.memory_bytes)
     with local_input(ref) as path:
         frame = decoder.image(path)
-    row.update(n_declared=1, n_decoded=1)
+    row.update({"n_declared": 1, "n_decoded": 1})
     yield from faces_of_still(options, truth).of(frame, frame_number(ref.uri))

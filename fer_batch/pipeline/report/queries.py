@@ -8,12 +8,7 @@ from fer_batch.storage.parquet import Partition
 
 def queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:
     """SQL that gives the rows behind a page."""
-    columns = {
-        "sequence_id": sequence_id,
-        "dataset": partition.dataset,
-        "model": partition.model,
-        "explain": partition.explain,
-    }
+    columns = {"sequence_id": sequence_id, **partition.key}
     # One output may hold the same sequence under several models and explanations.
     here = "\n  AND ".join(f"{name} = {literal(value)}" for name, value in columns.items())
     return (

@@ -12,7 +12,7 @@ import pickle
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pyarrow as pa
 
@@ -112,8 +112,9 @@ def _reports(tasks: Sequence[tuple[Unit, CropOptions]]) -> Iterator[CropReport]:
     from fer_batch.pipeline.engine import quiet_ray_data
 
     quiet_ray_data()
+    cut: Any = crop_unit  # Ray asks for a plain dict where ours has its keys declared
     rows = [CropTask(unit=pickle.dumps(unit), options=pickle.dumps(options)) for unit, options in tasks]
-    found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(crop_unit, num_cpus=1)
+    found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(cut, num_cpus=1)
     for row in found.iter_rows():
         yield CropReport(n_inputs=int(row["n_inputs"]), fault=row["fault"])
 
@@ -128,7 +129,7 @@ def crop_unit(task: CropTask) -> CropReport:
     store, path = Store(options.output), f"{options.folder}/units/{unit.unit_id}"
     refs = {ref.sequence_id: ref for ref in unit.members}
     rows: list[dict[str, object]] = []
-    sequences: list[dict[str, object]] = []
+    sequences: list[Mapping[str, object]] = []
     frames: dict[str, Counter[str]] = {}
     try:
         with store.staged(f"{path}.u8") as local, open(local, "wb") as file:
@@ -174,7 +175,7 @@ def _with_truth(rows: Sequence[Row], refs: Mapping[str, SequenceRef]) -> list[Ro
     for name, truth in known.items():
         for label in truth.annotations.to_pylist():
             by_frame.setdefault((name, label["frame_index"]), []).append(label)
-    found = []
+    found: list[Row] = []
     for row in rows:
         labels = by_frame.get((row["sequence_id"], row["frame_index"]), [])
         columns = {name: [label[of] for label in labels] for name, of in _LABELS.items()}

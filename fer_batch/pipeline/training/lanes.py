@@ -147,8 +147,9 @@ def _fit(store: Store, jobs: Sequence[FoldJob], where: Layout, lane: int) -> Non
         failure_config=FailureConfig(max_failures=RESTARTS),
         **{"logging_config": LoggingConfig(log_level="ERROR")},  # type: ignore[arg-type]  # seen as the older class
     )
+    train: Any = train_on_worker  # Ray asks for a plain dict where ours has its keys declared
     TorchTrainer(
-        train_on_worker,
+        train,
         train_loop_config={"jobs": list(jobs)},
         scaling_config=ScalingConfig(num_workers=where.workers, use_gpu=where.gpus > 0, resources_per_worker=resources),
         run_config=run_config,

@@ -36,7 +36,7 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarke
     ]
     store.put(f"{where.folder('training')}/{name}", encode(rows_of("training", epochs)))
     trained_on = " + ".join(sorted(marker["n_samples"]["train"]))
-    figures = [
+    figures: list[dict[str, object]] = [
         {"target": target, "metric": "f1", "value": value, "n": n, "split": "test", "fold": fold,
          "trained_on": trained_on}
         for target, value, n in zip(job.targets, marker["f1"], marker["n_observed"], strict=True)
@@ -73,7 +73,7 @@ def mean_accuracy(markers: Sequence[FoldMarker]) -> float | None:
 
 
 def _accuracies(markers: Sequence[FoldMarker]) -> list[float]:
-    return [marker["accuracy"] for marker in markers if marker.get("accuracy") is not None]
+    return [value for marker in markers if (value := marker.get("accuracy")) is not None]
 
 
 def best_fold(markers: Sequence[FoldMarker]) -> int:
@@ -243,7 +243,8 @@ def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[Fold
     for marker in markers:
         for key in sorted({key for epoch in marker["history"] for key in epoch}):
             split, metric = key.split("/")
-            line = [math.nan if epoch.get(key) is None else epoch[key] for epoch in marker["history"]]
+            values = [epoch.get(key) for epoch in marker["history"]]
+            line = [math.nan if value is None else value for value in values]
             curves.setdefault((split, metric), []).append(line)
     f1 = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     judged = f", judged on the part '{stated['test']}'" if (stated := markers[0].get("stated")) else ""
