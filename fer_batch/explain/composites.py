@@ -140,7 +140,7 @@ def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule | None]
     Raises
     ------
     ValueError
-        If the preset has beta > 0 and a BatchNorm could not be merged.
+        If the preset has beta > 0 and a BatchNorm could not be merged, or a convolution is depthwise.
     """
     steps: dict[fx.Node, int | None] = {}
     found: dict[fx.Node, Rule | None] = {}
@@ -154,23 +154,33 @@ def rules(network: fx.GraphModule, preset: Preset) -> dict[fx.Node, Rule | None]
             module = module_of(network, node)
             if isinstance(module, nn.Conv2d | nn.Linear):
                 activated = any(isinstance(module_of(network, user), ACTIVATIONS) for user in node.users)
-                found[node] = preset.rule(module, nearest, activated)
+                found[node] = rule = preset.rule(module, nearest, activated)
+                if isinstance(rule, AlphaBeta) and rule.beta and _is_depthwise(module):
+                    raise ValueError(_no_beta(str(node.meta.get("origin", node.target)), "in depthwise convolutions"))
                 steps[node] = None
             else:
                 if isinstance(module, Affine):
                     found[node] = preset.affine_rule(module, nearest is not None)
                     if found[node] is not None and isinstance(preset.conv, AlphaBeta) and preset.conv.beta:
-                        raise ValueError(_no_beta(str(node.meta["origin"])))
+                        raise ValueError(_no_beta(str(node.meta["origin"]), _UNMERGED))
                 steps[node] = None if nearest is None else nearest + 1
     return found
 
 
-def _no_beta(layer: str) -> str:
-    """Convolutions between such BatchNorms have outputs of both signs, which beta > 0 amplifies block by block."""
-    return (
-        f"layer {layer!r}: preset_b_flat is not stable where a BatchNorm cannot be merged into a linear layer "
-        "(pre-activation, DenseNet); take preset_a_flat"
-    )
+_UNMERGED = "where a BatchNorm cannot be merged into a linear layer (pre-activation, DenseNet)"
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+
+
+def _no_beta(layer: str, where: str) -> str:
+    """Why beta > 0 is refused.
+
+    Convolutions between unmerged BatchNorms have outputs of both signs, which it amplifies block by block. Of the few
+    inputs of a depthwise convolution one sign is often nearly empty, and would be given all of beta's share.
+    """
+    return f"layer {layer!r}: preset_b_flat is not stable {where}; take preset_a_flat"
 
 
 def zennit_composite(network: fx.GraphModule, preset: Preset) -> Composite:
