@@ -5,7 +5,7 @@ CREATE TABLE patterns (
     "pattern" VARCHAR,
     "length" INTEGER,  -- stages
     "kind" VARCHAR,  -- contiguous, gapped
-    "support" BIGINT,  -- stories of the group that have it
+    "support" BIGINT,  -- sequences of the group that have it
     "lift" DOUBLE,  -- NULL for all
     "p_value" DOUBLE,
     "q_value" DOUBLE,  -- p after Benjamini and Hochberg, over the patterns and emotions of its letters

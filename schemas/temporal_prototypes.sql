@@ -1,4 +1,4 @@
--- One sequence's story.
+-- The temporal prototype of one sequence.
 CREATE TABLE temporal_prototypes (
     "sequence_id" VARCHAR NOT NULL,
     "subject_id" VARCHAR,

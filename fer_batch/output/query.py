@@ -61,7 +61,7 @@ QUERIES = {
         "FROM class_prototypes ORDER BY {keys}target, length(cluster), cluster",
     ),
     "patterns": NamedQuery(
-        "what the stories of each emotion have in common, most typical first",
+        "what the temporal prototypes of each emotion have in common, most typical first",
         'SELECT {keys}"group", letters, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
         "FROM patterns\n"
         "WHERE closed AND length > 1 AND replace(replace(pattern, '(NONE)', ''), ' -> ', '') <> ''\n"

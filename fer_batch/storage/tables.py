@@ -176,7 +176,7 @@ SCHEMAS = MappingProxyType(
             ("text", _STR),
         ),
         "temporal_prototypes": _schema(
-            "One sequence's story.",
+            "The temporal prototype of one sequence.",
             ("sequence_id", _STR),
             ("subject_id", _STR),
             ("emotion", _STR),
@@ -200,7 +200,7 @@ SCHEMAS = MappingProxyType(
             ("pattern", _STR),
             ("length", _I32, "stages"),
             ("kind", _STR, "contiguous, gapped"),
-            ("support", _I64, "stories of the group that have it"),
+            ("support", _I64, "sequences of the group that have it"),
             ("lift", _F64, "NULL for all"),
             ("p_value", _F64),
             ("q_value", _F64, "p after Benjamini and Hochberg, over the patterns and emotions of its letters"),

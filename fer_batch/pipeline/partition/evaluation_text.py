@@ -27,14 +27,16 @@ def evaluation_text(results: Sequence[Evaluation], published: bool = False) -> s
     for table in evaluation_tables(results, published):
         parts.append("\n".join([table.title, *aligned([table.columns, *table.rows])]))
         parts[-1] += f"\n({table.caption})" if table.caption else ""
-    told = [result for result in results if result.statistics]
-    if len({result.partition.dataset for result in told}) > 1 and all(len(group) == 1 for group in _alike(told)):
-        parts.append("data sets are compared where one network and one method told the stories of both; here none are")
+    compared = [result for result in results if result.statistics]
+    if len({result.partition.dataset for result in compared}) > 1 and all(
+        len(group) == 1 for group in _alike(compared)
+    ):
+        parts.append("data sets are compared where one network and one method analysed both; here none are")
     return "\n\n".join(parts)
 
 
 def evaluation_tables(results: Sequence[Evaluation], published: bool = False) -> list[Table]:
-    """F1, mu and the statistics of the stories side by side, in the layouts of the papers (methods 13.1 to 13.3).
+    """F1, mu and the statistics of temporal prototypes side by side, in the layouts of the papers (methods 13.1 to 13.3).
 
     Parameters
     ----------
@@ -61,11 +63,11 @@ def evaluation_tables(results: Sequence[Evaluation], published: bool = False) ->
         if columns := _columns(own, "mu_active"):
             about = "mean over all frames in which a target is seen; in brackets their number, then chance level"
             tables.append(replace(mu_table(columns, ()), title=f"mu{of}, where nothing is annotated", caption=about))
-    told = [result for result in results if result.statistics]
-    for result in told:
+    compared = [result for result in results if result.statistics]
+    for result in compared:
         label = _label(result, results)
         tables.append(prototype_table(label, result.statistics, named[result.partition.dataset]))
-    for group in _alike(told):
+    for group in _alike(compared):
         if len({result.partition.dataset for result in group}) > 1:
             overall = {_short_label(r, group): next(s for s in r.statistics if s.group == ALL) for r in group}
             settings = "faces, sampling or other settings of the explanation differ"

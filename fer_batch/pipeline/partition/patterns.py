@@ -64,19 +64,19 @@ def publish_patterns(
     int
         Sequences that were mined.
     """
-    stories = _stories(store, partition)
+    sequences = _sequences(store, partition)
     path = f"{partition.folder('patterns')}/{FILE}"
-    if not stories:
+    if not sequences:
         store.delete(path)
         return 0
     rows = []
     for letters in (False, True):
-        told = [(text if letters else plain, emotion) for text, plain, emotion in stories]
-        known = [(text, emotion) for text, emotion in told if text is not None]
+        chosen = [(text if letters else plain, emotion) for text, plain, emotion in sequences]
+        known = [(text, emotion) for text, emotion in chosen if text is not None]
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
         rows += pattern_rows(texts, emotions, letters=letters, search=search)
     store.put(path, encode(rows_of("patterns", rows), metadata))
-    return len(stories)
+    return len(sequences)
 
 
 def looked_for(store: Store, partition: Partition) -> PatternSearch:
@@ -136,10 +136,10 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _stories(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
+def _sequences(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
     """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
     columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
     rows = read(store, "temporal_prototypes", **partition.key, columns=columns)
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
     found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
-    return sorted(found, key=lambda story: (story[0], story[2] or "", story[1] or ""))
+    return sorted(found, key=lambda own: (own[0], own[2] or "", own[1] or ""))

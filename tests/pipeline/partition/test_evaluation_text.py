@@ -46,7 +46,7 @@ def test_tp_o_data_sets_told_with_other_faces_are_compared_and_say_so(tmp_path, 
 def test_data_sets_told_by_two_methods_are_not_compared_and_that_is_said(tmp_path):
     results = told_of_two(Store(str(tmp_path)), ("lrp-1", "gradcam-1"))
     assert "data sets compared" not in {table.title for table in evaluation_tables(results)}
-    assert evaluation_text(results).endswith("one method told the stories of both; here none are")
+    assert evaluation_text(results).endswith("one method analysed both; here none are")
 
 
 def test_tp_o_data_sets_are_compared_in_print_and_in_sql(tmp_path):
