@@ -36,7 +36,7 @@ def evaluation_text(results: Sequence[Evaluation], published: bool = False) -> s
 
 
 def evaluation_tables(results: Sequence[Evaluation], published: bool = False) -> list[Table]:
-    """F1, mu and the statistics of temporal prototypes side by side, in the layouts of the papers (methods 13.1 to 13.3).
+    """F1, mu and statistics of temporal prototypes side by side, in the layouts of the papers (methods 13.1 to 13.3).
 
     Parameters
     ----------
