@@ -1,4 +1,4 @@
-"""The tables as SQL, for engines that do not read them from the files: rendered from `storage.tables`, never by hand."""
+"""The tables as SQL, for engines that do not read them from the files: rendered from `storage.tables`."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def _split(
 
 
 def spaces_of(config: TrainConfig, datasets: NDArray[np.str_]) -> NDArray[np.str_]:
-    """The subject space of every sample by its dataset: strings of shape (N,) from strings of shape (N,)."""
+    """The subject space of every sample, shape (N,), dtype str, by its dataset (the same shape and dtype)."""
     spaces = {source.dataset: source.space for source in config.sources}
     names, inverse = np.unique(datasets, return_inverse=True)
     return np.array([spaces.get(name, name) for name in names.tolist()], str)[inverse]
