@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import au_name
 from fer_batch.media.align import apply_affine, crop_matrix, face_box
-from fer_batch.posed.clips import with_implied, with_noise
+from fer_batch.posed.clips import with_noise
 from fer_batch.posed.confound import with_disc
 from fer_batch.posed.face import POSED_AUS, Pose, identity, render_frame
+from fer_batch.posed.plans import with_implied
 from fer_batch.training.augment import landmark_crop, recompressed
 
 Place = Literal["off", "face", "inside"]

