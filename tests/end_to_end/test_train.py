@@ -207,7 +207,7 @@ def test_tables_and_text_say_how_good_it_is(trained):
     assert connection.execute("SELECT status, count(*) FROM sequences GROUP BY ALL").fetchall() == [("done", 8)]
     listed = subprocess.run([sys.executable, "-m", "fer_batch.cli", "status", str(folder / "out")],
                             capture_output=True, text=True, check=True)  # fmt: skip
-    assert "8 done, 0 failed" in listed.stdout
+    assert "8 done, 0 partial, 0 failed" in listed.stdout
 
 
 def test_the_best_network_can_be_used_and_its_card_says_where_it_comes_from(trained):
