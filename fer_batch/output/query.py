@@ -98,7 +98,9 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     if not store.local:
         protocol = store.fs.protocol if isinstance(store.fs.protocol, str) else store.fs.protocol[0]
-        connection.register_filesystem(fsspec.filesystem(protocol))
+        # A run replaces its own record: a listing of before would name a file that is gone.
+        fresh = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
+        connection.register_filesystem(fresh)
     for name, schema in SCHEMAS.items():
         has_files = any(entry.path.endswith(".parquet") for entry in store.walk(f"tables/{name}"))
         columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in schema]
