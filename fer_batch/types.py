@@ -64,6 +64,8 @@ class SequenceRef:
         Sizes and versions of the ground truth together; part of the identity of the unit.
     span
         First byte in `uri` of this still, and the byte after its last, where one file holds many.
+    crops
+        Numbers of its crops, where `uri` is a crop set.
     skip_reason
         Set where the source deliberately does not process this input.
     """
@@ -86,6 +88,7 @@ class SequenceRef:
     face_box: tuple[float, ...] = ()
     truth_version: str = ""
     span: tuple[int, int] | None = None
+    crops: tuple[int, ...] = ()
     skip_reason: str | None = None
 
     def __post_init__(self) -> None:

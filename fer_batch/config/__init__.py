@@ -5,18 +5,23 @@ A section is the settings class of the room that uses it; no setting is declared
 
 from fer_batch.config.run import CHOICES, RunConfig, TemporalPrototypesConfig, build, read_job
 from fer_batch.config.sections import real_place
+from fer_batch.config.study import Choose, Study, StudyConfig, read_study
 from fer_batch.config.train import NetworkConfig, TrainConfig, TrainSourceConfig, build_train, read_train_job
 
 __all__ = [
     "CHOICES",
+    "Choose",
     "NetworkConfig",
     "RunConfig",
+    "Study",
+    "StudyConfig",
     "TemporalPrototypesConfig",
     "TrainConfig",
     "TrainSourceConfig",
     "build",
     "build_train",
     "read_job",
+    "read_study",
     "read_train_job",
     "real_place",
 ]

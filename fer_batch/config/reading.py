@@ -36,9 +36,9 @@ def read_values(path: str | Path, overrides: Sequence[str], output: str | None, 
     InputError
         If the file cannot be read, is no job of that kind, or an override names no key of a section.
     """
-    values = _yaml(path)
+    values = load_yaml(path)
     for override in overrides:
-        _override(values, override)
+        apply_override(values, override)
     if output is not None:
         values["output"] = output
     kind = values.get("kind", "run")
@@ -48,7 +48,14 @@ def read_values(path: str | Path, overrides: Sequence[str], output: str | None, 
     return values
 
 
-def _yaml(path: str | Path) -> MutableMapping[str, Any]:
+def load_yaml(path: str | Path) -> MutableMapping[str, Any]:
+    """The plain values of a job file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or holds no keys.
+    """
     try:
         text = Path(path).read_text("utf-8")
     except FileNotFoundError:
@@ -87,7 +94,14 @@ def build_job(kind: type[Job], values: Mapping[str, object], where: str) -> Job:
         raise InputError(f"{where}: {_sentence(error, kind)}") from None
 
 
-def _override(values: MutableMapping[str, Any], override: str) -> None:
+def apply_override(values: MutableMapping[str, Any], override: str) -> None:
+    """Set a key of a job by `dotted.key=value`; the value is YAML.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, or names no key of a section.
+    """
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise InputError(f"--set {override!r}: expected dotted.key=value, for example --set source.uri=DIR")

@@ -112,7 +112,7 @@ def _check_targets(config: RunConfig, model: ResolvedModel) -> None:
 
 def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
     detector = config.faces.detector
-    waiting = [ref for ref in refs if not ref.skip_reason]
+    waiting = [ref for ref in refs if not ref.skip_reason and not ref.crops]
     known = any(ref.landmarks_uri or len(ref.landmarks) or ref.face_box for ref in waiting)
     if detector == "dataset" and waiting and not known:
         raise InputError(
@@ -121,7 +121,7 @@ def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
         )
     if detector in ("none", "dataset"):
         return
-    if any(not ref.landmarks and not ref.landmarks_uri and not ref.skip_reason for ref in refs):
+    if any(not ref.landmarks and not ref.landmarks_uri for ref in waiting):
         check_detector(detector)
 
 

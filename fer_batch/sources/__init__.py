@@ -3,6 +3,6 @@
 Every format is registered when this package is imported.
 """
 
-from fer_batch.sources import datasets, folders, manifest
+from fer_batch.sources import crops, datasets, folders, manifest
 
-__all__ = ["datasets", "folders", "manifest"]
+__all__ = ["crops", "datasets", "folders", "manifest"]

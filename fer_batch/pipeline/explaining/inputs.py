@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.media.decode import Decoder, Frame
-from fer_batch.pipeline.explaining.chunk import SequenceRow
+from fer_batch.pipeline.explaining.chunk import FrameRow, SequenceRow
 from fer_batch.pipeline.explaining.faces import (
     DecodeOptions,
     Item,
@@ -23,9 +23,11 @@ from fer_batch.pipeline.explaining.faces import (
     place_of,
     whole_frame,
 )
+from fer_batch.sources.crops import crop_rows
 from fer_batch.sources.fetch import NotThere, local_file, local_input
 from fer_batch.sources.identity import check_readable, check_root, check_unchanged, now
 from fer_batch.sources.listing import frame_number
+from fer_batch.storage.crop_set import open_crops
 from fer_batch.types import MediaError, SequenceRef
 
 
@@ -70,6 +72,9 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
     if ref.size == 0:
         row.update({"status": "failed", "reason": "the file is empty (0 bytes)"})
         return
+    if ref.crops:
+        yield from _cut_before(ref, options, row)
+        return
     items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind](ref, options, row)
     try:
         if ref.kind == "still":
@@ -90,6 +95,19 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
         _check_source(ref, options)
     check_unchanged(ref)
     yield from items
+
+
+def _cut_before(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
+    """Faces of an input of which a crop set has the crops."""
+    truth = KnownFaces(ref, options, row)
+    images = open_crops(ref.uri).images(ref.crops)
+    row.update({"n_declared": len(ref.crops), "n_decoded": len(ref.crops)})
+    for image, found in zip(images, crop_rows(ref), strict=True):
+        frame: FrameRow = {"frame_index": found["frame_index"], "status": "ok", "track_id": 0}
+        for name in ("timestamp_ns", "face_box", "crop_matrix", "landmarks"):
+            if found.get(name) is not None:
+                frame[name] = found[name]
+        yield Item(frame, image, truth.targets.get(found["frame_index"], []))
 
 
 def _check_source(ref: SequenceRef, options: DecodeOptions) -> None:

@@ -5,6 +5,7 @@ Planning imports neither torch nor Ray, so that a run with nothing to do answers
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,6 +13,7 @@ from fer_batch.config import RunConfig
 from fer_batch.explain.methods import METHODS
 from fer_batch.facs import DEFAULT_RULE
 from fer_batch.models.card import ResolvedModel
+from fer_batch.sources.crops import CROPS
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
 from fer_batch.types import SequenceRef
@@ -50,12 +52,18 @@ def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
         explain["labels"] = asdict(config.labels)  # says which targets of a frame are explained
     faces = asdict(config.faces)
     faces["size"] = config.faces.size or model.preprocessing.size
+    chosen = {"chosen": posixpath.basename(str(config.source.options["chosen"]))} if _chooses(config) else {}
     return {
+        **chosen,  # another choice of the same crops is no newer version of their rows
         "explain": explain,
         "faces": faces,
         "sampling": asdict(config.source.sampling),
         "threshold": model.threshold if model.head == "multilabel" else None,  # a softmax head has none
     }
+
+
+def _chooses(config: RunConfig) -> bool:
+    return config.source.format == CROPS and config.source.options.get("chosen") is not None
 
 
 def partition_of(config: RunConfig, model: ResolvedModel) -> Partition:

@@ -164,7 +164,7 @@ def _crop_row(frame: Row, refs: Mapping[str, SequenceRef], dataset: str) -> dict
         "sequence_id": ref.sequence_id,
         "frame_index": frame["frame_index"],
         "split": ref.split,
-        "landmarks": frame.get("landmarks"),
+        **{name: frame.get(name) for name in ("timestamp_ns", "face_box", "crop_matrix", "landmarks")},
     }
 
 

@@ -29,6 +29,9 @@ ROWS = pa.schema(
         ("frame_index", pa.int64()),
         ("split", pa.string()),
         ("emotion", pa.string()),
+        ("timestamp_ns", pa.int64()),
+        ("face_box", pa.list_(pa.float32())),
+        ("crop_matrix", pa.list_(pa.float64())),
         ("landmarks", pa.list_(pa.float32())),
         ("targets", pa.list_(pa.string())),
         ("intensity", pa.list_(pa.float32())),
@@ -67,7 +70,7 @@ class Crops:
     def rows(self, store: Store) -> pa.Table:
         """Rows of all crops, in their order."""
         parts = [decode(store.read_bytes(f"{self.folder}/{name}.parquet")) for name in self.shards]
-        return pa.concat_tables(parts) if parts else ROWS.empty_table()
+        return pa.concat_tables(parts, promote_options="default") if parts else ROWS.empty_table()
 
     def inputs(self, store: Store) -> list[Row]:
         """Rows of table `sequences`, without `run_id` and with `dataset`."""
@@ -169,7 +172,9 @@ def write_shard(output: str, folder: str, name: str, unit_ids: Sequence[str], si
     """
     store = Store(output)
     tables = [decode(store.read_bytes(f"{folder}/units/{unit_id}.parquet")) for unit_id in unit_ids]
-    rows = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    rows = pa.concat_tables(
+        [table.replace_schema_metadata(None) for table in tables], promote_options="default"
+    )  # a unit that an earlier version cut lacks columns
     filled = [(unit_id, table.num_rows) for unit_id, table in zip(unit_ids, tables, strict=True) if table.num_rows]
     with store.staged(f"{folder}/{name}.npy") as local:
         if filled:
