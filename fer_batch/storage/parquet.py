@@ -264,12 +264,12 @@ def read(
     schema = pa.schema([*SCHEMAS[table], *[pa.field(key, pa.string()) for key in keys]])
     wanted = {"dataset": dataset, "model": model, "explain": explain}
     base = f"tables/{table}"
-    known = [f"{key}={wanted[key]}" for key in itertools.takewhile(lambda key: wanted[key] is not None, keys)]
+    known = [f"{key}={wanted[key]}" for key in itertools.takewhile(lambda key: wanted.get(key) is not None, keys)]
     folder = "/".join([base, *known])
     files = [f"{store.path(folder)}/{entry.path}" for entry in store.walk(folder) if entry.path.endswith(".parquet")]
     condition = filters
     for key in keys:
-        if wanted[key] is not None:
+        if wanted.get(key) is not None:
             test = pads.field(key) == wanted[key]
             condition = test if condition is None else condition & test
     if not files:

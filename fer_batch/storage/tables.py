@@ -1,7 +1,7 @@
 """The Arrow schemas of every table: the one source that writers, readers and `schemas/` follow.
 
 `dataset`, `model` and `explain` are hive partitions (`dataset=<d>/model=<name>-<hash8>/explain=<method>-<hash8>/`;
-`annotations` has `dataset=` alone, what a training leaves has no `explain=`), so they are columns to every SQL engine
+`annotations` has `dataset=` alone, what a training leaves has no `explain=`, `study_cells` has `study=`), so they are columns to every SQL engine
 and are not stored in the files.
 """
 
@@ -253,6 +253,23 @@ SCHEMAS = MappingProxyType(
             Column("normalisation", _STR, "of each map before the mean; none: logit units", since=3, before="max"),
             Column("complete", _BOOL, "false where maps of older shards could not be counted", since=3),
         ),
+        "study_cells": _schema(
+            "One cell of a study: a network under one explanation.",
+            ("cell", _STR, "what it is made of, as a digest; studies share cells"),
+            ("network", _STR, "its training, or its name where it was given"),
+            ("fold", _I32, "of the training; NULL of a network that was given"),
+            ("method", _STR),
+            ("variant", _STR, "the method, and what else varies where that does not tell cells apart"),
+            ("varied", _STR, "JSON: dotted key to value"),
+            ("status", _STR, "done, failed, waiting"),
+            ("n_images", _I64, "images that were explained and timed"),
+            ("seconds", _F64, "of the explanation alone, without decoding"),
+            ("seconds_per_image", _F64),
+            ("reason", _STR),
+            ("dataset", _STR, "with model and explain: where its rows are in other tables"),
+            ("model", _STR),
+            ("explain", _STR),
+        ),
         "runs": _schema(
             "One run.",
             ("run_id", _STR),
@@ -270,7 +287,12 @@ SCHEMAS = MappingProxyType(
     }
 )
 
-_FEWER = {"annotations": ("dataset",), "training": ("dataset", "model"), "predictions": ("dataset", "model")}
+_FEWER = {
+    "annotations": ("dataset",),
+    "training": ("dataset", "model"),
+    "predictions": ("dataset", "model"),
+    "study_cells": ("study",),
+}
 PARTITIONS = MappingProxyType({name: _FEWER.get(name, ("dataset", "model", "explain")) for name in SCHEMAS})
 
 

@@ -1,0 +1,1 @@
+"""Studies: trainings, networks and explanations as a grid of cells, and what is compared over it."""
