@@ -18,6 +18,8 @@ WITHOUT_CALLER = {
     "evaluate.summary.boundary_error": "benchmarks/ground_truth.py",
     "explain.lrp.LRP.per_channel": "maps before channels are summed, for comparisons with other implementations",
     "media.align.invert_affine": "benchmarks/decode.py",
+    "pipeline.training.results.FoldNetwork": "what `fold_results` returns",
+    "pipeline.training.results.fold_results": "a study explains every fold's network on the people it never saw",
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
     "regions.geometry.standard_face": "docs/pictures/draw_au_regions.py",

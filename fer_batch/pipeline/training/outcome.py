@@ -14,7 +14,8 @@ from fer_batch.media.settings import FaceSettings
 from fer_batch.pipeline.progress import counted, say
 from fer_batch.pipeline.training.folds import Parts, left_out
 from fer_batch.pipeline.training.listing import Source
-from fer_batch.pipeline.training.marker import FoldMarker
+from fer_batch.pipeline.training.marker import FoldJob, FoldMarker
+from fer_batch.pipeline.training.shards import Crops
 from fer_batch.training.splits import Fold
 
 
@@ -30,6 +31,8 @@ class TrainOutcome:
         `(sequence_id, reason)` of failed inputs.
     folds
         Markers of the folds, in order.
+    jobs
+        The same folds with their files, crops and job (`results.fold_results`).
     parts
         Which parts the figures are of and the epoch was chosen by.
     targets
@@ -60,6 +63,17 @@ class TrainOutcome:
     frames: dict[str, int] = field(default_factory=dict)
     use: str = ""
     parts: Parts | None = None
+    jobs: tuple[FoldJob, ...] = ()
+
+    @property
+    def crops(self) -> Crops:
+        """The crops that the training read; it must be done."""
+        return self.jobs[0].crops
+
+    @property
+    def folder(self) -> str:
+        """Where the training keeps samples and folds, below its output; it must be done."""
+        return self.jobs[0].folder
 
     @property
     def exit_code(self) -> int:

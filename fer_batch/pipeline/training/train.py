@@ -135,7 +135,7 @@ def _publish(config: TrainConfig, store: Store, plan: _Plan, outcome: TrainOutco
     for job in plan.jobs:
         plan.publish(store, job)
     outcome.checkpoint, outcome.figure, model_digest = publish_model(store, config, plan.model, plan.jobs, markers)
-    outcome.parts = parts_of(config, markers)
+    outcome.parts, outcome.jobs = parts_of(config, markers), tuple(plan.jobs)
     lines = [f1_table(config, plan.model, plan.targets, markers), *parts_lines(config, outcome.parts)]
     outcome.table = "\n".join([*lines, *fold_lines(plan.targets, markers)])
     return model_digest
