@@ -1,0 +1,1 @@
+"""Comparisons over a study, a module each; `comparison.COMPARISONS` names them."""
