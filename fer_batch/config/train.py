@@ -23,6 +23,7 @@ class PosedConfig(Section):
     subjects: PositiveInt = 20
     clips: PositiveInt = 3  # of a subject
     frames: PositiveInt = 20  # of a clip
+    expressions: tuple[str, ...] = ()  # one clip each in the place of `clips`, such as pain3, pain4, disgust, happiness
     seed: NonNegativeInt = 0
 
 

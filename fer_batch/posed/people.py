@@ -7,9 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch import facs
 from fer_batch.posed.face import POSED_AUS
-from fer_batch.posed.plans import ClipPlan, head_motion, with_implied
+from fer_batch.posed.plans import ClipPlan, emotion_aus, head_motion, with_implied
+from fer_batch.registry import nearest
 
+PAIN = (4, 6, 7, 9, 10)  # of the pain intensity of Prkachin & Solomon (2008), without the closed eyes
+PAIN_LEVELS = {
+    f"pain{level}": 0.52 + 0.12 * level for level in (1, 2, 3, 4)
+}  # strength, of the apex of other expressions
 APART = ((26, 27), (20, 23), (12, 15), (5, 7))  # units that one face does not hold together
 
 
@@ -46,6 +52,63 @@ def plan_people(n_subjects: int = 20, n_clips: int = 3, n_frames: int = 20, seed
             curves, poses = together(hand, n_frames, rng), head_motion(n_frames, rng)
             plans.append(ClipPlan(subject, f"{number + 1:02d}_mixed", "", curves, poses, int(rng.integers(2**31))))
     return plans
+
+
+def plan_expressions(n_subjects: int, expressions: Sequence[str], n_frames: int = 20, seed: int = 0) -> list[ClipPlan]:
+    """Plans of a clip for each subject and expression; the clip's emotion is its name.
+
+    Parameters
+    ----------
+    n_subjects
+        Identities 0, 1, ...
+    expressions
+        Of `facs.EXPRESSIONS`, or `pain`, `pain1` to `pain4`.
+    n_frames
+        Of a clip.
+    seed
+        Of onsets and strengths. Every subject adds or leaves out one unit of each expression.
+
+    Raises
+    ------
+    ValueError
+        If an expression is not known, or there are fewer than twelve frames.
+    """
+    if n_frames < 12:
+        raise ValueError(f"expected clips of at least 12 frames, got {n_frames}")
+    plans = []
+    for subject in range(n_subjects):
+        for number, name in enumerate(expressions):
+            rng = np.random.default_rng([seed, subject, number, 0xE59])
+            aus = _personal(expression_units(name), rng)
+            curves = PAIN_LEVELS.get(name, 1.0) * together(aus, n_frames, rng)
+            poses = head_motion(n_frames, rng)
+            plans.append(ClipPlan(subject, f"{number + 1:02d}_{name}", name, curves, poses, int(rng.integers(2**31))))
+    return plans
+
+
+def expression_units(name: str) -> tuple[int, ...]:
+    """Action Units of an expression that the posed face has.
+
+    Raises
+    ------
+    ValueError
+        If it is not known.
+    """
+    if name == "pain" or name in PAIN_LEVELS:
+        return PAIN
+    if name not in facs.EXPRESSIONS:
+        raise ValueError(f"unknown expression {name!r}; {nearest(name, (*facs.EXPRESSIONS, 'pain', *PAIN_LEVELS))}")
+    return emotion_aus(name)
+
+
+def _personal(aus: tuple[int, ...], rng: np.random.Generator) -> list[int]:
+    """How one person shows an expression: now and then with a unit less, or with one that does not belong to it."""
+    kept = list(aus)
+    if len(kept) > 2 and rng.random() < 0.5:
+        kept.remove(int(rng.choice(kept)))
+    if rng.random() < 0.5:
+        kept.append(int(rng.choice([au for au in (1, 2, 5, 17, 25) if au not in kept])))
+    return kept
 
 
 def together(aus: Sequence[int], n_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -87,7 +87,9 @@ def _chosen(uri: str) -> pa.Table:
         raise InputError(f"source.options.chosen: {uri!r} cannot be read: {error}") from None
     missing = [name for name in _NEEDED if name not in rows.column_names]
     if missing:
-        raise InputError(f"source.options.chosen: {uri!r} lacks the column {missing[0]!r}; needed: {', '.join(_NEEDED)}")
+        raise InputError(
+            f"source.options.chosen: {uri!r} lacks the column {missing[0]!r}; needed: {', '.join(_NEEDED)}"
+        )
     return rows
 
 

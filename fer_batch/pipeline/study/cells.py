@@ -104,7 +104,9 @@ def variants(varied: Sequence[Mapping[str, object]], methods: Sequence[str]) -> 
         rest = {key: value for key, value in cell.items() if key not in ("explain.method", "explain")}
         if isinstance(section := cell.get("explain"), Mapping):
             rest |= {key: value for key, value in section.items() if key != "method"}
-        short = ", ".join(f"{key.removeprefix('explain.').removeprefix('options.')}={_plain(v)}" for key, v in rest.items())
+        short = ", ".join(
+            f"{key.removeprefix('explain.').removeprefix('options.')}={_plain(v)}" for key, v in rest.items()
+        )
         named.append(f"{method} ({short})" if short else method)
     return named
 
@@ -133,3 +135,8 @@ def write_cells(store: Store, study: Study, cells: Sequence[Cell]) -> None:
         for cell in cells
     ]
     store.put(f"{PATH}/study={study.config.name}/cells.parquet", encode(rows_of("study_cells", rows)))
+
+
+def read_cells(store: Store) -> list[dict[str, object]]:
+    """Rows of table `study_cells` of every study of an output, with `study`."""
+    return read(store, "study_cells").to_pylist()

@@ -16,7 +16,6 @@ from fer_batch.registry import Registry, nearest
 from fer_batch.types import InputError
 
 if TYPE_CHECKING:
-    from fer_batch.pipeline.study.work import StudyWork
     from fer_batch.report.page import DataTable
 
 
@@ -131,9 +130,7 @@ COMPARISONS.add(
     "misclassified",
     Comparison("grids:misclassified", "One person, rightly and wrongly classified, side by side", "explanations"),
 )
-COMPARISONS.add(
-    "panel", Comparison("grids:panel", "Stills of another dataset under every explanation", "explanations")
-)
+COMPARISONS.add("panel", Comparison("grids:panel", "Stills of another dataset under every explanation", "explanations"))
 COMPARISONS.add(
     "class_discrimination",
     Comparison("discrimination:class_discrimination", "Whether maps differ between classes", "explanations"),

@@ -1,6 +1,6 @@
 """A study, from its trainings to its pages. Safe to kill and to run again: what is finished is believed by its marker.
 
-    trainings -> networks with their test people -> chosen samples -> runs -> cells -> comparisons -> tables and pages
+trainings -> networks with their test people -> chosen samples -> runs -> cells -> comparisons -> tables and pages
 """
 
 from __future__ import annotations
@@ -207,7 +207,9 @@ def cells_of(
     """
     jobs = list(study.run_jobs(values))
     names = variants([varied for varied, _ in jobs], [job.explain.method for _, job in jobs])
-    cells = [Cell(network, varied, name, None if reason else job) for (varied, job), name in zip(jobs, names, strict=True)]
+    cells = [
+        Cell(network, varied, name, None if reason else job) for (varied, job), name in zip(jobs, names, strict=True)
+    ]
     return [cell.failed(reason) if reason else _known(store, cell) for cell in cells]
 
 

@@ -19,7 +19,7 @@ from fer_batch.pipeline.explaining.units import Unit, units_to_do
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.training.overlap import People, check_apart, check_spaces, shared_subjects
 from fer_batch.posed.clips import write_clips
-from fer_batch.posed.people import plan_people
+from fer_batch.posed.people import plan_expressions, plan_people
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import digest
@@ -147,8 +147,8 @@ def _posed(config: TrainConfig, source: TrainSourceConfig, posed: PosedConfig) -
         raise InputError(f"posed people are made as local files; output {config.output!r} is a URL")
     root = Path(Store(config.output).path(f"{DATA}/{source.dataset}"))
     mark = root.with_suffix(".json")  # says what the folder holds, and is written last
-    wanted = posed.model_dump()
-    if not (mark.exists() and json.loads(mark.read_text()) == wanted):
+    wanted = posed.model_dump(mode="json", exclude_defaults=True)
+    if not (mark.exists() and PosedConfig(**json.loads(mark.read_text())) == posed):
         shutil.rmtree(root, ignore_errors=True)
         mark.unlink(missing_ok=True)
         _make_posed(root, config.output, source.dataset, posed)
@@ -159,7 +159,10 @@ def _posed(config: TrainConfig, source: TrainSourceConfig, posed: PosedConfig) -
 def _make_posed(root: Path, output: str, dataset: str, posed: PosedConfig) -> None:
     try:
         root.mkdir(parents=True)
-        plans = plan_people(posed.subjects, posed.clips, posed.frames, posed.seed)
+        if posed.expressions:
+            plans = plan_expressions(posed.subjects, posed.expressions, posed.frames, posed.seed)
+        else:
+            plans = plan_people(posed.subjects, posed.clips, posed.frames, posed.seed)
     except OSError as error:
         raise InputError(f"cannot write to output {output!r}: {error.strerror}") from error
     except ValueError as error:

@@ -106,7 +106,9 @@ def misclassified(work: StudyWork, *, pairs: int = 2) -> Compared:
     for network in work.shown():
         found = _pairs(samples_of(work, network))[:pairs]
         if not found:
-            blocks.append(f"{network.title}: no person has both a right and a wrong image of one class among those chosen.")
+            blocks.append(
+                f"{network.title}: no person has both a right and a wrong image of one class among those chosen."
+            )
         cells = work.of_network(network)
         explained = explain_samples(work, network, cells, [one for pair in found for one in pair])
         for number, pair in enumerate(found, 1):
@@ -200,9 +202,7 @@ def _check_columns(columns: Mapping[str, str], samples: Sequence[Sample]) -> Non
                              f"{nearest(name, known)}")  # fmt: skip
 
 
-def _people_by_columns(
-    samples: Sequence[Sample], columns: Sequence[str], n: int
-) -> dict[str, list[Sample | None]]:
+def _people_by_columns(samples: Sequence[Sample], columns: Sequence[str], n: int) -> dict[str, list[Sample | None]]:
     """People with images of most columns, the first by name of equals; for each column their middle image."""
     by_person: dict[str, list[list[Sample]]] = {}
     for sample in samples:

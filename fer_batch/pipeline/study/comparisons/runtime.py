@@ -25,11 +25,17 @@ def runtime(work: StudyWork) -> Compared:
         seconds = sum(cell.seconds or 0.0 for cell in cells)
         n = sum(cell.n_images or 0 for cell in cells)
         each = seconds / n if n else None
-        rows.append((variant, None if each is None else round(each, 4), n, len(cells), PUBLISHED.get(cells[0].method if cells else "", "")))
+        rows.append(
+            (
+                variant,
+                None if each is None else round(each, 4),
+                n,
+                len(cells),
+                PUBLISHED.get(cells[0].method if cells else "", ""),
+            )
+        )
         measured.append(Measured("seconds_per_image", each, n, variant))
-    table = DataTable(
-        "Seconds per image", ("Explanation", "Seconds", "Images", "Networks", "Weitz 2018"), tuple(rows)
-    )
+    table = DataTable("Seconds per image", ("Explanation", "Seconds", "Images", "Networks", "Weitz 2018"), tuple(rows))
     return Compared(
         "What an explanation costs",
         "Time of the explanation alone, decoding and the forward pass of the prediction left out, on the machine that ran "
