@@ -40,6 +40,11 @@ ALLOWED = {
         *("evaluate", "models", "prototypes", "regions", "report", "sources", "visualize"),
     },
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
+    "pipeline.study": {
+        *("pipeline", "pipeline.base", "pipeline.explaining", "pipeline.partition", "pipeline.training"),
+        *("config", "evaluate", "explain", "media", "models", "output", "report", "sources", "storage", "training"),
+        "visualize",
+    },
     "pipeline.inspect": {"models", "output", "sources", "storage"},
     "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER},
     "cli": {"pipeline", "pipeline.base", "config", "output", "storage", "sources"}

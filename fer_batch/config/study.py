@@ -1,4 +1,4 @@
-"""The job of a study: a grid of trainings, networks and explanations, and what is compared over it (docs/studies.md)."""
+"""The job of a study: a grid of trainings, networks and explanations, and what is compared (docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from fer_batch.config.reading import apply_override, build_job, load_yaml
 from fer_batch.config.run import RunConfig, build
@@ -26,7 +26,7 @@ STUDY_KEYS = ("source", "model", "output", "kind", "name")  # of a run, which a 
 class Grid(Section):
     """Keys that vary: the product of `vary`, or the listed `cells`."""
 
-    vary: dict[str, tuple[Any, ...]] = {}  # dotted key to its values
+    vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted key to its values
     cells: tuple[dict[str, Any], ...] = ()  # dotted keys to values, one cell each
 
     @field_validator("vary", mode="before")
@@ -58,7 +58,7 @@ class TrainingsConfig(Grid):
     """Trainings whose networks are compared, each explaining the people whom it was not trained on."""
 
     base: str | dict[str, Any]  # a training job: a file beside the study's, or the job itself
-    set: dict[str, Any] = {}  # dotted key to value, for every training
+    set: dict[str, Any] = Field(default_factory=dict)  # dotted key to value, for every training
 
 
 class Choose(Section):
@@ -73,7 +73,8 @@ class Choose(Section):
 class RunsConfig(Grid):
     """How every network is explained."""
 
-    base: dict[str, Any] = {}  # sections of a run job; `source` where it is not the trainings' own test people
+    # sections of a run job; `source` where it is not the trainings' own test people
+    base: dict[str, Any] = Field(default_factory=dict)
     choose: Choose = Choose()
 
     @field_validator("choose", mode="before")

@@ -2,8 +2,8 @@
 
     source: {format: crops, uri: OUT/_crops/1f0c, options: {chosen: FILE.parquet}}
 
-`chosen` names some of them, a row each: `row` (number of the crop), `sequence_id`, `frame_index`, and what else is known
-(`kind`, `subject_id`, `emotion`, `split`). Without it every crop is an input's. `truth` is a Parquet file of labels:
+`chosen` names some of them, a row each: `row` (number of the crop), `sequence_id`, `frame_index`, and what else is
+known (`kind`, `subject_id`, `emotion`, `split`). Without it all crops are read. `truth` is a Parquet file of labels:
 `sequence_id`, `frame_index`, `target`, `occurrence`.
 """
 

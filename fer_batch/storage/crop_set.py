@@ -1,4 +1,4 @@
-"""A set of face crops that was cut once: shards `<name>.npy` of pixels beside `<name>.parquet` of rows, and `crops.json`.
+"""A set of face crops that was cut once: shards `<name>.npy` of pixels, `<name>.parquet` of rows, and `crops.json`.
 
 A training cuts them for every epoch to read, a study for every cell to explain. Any crop can be read by its number, so
 nothing is decoded a second time.

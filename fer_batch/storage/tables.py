@@ -1,8 +1,8 @@
 """The Arrow schemas of every table: the one source that writers, readers and `schemas/` follow.
 
 `dataset`, `model` and `explain` are hive partitions (`dataset=<d>/model=<name>-<hash8>/explain=<method>-<hash8>/`;
-`annotations` has `dataset=` alone, what a training leaves has no `explain=`, `study_cells` has `study=`), so they are columns to every SQL engine
-and are not stored in the files.
+`annotations` has `dataset=` alone, what a training leaves has no `explain=`, `study_cells` has `study=`), so they are
+columns to every SQL engine and are not stored in the files.
 """
 
 from __future__ import annotations

@@ -104,9 +104,8 @@ def variants(varied: Sequence[Mapping[str, object]], methods: Sequence[str]) -> 
         rest = {key: value for key, value in cell.items() if key not in ("explain.method", "explain")}
         if isinstance(section := cell.get("explain"), Mapping):
             rest |= {key: value for key, value in section.items() if key != "method"}
-        short = ", ".join(
-            f"{key.removeprefix('explain.').removeprefix('options.')}={_plain(v)}" for key, v in rest.items()
-        )
+        words = {key.removeprefix("explain.").removeprefix("options."): _plain(value) for key, value in rest.items()}
+        short = ", ".join(f"{key}={value}" for key, value in words.items())
         named.append(f"{method} ({short})" if short else method)
     return named
 

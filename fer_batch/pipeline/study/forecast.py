@@ -66,7 +66,7 @@ def _state(study: Study, known: Sequence[Row]) -> Iterator[str]:
     if shown:
         yield f"  measured, seconds an image: {shown}"
     if waiting:
-        yield f"  what waits takes about {hours:.2g} hours of explaining at these rates, with {per_cell:.0f} images a cell"
+        yield f"  what waits: about {hours:.2g} hours of explaining at these rates, with {per_cell:.0f} images a cell"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""The same images under every explanation: grids of people by classes, misclassified pairs, stills of other datasets."""
+"""The same images under every explanation: grids of people by classes, misclassified pairs, other datasets."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def misclassified(work: StudyWork, *, pairs: int = 2) -> Compared:
             blocks.append(Picture(f"pair {network.title} {number}", save(figure), alt, network.title))
     return Compared(
         "Rightly and wrongly classified",
-        "Two images of one person that show the same: the first is classified rightly, the second is not. The maps explain "
-        "the predicted class of each.",
+        "Two images of one person that show the same: the first is classified rightly, the second is not. The maps "
+        "explain the predicted class of each.",
         tuple(blocks),
     )
 
@@ -140,8 +140,8 @@ def panel(work: StudyWork) -> Compared:
         blocks.append(Picture(f"panel {network.title}", save(methods_figure(images, list(cells))), alt, network.title))
     return Compared(
         "Faces of another dataset",
-        "Images that no training of the study has seen, found, cut and scaled as its own. The maps explain the predicted "
-        "class.",
+        "Images that no training of the study has seen, found, cut and scaled as its own. The maps explain the "
+        "predicted class.",
         tuple(blocks),
     )
 

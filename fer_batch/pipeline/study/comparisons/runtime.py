@@ -38,8 +38,8 @@ def runtime(work: StudyWork) -> Compared:
     table = DataTable("Seconds per image", ("Explanation", "Seconds", "Images", "Networks", "Weitz 2018"), tuple(rows))
     return Compared(
         "What an explanation costs",
-        "Time of the explanation alone, decoding and the forward pass of the prediction left out, on the machine that ran "
-        "it; the first batch of a process, which traces the network, is left out too.",
+        "Time of the explanation alone, decoding and the forward pass of the prediction left out, on the machine that "
+        "ran it; the first batch of a process, which traces the network, is left out too.",
         (table,),
         tuple(measured),
     )

@@ -1,4 +1,4 @@
-"""Verdict and mu pooled over folds: each person is judged by the network that left that person out (VP-e, VP-g, VP-k)."""
+"""Verdict and mu pooled over folds: everyone is judged by the network that left them out (VP-e, VP-g, VP-k)."""
 
 from __future__ import annotations
 
