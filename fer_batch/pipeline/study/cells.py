@@ -10,7 +10,7 @@ from fer_batch.config import RunConfig, Study
 from fer_batch.pipeline.explaining.units import partition_of
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 PATH = "tables/study_cells"
