@@ -17,7 +17,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fer_batch.report.text import arrows, beginning, cell, colours, n_hidden, percent, visible
+from fer_batch.report.text import arrows, beginning, cell, colours, duration, n_hidden, percent, visible
 from fer_batch.types import MapStyle
 
 LOCAL = ["'self'", "file:"]  # a page from a folder has no origin that 'self' could mean
@@ -52,13 +52,27 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A cell that a paper printed, shown in another style than what was measured here."""
+
+    value: object
+
+
+@dataclass(frozen=True)
 class DataTable:
-    """Any further table; cells are text, numbers or None."""
+    """Any further table; cells are text, numbers, `Published` or None.
+
+    Attributes
+    ----------
+    source
+        Where the published cells are printed; empty where there is none.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
     caption: str = ""
+    source: str = ""
 
     @property
     def numeric(self) -> frozenset[int]:
@@ -66,8 +80,13 @@ class DataTable:
         return frozenset(
             i
             for i in range(len(self.columns))
-            if all(isinstance(row[i], int | float) for row in self.rows if row[i] is not None)
+            if all(isinstance(value, int | float) for row in self.rows if (value := bare(row[i])) is not None)
         )
+
+
+def bare(cell: object) -> object:
+    """What a cell holds, whoever measured it."""
+    return cell.value if isinstance(cell, Published) else cell
 
 
 @dataclass(frozen=True)
@@ -210,7 +229,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(beginning=beginning, n_hidden=n_hidden, arrows=arrows, percent=percent, cell=cell)
-    environment.filters.update(colours=colours, share="{:g}".format)
+    environment.filters.update(colours=colours, share="{:g}".format, duration=duration)
+    environment.tests["published"] = lambda value: isinstance(value, Published)
     return environment
 
 

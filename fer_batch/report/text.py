@@ -84,6 +84,19 @@ def percent(value: float | None) -> str:
     return "–" if value is None or value != value else f"{100 * value:.0f} %"
 
 
+def duration(seconds: float | None) -> str:
+    """`0.042 s`, `12.3 s`, `8 min 5 s`, `3 h 20 min`, a dash where it is not known."""
+    if seconds is None or seconds != seconds:
+        return "–"
+    if seconds < 99.5:
+        return f"{seconds:.3g} s"
+    if seconds < 3600:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min"
+
+
 def cell(value: object) -> object:
     """A value of a table: floats to three digits, a dash for what is missing."""
     if value is None or value == "" or value != value:

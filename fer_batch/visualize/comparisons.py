@@ -1,0 +1,358 @@
+"""Charts that compare explanation methods: an interval each, curves, and durations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
+
+from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT, new_figure
+from fer_batch.visualize.rendering import RENDERING
+from fer_batch.visualize.tiles import fitted
+
+_BLUE, _CHANCE, _PALE_BLUE = "#0072b2", "#9a3412", "#86b7d8"
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#875101", "#56b4e9", "#6104b3", "#1f2328")
+_DASHES = ((0, ()), (0, (4, 1.6)), (0, (1, 1.3)))
+_MARKERS = "os^Dvp*X<>"
+_CHARACTER = 0.062  # inches of small text
+_ROW, _WIDTH, _NAMES = 0.25, 4.3, 36  # inches; characters of a name
+_LOG_FROM = 20.0  # the longest duration over the shortest from which a linear axis would hide the short ones
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve, and its interval where it has one.
+
+    Attributes
+    ----------
+    y : shape (n,), NaN where undefined
+    low, high : shape (n,); or None
+    """
+
+    y: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """Colour, dashes and marker of a method."""
+
+    colour: str
+    dashes: tuple[int, tuple[float, ...]]
+    marker: str
+
+
+def line_styles(names: Sequence[str]) -> dict[str, LineStyle]:
+    """A line for every name, different for each; that of a known method is the same in every chart.
+
+    Parameters
+    ----------
+    names
+        Keys of `RENDERING` or any other, each once.
+    """
+    known = list(RENDERING)
+    free = iter(range(len(known), len(known) + len(names)))
+    slots = {name: known.index(name) if name in RENDERING else next(free) for name in names}
+    n, lengths = len(_COLOURS), (len(_DASHES), len(_MARKERS))
+    return {
+        name: LineStyle(_COLOURS[slot % n], _DASHES[slot // n % lengths[0]], _MARKERS[slot % lengths[1]])
+        for name, slot in slots.items()
+    }
+
+
+def intervals_figure(
+    names: Sequence[str],
+    middle: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    label: str,
+    *,
+    chance: ArrayLike | None = None,
+    limits: tuple[float, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """A dot and its interval for every name, one below the other.
+
+    Parameters
+    ----------
+    names
+        From top to bottom, any text.
+    middle, low, high : shape (n,)
+        NaN where undefined: a row without a figure says so, a dot without an interval stands alone.
+    label
+        What the axis measures, with its unit.
+    chance : scalar or shape (n,)
+        What would be expected by chance, as an upright line.
+    limits
+        Ends of the axis; by default those of the figures.
+    title
+        Above all.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no name, or the arrays have other lengths.
+    """
+    values = _rows(names, middle, low, high)
+    expected = np.full(len(names), np.nan) if chance is None else np.broadcast_to(np.asarray(chance, float), len(names))
+    axes = _row_axes(names, label, title)
+    for place, (row, by_chance) in enumerate(zip(values, expected, strict=True)):
+        _draw_interval(axes, place, row)
+        if np.isfinite(by_chance):
+            axes.plot([by_chance] * 2, [place - 0.36, place + 0.36], color=_CHANCE, linewidth=1.4,
+                      linestyle=(0, (3, 1.5)), label="chance" if place == 0 else None)  # fmt: skip
+    found = np.concatenate([values.ravel(), expected])
+    _set_limits(axes, found[np.isfinite(found)], limits)
+    if np.isfinite(expected).any():
+        _say_chance(axes)
+    return axes.figure  # type: ignore[return-value]
+
+
+def curves_figure(
+    x: ArrayLike,
+    curves: Mapping[str, Curve],
+    x_label: str,
+    y_label: str,
+    *,
+    titles: Mapping[str, str] | None = None,
+    ticks: Sequence[str] | None = None,
+    chance: tuple[ArrayLike, ArrayLike] | None = None,
+    reference: Curve | None = None,
+    title: str = "",
+) -> Figure:
+    """Curves of several methods over one axis, with what chance gives.
+
+    Parameters
+    ----------
+    x : shape (n,), ascending
+        Such as the number of randomised layers, or the share of pixels removed.
+    curves
+        By method: its colour and dashes are the same in every chart.
+    x_label, y_label
+        What the axes measure, with units.
+    titles
+        Names of the methods in the legend; by default those of `RENDERING`.
+    ticks
+        Texts at `x`, such as names of layers.
+    chance : two of scalar or shape (n,)
+        Lower and upper end of a band.
+    reference
+        A further curve: random order.
+    title
+        Above all.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no curve, or one has another length than `x`.
+    """
+    at = np.asarray(x, np.float64)
+    lengths = {name: len(np.asarray(curve.y)) for name, curve in curves.items()}
+    if not curves or set(lengths.values()) != {len(at)}:
+        raise ValueError(f"expected curves of {len(at)} points, at least one, got {lengths}")
+    names = {name: (titles or {}).get(name) or _title(name) for name in curves}
+    axes = _curve_axes([*names.values(), "random order"], at, ticks, len(curves) + 2)
+    if chance is not None:
+        low, high = (np.broadcast_to(np.asarray(end, np.float64), at.shape) for end in chance)
+        axes.fill_between(at, low, high, color=RULE, alpha=0.55, linewidth=0, label="chance", zorder=1)
+    if reference is not None:
+        _draw_curve(axes, at, reference, LineStyle(SOFT_INK, (0, (1, 1)), ""), "random order")
+    if ticks is None and (at == np.round(at)).all():
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    for name, style in line_styles(list(curves)).items():
+        _draw_curve(axes, at, curves[name], style, fitted(names[name], _NAMES, 1))
+    axes.set_xlabel(x_label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
+    axes.set_title(fitted(title, 60, 1), fontsize=TEXT + 1, weight="bold", color=INK, loc="left", parse_math=False)
+    for text in axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), fontsize=SMALL, frameon=False,
+                            labelcolor=INK, handlelength=3.2).get_texts():  # fmt: skip
+        text.set_parse_math(False)
+    return axes.figure  # type: ignore[return-value]
+
+
+def durations_figure(
+    names: Sequence[str],
+    seconds: ArrayLike,
+    *,
+    published: Mapping[str, tuple[float, float]] | None = None,
+    label: str = "seconds per image",
+    title: str = "",
+) -> Figure:
+    """What every method takes, and what a paper says it took.
+
+    Bars; where the longest is more than 20 times the shortest, dots on a logarithmic axis, on which bars have no foot.
+
+    Parameters
+    ----------
+    names
+        From top to bottom, any text.
+    seconds : shape (n,), positive
+        NaN where not measured.
+    published
+        Name to the shortest and the longest duration that was printed, in seconds.
+    label, title
+        Of the axis, and above all.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no name, or the array has another length.
+    """
+    values = _rows(names, seconds)[:, 0]
+    printed = {place: (published or {})[name] for place, name in enumerate(names) if name in (published or {})}
+    known = [value for value in [*values, *np.ravel(list(printed.values()))] if np.isfinite(value) and value > 0]
+    log = bool(known) and max(known) / min(known) > _LOG_FROM
+    axes = _row_axes(names, label + (" (logarithmic)" if log else ""), title)
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    low = min(known, default=1.0) * 0.6 if log else 0.0
+    axes.set_xlim(low, max(known, default=1.0) * (2.6 if log else 1.16))
+    for place, value in enumerate(values):
+        _draw_duration(axes, place, float(value), low, log)
+        if place in printed:
+            _draw_published(axes, place, printed[place])
+    if printed:
+        axes.text(1, 1.02, "open: published", transform=axes.transAxes, fontsize=SMALL, color=SOFT_INK, ha="right")
+    return axes.figure  # type: ignore[return-value]
+
+
+def _title(name: str) -> str:
+    return RENDERING[name].title if name in RENDERING else name
+
+
+def _rows(names: Sequence[str], *columns: ArrayLike) -> NDArray[np.float64]:
+    arrays = [np.asarray(column, np.float64) for column in columns]
+    if not names or any(array.shape != (len(names),) for array in arrays):
+        shapes = [array.shape for array in arrays]
+        raise ValueError(f"expected figures of shape ({len(names)},), at least one, got {shapes}")
+    return np.stack(arrays, 1)
+
+
+def _row_axes(names: Sequence[str], label: str, title: str) -> Axes:
+    """Axes with a name at every row; row 0 is at the top."""
+    shown = [fitted(name, _NAMES, 1) for name in names]
+    left = 0.25 + _CHARACTER * max(map(len, shown))
+    height, width = _ROW * len(names) + 0.1, left + _WIDTH + 0.25
+    above = 0.52 if title else 0.3
+    total = height + above + 0.52
+    figure = new_figure(width, total)
+    axes = figure.add_axes((left / width, 0.52 / total, _WIDTH / width, height / total))
+    _plain(axes, "x")
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), shown, color=INK)
+    for tick in axes.get_yticklabels():
+        tick.set_parse_math(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
+    figure.text(0.12 / width, 1 - 0.2 / total, fitted(title, int(width * 13), 1), fontsize=TEXT + 1, weight="bold",
+                color=INK, va="center", parse_math=False)  # fmt: skip
+    return axes
+
+
+def _curve_axes(names: Sequence[str], x: NDArray[np.float64], ticks: Sequence[str] | None, n_lines: int) -> Axes:
+    legend = 0.75 + _CHARACTER * min(_NAMES, max(map(len, names)))
+    shown = [fitted(tick, 22, 1) for tick in ticks or ()]
+    below = 0.55 + (_CHARACTER * 0.75 * max(map(len, shown)) if shown else 0.0)
+    height = max(2.6, 0.155 * n_lines + 0.1)
+    width, total = 0.62 + _WIDTH + legend, 0.4 + height + below
+    figure = new_figure(width, total)
+    axes = figure.add_axes((0.62 / width, below / total, _WIDTH / width, height / total))
+    _plain(axes, "y")
+    if shown:
+        axes.set_xticks(x, shown, rotation=45, ha="right", rotation_mode="anchor")
+        for tick in axes.get_xticklabels():
+            tick.set_parse_math(False)
+    return axes
+
+
+def _plain(axes: Axes, grid: str) -> None:
+    axes.tick_params(labelsize=SMALL, colors=SOFT_INK, length=2.5)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(RULE)
+    axes.grid(axis="x" if grid == "x" else "y", color=RULE, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_interval(axes: Axes, place: int, row: NDArray[np.float64]) -> None:
+    middle, low, high = row
+    if not np.isfinite(middle):
+        _say(axes, place, "undefined")
+        return
+    if np.isfinite(low) and np.isfinite(high):
+        axes.plot([low, high], [place] * 2, color=_BLUE, linewidth=1.6)
+        for end in (low, high):
+            axes.plot([end] * 2, [place - 0.14, place + 0.14], color=_BLUE, linewidth=1.4)
+    axes.plot([middle], [place], "o", color=_BLUE, markersize=4.6)
+
+
+def _say(axes: Axes, place: int, words: str) -> None:
+    axes.text(0.015, place, words, transform=axes.get_yaxis_transform(), fontsize=SMALL, color=SOFT_INK,
+              style="italic", va="center")  # fmt: skip
+
+
+def _say_chance(axes: Axes) -> None:
+    axes.text(1, 1.02, "┆ chance", transform=axes.transAxes, fontsize=SMALL, color=_CHANCE, ha="right")
+
+
+def _set_limits(axes: Axes, found: NDArray[np.float64], limits: tuple[float, float] | None) -> None:
+    low, high = limits or (min(0.0, found.min(initial=0.0)), max(found.max(initial=0.0), 0.0))
+    if limits is None and low == high:
+        high = 1.0
+    margin = 0.03 * (high - low)
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    if low < 0 < high:
+        axes.axvline(0, color=SOFT_INK, linewidth=0.7, zorder=1)
+
+
+def _draw_curve(axes: Axes, x: NDArray[np.float64], curve: Curve, style: LineStyle, label: str) -> None:
+    y = np.asarray(curve.y, np.float64)
+    if curve.low is not None and curve.high is not None:
+        low, high = (np.asarray(end, np.float64) for end in (curve.low, curve.high))
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.12, linewidth=0)
+    marker = style.marker if len(x) <= 40 else ""
+    axes.plot(x, y, color=style.colour, linestyle=style.dashes, linewidth=1.5, marker=marker, markersize=3.6,
+              label=label)  # fmt: skip
+
+
+def _draw_duration(axes: Axes, place: int, value: float, low: float, log: bool) -> None:
+    if not (np.isfinite(value) and value > 0):
+        _say(axes, place, "not measured")
+        return
+    if log:
+        axes.plot([low, value], [place] * 2, color=RULE, linewidth=1.0)
+        axes.plot([value], [place], "o", color=_BLUE, markersize=5)
+    else:
+        axes.barh(place, value, height=0.62, color=_PALE_BLUE)
+    axes.annotate(f"{value:.3g} s", (value, place), (6 if log else 3, 0), textcoords="offset points", fontsize=SMALL,
+                  color=INK, va="center", zorder=5)  # fmt: skip
+
+
+def _draw_published(axes: Axes, place: int, printed: tuple[float, float]) -> None:
+    low, high = printed
+    if low == high:
+        axes.plot([low], [place + 0.26], "D", markerfacecolor="white", color=SOFT_INK, markersize=4)
+    else:
+        axes.plot([low, high], [place + 0.26] * 2, color=SOFT_INK, linewidth=1.0, marker="D", markersize=4,
+                  markerfacecolor="white")  # fmt: skip
