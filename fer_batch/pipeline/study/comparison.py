@@ -16,27 +16,7 @@ from fer_batch.registry import Registry, nearest
 from fer_batch.types import InputError
 
 if TYPE_CHECKING:
-    from fer_batch.report.page import DataTable
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of a comparison.
-
-    Attributes
-    ----------
-    name
-        Of its file, without suffix.
-    data
-        PNG bytes.
-    alt, caption
-        What it shows, for who cannot see it, and below it.
-    """
-
-    name: str
-    data: bytes = field(repr=False)
-    alt: str
-    caption: str = ""
+    from fer_batch.report.comparison import Comparison as Page
 
 
 @dataclass(frozen=True)
@@ -72,17 +52,13 @@ class Compared:
 
     Attributes
     ----------
-    title, lead
-        Of the page.
-    blocks
-        In order: tables, pictures, and notes in words.
+    page
+        In words, tables and pictures.
     rows
         For table `evaluation`.
     """
 
-    title: str
-    lead: str
-    blocks: tuple[DataTable | Picture | str, ...] = ()
+    page: Page
     rows: tuple[Measured, ...] = field(default=(), repr=False)
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
+from fer_batch import __version__
 from fer_batch.pipeline.progress import say
-from fer_batch.pipeline.study.comparison import COMPARISONS, Compared, Measured
+from fer_batch.pipeline.study.cells import Cell
+from fer_batch.pipeline.study.comparison import COMPARISONS, Measured
 from fer_batch.pipeline.study.work import StudyWork
+from fer_batch.report.comparison import comparison_files
+from fer_batch.report.page import Query, RunSummary
+from fer_batch.report.study import ComparisonLink, StudyCell, StudyContents, study_page
 from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import Partition, encode, rows_of
 
@@ -24,52 +30,137 @@ def publish(work: StudyWork) -> str:
     work
         The study, whose cells have run.
     """
-    name = work.study.config.name
-    for number, (comparison, options) in enumerate(work.study.config.compare.items(), 1):
-        path, key = f"_studies/{name}/{comparison}.json", _key(work, comparison, options)
-        if work.store.exists(path) and json.loads(work.store.read_bytes(path)).get("key") == key:
-            continue
-        say(f"comparison {number} of {len(work.study.config.compare)}: {comparison}")
-        found = COMPARISONS[comparison].load()(work, **options)
-        _write_rows(work, comparison, found.rows)
-        pages = _write_page(work, comparison, found)
-        work.store.put(path, dump({"key": key, "title": found.title, "page": pages}))
-    return _write_index(work)
+    asked = work.study.config.compare
+    links = []
+    for number, (comparison, options) in enumerate(asked.items(), 1):
+        path, key = _marker(work, comparison), _key(work, comparison, options)
+        kept = json.loads(work.store.read_bytes(path)) if work.store.exists(path) else {}
+        if kept.get("key") != key:
+            say(f"comparison {number} of {len(asked)}: {comparison}")
+            found = COMPARISONS[comparison].load()(work, **options)
+            _write_rows(work, comparison, found.rows)
+            for file, content in comparison_files(_summary(work), found.page):
+                work.store.put(f"{_folder(work)}/{file}", content)
+            kept = {"key": key, "title": found.page.title, "finding": found.page.lead, "file": found.page.file}
+            work.store.put(path, dump(kept))
+        links.append(ComparisonLink(kept["title"], kept["finding"], kept["file"]))
+    work.store.put(f"{_folder(work)}/index.html", study_page(_summary(work), _contents(work, links)))
+    return work.store.url(f"{_folder(work)}/index.html")
+
+
+def _folder(work: StudyWork) -> str:
+    return f"{REPORT}/{work.study.config.name}"
+
+
+def _marker(work: StudyWork, comparison: str) -> str:
+    return f"_studies/{work.study.config.name}/{comparison}.json"
 
 
 def _key(work: StudyWork, comparison: str, options: Mapping[str, object]) -> str:
     """What a comparison depends on."""
     cells = [[cell.key, cell.variant, cell.status, cell.seconds] for cell in (*work.cells, *work.panel)]
     trained = [training.outcome.model for training in work.trainings]
-    return digest([VERSION, comparison, dict(options), cells, trained, work.study.config.runs.choose.model_dump()])
+    choose = work.study.config.runs.choose.model_dump(mode="json")
+    return digest([VERSION, comparison, dict(options), cells, trained, choose])
 
 
 def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> None:
-    """Table `evaluation`: a file of the comparison in each partition, and none where an earlier one left rows."""
+    """Table `evaluation`: a file of the comparison in each partition; files that it left before are removed."""
     config = work.study.config
-    dataset = work.cells[0].job.name if work.cells and work.cells[0].job else config.name
+    dataset = next((cell.job.name for cell in work.cells if cell.job), config.name)
     file = f"study-{config.name}-{comparison}.parquet"
-    for entry in list(work.store.walk("tables/evaluation")):
-        if entry.path.endswith(f"/{file}"):
-            work.store.delete(f"tables/evaluation/{entry.path}")
     by_partition: dict[Partition, list[dict[str, object]]] = {}
     for row in rows:
-        where = Partition(dataset, row.model or f"study-{config.name}", _safe(row.explain))
+        where = Partition(dataset, row.model or f"study-{config.name}", _path_name(row.explain))
         columns = {name: value for name, value in asdict(row).items() if name not in ("model", "explain")}
         by_partition.setdefault(where, []).append(columns)
+    written = {f"{where.folder('evaluation')}/{file}" for where in by_partition}
     for where, found in by_partition.items():
         work.store.put(f"{where.folder('evaluation')}/{file}", encode(rows_of("evaluation", found)))
+    for entry in list(work.store.walk("tables/evaluation")):
+        path = f"tables/evaluation/{entry.path}"
+        if entry.path.endswith(f"/{file}") and path not in written:
+            work.store.delete(path)
 
 
-def _safe(variant: str) -> str:
-    """A variant as part of a path."""
+def _path_name(variant: str) -> str:
+    """A variant as the value of a partition."""
     plain = "".join(c if c.isalnum() or c in "_.-" else "-" for c in variant).strip("-")
     return plain if plain == variant else f"{plain}-{digest(variant, 4)}"
 
 
-def _write_page(work: StudyWork, comparison: str, found: Compared) -> str:
-    return ""
+def _summary(work: StudyWork) -> RunSummary:
+    networks = {cell.network.name: cell.network for cell in work.cells}
+    cards = [network.model.card for network in networks.values() if network.model.card]
+    licences = sorted({card.licence for card in cards if card.licence})
+    pages = [("index.html", "Study")]
+    return RunSummary(
+        title=work.study.config.name,
+        dataset=", ".join(sorted({cell.job.name for cell in work.cells if cell.job})),
+        model=", ".join(networks),
+        explain=", ".join(work.variants),
+        finished_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        version=__version__,
+        demo=any(card.demo for card in cards),
+        weights_license=", ".join(licences),
+        facts=tuple(_facts(work)),
+        shows_faces=True,
+        pages=tuple(pages),
+    )
 
 
-def _write_index(work: StudyWork) -> str:
-    return work.store.url(f"{REPORT}/{work.study.config.name}/index.html")
+def _facts(work: StudyWork) -> Iterator[tuple[str, str]]:
+    for training in work.trainings:
+        card = training.networks[0].model.card if training.networks else None
+        if card:
+            yield "Network", f"{training.title}: {card.architecture or card.factory}, {', '.join(card.targets)}"
+            yield "Trained on", ", ".join(card.trained_on)
+            if card.notes:
+                yield "Notes", card.notes
+    for network in {cell.network.name: cell.network for cell in work.cells if cell.network.fold is None}.values():
+        yield "Network", f"{network.name}: {', '.join(network.model.targets)}"
+
+
+def _contents(work: StudyWork, links: Sequence[ComparisonLink]) -> StudyContents:
+    name = work.study.config.name
+    return StudyContents(
+        name=name,
+        question=work.study.config.question,
+        cells=tuple(_cells(work.cells)),
+        comparisons=tuple(links),
+        notes=tuple(_notes(work)),
+        queries=(
+            Query("cells of this study", f"SELECT * FROM study_cells WHERE study = '{name}' ORDER BY network, fold"),
+            Query(
+                "figures of its comparisons",
+                'SELECT explain, metric, target, "group", value, n, baseline FROM evaluation\n'
+                f"WHERE model = 'study-{name}' ORDER BY metric, explain",
+            ),
+        ),
+    )
+
+
+def _cells(cells: Sequence[Cell]) -> Iterator[StudyCell]:
+    keys = list(dict.fromkeys(key for cell in cells for key in {**cell.network.varied, **cell.varied}))
+    shown = [key for key in keys if key not in ("explain", "explain.method")]
+    for cell in cells:
+        varied = {**cell.network.varied, **cell.varied}
+        yield StudyCell(
+            network=cell.network.name,
+            fold="" if cell.network.fold is None else str(cell.network.fold),
+            method=cell.variant,
+            varied=tuple((key, "" if varied.get(key) is None else str(varied[key])) for key in shown),
+            status=cell.status,
+            n_images=cell.n_images,
+            seconds=cell.seconds,
+            seconds_per_image=cell.seconds_per_image,
+            reason=cell.reason or "",
+        )
+
+
+def _notes(work: StudyWork) -> Iterator[str]:
+    if work.study.config.size == "small":
+        yield "A study of small size: it shows that every step works, and its figures say little about the method."
+    for training in work.trainings:
+        if training.config.recipe.selection == "best_test":
+            yield f"{training.title}: epochs are chosen by the test part, so its figures are better than new data's."

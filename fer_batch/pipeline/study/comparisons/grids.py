@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.pipeline.study.cells import Cell
-from fer_batch.pipeline.study.comparison import Compared, Picture
+from fer_batch.pipeline.study.comparison import Compared
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.work import StudyWork, faces
 from fer_batch.registry import nearest
+from fer_batch.report import comparisons as pages
+from fer_batch.report.comparison import Comparison, Section
+from fer_batch.report.page import Picture
 from fer_batch.storage.crop_set import open_crops
 from fer_batch.types import InputError
 from fer_batch.visualize.figure import save
@@ -67,7 +70,7 @@ def grids(work: StudyWork, *, people: int = 4, columns: Mapping[str, str] | None
         Title to the label that the source gives: `{pain3: PA3, pain4: PA4, disgust: disgust, happiness: happiness}`.
         The classes of the network where it is not given.
     """
-    pictures: list[Picture] = []
+    sections: list[tuple[str, Picture]] = []
     for network in work.shown():
         samples = samples_of(work, network)
         titles = dict(columns) if columns else {target: target for target in network.model.targets}
@@ -81,15 +84,11 @@ def grids(work: StudyWork, *, people: int = 4, columns: Mapping[str, str] | None
         ]
         for variant, look in views(cells):
             figure = comparison_grid(table, list(chosen), list(titles), variant, look)
-            name = f"grid {network.title} {view_title(variant, look)}"
-            alt = f"{len(chosen)} people by {', '.join(titles)}: maps of {view_title(variant, look)}, {network.title}"
-            pictures.append(Picture(name, save(figure), alt, network.title if len(work.shown()) > 1 else ""))
-    return Compared(
-        "The same people under every explanation",
-        "Rows are people, columns what they show; each cell says what is true and what the network predicts, and the "
-        "map explains the predicted class.",
-        tuple(pictures),
-    )
+            title = view_title(variant, look)
+            alt = f"{len(chosen)} people by {', '.join(titles)}: maps of {title}, {network.title}"
+            sections.append((title, Picture(save(figure), alt, network.title)))
+    lead = "Rows are people, columns what they show; each cell says what is true, then what the network predicts."
+    return Compared(pages.grids(sections, f"{lead} The map explains the predicted class."))
 
 
 def misclassified(work: StudyWork, *, pairs: int = 2) -> Compared:
@@ -102,48 +101,42 @@ def misclassified(work: StudyWork, *, pairs: int = 2) -> Compared:
     pairs
         At most so many for each network.
     """
-    blocks: list[Picture | str] = []
+    sections = []
     for network in work.shown():
         found = _pairs(samples_of(work, network))[:pairs]
-        if not found:
-            blocks.append(
-                f"{network.title}: no person has both a right and a wrong image of one class among those chosen."
-            )
         cells = work.of_network(network)
         explained = explain_samples(work, network, cells, [one for pair in found for one in pair])
-        for number, pair in enumerate(found, 1):
+        pictures = []
+        for pair in found:
             images = [(_where(one), explained[one.key]) for one in pair]
             figure = methods_figure(images, list(cells), f"{pair[0].subject}: {pair[0].truth}")
             alt = f"{pair[0].truth} of {pair[0].subject}, once taken for {pair[1].predicted}, under every explanation"
-            blocks.append(Picture(f"pair {network.title} {number}", save(figure), alt, network.title))
+            pictures.append(Picture(save(figure), alt))
+        none = () if found else ("Nobody has both a right and a wrong image of one class among those chosen.",)
+        sections.append(Section(network.title, figures=tuple(pictures), notes=none))
+    lead = "Two images of one person that show the same: the first is classified rightly, the second is not."
     return Compared(
-        "Rightly and wrongly classified",
-        "Two images of one person that show the same: the first is classified rightly, the second is not. The maps "
-        "explain the predicted class of each.",
-        tuple(blocks),
+        Comparison("misclassified", "Right and wrong answers under every explanation", lead, tuple(sections))
     )
 
 
 def panel(work: StudyWork) -> Compared:
     """Stills of another dataset, cropped as the network's own, under every explanation (PD-k)."""
-    blocks: list[Picture | str] = []
-    networks = {cell.network.title: cell.network for cell in work.panel}
-    for network in networks.values():
-        cells = {name: cell for name, cell in work.of_network(network, work.panel).items() if cell.status == "done"}
-        blocks += [f"{c.title}: {c.reason}" for c in work.panel if c.status == "failed" and c.network is network]
+    sections = []
+    for network in {cell.network.title: cell.network for cell in work.panel}.values():
+        own = work.of_network(network, work.panel)
+        cells = {name: cell for name, cell in own.items() if cell.status == "done"}
         samples = samples_of(work, network, all_rows=True)
         explained = explain_samples(work, network, cells, samples)
         images = [(one.key[0], explained[one.key]) for one in samples if one.key in explained]
-        if not images or not cells:
-            continue
+        notes = tuple(f"{cell.variant}: {cell.reason}" for cell in own.values() if cell.status == "failed")
         alt = f"{len(images)} stills of another dataset under {', '.join(cells)}; {network.title}"
-        blocks.append(Picture(f"panel {network.title}", save(methods_figure(images, list(cells))), alt, network.title))
-    return Compared(
-        "Faces of another dataset",
-        "Images that no training of the study has seen, found, cut and scaled as its own. The maps explain the "
-        "predicted class.",
-        tuple(blocks),
-    )
+        pictures = (Picture(save(methods_figure(images, list(cells))), alt),) if images and cells else ()
+        none = () if pictures else ("No face was found in its stills.",)
+        sections.append(Section(network.title, figures=pictures, notes=(*notes, *none)))
+    lead = "Images that no training of the study has seen, found, cut and scaled as its own. The maps explain the "
+    page = Comparison("panel", "Faces of another dataset", f"{lead}predicted class.", tuple(sections))
+    return Compared(page)
 
 
 def samples_of(work: StudyWork, network: StudyNetwork, all_rows: bool = False) -> list[Sample]:

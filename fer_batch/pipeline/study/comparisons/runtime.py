@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import platform
+
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.work import StudyWork
-from fer_batch.report.page import DataTable
+from fer_batch.report import comparisons as pages
+from fer_batch.report.page import Picture
+from fer_batch.visualize.comparisons import durations_figure
+from fer_batch.visualize.figure import save
 
-# Weitz (2018), 5.5; methods 13.6.
-PUBLISHED = {"lime": "about 8 min", "z": "1 to 5 s", "epsilon": "1 to 5 s", "preset_a_flat": "1 to 5 s",
-             "preset_b_flat": "1 to 5 s"}  # fmt: skip
+# Seconds; Weitz (2018), 5.5; methods 13.6.
+_LRP = (1.0, 5.0)
+PUBLISHED = {"lime": (480.0, 480.0), "z": _LRP, "epsilon": _LRP, "preset_a_flat": _LRP, "preset_b_flat": _LRP}
 
 
 def runtime(work: StudyWork) -> Compared:
@@ -19,27 +25,17 @@ def runtime(work: StudyWork) -> Compared:
     work
         The study.
     """
-    rows, measured = [], []
+    seconds, measured, published = {}, [], {}
     for variant in work.variants:
         cells = [cell for cell in work.of_variant(variant) if cell.seconds is not None and cell.n_images]
-        seconds = sum(cell.seconds or 0.0 for cell in cells)
         n = sum(cell.n_images or 0 for cell in cells)
-        each = seconds / n if n else None
-        rows.append(
-            (
-                variant,
-                None if each is None else round(each, 4),
-                n,
-                len(cells),
-                PUBLISHED.get(cells[0].method if cells else "", ""),
-            )
-        )
+        each = sum(cell.seconds or 0.0 for cell in cells) / n if n else math.nan
+        seconds[variant] = each
         measured.append(Measured("seconds_per_image", each, n, variant))
-    table = DataTable("Seconds per image", ("Explanation", "Seconds", "Images", "Networks", "Weitz 2018"), tuple(rows))
-    return Compared(
-        "What an explanation costs",
-        "Time of the explanation alone, decoding and the forward pass of the prediction left out, on the machine that "
-        "ran it; the first batch of a process, which traces the network, is left out too.",
-        (table,),
-        tuple(measured),
-    )
+        if cells and (printed := PUBLISHED.get(cells[0].method)):
+            published[variant] = printed
+    known = {name: value for name, value in seconds.items() if value > 0}
+    chart = durations_figure(list(known), list(known.values()), published=published) if known else None
+    picture = Picture(save(chart) if chart else b"", "Seconds per image of every explanation")
+    machine = f"{platform.machine()}, {work.start()} cores"
+    return Compared(pages.runtime(seconds, picture, published, "Weitz 2018", machine), tuple(measured))

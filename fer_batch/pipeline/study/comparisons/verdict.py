@@ -11,8 +11,14 @@ from fer_batch.pipeline.partition.evaluation_sql import SUBJECTS, labels_view
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.work import StudyWork
+from fer_batch.report.comparison import Comparison, Section
 from fer_batch.report.page import DataTable
 from fer_batch.storage.parquet import Partition
+
+LEAD = (
+    "Everyone is judged by the network that was trained without them; frames of all folds are taken together. Mu is "
+    "the share of the positive relevance inside the region of the target, over true positives; its interval is by subject."
+)
 
 
 def verdict(work: StudyWork) -> Compared:
@@ -23,26 +29,22 @@ def verdict(work: StudyWork) -> Compared:
     work
         The study.
     """
-    blocks: list[DataTable | str] = []
+    sections: list[Section] = []
     rows: list[Measured] = []
     for variant in work.variants:
         for name in dict.fromkeys(cell.network.name for cell in work.of_variant(variant)):
             cells = [cell for cell in work.of_variant(variant) if cell.network.name == name]
             found = pooled(work, cells)
+            title = f"{name}, {variant}"
             if not found.verdicts:
-                blocks.append(f"{name}, {variant}: no frame has landmarks and a map of a target with a region.")
+                none = ("No frame has landmarks and a map of a target with a region.",)
+                sections.append(Section(title, notes=none))
                 continue
-            blocks.append(_table(f"{name}, {variant}", found, len(cells)))
-            blocks += [one.sentence for one in found.verdicts]
+            said = tuple(one.sentence for one in found.verdicts)
+            sections.append(Section(title, tables=(_table(found, len(cells)),), notes=said))
             rows += [_measured(row, variant, cells) for row in found.rows]
-    return Compared(
-        "Right answers beside the place of their evidence",
-        "Each person is judged by the network that was trained without that person; frames of all folds are taken "
-        "together. Mu is the share of the positive relevance inside the region of the target, over true positives; its "
-        "interval is by subject.",
-        tuple(blocks),
-        tuple(rows),
-    )
+    page = Comparison("verdict", "Right answers beside the place of their evidence", LEAD, tuple(sections))
+    return Compared(page, tuple(rows))
 
 
 def pooled(work: StudyWork, cells: list[Cell]) -> Evaluation:
@@ -71,7 +73,7 @@ def pooled(work: StudyWork, cells: list[Cell]) -> Evaluation:
     return result
 
 
-def _table(title: str, found: Evaluation, n_folds: int) -> DataTable:
+def _table(found: Evaluation, n_folds: int) -> DataTable:
     rows = []
     for one in found.verdicts:
         place = one.localisation
@@ -79,7 +81,7 @@ def _table(title: str, found: Evaluation, n_folds: int) -> DataTable:
         mean, chance = (None if math.isnan(v) else round(v, 3) for v in (place.mean, place.chance))
         rows.append((one.target, one.state, two_digits(one.f1), mean, known, chance, place.n, place.n_subjects))
     head = ("Target", "Verdict", "F1", "mu", "95 % interval", "Chance", "n", "Subjects")
-    return DataTable(f"{title}: {n_folds} folds pooled", head, tuple(rows))
+    return DataTable(f"{n_folds} network{'s'[: n_folds != 1]} pooled", head, tuple(rows))
 
 
 def _measured(row: dict[str, object], variant: str, cells: list[Cell]) -> Measured:
