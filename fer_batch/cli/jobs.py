@@ -37,16 +37,25 @@ def demo(output: str, clips: int, seed: int) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Run a job: explain what is new, find the temporal prototypes, write tables and report."""
-    from fer_batch.config import read_job
-    from fer_batch.pipeline.run import run as run_job
+    """Run a job: explain what is new, find the temporal prototypes, write tables and report.
 
-    config = read_job(job, overrides, output)
-    outcome = run_job(config, dry_run=dry_run)
+    A job of kind study trains and explains every cell of its grid, and compares them.
+    """
+    from fer_batch.config import read_jobs
+    from fer_batch.config.reading import kind_of
+    from fer_batch.pipeline.run import run_all
+
+    if kind_of(job) == "study":
+        from fer_batch.cli.studies import run_study_job
+
+        sys.exit(run_study_job(job, overrides, output, dry_run, as_json))
+    config, *_ = configs = read_jobs(job, overrides, output)
+    outcome = run_all(configs, dry_run=dry_run)
     if as_json:
         named = {"failures": outcome.failures, "partials": outcome.partials}
         lists = {key: [{"sequence_id": i, "reason": reason} for i, reason in pairs] for key, pairs in named.items()}
-        click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report}))
+        several = {"reports": outcome.reports} if len(configs) > 1 else {}
+        click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report, **several}))
     elif not dry_run:
         click.echo(with_red(summary(outcome, config.output, _first_query(config))))
     sys.exit(outcome.exit_code)
@@ -88,8 +97,7 @@ def summary(outcome: Outcome, output: str, query: str = "temporal_prototypes") -
         lines += [f"  {status} {name}: {reason}" for name, reason in named[:LISTED]]
         if len(named) > LISTED:
             lines.append(f"  ... and {len(named) - LISTED} more: fer-batch query {out} failed")
-    if outcome.report:
-        lines.append(f"report  {outcome.report}")
+    lines += [f"report  {page}" for page in outcome.reports]
     lines.append(f"query   fer-batch query {out} {query}")
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 A section is the settings class of the room that uses it; no setting is declared here again.
 """
 
-from fer_batch.config.run import CHOICES, RunConfig, TemporalPrototypesConfig, build, read_job
+from fer_batch.config.run import CHOICES, RunConfig, TemporalPrototypesConfig, build, build_all, read_jobs
 from fer_batch.config.sections import real_place
 from fer_batch.config.study import Choose, Study, StudyConfig, read_study
 from fer_batch.config.train import NetworkConfig, TrainConfig, TrainSourceConfig, build_train, read_train_job
@@ -19,8 +19,9 @@ __all__ = [
     "TrainConfig",
     "TrainSourceConfig",
     "build",
+    "build_all",
     "build_train",
-    "read_job",
+    "read_jobs",
     "read_study",
     "read_train_job",
     "real_place",

@@ -43,9 +43,15 @@ def read_values(path: str | Path, overrides: Sequence[str], output: str | None, 
         values["output"] = output
     kind = values.get("kind", "run")
     if kind != wanted:
-        hint = f"; 'fer-batch {kind}' takes it" if kind in ("run", "train") else ""
+        takes = {"run": "run", "train": "train", "study": "run"}.get(str(kind))
+        hint = f"; 'fer-batch {takes}' takes it" if takes else ""
         raise InputError(f"job file {str(path)!r} is of kind {kind!r}{hint}; 'fer-batch {wanted}' takes kind: {wanted}")
     return values
+
+
+def kind_of(path: str | Path) -> object:
+    """What kind of job a file holds: `run` where it does not say."""
+    return load_yaml(path).get("kind", "run")
 
 
 def load_yaml(path: str | Path) -> MutableMapping[str, Any]:

@@ -13,7 +13,7 @@ from fer_batch.config.sections import Output, PathName, Resources, Section, Sour
 from fer_batch.facs import OccurrenceRule
 from fer_batch.media.settings import FaceSettings
 from fer_batch.models.card import ModelSpec
-from fer_batch.types import MapStyle
+from fer_batch.types import InputError, MapStyle
 
 CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
 
@@ -29,6 +29,8 @@ class ExplainConfig(Section):
     @field_validator("targets", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        if value == "predicted":  # of a network of classes, the one that it finds
+            return "active"
         return (value,) if isinstance(value, str) and value not in CHOICES else value
 
 
@@ -97,8 +99,8 @@ class RunConfig(Section):
         return self
 
 
-def read_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> RunConfig:
-    """A job file of `kind: run` with `--set dotted.key=value` overrides applied.
+def read_jobs(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> tuple[RunConfig, ...]:
+    """A job file of `kind: run` with `--set dotted.key=value` overrides applied, once for each of its explanations.
 
     Parameters
     ----------
@@ -114,7 +116,38 @@ def read_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | No
     InputError
         One sentence that names the key, what was expected and the nearest valid key.
     """
-    return build(read_values(path, overrides, output, "run"), str(path))
+    return build_all(read_values(path, overrides, output, "run"), str(path))
+
+
+def build_all(values: Mapping[str, object], where: str) -> tuple[RunConfig, ...]:
+    """Run configurations from plain values, one for each entry of `explain`, which is a section or a list of them.
+
+    Parameters
+    ----------
+    values
+        As a job file has them.
+    where
+        Names them in an error.
+
+    Raises
+    ------
+    InputError
+        As `read_jobs`.
+    """
+    entries = values.get("explain")
+    if not isinstance(entries, list):
+        return (build(values, where),)
+    if not entries:
+        raise InputError(f"{where}: explain: an empty list; expected at least one, such as {{method: gradient}}")
+    base = build({key: value for key, value in values.items() if key != "explain"}, where)
+    return tuple(base.model_copy(update={"explain": _entry(entry, k, where)}) for k, entry in enumerate(entries))
+
+
+def _entry(entry: object, k: int, where: str) -> ExplainConfig:
+    if not isinstance(entry, Mapping):
+        expected = "expected a section such as {method: gradient, targets: all}"
+        raise InputError(f"{where}: explain.{k}: {expected}, got {entry!r}")
+    return build_job(ExplainConfig, entry, f"{where}: explain.{k}")
 
 
 def build(values: Mapping[str, object], where: str) -> RunConfig:
@@ -123,6 +156,6 @@ def build(values: Mapping[str, object], where: str) -> RunConfig:
     Raises
     ------
     InputError
-        As `read_job`.
+        As `read_jobs`.
     """
     return build_job(RunConfig, values, where)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.explaining.units import NO_FACE, NO_FRAME
-from fer_batch.pipeline.plan import Plan
+from fer_batch.pipeline.plan import Plan, waiting_inputs
 from fer_batch.pipeline.progress import say
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.markers import Row
@@ -15,17 +15,20 @@ from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES, input_id
 
+BEST_FIRST = ("done", "skipped", "partial", "failed")
+
 
 @dataclass
 class Outcome:
-    """How a run ended.
+    """How a run ended, or one of its explanations.
 
     Attributes
     ----------
     found, done, partial, failed, skipped
-        Inputs of the listing by their status: found = done + partial + failed + skipped.
+        Inputs of the listing by their status: found = done + partial + failed + skipped. Of several explanations, an
+        input has the worst of its statuses.
     already_done
-        Inputs that an earlier run had finished, of any status.
+        Inputs that earlier runs had finished for every explanation, of any status.
     failures, partials
         `(sequence_id, reason)` of failed and of partial inputs.
     n_changed
@@ -34,8 +37,10 @@ class Outcome:
         Inputs that are done and show no face.
     n_outside
         Inputs that are done and have no frame in the sampling window.
-    report
-        Path of the report page, where one was written.
+    partitions
+        Where the rows of each explanation are.
+    reports
+        URL of the report page of each, where there is one.
     """
 
     found: int = 0
@@ -49,49 +54,84 @@ class Outcome:
     n_changed: int = 0
     n_faceless: int = 0
     n_outside: int = 0
-    partition: Partition | None = None
-    report: str | None = None
+    partitions: tuple[Partition, ...] = ()
+    reports: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """0 where all is done, 3 where inputs failed, were read in part or changed while they were read."""
         return 3 if self.failed or self.partial or self.n_changed else 0
 
+    @property
+    def partition(self) -> Partition | None:
+        """Where the rows of the first explanation are."""
+        return self.partitions[0] if self.partitions else None
+
+    @property
+    def report(self) -> str | None:
+        """The report page of the first explanation."""
+        return self.reports[0] if self.reports else None
+
     @classmethod
-    def of(cls, plan: Plan) -> Outcome:
-        """Of a run that has just begun."""
-        return cls(found=len(plan.refs), already_done=plan.already_done, partition=plan.partition)
+    def of(cls, plans: Sequence[Plan]) -> Outcome:
+        """Of explanations that have just begun."""
+        found = len(plans[0].refs)
+        already_done = found - len(waiting_inputs(plans))
+        return cls(found=found, already_done=already_done, partitions=tuple(plan.partition for plan in plans))
 
     def counts(self) -> dict[str, int]:
         """The counts as table `runs` has them."""
         return {name: getattr(self, name) for name in ("found", *STATUSES, "already_done")}
 
 
-def count(outcome: Outcome, store: Store, plan: Plan) -> None:
-    """Count every input of the listing by its status, in the published table and in commits that wait for theirs.
+def count(outcome: Outcome, store: Store, plans: Sequence[Plan]) -> list[Outcome]:
+    """Count every input of the listing by its status, in the published tables and in commits that wait for theirs.
 
     Parameters
     ----------
     outcome
         Whose counts are set; `found` falls to the inputs with a status where others wait for phase 1.
-    store, plan
+    store, plans
         Of the run.
+
+    Returns
+    -------
+    list of Outcome
+        Of each explanation by itself.
     """
-    inputs = {ref.sequence_id for ref in plan.refs}
-    rows = _rows_of_inputs(store, plan, inputs)
+    tables = [_rows_of_inputs(store, plan) for plan in plans]
+    n_waiting = _tally(outcome, _worst(tables))
+    if n_waiting > outcome.n_changed:
+        say(f"{n_waiting - outcome.n_changed} inputs wait for a run whose phases include explain")
+    own = [Outcome.of([plan]) for plan in plans]
+    for one, rows in zip(own, tables, strict=True):
+        _tally(one, rows)
+    return own
+
+
+def _worst(tables: Sequence[Mapping[str, Row]]) -> dict[str, Row]:
+    """Of each input that every explanation has a row of, the row with the worst status."""
+    known = set(tables[0]).intersection(*tables[1:])
+    return {name: max((rows[name] for rows in tables), key=_badness) for name in known}
+
+
+def _badness(row: Row) -> int:
+    return BEST_FIRST.index(row["status"])
+
+
+def _tally(outcome: Outcome, rows: Mapping[str, Row]) -> int:
+    """Set the counts of an outcome from the rows of its inputs; how many inputs have none."""
     outcome.done = outcome.partial = outcome.failed = outcome.skipped = 0
     outcome.failures, outcome.partials, outcome.n_faceless, outcome.n_outside = [], [], 0, 0
-    for sequence_id in sorted(inputs & set(rows)):
+    for sequence_id in sorted(rows):
         _count_input(outcome, sequence_id, rows[sequence_id])
-    known = outcome.done + outcome.partial + outcome.failed + outcome.skipped
-    if known < outcome.found:
-        if outcome.found - known > outcome.n_changed:
-            say(f"{outcome.found - known - outcome.n_changed} inputs wait for a run whose phases include explain")
-        outcome.found = known
+    n_waiting, outcome.found = outcome.found - len(rows), len(rows)
+    return n_waiting
 
 
-def _rows_of_inputs(store: Store, plan: Plan, inputs: set[str]) -> Mapping[str, Row]:
-    """The row of table `sequences` that says how an input ended, by input."""
+def _rows_of_inputs(store: Store, plan: Plan) -> Mapping[str, Row]:
+    """The row of table `sequences` that says how an input of the listing ended, by input."""
+    inputs = {ref.sequence_id for ref in plan.refs}
     table = PartitionReader(store, plan.partition).table("sequences", ["sequence_id", "status", "reason"])
     rows: dict[str, Row] = {row["sequence_id"]: row for row in table.to_pylist()}
     ledger = Ledger(store)
@@ -101,7 +141,7 @@ def _rows_of_inputs(store: Store, plan: Plan, inputs: set[str]) -> Mapping[str, 
     for sequence_id, row in list(rows.items()):
         if row["status"] == "failed":  # an input has failed where one of its people has
             rows[input_id(sequence_id, inputs)] = row
-    return rows
+    return {name: rows[name] for name in inputs & rows.keys()}
 
 
 def _count_input(outcome: Outcome, sequence_id: str, row: Row) -> None:

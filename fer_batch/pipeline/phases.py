@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from fer_batch.config import RunConfig
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
-from fer_batch.pipeline.explaining.units import explain_key
+from fer_batch.pipeline.explaining.units import explain_key, joint_units
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
-from fer_batch.pipeline.plan import Plan, stale_shards
+from fer_batch.pipeline.plan import Plan, stale_shards, waiting_inputs
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.manifest import Ledger
@@ -31,11 +32,22 @@ REPORT = "report"
 
 @dataclass(frozen=True)
 class Job:
-    """What every phase of a run stands on."""
+    """What every phase of a run stands on, for one explanation.
+
+    Attributes
+    ----------
+    config, store, plan
+    place
+        Of the explanation among those of the job.
+    name
+        What an error calls it; empty where it is the only one.
+    """
 
     config: RunConfig
     store: Store
     plan: Plan
+    place: int = 0
+    name: str = ""
 
     @property
     def explains(self) -> bool:
@@ -68,15 +80,15 @@ class Job:
         return self.store.url(page) if REPORT in self.config.phases and self.store.exists(page) else None
 
 
-def explain(job: Job, run_id: str, n_cpus: int) -> int:
-    """Phase 1: explain what is new, into stage files.
+def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
+    """Phase 1: explain what is new, into stage files; every input is decoded and predicted once.
 
     Parameters
     ----------
-    job
-        The run.
-    run_id
-        Of its record.
+    jobs
+        The run for each of its explanations that lack an input.
+    run_ids
+        Of their records.
     n_cpus
         Threads of an explaining actor on CPUs.
 
@@ -87,40 +99,45 @@ def explain(job: Job, run_id: str, n_cpus: int) -> int:
 
     Raises
     ------
+    ExplanationRefused
+        If a method cannot do what the job asks; it says which.
     InputError
         If the job asks for more GPUs than there are.
     """
     from fer_batch.pipeline.explaining.sink import SinkOptions
-    from fer_batch.pipeline.explaining.stream import Bookkeeping, dataset_of, explain_units
+    from fer_batch.pipeline.explaining.stream import Bookkeeping, JointBookkeeping, dataset_of, explain_units
 
-    resources, plan = job.config.resources, job.plan
-    decode, options = _decode_options(job), _explain_options(job, n_cpus)
-    sink = SinkOptions(job.store.uri, job.config.faces.store == "jpeg", job.metadata)
-    num_gpus = _gpus(resources.num_gpus)
-    books = Bookkeeping(job.store, plan.partition, run_id, plan.units)
-    with progress("explain", plan.to_do, "input") as advance:
+    store, config, plans = jobs[0].store, jobs[0].config, [job.plan for job in jobs]
+    resources, num_gpus = config.resources, _gpus(config.resources.num_gpus)
+    units, own = joint_units(plans[0].refs, [plan.units for plan in plans])
+    decode, options = _decode_options(jobs), [_explain_options(job, n_cpus) for job in jobs]
+    sink = SinkOptions(store.uri, config.faces.store == "jpeg", tuple(job.metadata for job in jobs))
+    each = zip(plans, run_ids, own, strict=True)
+    names = [(job.place, job.name) for job in jobs]
+    books = JointBookkeeping([Bookkeeping(store, plan.partition, run_id, mine) for plan, run_id, mine in each], names)
+    with progress("explain", len(waiting_inputs(plans)), "input") as advance:
         explain_units(
-            plan.units,
+            units,
             books,
             lambda window: dataset_of(window, decode, options, sink, resources.actors, num_gpus),
             resources.window,
-            lambda rows: advance(len({row["input"] for row in rows})),
+            advance,
         )
     if books.changed:
         say(f"{len(books.changed)} inputs changed while they were read, such as {books.changed[0]}; run the job again")
     return len(books.changed)
 
 
-def _decode_options(job: Job) -> DecodeOptions:
+def _decode_options(jobs: Sequence[Job]) -> DecodeOptions:
     from fer_batch.pipeline.explaining.faces import DecodeOptions
 
-    config = job.config
+    config = jobs[0].config
     return DecodeOptions.of(
         config.faces,
         config.source,
         config.resources,
-        size=config.faces.size or job.plan.model.preprocessing.size,
-        annotated=config.explain.targets == "annotated",
+        size=config.faces.size or jobs[0].plan.model.preprocessing.size,
+        annotated=any(job.config.explain.targets == "annotated" for job in jobs),
         labels=config.labels,
     )
 

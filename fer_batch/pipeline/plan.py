@@ -6,6 +6,7 @@ Nothing here imports PyTorch, Ray or Dask, so that a run with nothing to do answ
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fer_batch.config import CHOICES, RunConfig
@@ -13,7 +14,14 @@ from fer_batch.media.landmarks import check_detector
 from fer_batch.models.card import ResolvedModel, resolve
 from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
 from fer_batch.pipeline.analysis.plans import superseded
-from fer_batch.pipeline.explaining.units import Unit, count_inputs, identity, partition_of, units_to_do
+from fer_batch.pipeline.explaining.units import (
+    ExplanationRefused,
+    Unit,
+    count_inputs,
+    identity,
+    partition_of,
+    units_to_do,
+)
 from fer_batch.pipeline.progress import say
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
@@ -28,8 +36,17 @@ from fer_batch.types import InputError, SequenceRef
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What the explanations of a job share: the network, the listing, and what the output holds."""
+
+    model: ResolvedModel
+    refs: list[SequenceRef]
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a run would do.
+    """What a run would do for one explanation.
 
     Attributes
     ----------
@@ -60,29 +77,39 @@ class Plan:
         """Inputs that phase 1 has yet to do."""
         return count_inputs(self.units)
 
-    @property
-    def already_done(self) -> int:
-        """Inputs that an earlier run has done, of any status."""
-        return len(self.refs) - self.to_do
 
+def make_plans(configs: Sequence[RunConfig], store: Store) -> list[Plan]:
+    """List the source once, and subtract what is committed of each explanation.
 
-def make_plan(config: RunConfig, store: Store) -> Plan:
-    """List the source and subtract what is committed.
+    Parameters
+    ----------
+    configs
+        The job with each of its explanations.
+    store
+        The output.
 
     Raises
     ------
     InputError
-        If source, model or detector are not what the job says.
+        If source, model or detector are not what the job says, or two explanations are the same.
     """
+    config = configs[0]
     model = resolve(config.model)
-    partition = partition_of(config, model)
+    _check_different(configs, model)
     source = config.source
     refs = list_source(source.format, source.uri, source.pattern, source.keywords)
     _say_dataset(config)
     _check_faces(config, refs)
     _check_sampling(config, refs)
-    _check_targets(config, model)
-    ledger = Ledger(store)
+    for one in configs:
+        _check_targets(one, model)
+    basis = Basis(model, refs, Ledger(store))
+    return [_plan(one, basis) for one in configs]
+
+
+def _plan(config: RunConfig, basis: Basis) -> Plan:
+    model, refs, ledger = basis.model, basis.refs, basis.ledger
+    partition = partition_of(config, model)
     old = superseded(ledger, partition)
     gone = set().union(*old.values())  # an input that is as it was before a change is new
     identities = [identity(ref, partition) for ref in refs]
@@ -90,6 +117,23 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     listed = set(identities)
     returned = {unit_id: members & listed for unit_id, members in old.items() if members & listed}
     return Plan(model, partition, refs, units, listed, returned, ledger)
+
+
+def _check_different(configs: Sequence[RunConfig], model: ResolvedModel) -> None:
+    places: dict[Partition, int] = {}
+    for k, config in enumerate(configs):
+        partition = partition_of(config, model)
+        first = places.setdefault(partition, k)
+        if first != k:
+            raise InputError(
+                f"explain.{first} and explain.{k} are the same explanation ({partition.explain}); "
+                "remove one, or give it other targets or options"
+            )
+
+
+def name_of(configs: Sequence[RunConfig], k: int) -> str:
+    """What an error calls an explanation of a job: its place and method; empty where it is the only one."""
+    return f"explain.{k} ({configs[k].explain.method})" if len(configs) > 1 else ""
 
 
 def _check_sampling(config: RunConfig, refs: list[SequenceRef]) -> None:
@@ -125,29 +169,30 @@ def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
         check_detector(detector)
 
 
-def check_method(config: RunConfig, has_work: bool) -> None:
+def check_methods(configs: Sequence[RunConfig], has_work: Sequence[bool]) -> None:
     """Refuse a wrong method or option before anything starts; PyTorch is imported only where there is work for it.
 
     Parameters
     ----------
-    config
-        The job.
+    configs
+        The job with each of its explanations.
     has_work
-        Whether phase 1 has anything to do.
+        Whether phase 1 has anything to do for it.
 
     Raises
     ------
-    InputError
-        If the method or one of its options is wrong.
+    ExplanationRefused
+        If a method or one of its options is wrong.
     """
-    if not has_work or "explain" not in config.phases:
-        return
-    from fer_batch import explain
+    for k, (config, waits) in enumerate(zip(configs, has_work, strict=True)):
+        if not waits or "explain" not in config.phases:
+            continue
+        from fer_batch import explain
 
-    try:
-        explain.method(config.explain.method, **config.explain.options)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"explain: {error}") from None
+        try:
+            explain.method(config.explain.method, **config.explain.options)
+        except (ValueError, TypeError) as error:
+            raise ExplanationRefused(k, f"{name_of(configs, k) or 'explain'}: {error}") from None
 
 
 def stale_shards(ledger: Ledger, partition: Partition, config: RunConfig) -> list[str]:
@@ -201,18 +246,40 @@ def _say_dataset(config: RunConfig) -> None:
         say(f"format {source.format} reads no labels of {name}, in which this source lies: fer-batch inspect {folder}")
 
 
-def say_plan(config: RunConfig, plan: Plan) -> None:
+def waiting_inputs(plans: Sequence[Plan]) -> set[str]:
+    """Inputs that phase 1 has yet to do for some explanation, by name."""
+    return {ref.sequence_id for plan in plans for unit in plan.units for ref in unit.members}
+
+
+def say_plan(config: RunConfig, plans: Sequence[Plan]) -> None:
     """Print what a run would do, and where its rows would go."""
+    plan = plans[0]
     kinds, where = ", ".join(sorted({ref.kind for ref in plan.refs})), plan.partition
-    say(f"{len(plan.refs)} inputs ({kinds}) in {config.source.uri}: {plan.to_do} to do, in {len(plan.units)} units")
-    say(f"output {config.output}: dataset={where.dataset} model={where.model} explain={where.explain}")
+    what = f"{len(plan.refs)} inputs ({kinds}) in {config.source.uri}"
+    if len(plans) == 1:
+        say(f"{what}: {plan.to_do} to do, in {len(plan.units)} units")
+        say(f"output {config.output}: dataset={where.dataset} model={where.model} explain={where.explain}")
+        return
+    say(f"{what}: {len(waiting_inputs(plans))} to do under {len(plans)} explanations")
+    say(f"output {config.output}: dataset={where.dataset} model={where.model}")
+    _say_each(plans)
 
 
-def announce(config: RunConfig, plan: Plan) -> None:
+def _say_each(plans: Sequence[Plan]) -> None:
+    for plan in plans:
+        say(f"  explain={plan.partition.explain}: {plan.to_do} to do, in {len(plan.units)} units")
+
+
+def announce(config: RunConfig, plans: Sequence[Plan]) -> None:
     """Print what the run is about to do, and with which network."""
-    earlier = f", {plan.already_done} done earlier" if plan.already_done else ""
+    plan, n_waiting = plans[0], len(waiting_inputs(plans))
+    n_earlier = len(plan.refs) - n_waiting
+    earlier = f", {n_earlier} done earlier" if n_earlier else ""
     inputs = "1 input" if len(plan.refs) == 1 else f"{len(plan.refs)} inputs"
-    say(f"{config.name}: {inputs}, {plan.to_do} to do{earlier}; model {plan.model.model_id}")
+    several = f", {len(plans)} explanations" if len(plans) > 1 else ""
+    say(f"{config.name}: {inputs}, {n_waiting} to do{earlier}; model {plan.model.model_id}{several}")
+    if several:
+        _say_each(plans)
     _say_faces(config, plan)
     if plan.model.demo:
         say(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from fer_batch.config import RunConfig
+from fer_batch.output.explain_cost import explain_cost
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
 from fer_batch.pipeline.analysis.sums import SUMS
@@ -15,61 +16,118 @@ from fer_batch.pipeline.outcome import Outcome, count
 from fer_batch.pipeline.partition.conservation import run_columns
 from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.pipeline.phases import REPORT, Job, explain, publish_prototypes, publish_stages
-from fer_batch.pipeline.plan import announce, check_method, check_relevance, make_plan, say_plan, stale_shards
+from fer_batch.pipeline.plan import (
+    announce,
+    check_methods,
+    check_relevance,
+    make_plans,
+    name_of,
+    say_plan,
+    stale_shards,
+)
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.stages import STAGES
+from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store
 
 
 def run(config: RunConfig, dry_run: bool = False) -> Outcome:
-    """Run a job to its end.
+    """Run a job with one explanation to its end.
 
     Raises
     ------
     InputError
+        As `run_all`.
+    """
+    return run_all((config,), dry_run)
+
+
+def run_all(configs: Sequence[RunConfig], dry_run: bool = False) -> Outcome:
+    """Run a job with several explanations to its end; every input is decoded and predicted once.
+
+    Each explanation fills its own partition, with the rows that it would have if it were run alone. It may be called
+    again and again in one process, and within `engine.ray_engine`, whose Ray it then uses.
+
+    Parameters
+    ----------
+    configs
+        The job with each of its explanations; they differ in section `explain` alone.
+    dry_run
+        Print what would be done, and do nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is no explanation, or the jobs differ in another section.
+    ExplanationRefused
+        If an explanation cannot be made; it says which. What the others have is kept.
+    InputError
         If the job cannot be done as asked; nothing was lost and nothing needs cleaning up.
     """
-    store = Store(config.output)
-    plan = make_plan(config, store)
+    _check_alike(configs)
+    store = Store(configs[0].output)
+    plans = make_plans(configs, store)
     if dry_run:
-        say_plan(config, plan)
-        outcome, has_work = Outcome.of(plan), bool(plan.units)
-        del plan
+        say_plan(configs[0], plans)
+        outcome, has_work = Outcome.of(plans), [bool(plan.units) for plan in plans]
+        del plans
         gc.collect()  # PyTorch takes twice the memory that the listing of a large collection does; not both at once
-        check_method(config, has_work)
+        check_methods(configs, has_work)
         return outcome
     store.check_writable()
-    return _run(Job(config, store, plan))
+    each = enumerate(zip(configs, plans, strict=True))
+    return _run([Job(config, store, plan, k, name_of(configs, k)) for k, (config, plan) in each])
 
 
-def _run(job: Job) -> Outcome:
-    config, store, plan = job.config, job.store, job.plan
-    _sweep(job)
-    outcome = Outcome.of(plan)
-    stale = stale_shards(plan.ledger, plan.partition, config)
-    if not (plan.units or stale or _waits_for_tables(job)):
-        count(outcome, store, plan)
-        outcome.report = job.report_page()
+def _check_alike(configs: Sequence[RunConfig]) -> None:
+    if not configs:
+        raise ValueError("a run needs at least one explanation")
+    for k, config in enumerate(configs):
+        other = [name for name, value in config if name != "explain" and value != getattr(configs[0], name)]
+        if other:
+            raise ValueError(f"explanations of one run share all other sections; job {k} differs in {', '.join(other)}")
+
+
+def _run(jobs: Sequence[Job]) -> Outcome:
+    first, plans = jobs[0], [job.plan for job in jobs]
+    config, store, ledger = first.config, first.store, first.plan.ledger
+    _sweep(store, ledger)
+    outcome = Outcome.of(plans)
+    stale = [stale_shards(ledger, plan.partition, config) for plan in plans]
+    busy = [job for job, own in zip(jobs, stale, strict=True) if job.plan.units or own or _waits_for_tables(job)]
+    if not busy:
+        count(outcome, store, plans)
+        outcome.reports = _report_pages(jobs)
         say(f"nothing to do: {outcome.found} of {outcome.found} inputs are done already in {config.output}")
         return outcome
-    check_relevance(config, stale, plan.ledger)
-    check_method(config, bool(plan.units))
-    record = RunRecord(
-        store, plan.partition, config, model_digest=plan.model.digest, weights_license=plan.model.licence or None
-    )
-    record.write(None)
-    announce(config, plan)
-    with _engine(job) as n_cpus:
-        _run_phases(job, record, outcome, n_cpus)
-    record.write(outcome.counts())
+    for own in stale:
+        check_relevance(config, own, ledger)
+    check_methods([job.config for job in jobs], [bool(plan.units) for plan in plans])
+    records = [_record(job) for job in busy]
+    announce(config, plans)
+    with _engine(busy) as n_cpus:
+        _run_phases(jobs, busy, records, outcome, n_cpus)
     return outcome
 
 
-def _sweep(job: Job) -> None:
+def _record(job: Job) -> RunRecord:
+    """The row of table `runs` of an explanation, written without an end."""
+    model = job.plan.model
+    licence = model.licence or None
+    record = RunRecord(job.store, job.plan.partition, job.config, model_digest=model.digest, weights_license=licence)
+    record.write(None)
+    return record
+
+
+def _sweep(store: Store, ledger: Ledger) -> None:
     """Remove what a killed run left."""
-    sweep_stage(job.plan.ledger)
+    sweep_stage(ledger)
     for folder in ("tables", SUMS):
-        job.store.sweep_temporary(folder)
+        store.sweep_temporary(folder)
+
+
+def _report_pages(jobs: Sequence[Job]) -> list[str]:
+    return [page for job in jobs if (page := job.report_page())]
 
 
 def _waits_for_tables(job: Job) -> bool:
@@ -79,32 +137,61 @@ def _waits_for_tables(job: Job) -> bool:
     return bool(unplanned(plan.ledger, plan.partition, plan.listed) or published.waiting(STAGES, job.config))
 
 
-def _run_phases(job: Job, record: RunRecord, outcome: Outcome, n_cpus: int) -> None:
-    config, store, plan = job.config, job.store, job.plan
-    if job.explains:
-        plan.ledger.withdraw(plan.returned)
-        outcome.n_changed = explain(job, record.run_id, n_cpus)
-    if "prototypes" in config.phases:
-        publish_prototypes(job, n_cpus)
-        publish_stages("prototypes", job, config.resources.scheduler, n_cpus)
-    count(outcome, store, plan)
-    record.known |= run_columns(store, plan.partition, config)
+def _run_phases(
+    jobs: Sequence[Job], busy: Sequence[Job], records: Sequence[RunRecord], outcome: Outcome, n_cpus: int
+) -> None:
+    phases, store = jobs[0].config.phases, jobs[0].store
+    explaining = {record.run_id: job for job, record in zip(busy, records, strict=True) if job.explains}
+    for job in explaining.values():
+        job.plan.ledger.withdraw(job.plan.returned)
+    if explaining:
+        outcome.n_changed = explain(list(explaining.values()), list(explaining), n_cpus)
+    for job, record in zip(busy, records, strict=True):
+        _say_name(job)
+        if "prototypes" in phases:
+            publish_prototypes(job, n_cpus)
+            publish_stages("prototypes", job, job.config.resources.scheduler, n_cpus)
+        record.known |= run_columns(store, job.plan.partition, job.config)
+    own = count(outcome, store, [job.plan for job in jobs])
+    _say_what_was_found(outcome, jobs)
+    if REPORT in phases:
+        for job, record in zip(busy, records, strict=True):
+            _say_name(job)
+            record.write(own[job.place].counts())  # pages say what the run did
+            publish_stages(REPORT, job, "ray" if job.needs_ray else None, n_cpus)
+        outcome.reports = _report_pages(jobs)
+    for job, record in zip(busy, records, strict=True):
+        record.write(own[job.place].counts())
+
+
+def _say_name(job: Job) -> None:
+    """Which of several explanations the following lines are about."""
+    if job.name:
+        say(f"explain={job.plan.partition.explain}")
+
+
+def _say_what_was_found(outcome: Outcome, jobs: Sequence[Job]) -> None:
     if outcome.n_faceless:
         say(f"{outcome.n_faceless} of the {outcome.done} inputs that are done show no face that can be used")
     if outcome.n_outside:
         say(f"{outcome.n_outside} of the {outcome.done} inputs that are done have no frame in the sampling window")
-    if REPORT in config.phases:
-        record.write(outcome.counts())  # pages say what the run did
-        publish_stages(REPORT, job, "ray" if job.needs_ray else None, n_cpus)
-        outcome.report = job.report_page()
+    if len(jobs) == 1:
+        return
+    ledger = Ledger(jobs[0].store)
+    for partition in outcome.partitions:
+        cost = explain_cost(ledger, partition)
+        if cost is not None and cost.seconds_per_image is not None:
+            first = "" if cost.warm else ", the first call of its process, which is slower"
+            images = cost.n_images or cost.n_first_images
+            say(f"  explain={partition.explain}: {cost.seconds_per_image:.3g} s per image (of {images}{first})")
 
 
 @contextmanager
-def _engine(job: Job) -> Iterator[int]:
+def _engine(jobs: Sequence[Job]) -> Iterator[int]:
     """Ray where a phase needs it; gives the number of CPUs."""
-    resources = job.config.resources
+    resources = jobs[0].config.resources
     n_cpus = resources.num_cpus or os.cpu_count() or 1
-    if not job.needs_ray:
+    if not any(job.needs_ray for job in jobs):
         yield n_cpus
         return
     from fer_batch.pipeline.engine import ray_engine

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from fer_batch.storage.parquet import Partition
 from fer_batch.types import InputError
@@ -73,6 +73,43 @@ class Marker(BaseModel):
         return cls.CURE.format(stem=stem)
 
 
+class ExplainCost(BaseModel):
+    """What an explanation took, without decoding and without the prediction that chooses what is explained.
+
+    The first call in each process traces the network and warms caches and kernels up, so it is kept apart.
+
+    Attributes
+    ----------
+    seconds, n_images, n_maps
+        Wall time of every later call, and the images and (image, target) pairs of these calls.
+    first_seconds, n_first_images, n_first_maps
+        The same of first calls.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seconds: NonNegativeFloat = 0.0
+    n_images: NonNegativeInt = 0
+    n_maps: NonNegativeInt = 0
+    first_seconds: NonNegativeFloat = 0.0
+    n_first_images: NonNegativeInt = 0
+    n_first_maps: NonNegativeInt = 0
+
+    def __add__(self, other: ExplainCost) -> ExplainCost:
+        return ExplainCost(**{name: getattr(self, name) + getattr(other, name) for name in ExplainCost.model_fields})
+
+    @property
+    def warm(self) -> bool:
+        """Whether there was a call beside the first ones."""
+        return self.n_images > 0
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """Without first calls where there are others; None where nothing was explained."""
+        seconds, n = (self.seconds, self.n_images) if self.warm else (self.first_seconds, self.n_first_images)
+        return seconds / n if n else None
+
+
 class Commit(Marker):
     """Phase 1 finished a unit.
 
@@ -87,6 +124,8 @@ class Commit(Marker):
         one input only the first has its name).
     sources
         How the ground truth of each input is read: `sources.truth.truth_record`.
+    explain_cost
+        What its maps took; None where an earlier version committed the unit.
     """
 
     KIND: ClassVar[str] = "commit marker"
@@ -97,6 +136,7 @@ class Commit(Marker):
     n_files: NonNegativeInt
     sequences: tuple[Annotated[Row, AfterValidator(_committed)], ...]
     sources: tuple[Annotated[Row, AfterValidator(_named)], ...] = ()
+    explain_cost: ExplainCost | None = None
 
     def taking(self, identities: set[str]) -> Commit:
         """The same with the sequences of some inputs only."""

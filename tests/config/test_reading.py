@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_batch.config import read_job
+from fer_batch.config import read_jobs
 from fer_batch.types import InputError
 
 JOB = "name: d\nsource: {uri: in}\noutput: out\nmodel: {checkpoint: demo}\n"
@@ -21,7 +21,7 @@ def job(tmp_path):
 
 
 def test_overrides_are_typed_and_make_sections(job):
-    config = read_job(
+    (config,) = read_jobs(
         job(), ("spray.tau=0.2", "explain.targets=[AU01]", "source.sampling.fps=5", "regions=none"), output="s3://b/out"
     )
     assert (config.spray.tau, config.explain.targets, config.source.sampling.fps) == (0.2, ("AU01",), 5.0)
@@ -39,20 +39,20 @@ def test_overrides_are_typed_and_make_sections(job):
 )
 def test_a_file_that_is_no_job(job, text, message):
     with pytest.raises(InputError, match=message):
-        read_job(job(text))
+        read_jobs(job(text))
 
 
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
-        read_job(tmp_path / "none.yaml")
+        read_jobs(tmp_path / "none.yaml")
     with pytest.raises(InputError, match="cannot be read"):
-        read_job(tmp_path)
+        read_jobs(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("name: ä".encode("latin-1"))
     with pytest.raises(InputError, match="cannot be read"):
-        read_job(tmp_path / "latin.yaml")
+        read_jobs(tmp_path / "latin.yaml")
 
 
 @pytest.mark.parametrize("override", ["source.uri", "=x", "name.x=1"])
 def test_an_override_that_is_none(job, override):
     with pytest.raises(InputError, match="--set"):
-        read_job(job(), (override,))
+        read_jobs(job(), (override,))

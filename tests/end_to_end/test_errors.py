@@ -11,7 +11,7 @@ from PIL import Image
 
 from fer_batch import cli
 from fer_batch.cli.group import EXAMPLES
-from fer_batch.config import read_job
+from fer_batch.config import read_jobs
 from fer_batch.types import STATUSES
 
 JOB = """
@@ -132,7 +132,7 @@ def test_every_help_shows_an_example(command, capsys):
 
 
 def test_overrides_reach_the_job(job):
-    config = read_job(job(), ("source.sampling.fps=5", "explain.targets=[AU01, AU12]", "name=other"), output="x")
+    (config,) = read_jobs(job(), ("source.sampling.fps=5", "explain.targets=[AU01, AU12]", "name=other"), output="x")
     assert (config.source.sampling.fps, config.explain.targets, config.name, config.output) == (
         5.0,
         ("AU01", "AU12"),

@@ -9,9 +9,7 @@ from fer_batch.pipeline.outcome import Outcome, count
 
 def plan_of(world, names):
     refs = [SimpleNamespace(sequence_id=name) for name in names]
-    return SimpleNamespace(
-        refs=refs, already_done=0, partition=world.partition, listed={f"id-{name}" for name in names}
-    )
+    return SimpleNamespace(refs=refs, units=[], partition=world.partition, listed={f"id-{name}" for name in names})
 
 
 def test_every_input_is_counted_once_published_or_committed(world, golden, capsys):
@@ -22,8 +20,8 @@ def test_every_input_is_counted_once_published_or_committed(world, golden, capsy
     world.publish()
     world.stage("committed", *shown, status="partial")
     plan = plan_of(world, ["published", "broken", "committed", "new"])
-    outcome = Outcome.of(plan)
-    count(outcome, world.store, plan)
+    outcome = Outcome.of([plan])
+    count(outcome, world.store, [plan])
     assert outcome.counts() | {"found": 3} == outcome.counts()
     assert (outcome.done, outcome.partial, outcome.failed, outcome.skipped) == (1, 1, 1, 0)
     assert outcome.failures == [("broken", "broken")]
@@ -38,6 +36,6 @@ def test_an_input_has_failed_where_one_of_its_people_has(world):
     world.stage("a.jpg#face2", *none, status="failed")
     plan = plan_of(world, ["a.jpg"])
     plan.listed.add("id-a.jpg#face2")
-    outcome = Outcome.of(plan)
-    count(outcome, world.store, plan)
+    outcome = Outcome.of([plan])
+    count(outcome, world.store, [plan])
     assert (outcome.done, outcome.failed) == (0, 1)

@@ -9,7 +9,7 @@ from fer_batch.config import build
 from fer_batch.models.card import Card
 from fer_batch.pipeline import plan
 from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
-from fer_batch.pipeline.plan import check_relevance, make_plan, stale_shards
+from fer_batch.pipeline.plan import check_relevance, make_plans, stale_shards
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -58,7 +58,7 @@ def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
     values = {"name": "d", "source": source, "output": "out", "model": {"checkpoint": "demo"}}
     values["faces"] = {"detector": "none"}
     with pytest.raises(InputError, match="numbered images have no clock"):
-        make_plan(build(values, "job"), Store(str(tmp_path / "out")))
+        make_plans([build(values, "job")], Store(str(tmp_path / "out")))
 
 
 @pytest.mark.parametrize(

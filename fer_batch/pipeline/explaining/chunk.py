@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.models.card import ResolvedModel
+from fer_batch.pipeline.explaining.units import Wanted
+from fer_batch.storage.markers import ExplainCost
 
 CHUNK_FRAMES = 64
 _ALIGNMENT = 16  # bytes: of the numbers in a payload
@@ -103,6 +105,12 @@ class Chunk:
         Rows of `images` and outputs that were explained.
     relevance : shape (m, h, w), float32
     conservation : shape (m,), float32
+    wanted_by
+        Explanations that want its maps, before it is explained.
+    explanation
+        Whose maps it has, by its place in the job.
+    cost
+        What these maps took.
     """
 
     unit_id: str
@@ -120,6 +128,9 @@ class Chunk:
     pairs: NDArray[np.int64] | None = None
     relevance: NDArray[np.float32] | None = None
     conservation: NDArray[np.float32] | None = None
+    wanted_by: tuple[Wanted, ...] = ()
+    explanation: int = 0
+    cost: ExplainCost = field(default_factory=ExplainCost)
 
     def with_maps(self, **arrays: Any) -> Chunk:
         """The same chunk with what the model found."""
@@ -153,7 +164,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """What `ExplainStage` needs of the job."""
+    """What `ExplainStage` needs of the job to make one explanation."""
 
     model: ResolvedModel
     method: str

@@ -43,7 +43,7 @@ def decode_unit(row: UnitRow, options: DecodeOptions) -> Iterator[ChunkRow]:
     unit: Unit = pickle.loads(row["unit"])
     found = _Found()
     fault: str | None = None
-    pending = _Pending(unit.unit_id, options.size)
+    pending = _Pending(unit, options.size)
     cv2.setNumThreads(1)  # a worker owns one core
     try:
         for item in _members(unit, options, found):
@@ -86,8 +86,8 @@ def absent_text(n: int, uri: str) -> str:
 class _Pending:
     """Items of the next chunk. Crops are kept in one array, which every chunk of the unit uses again."""
 
-    def __init__(self, unit_id: str, size: int) -> None:
-        self.unit_id = unit_id
+    def __init__(self, unit: Unit, size: int) -> None:
+        self.unit = unit
         self.index = 0
         self.images = np.empty((CHUNK_FRAMES, size, size, 3), np.uint8)
         self.rows: list[FrameRow] = []
@@ -109,8 +109,9 @@ class _Pending:
 
     def chunk(self) -> Chunk:
         """The items so far; valid until the next `add`."""
-        images = self.images[: len(self.ok)]
-        return Chunk(self.unit_id, self.index, False, self.rows, np.array(self.ok, np.int64), images, self.targets)
+        unit, images, ok = self.unit, self.images[: len(self.ok)], np.array(self.ok, np.int64)
+        found = Chunk(unit.unit_id, self.index, False, self.rows, ok, images, self.targets)
+        return found.with_maps(wanted_by=unit.wanted_by)
 
 
 def _member(ref: SequenceRef, options: DecodeOptions, sequences: list[SequenceRow]) -> Iterator[Item]:

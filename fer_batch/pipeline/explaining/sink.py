@@ -22,11 +22,21 @@ ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class SinkOptions:
-    """What `write_chunk` needs of the job."""
+    """What `write_chunk` needs of the job.
+
+    Attributes
+    ----------
+    output
+        URI of the store.
+    store_faces
+        Whether crops are kept.
+    metadata
+        Of the files of each explanation.
+    """
 
     output: str
     store_faces: bool
-    metadata: dict[str, object]
+    metadata: tuple[dict[str, object], ...]
 
 
 def face_jpeg(image: NDArray[np.uint8]) -> bytes:
@@ -58,8 +68,8 @@ def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[st
 
     Returns
     -------
-    One row for the driver: `unit_id`, `index`, `last`, `n_frames`, `sequences` (pickled rows of table `sequences`),
-    `fault`, `changed` (pickled ids) and `problem`.
+    One row for the driver: `explanation`, `unit_id`, `index`, `last`, `n_frames`, `sequences` (pickled rows of table
+    `sequences`), `fault`, `changed` (pickled ids), `cost` (JSON of `ExplainCost`) and `problem`.
     """
     chunk, problem = Chunk.from_batch(batch), str(batch["problem"][0])
     if not problem and not chunk.fault and chunk.frames:
@@ -75,10 +85,11 @@ def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[st
             chunk.pairs,
             chunk.relevance,
             chunk.conservation,
-            options.metadata,
+            options.metadata[chunk.explanation],
         )
         patiently_put(Store(options.output), stage_file(chunk.unit_id, chunk.index), data)
     return {
+        "explanation": [chunk.explanation],
         "unit_id": [chunk.unit_id],
         "index": [chunk.index],
         "last": [chunk.last],
@@ -86,5 +97,6 @@ def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[st
         "sequences": [pickle.dumps(chunk.sequences)],
         "fault": [chunk.fault or ""],
         "changed": [pickle.dumps(chunk.changed)],
+        "cost": [chunk.cost.model_dump_json()],
         "problem": [problem],
     }

@@ -8,34 +8,36 @@ Decode uses `flat_map` and the actors ask for no CPU, so that Ray fuses nothing 
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fer_batch.pipeline.engine import quiet_ray_data
-from fer_batch.pipeline.explaining.chunk import SequenceRow
+from fer_batch.pipeline.explaining.chunk import ExplainOptions, SequenceRow
 from fer_batch.pipeline.explaining.decode import MANY_ABSENT, absent_text, decode_unit
 from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.sink import SinkOptions, patiently_put, write_chunk
-from fer_batch.pipeline.explaining.units import Unit
+from fer_batch.pipeline.explaining.units import ExplanationRefused, Unit
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import truth_record
 from fer_batch.storage.manifest import COMMITS, STAGE
-from fer_batch.storage.markers import Commit
+from fer_batch.storage.markers import Commit, ExplainCost
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
-from fer_batch.types import READ, EnvironmentFault, InputError
+from fer_batch.types import READ, EnvironmentFault
 
 MANY_FAULTS = 64  # in a row, after which a run does not try the rest of a collection
 
 
 class Bookkeeping:
-    """Chunks that have arrived; a unit is committed when all of them are in."""
+    """Chunks of one explanation that have arrived; a unit is committed when all of them are in."""
 
     def __init__(self, store: Store, partition: Partition, run_id: str, units: Iterable[Unit]) -> None:
         self.store, self.partition, self.run_id = store, partition, run_id
         self.units = {unit.unit_id: unit for unit in units}
         self.seen: dict[str, set[int]] = {}
         self.final: dict[str, tuple[int, int, list[SequenceRow]]] = {}
+        self.costs: dict[str, dict[int, ExplainCost]] = {}  # by unit and chunk
         self.faults: list[str] = []
         self.changed: list[str] = []
         self._absent: dict[str, list[SequenceRow]] = {}  # by unit, since the last one that was read
@@ -43,12 +45,11 @@ class Bookkeeping:
 
     def add(self, row: Mapping[str, Any]) -> list[SequenceRow] | None:
         """Take one row of `write_chunk`; the rows of table `sequences` if that completed and committed the unit."""
-        if row["problem"]:
-            raise InputError(row["problem"])
-        unit_id = row["unit_id"]
+        unit_id, index = row["unit_id"], int(row["index"])
         if unit_id not in self.units:
             return None  # a retried task sent again what is committed already
-        self.seen.setdefault(unit_id, set()).add(int(row["index"]))
+        self.seen.setdefault(unit_id, set()).add(index)
+        self.costs.setdefault(unit_id, {})[index] = ExplainCost.model_validate_json(row["cost"])
         if row["last"] and not self._take_last(row):
             return None
         if unit_id not in self.final:
@@ -117,15 +118,89 @@ class Bookkeeping:
             n_files=n_files,
             sequences=tuple(rows),
             sources=tuple(truth_record(ref) for ref in unit.members if ref.sequence_id in read),
+            explain_cost=sum(self.costs.pop(unit_id, {}).values(), ExplainCost()),
         )
         patiently_put(self.store, f"{COMMITS}/{unit_id}.json", commit.to_json())
         return rows
 
 
+class JointBookkeeping:
+    """The books of every explanation of a job; an input is finished when the last that lacked it has it.
+
+    Parameters
+    ----------
+    books
+        Of each explanation.
+    names
+        Place of each in the job, and what an error calls it; empty for the only one.
+
+    Attributes
+    ----------
+    faults
+        Why a unit could not be read, by its first input.
+    """
+
+    def __init__(self, books: Sequence[Bookkeeping], names: Sequence[tuple[int, str]]) -> None:
+        self.books, self.names = tuple(books), tuple(names)
+        self.faults: dict[str, str] = {}
+        self._lacking = Counter(ref.sequence_id for own in books for unit in own.units.values() for ref in unit.members)
+
+    @property
+    def changed(self) -> list[str]:
+        """Inputs that changed while they were read."""
+        return sorted({name for own in self.books for name in own.changed})
+
+    def add(self, row: Mapping[str, Any]) -> int:
+        """Take one row of `write_chunk`; the number of inputs that are finished by it.
+
+        Raises
+        ------
+        ExplanationRefused
+            If its explanation cannot be made.
+        """
+        k = int(row["explanation"])
+        if row["problem"]:
+            place, name = self.names[k]
+            raise ExplanationRefused(place, f"{name}: {row['problem']}" if name else row["problem"])
+        own = self.books[k]
+        unit = own.units.get(row["unit_id"])
+        if row["fault"] and unit is not None:
+            self.faults[unit.members[0].sequence_id] = row["fault"]
+        return self._finished(own.add(row) or ())
+
+    def settle(self) -> int:
+        """Commit inputs that are gone as failed; the number of inputs that are finished by it."""
+        return sum(self._finished(own.settle()) for own in self.books)
+
+    def _finished(self, rows: Iterable[SequenceRow]) -> int:
+        inputs = {row["input"] for row in rows}
+        self._lacking.subtract(inputs)
+        return sum(self._lacking[name] == 0 for name in inputs)
+
+
 def dataset_of(
-    units: Sequence[Unit], decode: DecodeOptions, explain: Any, sink: SinkOptions, n_actors: int, num_gpus: float
+    units: Sequence[Unit],
+    decode: DecodeOptions,
+    explain: Sequence[ExplainOptions],
+    sink: SinkOptions,
+    n_actors: int,
+    num_gpus: float,
 ) -> Any:
-    """The lazy Ray Dataset of phase 1 over some units, one block each."""
+    """The lazy Ray Dataset of phase 1 over some units, one block each.
+
+    Parameters
+    ----------
+    units
+        Of `joint_units`.
+    decode, sink
+        Of the job.
+    explain
+        Of each explanation.
+    n_actors
+        Copies of the network.
+    num_gpus
+        Of each.
+    """
     import ray.data
 
     from fer_batch.pipeline.explaining.explain import ExplainStage
@@ -149,17 +224,30 @@ def dataset_of(
 
 def explain_units(
     units: Sequence[Unit],
-    books: Bookkeeping,
+    books: JointBookkeeping,
     make_dataset: Callable[[Sequence[Unit]], Any],
     window: int,
-    progress: Callable[[list[SequenceRow]], None],
+    progress: Callable[[int], None],
 ) -> None:
     """Run phase 1 over all units, a window at a time, and commit each as soon as it is whole.
 
+    Parameters
+    ----------
+    units
+        Of `joint_units`.
+    books
+        Of the explanations.
+    make_dataset
+        `dataset_of` some units.
+    window
+        Units handed to Ray at a time.
+    progress
+        Told how many more inputs are finished.
+
     Raises
     ------
-    InputError
-        If the model or the method cannot do what the job asks.
+    ExplanationRefused
+        If the model or a method cannot do what the job asks.
     EnvironmentFault
         If the store or the machine failed for some inputs; they are not committed and the next run takes them up.
     """
@@ -168,16 +256,15 @@ def explain_units(
             batch_size=None, prefetch_batches=0, batch_format="numpy"
         ):
             for index in range(len(batch["unit_id"])):
-                rows = books.add({key: values[index] for key, values in batch.items()})
-                if rows is not None:
-                    progress(rows)
-    if rows := books.settle():
-        progress(rows)
+                if n_finished := books.add({key: values[index] for key, values in batch.items()}):
+                    progress(n_finished)
+    if n_finished := books.settle():
+        progress(n_finished)
     if books.faults:
+        first = next(iter(books.faults.values()))
         raise EnvironmentFault(
-            f"{len(books.faults)} units could not be read and will be tried again by the next run: {books.faults[0]}"
+            f"{len(books.faults)} units could not be read and will be tried again by the next run: {first}"
         )
-    if books.units:
-        raise RuntimeError(
-            f"{len(books.units)} units did not come back from phase 1, such as {next(iter(books.units))}"
-        )
+    lost = [unit_id for own in books.books for unit_id in own.units]
+    if lost:
+        raise RuntimeError(f"{len(lost)} units did not come back from phase 1, such as {lost[0]}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from fer_batch.config import RunConfig
 from fer_batch.explain.methods import METHODS
@@ -16,11 +17,32 @@ from fer_batch.models.card import ResolvedModel
 from fer_batch.sources.crops import CROPS
 from fer_batch.storage.manifest import PACK, digest
 from fer_batch.storage.parquet import Partition
-from fer_batch.types import SequenceRef
+from fer_batch.types import InputError, SequenceRef
 
 PACK_SIZE = 64
 NO_FACE = "no frame shows a face that can be used"  # reason of an input that is done all the same
 NO_FRAME = "no frame lies in the sampling window"  # the same of a clip that ends before the window begins
+
+
+class ExplanationRefused(InputError):
+    """An explanation of the job cannot be made with its method, options or targets.
+
+    Attributes
+    ----------
+    explanation
+        Which, by its place in the job.
+    """
+
+    def __init__(self, explanation: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.explanation = explanation
+
+
+class Wanted(NamedTuple):
+    """An explanation of the job that wants the maps of a unit, by its place, and the id it knows the unit by."""
+
+    explanation: int
+    unit_id: str
 
 
 @dataclass(frozen=True)
@@ -35,11 +57,14 @@ class Unit:
         One input, or up to 64 stills.
     identities
         The id that each member has by itself.
+    wanted_by
+        Explanations for which it is decoded, where a job has several; the unit is then named as the first names it.
     """
 
     unit_id: str
     members: tuple[SequenceRef, ...]
     identities: tuple[str, ...]
+    wanted_by: tuple[Wanted, ...] = ()
 
 
 def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
@@ -112,17 +137,63 @@ def units_to_do(
     identities
         Of the inputs, where they are known.
     """
+    known = zip(refs, identities or (identity(ref, partition) for ref in refs), strict=True)
+    return _packed((ref, own) for ref, own in known if own not in (pack_members if ref.kind == "still" else committed))
+
+
+def _packed(inputs: Iterable[tuple[SequenceRef, str]]) -> list[Unit]:
+    """Units of inputs and their identities: each by itself, then stills in packs."""
     units, stills = [], []
-    for ref, own in zip(refs, identities or (identity(ref, partition) for ref in refs), strict=True):
+    for ref, own in inputs:
         if ref.kind == "still":
-            if own not in pack_members:
-                stills.append((ref, own))
-        elif own not in committed:
+            stills.append((ref, own))
+        else:
             units.append(Unit(own, (ref,), (own,)))
     for start in range(0, len(stills), PACK_SIZE):
         members, owns = zip(*stills[start : start + PACK_SIZE], strict=True)
         units.append(Unit(PACK + digest(owns), members, owns))
     return units
+
+
+def joint_units(refs: Sequence[SequenceRef], waiting: Sequence[Sequence[Unit]]) -> tuple[list[Unit], list[list[Unit]]]:
+    """Units that are decoded once for every explanation that lacks them.
+
+    Inputs that the same explanations lack come together, so that a unit has the same members under each of them, and
+    the id that it would have if that explanation were run alone over these inputs.
+
+    Parameters
+    ----------
+    refs
+        The listing, sorted.
+    waiting
+        Of each explanation, what `units_to_do` found.
+
+    Returns
+    -------
+    joint
+        Each with `wanted_by`.
+    own
+        The same units as each explanation commits them.
+    """
+    lacking: dict[str, dict[int, str]] = {}
+    for k, units in enumerate(waiting):
+        for unit in units:
+            for ref, identity_ in zip(unit.members, unit.identities, strict=True):
+                lacking.setdefault(ref.sequence_id, {})[k] = identity_
+    groups: dict[tuple[int, ...], list[SequenceRef]] = {}
+    for ref in refs:
+        if ref.sequence_id in lacking:
+            groups.setdefault(tuple(lacking[ref.sequence_id]), []).append(ref)
+    joint: list[Unit] = []
+    own: list[list[Unit]] = [[] for _ in waiting]
+    for explanations, members in groups.items():
+        packs = [_packed((ref, lacking[ref.sequence_id][k]) for ref in members) for k in explanations]
+        for units in zip(*packs, strict=True):
+            for k, unit in zip(explanations, units, strict=True):
+                own[k].append(unit)
+            wanted_by = (Wanted(k, unit.unit_id) for k, unit in zip(explanations, units, strict=True))
+            joint.append(replace(units[0], wanted_by=tuple(wanted_by)))
+    return joint, own
 
 
 def count_inputs(units: Iterable[Unit]) -> int:

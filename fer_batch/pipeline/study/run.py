@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fer_batch.config import RunConfig, Study, build
 from fer_batch.models.card import ModelSpec, resolve
+from fer_batch.output.explain_cost import explain_cost
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.run import run_all
 from fer_batch.pipeline.study.cells import Cell, variants, write_cells
@@ -27,7 +28,7 @@ from fer_batch.pipeline.study.publish import publish
 from fer_batch.pipeline.study.work import StudyWork, Training
 from fer_batch.pipeline.training.train import train
 from fer_batch.storage.crop_set import open_crops
-from fer_batch.storage.manifest import digest, dump
+from fer_batch.storage.manifest import Ledger, digest, dump
 from fer_batch.storage.store import Store
 from fer_batch.training.settings import LabelSettings
 from fer_batch.types import InputError
@@ -286,7 +287,8 @@ def run_together(store: Store, cells: Sequence[Cell]) -> list[Cell]:
 
 def _finish(store: Store, cell: Cell, failures: Sequence[tuple[str, str]]) -> Cell:
     """Mark a cell as done."""
-    seconds, n_images = explain_seconds(store, cell.partition)
+    cost = explain_cost(Ledger(store), cell.partition)
+    seconds, n_images = (cost.seconds, cost.n_images) if cost else (None, None)
     reason = f"{len(failures)} inputs failed, such as {failures[0][0]}: {failures[0][1]}" if failures else None
     cell = replace(cell, status="done", reason=reason, seconds=seconds, n_images=n_images)
     found = {"reason": reason, "seconds": seconds, "n_images": n_images, **cell.partition.key}

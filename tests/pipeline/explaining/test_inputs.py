@@ -78,7 +78,7 @@ def bookkept(chunk, unit_id="u"):
     """What the sink tells the driver of a chunk."""
     told = {"unit_id": unit_id, "index": chunk.index, "last": chunk.last, "n_frames": len(chunk.frames)}
     told |= {"sequences": pickle.dumps(chunk.sequences), "changed": pickle.dumps(chunk.changed)}
-    return {**told, "fault": chunk.fault or "", "problem": ""}
+    return {**told, "fault": chunk.fault or "", "cost": "{}", "problem": ""}
 
 
 def books_of(tmp_path, *units):

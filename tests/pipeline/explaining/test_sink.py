@@ -39,7 +39,7 @@ def batch(chunk, problem=""):
 @pytest.mark.parametrize("faces", [True, False])
 def test_a_chunk_is_one_stage_file(tmp_path, faces):
     store = Store(str(tmp_path))
-    row = write_chunk(batch(explained()), SinkOptions(store.uri, faces, {}))
+    row = write_chunk(batch(explained()), SinkOptions(store.uri, faces, ({},)))
     assert (row["unit_id"], row["last"], row["n_frames"], row["fault"]) == (["u"], [True], [2], [""])
     assert pickle.loads(row["sequences"][0]) == [{"sequence_id": "a", "status": "done"}]
     table = read_stage(store.read_bytes(stage_file("u", 0)))
@@ -50,7 +50,7 @@ def test_a_chunk_is_one_stage_file(tmp_path, faces):
 @pytest.mark.parametrize(("changed", "problem"), [({"fault": "no store"}, ""), ({}, "no such method")])
 def test_what_is_not_to_be_committed_leaves_no_file(tmp_path, changed, problem):
     store = Store(str(tmp_path))
-    row = write_chunk(batch(explained(**changed), problem), SinkOptions(store.uri, True, {}))
+    row = write_chunk(batch(explained(**changed), problem), SinkOptions(store.uri, True, ({},)))
     assert (row["fault"], row["problem"]) == ([changed.get("fault", "")], [problem])
     assert not store.exists(stage_file("u", 0))
 

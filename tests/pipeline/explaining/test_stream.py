@@ -2,18 +2,21 @@
 
 import ipaddress
 import pickle
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from fer_batch.pipeline.explaining.stream import Bookkeeping
-from fer_batch.pipeline.explaining.units import Unit
+from fer_batch.output.explain_cost import explain_cost
+from fer_batch.pipeline.explaining.stream import Bookkeeping, JointBookkeeping
+from fer_batch.pipeline.explaining.units import ExplanationRefused, Unit
 from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.markers import ExplainCost
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
-from fer_batch.types import InputError, SequenceRef
+from fer_batch.types import SequenceRef
 
-PARTITION = Partition("d", "m-1", "e-1")
+PARTITION, OTHER = Partition("d", "m-1", "e-1"), Partition("d", "m-1", "e-2")
 
 
 def unit(name):
@@ -21,9 +24,11 @@ def unit(name):
     return Unit(name, (ref,), (f"id-{name}",))
 
 
-def row(unit_id, index, last=False, n_frames=1, fault="", problem=""):
-    sequences = pickle.dumps([{"sequence_id": f"{unit_id}.mp4", "status": "done"}] if last else [])
+def row(unit_id, index, last=False, n_frames=1, fault="", problem="", explanation=0, cost=None, sequence_id=None):
+    sequence_id = sequence_id or f"{unit_id}.mp4"
+    sequences = pickle.dumps([{"sequence_id": sequence_id, "status": "done"}] if last else [])
     return {
+        "explanation": explanation,
         "unit_id": unit_id,
         "index": index,
         "last": last,
@@ -31,6 +36,7 @@ def row(unit_id, index, last=False, n_frames=1, fault="", problem=""):
         "sequences": sequences,
         "fault": fault,
         "changed": pickle.dumps(()),
+        "cost": (cost or ExplainCost()).model_dump_json(),
         "problem": problem,
     }
 
@@ -65,10 +71,58 @@ def test_a_fault_of_the_store_is_never_committed(tmp_path):
     assert books.faults == ["the store did not answer"]
 
 
-def test_what_the_user_asked_wrongly_stops_the_run(tmp_path):
+def joint(store, *names):
+    """Books of two explanations of the same units, of which the second calls them by another id."""
+    second = [replace(unit(name), unit_id=f"{name}2", identities=(f"id-{name}2",)) for name in names]
+    books = (
+        Bookkeeping(store, PARTITION, "run", [unit(name) for name in names]),
+        Bookkeeping(store, OTHER, "other", second),
+    )
+    return JointBookkeeping(books, [(0, "explain.0 (z)"), (3, "explain.3 (lime)")])
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "^no output 'AU99'$"), ("explain.1 (z)", r"^explain\.1 \(z\): no")])
+def test_what_the_user_asked_wrongly_stops_the_run_and_names_the_explanation(tmp_path, name, said):
+    books = JointBookkeeping([Bookkeeping(Store(str(tmp_path)), PARTITION, "run", [unit("a")])], [(1, name)])
+    with pytest.raises(ExplanationRefused, match=said) as raised:
+        books.add(row("a", 0, problem="no output 'AU99'"))
+    assert raised.value.explanation == 1
+
+
+def test_an_input_is_finished_when_every_explanation_has_it_and_each_commits_its_own(tmp_path):
+    store = Store(str(tmp_path))
+    books = joint(store, "a")
+    assert books.add(row("a", 0, last=True, cost=ExplainCost(seconds=1.5, n_images=3))) == 0
+    assert store.names("_commits") == ["a.json"]
+    assert books.add(row("a", 0, last=True)) == 0, "a retried task"
+    assert books.add(row("a2", 0, explanation=1)) == 0
+    assert books.add(row("a2", 1, last=True, explanation=1, sequence_id="a.mp4")) == 1
+    ledger = Ledger(store)
+    commits = ledger.commits(ledger.committed)
+    assert [(c.partition, c.sequences[0]["run_id"], c.sequences[0]["identity"]) for c in commits.values()] == [
+        (PARTITION, "run", "id-a"),
+        (OTHER, "other", "id-a2"),
+    ]
+    assert commits["a"].explain_cost == ExplainCost(seconds=1.5, n_images=3)
+
+
+def test_costs_of_chunks_told_twice_count_once(tmp_path):
     books = Bookkeeping(Store(str(tmp_path)), PARTITION, "run", [unit("a")])
-    with pytest.raises(InputError, match="no output 'AU99'"):
-        books.add(row("a", 0, problem="the model has no output 'AU99'"))
+    one = ExplainCost(seconds=1.0, n_images=2, n_maps=4)
+    for index, last in ((0, False), (0, False), (1, True)):
+        books.add(row("a", index, last=last, cost=one))
+    ledger = Ledger(Store(str(tmp_path)))
+    assert ledger.commits(["a"])["a"].explain_cost == one + one
+    assert explain_cost(ledger, PARTITION) == one + one
+    assert explain_cost(ledger, OTHER) is None
+
+
+def test_a_unit_that_could_not_be_read_is_one_fault_of_all_explanations(tmp_path):
+    books = joint(Store(str(tmp_path)), "a", "b")
+    for k, unit_id in enumerate(("a", "a2")):
+        assert books.add(row(unit_id, 0, last=True, fault="no answer", explanation=k)) == 0
+    assert books.faults == {"a.mp4": "no answer"}
+    assert Ledger(Store(str(tmp_path))).committed == set()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from fer_batch.storage.parquet import Partition
 
 LEAD = (
     "Everyone is judged by the network that was trained without them; frames of all folds are taken together. Mu is "
-    "the share of the positive relevance inside the region of the target, over true positives; its interval is by subject."
+    "the share of the positive relevance inside the region of the target, over true positives; its interval is by "
+    "subject."
 )
 
 
