@@ -215,15 +215,10 @@ def runtime(
     """
     printed = published or {}
     rows = tuple(
-        (
-            name,
-            value,
-            duration(value),
-            *([Published(_span(printed[name])) if name in printed else None] * bool(printed)),
-        )
+        (name, value, *([Published(_span(printed[name])) if name in printed else None] * bool(printed)))
         for name, value in seconds.items()
     )
-    columns = ("Method", "Seconds per image", "", *(["Published"] * bool(printed)))
+    columns = ("Method", "Seconds per image", *(["Published"] * bool(printed)))
     caption = "Of the method alone, decoding and finding the face left out" + (f"; {machine}" if machine else "") + "."
     known = {name: value for name, value in seconds.items() if value == value}
     slowest, fastest = (f(known, key=known.__getitem__) if known else "" for f in (max, min))
@@ -246,7 +241,7 @@ def _figures_table(title: str, name: str, figures: Sequence[MethodFigure], chanc
          figure.n_subjects, *([figure.note] * with_notes))
         for figure in figures
     )  # fmt: skip
-    return DataTable(title, columns, rows)
+    return DataTable(title, columns, rows, decimals=3)
 
 
 def _span(printed: tuple[float, float]) -> str:

@@ -66,6 +66,8 @@ class DataTable:
     ----------
     source
         Where the published cells are printed; empty where there is none.
+    decimals
+        Of every figure that is no integer; by default each has three digits.
     """
 
     title: str
@@ -73,6 +75,7 @@ class DataTable:
     rows: tuple[tuple[object, ...], ...]
     caption: str = ""
     source: str = ""
+    decimals: int | None = None
 
     @property
     def numeric(self) -> frozenset[int]:

@@ -85,20 +85,20 @@ def percent(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0.042 s`, `12.3 s`, `8 min 5 s`, `3 h 20 min`, a dash where it is not known."""
+    """`0.042 s`, `12.3 s`, `8 min`, `8 min 5 s`, `3 h 20 min`, a dash where it is not known."""
     if seconds is None or seconds != seconds:
         return "–"
     if seconds < 99.5:
         return f"{seconds:.3g} s"
-    if seconds < 3600:
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min"
+    small, (large_unit, small_unit) = (seconds, ("min", "s")) if seconds < 3599.5 else (seconds / 60, ("h", "min"))
+    whole, rest = divmod(round(small), 60)
+    return f"{whole} {large_unit}" + (f" {rest} {small_unit}" if rest else "")
 
 
-def cell(value: object) -> object:
-    """A value of a table: floats to three digits, a dash for what is missing."""
+def cell(value: object, decimals: int | None = None) -> object:
+    """A value of a table: floats to three digits or so many decimals, a dash for what is missing."""
     if value is None or value == "" or value != value:
         return "–"
-    return f"{value:.3g}" if isinstance(value, float) else escape(visible(value))
+    if not isinstance(value, float):
+        return escape(visible(value))
+    return f"{value:.3g}" if decimals is None else f"{value:.{decimals}f}"

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT, new_figure
+from fer_batch.visualize.chart_axes import NAME_LENGTH, curve_axes, row_axes, say
+from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT
 from fer_batch.visualize.rendering import RENDERING
 from fer_batch.visualize.tiles import fitted
 
@@ -19,8 +20,6 @@ _BLUE, _CHANCE, _PALE_BLUE = "#0072b2", "#9a3412", "#86b7d8"
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#875101", "#56b4e9", "#6104b3", "#1f2328")
 _DASHES = ((0, ()), (0, (4, 1.6)), (0, (1, 1.3)))
 _MARKERS = "os^Dvp*X<>"
-_CHARACTER = 0.062  # inches of small text
-_ROW, _WIDTH, _NAMES = 0.25, 4.3, 36  # inches; characters of a name
 _LOG_FROM = 20.0  # the longest duration over the shortest from which a linear axis would hide the short ones
 
 
@@ -105,7 +104,7 @@ def intervals_figure(
     """
     values = _rows(names, middle, low, high)
     expected = np.full(len(names), np.nan) if chance is None else np.broadcast_to(np.asarray(chance, float), len(names))
-    axes = _row_axes(names, label, title)
+    axes = row_axes(names, label, title)
     for place, (row, by_chance) in enumerate(zip(values, expected, strict=True)):
         _draw_interval(axes, place, row)
         if np.isfinite(by_chance):
@@ -165,7 +164,7 @@ def curves_figure(
     if not curves or set(lengths.values()) != {len(at)}:
         raise ValueError(f"expected curves of {len(at)} points, at least one, got {lengths}")
     names = {name: (titles or {}).get(name) or _title(name) for name in curves}
-    axes = _curve_axes([*names.values(), "random order"], at, ticks, len(curves) + 2)
+    axes = curve_axes([*names.values(), "random order", "chance"], at, ticks)
     if chance is not None:
         low, high = (np.broadcast_to(np.asarray(end, np.float64), at.shape) for end in chance)
         axes.fill_between(at, low, high, color=RULE, alpha=0.55, linewidth=0, label="chance", zorder=1)
@@ -174,7 +173,7 @@ def curves_figure(
     if ticks is None and (at == np.round(at)).all():
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     for name, style in line_styles(list(curves)).items():
-        _draw_curve(axes, at, curves[name], style, fitted(names[name], _NAMES, 1))
+        _draw_curve(axes, at, curves[name], style, fitted(names[name], NAME_LENGTH, 1))
     axes.set_xlabel(x_label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
     axes.set_ylabel(y_label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
     axes.set_title(fitted(title, 60, 1), fontsize=TEXT + 1, weight="bold", color=INK, loc="left", parse_math=False)
@@ -220,7 +219,7 @@ def durations_figure(
     printed = {place: (published or {})[name] for place, name in enumerate(names) if name in (published or {})}
     known = [value for value in [*values, *np.ravel(list(printed.values()))] if np.isfinite(value) and value > 0]
     log = bool(known) and max(known) / min(known) > _LOG_FROM
-    axes = _row_axes(names, label + (" (logarithmic)" if log else ""), title)
+    axes = row_axes(names, label + (" (logarithmic)" if log else ""), title)
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -248,67 +247,16 @@ def _rows(names: Sequence[str], *columns: ArrayLike) -> NDArray[np.float64]:
     return np.stack(arrays, 1)
 
 
-def _row_axes(names: Sequence[str], label: str, title: str) -> Axes:
-    """Axes with a name at every row; row 0 is at the top."""
-    shown = [fitted(name, _NAMES, 1) for name in names]
-    left = 0.25 + _CHARACTER * max(map(len, shown))
-    height, width = _ROW * len(names) + 0.1, left + _WIDTH + 0.25
-    above = 0.52 if title else 0.3
-    total = height + above + 0.52
-    figure = new_figure(width, total)
-    axes = figure.add_axes((left / width, 0.52 / total, _WIDTH / width, height / total))
-    _plain(axes, "x")
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), shown, color=INK)
-    for tick in axes.get_yticklabels():
-        tick.set_parse_math(False)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
-    figure.text(0.12 / width, 1 - 0.2 / total, fitted(title, int(width * 13), 1), fontsize=TEXT + 1, weight="bold",
-                color=INK, va="center", parse_math=False)  # fmt: skip
-    return axes
-
-
-def _curve_axes(names: Sequence[str], x: NDArray[np.float64], ticks: Sequence[str] | None, n_lines: int) -> Axes:
-    legend = 0.75 + _CHARACTER * min(_NAMES, max(map(len, names)))
-    shown = [fitted(tick, 22, 1) for tick in ticks or ()]
-    below = 0.55 + (_CHARACTER * 0.75 * max(map(len, shown)) if shown else 0.0)
-    height = max(2.6, 0.155 * n_lines + 0.1)
-    width, total = 0.62 + _WIDTH + legend, 0.4 + height + below
-    figure = new_figure(width, total)
-    axes = figure.add_axes((0.62 / width, below / total, _WIDTH / width, height / total))
-    _plain(axes, "y")
-    if shown:
-        axes.set_xticks(x, shown, rotation=45, ha="right", rotation_mode="anchor")
-        for tick in axes.get_xticklabels():
-            tick.set_parse_math(False)
-    return axes
-
-
-def _plain(axes: Axes, grid: str) -> None:
-    axes.tick_params(labelsize=SMALL, colors=SOFT_INK, length=2.5)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name in ("left", "bottom"))
-        spine.set_color(RULE)
-    axes.grid(axis="x" if grid == "x" else "y", color=RULE, linewidth=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
-
-
 def _draw_interval(axes: Axes, place: int, row: NDArray[np.float64]) -> None:
     middle, low, high = row
     if not np.isfinite(middle):
-        _say(axes, place, "undefined")
+        say(axes, place, "undefined")
         return
     if np.isfinite(low) and np.isfinite(high):
         axes.plot([low, high], [place] * 2, color=_BLUE, linewidth=1.6)
         for end in (low, high):
             axes.plot([end] * 2, [place - 0.14, place + 0.14], color=_BLUE, linewidth=1.4)
     axes.plot([middle], [place], "o", color=_BLUE, markersize=4.6)
-
-
-def _say(axes: Axes, place: int, words: str) -> None:
-    axes.text(0.015, place, words, transform=axes.get_yaxis_transform(), fontsize=SMALL, color=SOFT_INK,
-              style="italic", va="center")  # fmt: skip
 
 
 def _say_chance(axes: Axes) -> None:
@@ -321,7 +269,7 @@ def _set_limits(axes: Axes, found: NDArray[np.float64], limits: tuple[float, flo
         high = 1.0
     margin = 0.03 * (high - low)
     axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     if low < 0 < high:
         axes.axvline(0, color=SOFT_INK, linewidth=0.7, zorder=1)
 
@@ -338,7 +286,7 @@ def _draw_curve(axes: Axes, x: NDArray[np.float64], curve: Curve, style: LineSty
 
 def _draw_duration(axes: Axes, place: int, value: float, low: float, log: bool) -> None:
     if not (np.isfinite(value) and value > 0):
-        _say(axes, place, "not measured")
+        say(axes, place, "not measured")
         return
     if log:
         axes.plot([low, value], [place] * 2, color=RULE, linewidth=1.0)

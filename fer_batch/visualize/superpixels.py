@@ -1,4 +1,4 @@
-"""The two views of an explanation by superpixels (methods X-11): its best segments alone, and both signs on the face."""
+"""Two views of an explanation by superpixels (methods X-11): its best segments alone, and both signs on the face."""
 
 from __future__ import annotations
 
