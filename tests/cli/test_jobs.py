@@ -23,6 +23,11 @@ def test_hints_can_be_pasted_into_a_shell(out, capsys, tmp_path):
     assert f"source.uri={folder}" in shlex.split(hint)
 
 
+def test_the_report_of_every_explanation_is_named():
+    lines = jobs.summary(Outcome(found=1, done=1, reports=["a/index.html", "b/index.html"]), "out").splitlines()
+    assert lines[1:3] == ["report  a/index.html", "report  b/index.html"]
+
+
 @pytest.mark.parametrize(
     ("format", "query"),
     [

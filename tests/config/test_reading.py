@@ -56,3 +56,29 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_an_override_that_is_none(job, override):
     with pytest.raises(InputError, match="--set"):
         read_jobs(job(), (override,))
+
+
+def test_a_list_of_explanations_is_one_job_each(job):
+    listed = JOB + "explain:\n  - {method: gradient}\n  - {method: lime, targets: AU01, options: {n_samples: 9}}\n"
+    first, second = read_jobs(job(listed), ("explain.1.batch_size=4", "spray.tau=0.2"))
+    assert (first.explain.method, first.explain.targets, first.explain.batch_size) == ("gradient", "active", 32)
+    assert (second.explain.method, second.explain.targets, second.explain.batch_size) == ("lime", ("AU01",), 4)
+    assert first.model_copy(update={"explain": second.explain}) == second
+    assert first.spray.tau == 0.2
+
+
+@pytest.mark.parametrize(
+    ("explain", "override", "message"),
+    [
+        ("[]", "name=d", "explain: an empty list"),
+        ("[lime]", "name=d", r"explain\.0: expected a section such as \{method: gradient, targets: all\}, got 'lime'"),
+        ("[{}, {metod: lime}]", "name=d", r"explain\.1: unknown key 'metod'; did you mean 'method'"),
+        ("[{}, {batch_size: 0}]", "name=d", r"explain\.1: batch_size: "),
+        ("[{}]", "explain.method=lime", "'explain.method' is no key of a section"),
+        ("[{}]", "explain.1.method=lime", "expected a number below 1"),
+        ("[{}]", "spray.tau=-1", "spray.tau"),
+    ],
+)
+def test_a_wrong_list_of_explanations_names_the_entry(job, explain, override, message):
+    with pytest.raises(InputError, match=message):
+        read_jobs(job(f"{JOB}explain: {explain}\n"), (override,))

@@ -1,5 +1,6 @@
 """Inputs by status, from the published table and from commits that wait for theirs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,3 +40,21 @@ def test_an_input_has_failed_where_one_of_its_people_has(world):
     outcome = Outcome.of([plan])
     count(outcome, world.store, [plan])
     assert (outcome.done, outcome.failed) == (0, 1)
+
+
+def test_of_several_explanations_an_input_has_the_worst_status_and_waits_for_the_last(world, capsys):
+    none = np.zeros((0, 3), bool), {}
+    other = replace(world.partition, explain="other-1")
+    world.stage("good", *none)
+    world.stage("bad", *none)
+    world.stage("early", *none)
+    first, world.partition = world.partition, other
+    world.stage("good", *none, identity="good-2")
+    world.stage("bad", *none, identity="bad-2", status="failed")
+    plans = [plan_of(world, ["good", "bad", "early", "new"]) for _ in range(2)]
+    plans[0].partition, plans[1].listed = first, {"good-2", "bad-2"}
+    outcome = Outcome.of(plans)
+    own = count(outcome, world.store, plans)
+    assert (outcome.found, outcome.done, outcome.failed, outcome.exit_code) == (2, 1, 1, 3)
+    assert [(one.found, one.done, one.failed) for one in own] == [(3, 3, 0), (2, 1, 1)]
+    assert capsys.readouterr().err.count("2 inputs wait for a run whose phases include explain") == 1

@@ -1,12 +1,15 @@
 """A run whose phases need no Ray: what is recorded, what waits, what a dry run leaves untouched."""
 
+import json
+
 import pytest
 
-from fer_batch.config import build
+from fer_batch.config import build, build_all
 from fer_batch.output.reader import PartitionReader
-from fer_batch.pipeline.run import run
+from fer_batch.pipeline.run import run, run_all
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
+from fer_batch.types import InputError
 
 
 @pytest.fixture
@@ -44,3 +47,45 @@ def test_without_phase_1_inputs_wait_and_the_run_is_recorded(job, capsys):
     (record,) = PartitionReader(Store(job.output), outcome.partition).table("runs").to_pylist()
     assert record["finished_at"] is not None
     assert read(Store(job.output), "sequences").num_rows == 0
+
+
+def several(job, *sections):
+    return build_all({**job.model_dump(exclude={"explain"}), "explain": list(sections)}, "job")
+
+
+def test_each_explanation_is_announced_and_has_a_record_of_its_own(job, capsys):
+    jobs = several(job, {"method": "gradient"}, {"method": "z", "targets": "all"})
+    outcome = run_all(jobs, dry_run=True)
+    said = capsys.readouterr().err
+    assert "2 inputs (video)" in said and "2 to do under 2 explanations" in said
+    assert [said.count(f"explain={partition.explain}: 2 to do, in 2 units") for partition in outcome.partitions] == [
+        1,
+        1,
+    ]
+    outcome = run_all(jobs)
+    for partition, config in zip(outcome.partitions, jobs, strict=True):
+        (record,) = PartitionReader(Store(job.output), partition).table("runs").to_pylist()
+        assert build(json.loads(record["config"]), "record") == config
+    runs = read(Store(job.output), "runs")["run_id"].to_pylist()
+    assert len(set(runs)) == 2
+
+
+def test_explanations_that_are_the_same_are_refused(job):
+    jobs = several(job, {"method": "z"}, {"method": "gradient"}, {"method": "z", "batch_size": 4})
+    with pytest.raises(InputError, match=r"^explain\.0 and explain\.2 are the same explanation \(z-\w+\); remove one"):
+        run_all(jobs)
+    with pytest.raises(ValueError, match="job 1 differs in name"):
+        run_all([job, job.model_copy(update={"name": "e"})])
+    with pytest.raises(ValueError, match="at least one"):
+        run_all([])
+
+
+def test_a_wrong_option_of_one_of_several_is_refused_before_anything_starts(job):
+    explained = job.model_copy(update={"phases": ("explain",)})
+    jobs = several(explained, {"method": "z"}, {"method": "gradient", "options": {"steps": 3}})
+    with pytest.raises(InputError, match=r"^explain\.1 \(gradient\): explain\.options steps") as raised:
+        run_all(jobs)
+    assert raised.value.explanation == 1
+    assert not Store(job.output).exists("tables")
+    with pytest.raises(InputError, match=r"^explain: explain\.options steps"):
+        run(jobs[1])

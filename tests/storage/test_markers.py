@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
-from fer_batch.storage.markers import Commit, PlannedUnit, ShardMarker, ShardPlan
+from fer_batch.storage.markers import Commit, ExplainCost, PlannedUnit, ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -13,6 +13,7 @@ from fer_batch.types import InputError
 PARTITION = Partition("d", "m", "e")
 ROW = {"sequence_id": "a#face2", "identity": "i", "input": "a", "status": "done", "fps": 25.0, "reason": None}
 COMMIT = Commit(unit_id="u", partition=PARTITION, n_files=1, sequences=(ROW,), sources=({"sequence_id": "a"},))
+TIMED = COMMIT.model_copy(update={"explain_cost": ExplainCost(seconds=0.25, n_images=2, n_maps=6)})
 PLAN = ShardPlan(
     shard="abcd-00012",
     partition=PARTITION,
@@ -24,7 +25,7 @@ PLAN = ShardPlan(
     replaces_annotations={},
 )
 MARKER = ShardMarker(shard="abcd-00012", partition=PARTITION, analysis_id="x", units=("u",), counts={"done": 3})
-MARKERS = [COMMIT, PLAN, MARKER]
+MARKERS = [COMMIT, TIMED, PLAN, MARKER]
 
 
 @pytest.fixture
@@ -91,3 +92,17 @@ def test_half_a_commit_says_so(store):
     store.put(f"{COMMITS}/u.json", COMMIT.to_json()[:40])
     with pytest.raises(InputError, match=r"u\.json is no commit marker .*explains its input again"):
         Ledger(store)
+
+
+def test_a_commit_of_an_earlier_version_has_no_cost():
+    values = json.loads(TIMED.to_json())
+    del values["explain_cost"]
+    assert Commit.from_json(json.dumps(values).encode(), "f") == COMMIT
+
+
+def test_seconds_per_image_leave_first_calls_out_where_there_are_others():
+    first = ExplainCost(first_seconds=6.0, n_first_images=2, n_first_maps=2)
+    assert ExplainCost().seconds_per_image is None
+    assert (first.seconds_per_image, first.warm) == (3.0, False)
+    both = first + first + ExplainCost(seconds=1.0, n_images=4, n_maps=8)
+    assert (both.seconds_per_image, both.n_first_images, both.n_maps) == (0.25, 4, 8)

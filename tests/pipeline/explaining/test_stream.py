@@ -97,8 +97,7 @@ def test_an_input_is_finished_when_every_explanation_has_it_and_each_commits_its
     assert books.add(row("a", 0, last=True)) == 0, "a retried task"
     assert books.add(row("a2", 0, explanation=1)) == 0
     assert books.add(row("a2", 1, last=True, explanation=1, sequence_id="a.mp4")) == 1
-    ledger = Ledger(store)
-    commits = ledger.commits(ledger.committed)
+    commits = Ledger(store).commits(["a", "a2"])
     assert [(c.partition, c.sequences[0]["run_id"], c.sequences[0]["identity"]) for c in commits.values()] == [
         (PARTITION, "run", "id-a"),
         (OTHER, "other", "id-a2"),
@@ -107,11 +106,13 @@ def test_an_input_is_finished_when_every_explanation_has_it_and_each_commits_its
 
 
 def test_costs_of_chunks_told_twice_count_once(tmp_path):
-    books = Bookkeeping(Store(str(tmp_path)), PARTITION, "run", [unit("a")])
+    store = Store(str(tmp_path))
+    books = Bookkeeping(store, PARTITION, "run", [unit("a")])
+    store.put("_stage/a/00000.parquet", b"as the sink leaves it")
     one = ExplainCost(seconds=1.0, n_images=2, n_maps=4)
     for index, last in ((0, False), (0, False), (1, True)):
         books.add(row("a", index, last=last, cost=one))
-    ledger = Ledger(Store(str(tmp_path)))
+    ledger = Ledger(store)
     assert ledger.commits(["a"])["a"].explain_cost == one + one
     assert explain_cost(ledger, PARTITION) == one + one
     assert explain_cost(ledger, OTHER) is None

@@ -8,7 +8,7 @@ import pytest
 from fer_batch.config import build
 from fer_batch.models.card import Preprocessing, ResolvedModel
 from fer_batch.pipeline.analysis.key import analysis_key
-from fer_batch.pipeline.explaining.units import PACK_SIZE, identity, partition_of, units_to_do
+from fer_batch.pipeline.explaining.units import PACK_SIZE, identity, joint_units, partition_of, units_to_do
 from fer_batch.storage.parquet import Partition
 from fer_batch.types import SequenceRef
 
@@ -181,3 +181,38 @@ def test_what_is_committed_is_not_done_again():
     changed = dataclasses.replace(refs[1], version="2")
     (again,) = units_to_do([REF, changed, *refs[2:]], PARTITION, {video.unit_id}, set(pack.identities))
     assert [ref.sequence_id for ref in again.members] == ["0000.jpg"]
+
+
+def listing(n_stills, n_videos=2):
+    stills = [SequenceRef(f"s{i:03d}.jpg", "still", f"/in/s{i:03d}.jpg", 1, "1") for i in range(n_stills)]
+    return [*(dataclasses.replace(REF, sequence_id=f"v{i}.mp4") for i in range(n_videos)), *stills]
+
+
+def test_several_explanations_have_the_units_that_each_has_alone():
+    refs = listing(PACK_SIZE + 6)
+    alone = [units_to_do(refs, Partition("d", "m-1", f"e-{k}"), set(), set()) for k in range(3)]
+    joint, own = joint_units(refs, alone)
+    assert own == alone
+    assert [unit.members for unit in joint] == [unit.members for unit in alone[0]]
+    for place, unit in enumerate(joint):
+        assert unit.wanted_by == tuple((k, alone[k][place].unit_id) for k in range(3))
+
+
+def test_each_input_is_decoded_once_for_exactly_those_that_lack_it():
+    refs, partitions = listing(PACK_SIZE + 6), [Partition("d", "m-1", f"e-{k}") for k in range(3)]
+    first, second, third = ([identity(ref, partition) for ref in refs] for partition in partitions)
+    waiting = [
+        units_to_do(refs, partitions[0], set(first[:1]), set(first[10:20])),  # ten stills and a video are done
+        units_to_do(refs, partitions[1], set(second), set(second)),
+        units_to_do(refs, partitions[2], set(), set()),
+    ]
+    joint, own = joint_units(refs, waiting)
+    decoded = [ref.sequence_id for unit in joint for ref in unit.members]
+    assert sorted(decoded) == sorted(ref.sequence_id for ref in refs)
+    assert own[1] == []
+    for k, identities in ((0, first[1:10] + first[20:]), (2, third)):
+        assert sorted(i for unit in own[k] for i in unit.identities) == sorted(identities)
+        assert sorted(unit.unit_id for unit in own[k]) == sorted(
+            want.unit_id for unit in joint for want in unit.wanted_by if want.explanation == k
+        )
+    assert {tuple(want.explanation for want in unit.wanted_by) for unit in joint} == {(0, 2), (2,)}
