@@ -16,7 +16,8 @@ from fer_batch.evaluate.localisation import region_share, relevance_mass, resize
 from fer_batch.models.backbone import ResNet18
 from fer_batch.regions import region_masks
 from fer_batch.training.augment import flip
-from fer_batch.training.loop import as_images, batches, logits_of, order_of, train_epoch
+from fer_batch.training.batches import as_images, batches, order_of
+from fer_batch.training.loop import logits_of, train_epoch
 from fer_batch.training.losses import positive_weights, weighted_bce
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
 

@@ -25,8 +25,9 @@ from fer_batch.models.backbone import build
 from fer_batch.models.card import Preprocessing
 from fer_batch.models.preprocess import normalised
 from fer_batch.training.augment import AUGMENTATIONS
+from fer_batch.training.batches import Batch, batches
 from fer_batch.training.data import Shards
-from fer_batch.training.loop import Batch, batches, logits_of, train_epoch
+from fer_batch.training.loop import logits_of, train_epoch
 from fer_batch.training.losses import weighted_bce
 from fer_batch.training.recipe import Recipe, learning_rates, sgd
 

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field
 from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
 from fer_batch.media.settings import FaceSettings
-from fer_batch.models.card import KeyMap, Preprocessing
+from fer_batch.models.card import KeyMap, TrainPreprocessing
 from fer_batch.registry import nearest
 from fer_batch.training.settings import LabelSettings, RecipeSettings, SplitSettings
 
@@ -71,7 +71,7 @@ class NetworkConfig(Section):
     checkpoint: str | None = None  # pretrained weights; none starts afresh
     key_map: KeyMap | None = None
     fresh: tuple[str, ...] = ()  # prefixes of what does not come from the checkpoint; its last layer
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: TrainPreprocessing = TrainPreprocessing()
 
     @model_validator(mode="before")
     @classmethod

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fer_batch.models.spec import Card, Head, KeyMap, ModelSpec, Preprocessing
+from fer_batch.models.spec import Card, Head, KeyMap, ModelSpec, Preprocessing, TrainPreprocessing
 from fer_batch.types import InputError
 
 __all__ = [
     "SHIPPED", "SUFFIXES", "Card", "Head", "KeyMap", "ModelSpec", "Preprocessing", "ReadBytes", "ResolvedModel",
-    "card_uri", "read_card", "read_file", "resolve", "shipped_path",
+    "TrainPreprocessing", "card_uri", "read_card", "read_file", "resolve", "shipped_path",
 ]  # fmt: skip
 
 ReadBytes = Callable[[str], bytes]

@@ -58,6 +58,8 @@ def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
     """
     if preprocessing.color == "gray":
         x = torch.tensordot(x, x.new_tensor(_LUMINANCE), dims=([1], [0])).unsqueeze(1).expand(-1, 3, -1, -1)
+    elif preprocessing.color == "bgr":
+        x = x.flip(1)
     size = preprocessing.size
     if x.shape[-2:] != (size, size):
         x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)

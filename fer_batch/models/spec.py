@@ -12,25 +12,72 @@ KeyMap = dict[str, str | None] | tuple[tuple[str, str | None], ...]
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
-class Preprocessing(BaseModel):
-    """How a crop becomes the network's input: resized to `size`, scaled to [0, 1], then (x - mean) / std per channel.
+Channels = tuple[float, float, float]
+TRAIN = "train"
 
-    `color: gray` replaces the three channels by their luminance, three times (methods PP-1).
-    """
+
+class _Input(BaseModel):
+    """What of a crop reaches a network: its side, and its colours."""
 
     model_config = _STRICT
 
     size: PositiveInt = 112
-    color: Literal["rgb", "gray"] = "rgb"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    color: Literal["rgb", "gray", "bgr"] = "rgb"
+
+
+class Preprocessing(_Input):
+    """How a crop becomes the network's input: resized to `size`, scaled to [0, 1], then (x - mean) / std per channel.
+
+    `color: gray` replaces the three channels by their luminance, three times (methods PP-1); `bgr` turns their order
+    about, as networks of Caffe and OpenCV expect it. `mean` and `std` are in the order of the network's channels; a
+    network of values from 0 to 255 has its mean divided by 255 and a std of 1 / 255.
+    """
+
+    mean: Channels = (0.0, 0.0, 0.0)
+    std: Channels = (1.0, 1.0, 1.0)
 
     @field_validator("std")
     @classmethod
-    def _positive(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
+    def _positive(cls, std: Channels) -> Channels:
         if min(std) <= 0:
             raise ValueError(f"std must be positive in every channel, got {std}")
         return std
+
+
+class TrainPreprocessing(_Input):
+    """The preprocessing of a training: numbers, or `train` where its training part decides (methods PP-PD).
+
+    What is measured on the training part of a fold becomes numbers in the card of its network.
+    """
+
+    mean: Channels | Literal["train"] = (0.0, 0.0, 0.0)
+    std: Channels | Literal["train"] = (1.0, 1.0, 1.0)
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _numbers_or_train(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != TRAIN:
+            raise ValueError(f"expected three numbers, or train for those of the training part; got {value!r}")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: Channels | Literal["train"]) -> Channels | Literal["train"]:
+        return std if isinstance(std, str) else Preprocessing(std=std).std
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Which of `mean` and `std` the training part decides."""
+        return tuple(name for name in ("mean", "std") if getattr(self, name) == TRAIN)
+
+    def with_numbers(self, mean: Channels = (0.0, 0.0, 0.0), std: Channels = (1.0, 1.0, 1.0)) -> Preprocessing:
+        """The preprocessing of a fold: what is measured replaced by these numbers, and the job's where it has some."""
+        return Preprocessing(
+            size=self.size,
+            color=self.color,
+            mean=mean if isinstance(self.mean, str) else self.mean,
+            std=std if isinstance(self.std, str) else self.std,
+        )
 
 
 class Card(BaseModel):

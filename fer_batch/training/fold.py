@@ -8,7 +8,6 @@ network together.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,11 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
 
-from fer_batch.models.card import Preprocessing
-from fer_batch.training.augment import AUGMENTATIONS
+from fer_batch.models.card import Preprocessing, TrainPreprocessing
+from fer_batch.training.augment import AUGMENTATIONS, Augment
+from fer_batch.training.batches import Batch, batches, order_of
+from fer_batch.training.centring import measured
 from fer_batch.training.data import FaceSet
-from fer_batch.training.fold_result import FoldResult
-from fer_batch.training.loop import Auxiliary, Batch, Loss, batches, logits_of, order_of, train_epoch
+from fer_batch.training.device import deterministic
+from fer_batch.training.fold_result import FoldResult, Running
+from fer_batch.training.loop import Auxiliary, Loss, logits_of, train_epoch
 from fer_batch.training.losses import class_loss, positive_weights, squared_norm, weighted_bce
 from fer_batch.training.metrics import scores
 from fer_batch.training.prefetch import prefetched
@@ -29,7 +31,7 @@ from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learni
 from fer_batch.training.subjects import Fold
 
 Network = Callable[[], nn.Module]
-_WEIGHTS, _ORDER, _AUGMENT, _DROPOUT = range(4)
+_WEIGHTS, _ORDER, _AUGMENT, _DROPOUT, _VALIDATION = range(5)
 
 
 class FoldTraining:
@@ -44,7 +46,8 @@ class FoldTraining:
     recipe
         How it is fitted.
     preprocessing
-        Size, colour, mean and deviation, applied after augmentation.
+        Size, colour, mean and deviation, applied after augmentation; what is `train` is measured on the training part
+        before the first epoch.
     device
         Where it is computed.
     auxiliary
@@ -62,7 +65,7 @@ class FoldTraining:
         fold: Fold,
         network: Network,
         recipe: Recipe,
-        preprocessing: Preprocessing | None = None,
+        preprocessing: Preprocessing | TrainPreprocessing | None = None,
         device: torch.device | str = "cpu",
         auxiliary: Auxiliary | None = None,
     ) -> None:
@@ -72,8 +75,7 @@ class FoldTraining:
             raise ValueError("an auxiliary loss needs maps, and the collection has none")
         self.faces, self.fold, self.recipe, self.auxiliary = faces, fold, recipe, auxiliary
         self.epoch = 0
-        plain = Preprocessing(size=faces.images.shape[1])
-        self.preprocessing = None if preprocessing in (None, plain) else preprocessing
+        self._preprocessing = preprocessing or Preprocessing(size=faces.images.shape[1])
         self.device = torch.device(device)
         together = distributed.is_available() and distributed.is_initialized()
         self.rank, self.n_workers = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
@@ -101,6 +103,13 @@ class FoldTraining:
             self._module = nn.parallel.DistributedDataParallel(self.model)
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How crops become the network's input, in numbers."""
+        if isinstance(self._preprocessing, TrainPreprocessing):
+            self._preprocessing = measured(self._preprocessing, self.faces.images, self.fold.train, self.device)
+        return self._preprocessing
+
+    @property
     def finished(self) -> bool:
         """Whether no epoch is left, or the validation loss has stopped falling."""
         return self.epoch >= self.recipe.epochs or self._patience_is_over()
@@ -120,26 +129,29 @@ class FoldTraining:
         recipe = self.recipe
         rate = float(self.optimizer.param_groups[0]["lr"])
         torch.manual_seed(self._seed(_DROPOUT))
-        penalty = None
-        if recipe.l2:
-            penalty = self._l2
-        loss = train_epoch(
+        seen = Running(self.faces.head)
+        minimised = train_epoch(
             self._module,
             self._batches(),
             self._loss(),
             self.optimizer,
             self.schedule,
-            preprocessing=self.preprocessing,
+            preprocessing=self._step,
             auxiliary=self.auxiliary,
-            penalty=penalty,
+            penalty=self._l2 if recipe.l2 else None,
             autocast=recipe.autocast,
+            on_batch=seen.add,
             where=f"fold {self.fold.index}, epoch {self.epoch + 1}",
         )
         self._synchronise_buffers()
         self.epoch += 1
-        found = {"train/loss": self._mean(loss), "train/learning_rate": rate}
+        found = {f"train/{name}": self._mean(value) for name, value in seen.summary().items()}
+        if recipe.l2 or self.auxiliary is not None:
+            found["train/minimised"] = self._mean(minimised)
+        found["train/learning_rate"] = rate
         if len(self.fold.validation):
-            found |= {f"validation/{k}": v for k, v in self._measure(self.fold.validation).items()}
+            measured_there = self._measure(self.fold.validation, recipe.augment_validation)
+            found |= {f"validation/{k}": v for k, v in measured_there.items()}
         if recipe.selection == "best_test":
             found |= {f"test/{k}": v for k, v in self._measure(self.fold.test).items()}
         self.history.append(found)
@@ -158,15 +170,14 @@ class FoldTraining:
             raise RuntimeError(f"fold {self.fold.index} has not been trained")
         if self._best is not None:
             self.model.load_state_dict(self._best["weights"])
-        model = self.model.eval()
-        logits = logits_of(
-            model, self.faces.images, rows=self.fold.test, preprocessing=self.preprocessing, device=self.device
-        )
+        logits = self._logits(self.fold.test)
         return FoldResult(
             fold=self.fold,
-            model=copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+            model=copy.deepcopy(self.model.eval()).to("cpu", memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             epoch=self._best["epoch"] if self._best else self.epoch,
             logits=logits,
+            loss=self._loss_of(logits, self.fold.test),
+            preprocessing=self.preprocessing,
             f1=scores(logits, self.faces.labels[self.fold.test], self.faces.head).f1,
             history=list(self.history),
             class_weights=self.class_weights.numpy().astype(np.float64),
@@ -182,6 +193,7 @@ class FoldTraining:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict()["last_epoch"],
             "best": self._best,
+            "preprocessing": self.preprocessing.model_dump(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -191,6 +203,8 @@ class FoldTraining:
         self.schedule.last_epoch = state["schedule"]
         self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch, self.history, self._best = state["epoch"], list(state["history"]), state["best"]
+        if "preprocessing" in state:  # of an earlier version without it nothing is measured
+            self._preprocessing = Preprocessing(**state["preprocessing"])
 
     def _seed(self, purpose: int, shared: bool = False) -> int:
         parts = [self.recipe.seed, self.fold.index, self.epoch, purpose, 0 if shared else self.rank]
@@ -216,15 +230,28 @@ class FoldTraining:
     def _l2(self) -> torch.Tensor:
         return self.recipe.l2 * squared_norm(self.model.named_parameters(), self.recipe.l2_layers)
 
-    def _measure(self, rows: NDArray[np.int64]) -> dict[str, float]:
-        logits = logits_of(
-            self.model, self.faces.images, rows=rows, preprocessing=self.preprocessing, device=self.device
-        )
-        labels = self._labels[rows]
-        found = scores(logits, labels.numpy(), self.faces.head)
-        # the weights of L-1, so that the two curves of a plot measure the same
-        loss = self._loss()(torch.from_numpy(logits).to(self.device), labels.to(self.device))
-        return {"loss": float(loss), **found.summary()}
+    @property
+    def _step(self) -> Preprocessing | None:
+        """What is left to do to crops; None where they are the network's input."""
+        plain = Preprocessing(size=self.faces.images.shape[1])
+        return None if self.preprocessing == plain else self.preprocessing
+
+    def _logits(
+        self, rows: NDArray[np.int64], augment: Augment | None = None, generator: torch.Generator | None = None
+    ) -> NDArray[np.float32]:
+        images, how = self.faces.images, self._step
+        return logits_of(self.model, images, 128, rows, how, self.device, augment, generator)
+
+    def _loss_of(self, logits: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
+        """The loss that training minimises, with its weights of L-1, without what is added to it."""
+        return float(self._loss()(torch.from_numpy(logits).to(self.device), self._labels[rows].to(self.device)))
+
+    def _measure(self, rows: NDArray[np.int64], augmented: bool = False) -> dict[str, float]:
+        """Figures of one part, whose crops are augmented anew in each epoch where that is asked for."""
+        augment = AUGMENTATIONS[self.recipe.augment](**self.recipe.augment_options) if augmented else None
+        logits = self._logits(rows, augment, torch.Generator().manual_seed(self._seed(_VALIDATION, shared=True)))
+        found = scores(logits, self._labels[rows].numpy(), self.faces.head)
+        return {"loss": self._loss_of(logits, rows), **found.summary()}
 
     def _keep_best(self, found: dict[str, float]) -> None:
         if self.recipe.selection == "last":
@@ -254,20 +281,12 @@ class FoldTraining:
         return float(together) / self.n_workers
 
 
-def deterministic(device: torch.device) -> None:
-    """Have equal computations give equal results on this device, at some cost in speed on GPUs."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-        torch.backends.cudnn.benchmark = False
-
-
 def train_fold(
     faces: FaceSet,
     fold: Fold,
     network: Network,
     recipe: Recipe,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | TrainPreprocessing | None = None,
     device: torch.device | str = "cpu",
     auxiliary: Auxiliary | None = None,
     on_epoch: Callable[[FoldTraining], None] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,13 @@ from fer_batch.models.card import Preprocessing
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import normalised
 from fer_batch.training.augment import Augment
+from fer_batch.training.batches import Batch, as_images, batches, order_of
 from fer_batch.training.data import Images
+from fer_batch.training.device import computes_bfloat16
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+OnBatch = Callable[[torch.Tensor, torch.Tensor, float], None]
 
 
 @dataclass(frozen=True)
@@ -39,65 +42,6 @@ class Auxiliary:
     weight: float = 1.0
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees: images [n, 3, H, W] in [0, 1], labels, and maps [n, H, W] where there are any."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    maps: torch.Tensor | None = None
-
-
-def as_images(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
-    """Crops as a network's images; bytes travel, floats are made where they are needed.
-
-    Parameters
-    ----------
-    images : shape (n, H, W, 3), uint8
-        RGB.
-    device
-        Where the result lives.
-
-    Returns
-    -------
-    shape (n, 3, H, W), float32 in [0, 1]
-    """
-    return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32) / 255
-
-
-def batches(
-    images: Images,
-    labels: torch.Tensor,
-    maps: NDArray[np.float32] | None,
-    rows: Iterable[NDArray[np.int64]],
-    augment: Augment,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-) -> Iterator[Batch]:
-    """Batches of the given rows, augmented, on the device.
-
-    Parameters
-    ----------
-    images : shape (N, H, W, 3), uint8
-        RGB crops.
-    labels : shape (N, A), floating
-    maps : shape (N, H, W), float32
-        Where the network should look; None for none.
-    rows
-        Rows of each batch.
-    augment
-        Called with every batch and the generator.
-    generator
-        Source of randomness.
-    device
-        Where the batches live.
-    """
-    for chosen in rows:
-        own = None if maps is None else torch.from_numpy(maps[chosen]).to(device)
-        x, own = augment(as_images(images[chosen], device), own, generator)
-        yield Batch(x, labels[chosen].to(device), own)
-
-
 def train_epoch(
     model: nn.Module,
     found: Iterable[Batch],
@@ -109,6 +53,7 @@ def train_epoch(
     auxiliary: Auxiliary | None = None,
     penalty: Callable[[], torch.Tensor] | None = None,
     autocast: bool = False,
+    on_batch: OnBatch | None = None,
     where: str = "",
 ) -> float:
     """Fit `model` to some batches, one step each.
@@ -128,13 +73,15 @@ def train_epoch(
     auxiliary, penalty
         What is added to the loss: of activations and maps, and of the weights.
     autocast
-        Compute the network in bfloat16.
+        Compute the network in bfloat16 where the device does so by itself.
+    on_batch
+        Called with the logits and labels of every batch, and with its loss without what is added to it.
     where
         What an error calls this epoch.
 
     Returns
     -------
-    mean loss of the batches
+    mean over the batches of what was minimised: the loss with what is added to it
 
     Raises
     ------
@@ -147,13 +94,13 @@ def train_epoch(
     prefix = "module." if isinstance(model, nn.parallel.DistributedDataParallel) else ""
     for batch in found:
         x = batch.images if preprocessing is None else normalised(batch.images, preprocessing)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast and computes_bfloat16(x.device)):
             if auxiliary is None:
                 logits = model(x)
             else:
                 logits, found_by_name = features(model, x, [f"{prefix}{name}" for name in auxiliary.layers])
                 seen = {name.removeprefix(prefix): values for name, values in found_by_name.items()}
-        value = loss(logits.float(), batch.labels)
+        value = bare = loss(logits.float(), batch.labels)
         if auxiliary is not None and batch.maps is not None:
             value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)
         if penalty is not None:
@@ -165,6 +112,8 @@ def train_epoch(
         optimizer.step()
         schedule.step()
         total, n = total + value.item(), n + 1
+        if on_batch is not None:
+            on_batch(logits.detach(), batch.labels, bare.item())
     return total / n
 
 
@@ -175,26 +124,6 @@ def _train_mode(model: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and own and not any(p.requires_grad for p in own):
             module.eval()
-
-
-def order_of(n: int, batch_size: int, generator: torch.Generator) -> list[NDArray[np.int64]]:
-    """Rows of each batch of an epoch: all rows shuffled, whole batches only.
-
-    Parameters
-    ----------
-    n
-        Number of rows.
-    batch_size
-        Rows of a batch.
-    generator
-        Source of randomness.
-
-    Returns
-    -------
-    arrays of shape (batch_size,), int64
-    """
-    shuffled = torch.randperm(n, generator=generator).numpy()
-    return [shuffled[start : start + batch_size] for start in range(0, n - batch_size + 1, batch_size)]
 
 
 def fit(
@@ -254,7 +183,6 @@ def fit(
     for epoch in range(1, epochs + 1):
         order = order_of(len(images), batch_size, generator)
         found = batches(images, labels, None, order, augment, generator)
-        # bfloat16: half the time on CPUs that compute in it, and no harm done on others
         mean = train_epoch(model, found, loss, optimizer, schedule, autocast=True, where=f"epoch {epoch}")
         if on_epoch:
             on_epoch(epoch, mean)
@@ -269,6 +197,8 @@ def logits_of(
     rows: NDArray[np.int64] | None = None,
     preprocessing: Preprocessing | None = None,
     device: torch.device | str = "cpu",
+    augment: Augment | None = None,
+    generator: torch.Generator | None = None,
 ) -> NDArray[np.float32]:
     """Logits of crops in evaluation mode.
 
@@ -286,6 +216,8 @@ def logits_of(
         Size, colour, mean and deviation.
     device
         Where the model is.
+    augment, generator
+        Called with every batch and the generator, where crops are augmented before they are judged.
 
     Returns
     -------
@@ -296,5 +228,7 @@ def logits_of(
     parts = []
     for start in range(0, len(rows), batch_size):
         x = as_images(images[rows[start : start + batch_size]], device)
+        if augment is not None and generator is not None:
+            x, _ = augment(x, None, generator)
         parts.append(model(x if preprocessing is None else normalised(x, preprocessing)).float().cpu().numpy())
     return np.concatenate(parts)

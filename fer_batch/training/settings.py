@@ -23,11 +23,25 @@ class LabelSettings(OccurrenceRule):
         For classes: the expression of an input is that of all its frames.
     classes
         Name in a source to class, such as `{PA3: pain, PA4: pain}`.
+    per_subject
+        For classes: keep at most so many crops of each subject and class, evenly spaced over its inputs and frames in
+        order (methods PD-a: 321).
+
+    Raises
+    ------
+    ValueError
+        If `per_subject` is below 1.
     """
 
     only_present: bool = False
     whole_inputs: bool = False
     classes: dict[str, str] = field(default_factory=dict)
+    per_subject: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.per_subject is not None and self.per_subject < 1:
+            raise ValueError(f"per_subject must be a whole number >= 1, got {self.per_subject!r}")
 
 
 @dataclass(frozen=True)
@@ -56,13 +70,15 @@ class RecipeSettings:
         Prefixes of what is trained; everything where empty.
     augment, augment_options
         A name of `augment.AUGMENTATIONS` and its arguments.
+    augment_validation
+        Augment the validation part too, anew in every epoch (methods PP-PD); what is tested never is.
     patience
         Stop after this many epochs in a row whose validation loss is not below the least so far.
     selection
         Which epoch is kept: the last, or the one of least loss on the validation part, or on the test part (the
         protocol of some papers, and a leak).
     autocast
-        Compute in bfloat16 where that is safe.
+        Compute in bfloat16 where that is safe and the device does so by itself.
 
     Raises
     ------
@@ -86,6 +102,7 @@ class RecipeSettings:
     trainable: tuple[str, ...] = ()
     augment: str = "none"
     augment_options: dict[str, Any] = field(default_factory=dict)
+    augment_validation: bool = False
     patience: int | None = None
     selection: Selection = "last"
     autocast: bool = False

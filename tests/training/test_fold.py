@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from fer_batch.models.backbone import ResNet18
-from fer_batch.models.card import Preprocessing
+from fer_batch.models.card import Preprocessing, TrainPreprocessing
 from fer_batch.models.preprocess import normalised, preprocess
+from fer_batch.training.batches import as_images
 from fer_batch.training.data import FaceSet, Shards
 from fer_batch.training.fold import FoldTraining, train_fold
 from fer_batch.training.fold_result import fold_mean
-from fer_batch.training.loop import Auxiliary, as_images
+from fer_batch.training.loop import Auxiliary
 from fer_batch.training.losses import alignment_loss
 from fer_batch.training.recipe import Recipe, freeze_all_but
 from fer_batch.training.splits import leave_one_subject_out, subject_folds
@@ -213,3 +214,94 @@ def test_shards_read_rows_from_files_in_any_order(tmp_path):
     np.save(tmp_path / "odd.npy", whole[:, :3])
     with pytest.raises(ValueError, match="images of one shape"):
         Shards([tmp_path / "0.npy", tmp_path / "odd.npy"])
+
+
+def test_l2_adds_the_squared_weights_of_its_layers_to_what_is_minimised_and_to_no_figure():
+    collection = faces(head="softmax", each=8)
+    fold = subject_folds(collection.subjects, collection.datasets, 4, 0.3)[0]
+    rate = 1e-6  # one step of it moves no weight that shows
+    plain = Recipe(**{**vars(FAST), "epochs": 1, "batch_size": 64, "learning_rate": rate, "augment": "none"})
+    heavy = Recipe(**{**vars(plain), "l2": 0.25, "l2_layers": ("fc.",)})
+    without, training = (FoldTraining(collection, fold, network, recipe) for recipe in (plain, heavy))
+    weights = training.model.fc.weight.detach().double()
+    bare, found = without.run_epoch(), training.run_epoch()
+    expected = 0.25 * float((weights**2).sum())
+    assert found["train/minimised"] - found["train/loss"] == pytest.approx(expected, rel=1e-4)
+    assert found["train/loss"] == pytest.approx(bare["train/loss"], abs=1e-6)
+    assert found["validation/loss"] == pytest.approx(bare["validation/loss"], abs=1e-4)
+    assert training.result().loss == pytest.approx(without.result().loss, abs=1e-4)
+    assert "train/minimised" not in bare
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "finished"),
+    [
+        ([0.9], 1, False),
+        ([0.9, 0.8, 0.7], 1, False),
+        ([0.9, 0.8, 0.8], 1, True),  # it does not decrease
+        ([0.9, 0.8, 0.85], 1, True),
+        ([0.9, 0.8, 0.85], 2, False),
+        ([0.9, 1.0, 1.1, 1.2], None, False),
+        ([0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5], None, True),  # seven epochs, whatever the loss does
+    ],
+)
+def test_it_stops_after_the_first_epoch_whose_validation_loss_does_not_decrease_or_after_a_fixed_number(
+    losses, patience, finished
+):
+    collection = faces(head="softmax", each=4)
+    fold = subject_folds(collection.subjects, collection.datasets, 4, 0.3)[0]
+    recipe = Recipe(**{**vars(FAST), "epochs": 7, "batch_size": 8, "patience": patience})
+    training = FoldTraining(collection, fold, network, recipe)
+    training.history, training.epoch = [{"validation/loss": loss} for loss in losses], len(losses)
+    assert training.finished is finished
+
+
+def test_accuracy_of_the_training_part_is_that_of_the_batches_as_they_were_learned_from():
+    collection = faces(head="softmax")
+    fold = subject_folds(collection.subjects, collection.datasets, 4, 0.3)[0]
+    history = train_fold(collection, fold, network, FAST).history
+    assert history[-1]["train/accuracy"] > 0.95 > history[0]["train/accuracy"] > 0.3
+    still = Recipe(**{**vars(FAST), "learning_rate": 1e-12, "momentum": 0.0, "epochs": 1, "augment": "none"})
+    training = FoldTraining(collection, fold, lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 2)),
+                            Recipe(**{**vars(still), "batch_size": len(fold.train)}))  # fmt: skip
+    found = training.run_epoch()
+    logits = training._logits(fold.train)
+    expected = (logits.argmax(1) == collection.labels[fold.train].argmax(1)).mean()
+    assert found["train/accuracy"] == pytest.approx(expected)
+
+
+def test_the_validation_part_is_mirrored_where_the_recipe_says_so_and_the_test_part_never():
+    collection = faces(head="softmax")
+    fold = subject_folds(collection.subjects, collection.datasets, 4, 0.3)[0]
+    base = Recipe(**{**vars(FAST), "epochs": 1, "learning_rate": 1e-12, "momentum": 0.0, "augment": "flip",
+                     "augment_options": {"share": 1.0}})  # fmt: skip
+    linear = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 2))  # noqa: E731
+    both = Recipe(**{**vars(base), "augment_validation": True})
+    plain, mirrored = (FoldTraining(collection, fold, linear, recipe) for recipe in (base, both))
+    unmoved, moved = plain.run_epoch(), mirrored.run_epoch()
+    turned = FaceSet(collection.images[:, :, ::-1].copy(), collection.labels, collection.targets, collection.subjects,
+                     collection.datasets, "softmax")  # fmt: skip
+    expected = FoldTraining(turned, fold, linear, base).run_epoch()
+    assert moved["validation/loss"] == pytest.approx(expected["validation/loss"], rel=1e-5)
+    assert moved["validation/loss"] != pytest.approx(unmoved["validation/loss"], rel=1e-3)
+    np.testing.assert_array_equal(plain.result().logits, mirrored.result().logits)
+
+
+def test_a_fold_is_centred_by_its_own_training_part_and_goes_on_with_the_same_numbers():
+    collection = faces()
+    collection.images[:16] //= 2  # one person is darker
+    folds = leave_one_subject_out(collection.subjects, collection.datasets)
+    how = TrainPreprocessing(size=24, mean="train")
+    recipe = Recipe(**{**vars(FAST), "epochs": 1})
+    results = [train_fold(collection, fold, network, recipe, how) for fold in folds[:2]]
+    assert results[0].preprocessing.mean[0] > results[1].preprocessing.mean[0] + 0.01
+    for fold, result in zip(folds, results, strict=False):
+        x = preprocess(collection.images[fold.train], result.preprocessing)
+        assert x.mean((0, 2, 3)).abs().max() < 1e-5
+        logits = result.model(preprocess(collection.images[fold.test], result.preprocessing)).detach()
+        np.testing.assert_allclose(result.logits, logits, atol=1e-4)
+    training = FoldTraining(collection, folds[0], network, recipe, how)
+    training.run_epoch()
+    other = FoldTraining(collection, folds[1], network, recipe, how)
+    other.restore(training.state())
+    assert other.preprocessing == training.preprocessing

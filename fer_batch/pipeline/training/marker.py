@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from fer_batch.config import TrainConfig
+from fer_batch.models.card import Preprocessing
 from fer_batch.pipeline.training.shards import Crops
 from fer_batch.storage.store import Store
 
@@ -34,7 +35,11 @@ class FoldMarker(TypedDict):
     f1, n_observed, n_positive, class_weights
         Of each target.
     accuracy, confusion
-        Of classes; an earlier version kept no confusion matrix.
+        Of classes on the test part; an earlier version kept no confusion matrix.
+    loss
+        On the test part; an earlier version did not keep it.
+    preprocessing
+        What the network was trained with, in numbers; an earlier version had no other than the job's.
     without_positives
         Targets that the training part never shows.
     history
@@ -50,6 +55,8 @@ class FoldMarker(TypedDict):
     f1: list[float | None]
     accuracy: NotRequired[float | None]
     confusion: NotRequired[list[list[int]] | None]
+    loss: NotRequired[float | None]
+    preprocessing: NotRequired[dict[str, object]]
     n_observed: list[int]
     n_positive: list[int]
     class_weights: list[float]
@@ -88,6 +95,12 @@ class FoldJob:
         """What came of the fold; it must be done."""
         found: FoldMarker = json.loads(store.read_bytes(self.path(".json")))
         return found
+
+
+def preprocessing_of(config: TrainConfig, marker: FoldMarker) -> Preprocessing:
+    """What the network of a fold was trained with: the job's, with what was measured on the training part."""
+    kept = marker.get("preprocessing")
+    return config.network.preprocessing.with_numbers() if kept is None else Preprocessing.model_validate(kept)
 
 
 def defined(value: float) -> float | None:

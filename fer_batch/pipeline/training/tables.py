@@ -18,7 +18,7 @@ from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.output.run_record import versions
 from fer_batch.pipeline.training.classes import class_figures, class_lines
 from fer_batch.pipeline.training.folds import parts_of
-from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined
+from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined, preprocessing_of
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
 from fer_batch.storage.store import Store, join
 
@@ -130,7 +130,7 @@ def _card(
         options=config.network.options,
         targets=tuple(targets),
         head=config.head,
-        preprocessing=config.network.preprocessing,
+        preprocessing=preprocessing_of(config, marker),
         trained_on=(*counts, f"{people['train']} subjects; not on {tested}"),
         trained_subjects=tuple(marker["subjects"]["train"]),
         faces={name: getattr(config.faces, name) for name in ("detector", "choose", "align", "margin")},

@@ -37,6 +37,8 @@ from fer_batch.training.splits import Fold
 from fer_batch.types import STATUSES
 
 TRAIN = "_train"
+# keys that came later, at the value by which they change nothing
+_LATER: dict[str, dict[str, object]] = {"recipe": {"augment_validation": False}, "labels": {"per_subject": None}}
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,12 @@ def _publish(config: TrainConfig, store: Store, plan: _Plan, outcome: TrainOutco
 def training_identity(config: TrainConfig, crops: Crops) -> Mapping[str, object]:
     """Everything that changes a result; where data and weights lie does not, what they are does."""
     kept = {"labels", "head", "targets", "network", "recipe", "split", "seed"}
-    found = {"crops": crops.folder, "workers": config.resources.workers, **config.model_dump(mode="json", include=kept)}
+    found = config.model_dump(mode="json", include=kept)
+    for section, later in _LATER.items():  # a training of an earlier version is still the same one
+        found[section] = {k: v for k, v in found[section].items() if k not in later or v != later[k]}
     if config.network.checkpoint:
         found["network"]["checkpoint"] = hashlib.sha256(read_file(config.network.checkpoint)).hexdigest()
-    return found
+    return {"crops": crops.folder, "workers": config.resources.workers, **found}
 
 
 def _tested(config: TrainConfig, samples: pa.Table, folds: Sequence[Fold]) -> str:

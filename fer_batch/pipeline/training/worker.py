@@ -224,6 +224,8 @@ def _marker(job: FoldJob, result: FoldResult, samples: pa.Table) -> FoldMarker:
         f1=[defined(v) for v in result.f1],
         accuracy=defined(scores(result.logits, truth, head).accuracy),
         confusion=confusion(result.logits, truth).tolist() if head == "softmax" else None,
+        loss=defined(result.loss),
+        preprocessing=result.preprocessing.model_dump(),
         n_observed=(~np.isnan(truth)).sum(0).tolist(),
         n_positive=(truth == 1).sum(0).tolist(),
         class_weights=result.class_weights.tolist(),
