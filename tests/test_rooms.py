@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
     "pipeline.study": {
-        *("pipeline", "pipeline.base", "pipeline.explaining", "pipeline.partition", "pipeline.training"),
+        *("posed", "pipeline", "pipeline.base", "pipeline.explaining", "pipeline.partition", "pipeline.training"),
         *("config", "evaluate", "explain", "media", "models", "output", "report", "sources", "storage", "training"),
         "visualize",
     },

@@ -86,8 +86,15 @@ class RunsConfig(Grid):
 class PanelConfig(Section):
     """Stills of another dataset that the best network explains as well."""
 
-    source: dict[str, Any]
+    source: dict[str, Any] = Field(default_factory=dict)
+    posed_seed: NonNegativeInt | None = None  # posed people whom no training has, in the place of a source
     n: PositiveInt = 6
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> PanelConfig:
+        if bool(self.source.get("uri")) == (self.posed_seed is not None):
+            raise ValueError("give either source, such as --set panel.source.uri=DIR, or posed_seed")
+        return self
 
 
 class StudyConfig(Section):

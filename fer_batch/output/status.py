@@ -64,10 +64,29 @@ def status(store: Store) -> dict[str, Any]:
     return {
         "output": store.uri,
         "partitions": found,
+        "studies": _studies(store),
         "units_committed_not_published": len(ledger.committed - ledger.planned_units())
         + sum(len(plan.units) for name, plan in ledger.plans.items() if name not in ledger.shards),
         "units_begun": len(set(store.names(STAGE)) - ledger.committed),
     }
+
+
+def _studies(store: Store) -> list[dict[str, Any]]:
+    """Studies with their cells by status, and why cells failed."""
+    rows = read(store, "study_cells", columns=["study", "network", "fold", "variant", "status", "reason"]).to_pylist()
+    found = []
+    for name in sorted({row["study"] for row in rows}):
+        own = [row for row in rows if row["study"] == name]
+        counts = Counter(row["status"] for row in own)
+        failures = {_cell_title(row): row["reason"] for row in own if row["status"] == "failed"}
+        cells = {status: counts[status] for status in ("done", "failed", "waiting")}
+        found.append({"study": name, **cells, "failures": failures})
+    return found
+
+
+def _cell_title(row: dict[str, Any]) -> str:
+    fold = "" if row["fold"] is None else f", fold {row['fold']}"
+    return f"{row['network']}{fold}, {row['variant']}"
 
 
 def status_text(found: dict[str, Any]) -> str:
@@ -87,6 +106,10 @@ def status_text(found: dict[str, Any]) -> str:
         if run:
             end = f"finished {run['finished_at']}" if run["finished_at"] else "did not finish, or still goes on"
             lines.append(f"    last run {run['run_id']} started {run['started_at']}, {end}")
+    for study in found["studies"]:
+        counts = ", ".join(f"{study[name]} {name}" for name in ("done", "failed", "waiting"))
+        lines.append(f"  study {study['study']}: cells {counts}")
+        lines += [f"    failed {name}: {reason}" for name, reason in list(study["failures"].items())[:SHOWN_FAILURES]]
     if found["units_committed_not_published"]:
         lines.append(f"  {found['units_committed_not_published']} units are explained and wait for their tables")
     if found["units_begun"]:

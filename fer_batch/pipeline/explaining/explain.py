@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_batch import explain
+from fer_batch.models.card import ResolvedModel
 from fer_batch.models.checkpoint import load
 from fer_batch.models.heads import active, probabilities
 from fer_batch.models.preprocess import preprocess
@@ -51,12 +52,27 @@ def select_pairs(
 
 
 def method_options(options: ExplainOptions) -> dict[str, object]:
-    """The job's options of the method, and the model's mean and std where the method asks what black or grey is."""
-    chosen = dict(options.options)
-    parameters = inspect.signature(explain.METHODS[options.method].load()).parameters
+    """The job's options of the method, and what the model adds."""
+    return options_of_model(options.method, options.options, options.model)
+
+
+def options_of_model(method: str, options: Mapping[str, object], model: ResolvedModel) -> dict[str, object]:
+    """Options of a method, and the model's mean and std where the method asks what black or grey is.
+
+    Parameters
+    ----------
+    method
+        Its name.
+    options
+        As the job gives them.
+    model
+        That is explained.
+    """
+    chosen = dict(options)
+    parameters = inspect.signature(explain.METHODS[method].load()).parameters
     for name in ("mean", "std"):
         if name in parameters:
-            chosen.setdefault(name, getattr(options.model.preprocessing, name))
+            chosen.setdefault(name, getattr(model.preprocessing, name))
     return chosen
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from fer_batch.config import RunConfig, Study, build
+from fer_batch.config.study import PanelConfig
 from fer_batch.models.card import ModelSpec, resolve
 from fer_batch.output.explain_cost import explain_cost
 from fer_batch.pipeline.progress import say
@@ -304,7 +305,7 @@ def _panel(study: Study, store: Store, networks: Sequence[StudyNetwork], engine:
     cells: list[Cell] = []
     for network in (one for one in networks if one.best):
         size = open_crops(network.crops).size
-        values = {**_filled(study, network), "name": PANEL, "source": section.source}
+        values = {**_filled(study, network), "name": PANEL, "source": _panel_source(section, store)}
         job = build(values, f"study {study.config.name!r}, panel")
         if not store.exists(_finished(study)):
             engine.start()
@@ -325,6 +326,18 @@ def _panel(study: Study, store: Store, networks: Sequence[StudyNetwork], engine:
         )
         cells += cells_of(study, store, shown, {**values, "source": source})
     return _run_cells(store, cells, engine)
+
+
+def _panel_source(section: PanelConfig, store: Store) -> dict[str, object]:
+    """Section `source` of the runs of a panel; posed people are made first, in the output."""
+    if section.posed_seed is None:
+        return section.source
+    from fer_batch.posed.clips import write_stills
+
+    root = store.path(f"_data/panel-{section.posed_seed}-{section.n}")
+    if not os.path.exists(f"{root}/manifest.csv"):  # which is written last
+        write_stills(root, n=section.n, seed=section.posed_seed, size=256, first_identity=5000)
+    return {"format": "manifest", "uri": f"{root}/manifest.csv"}
 
 
 def _drop_crops(store: Store, networks: Sequence[StudyNetwork]) -> None:

@@ -1,0 +1,71 @@
+"""What comparisons compute beyond the runs: on Ray, each result kept, so that a kill loses little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fer_batch.pipeline.progress import progress
+from fer_batch.pipeline.study.work import StudyWork
+from fer_batch.storage.manifest import digest, dump
+
+RESULTS = "_studies/results"
+Result = dict[str, Any]  # JSON values
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to compute.
+
+    Attributes
+    ----------
+    function
+        Of `arguments`, at the top of a module; gives a dict of JSON values.
+    arguments
+        That travel to the worker.
+    identity
+        JSON values that say what the result depends on.
+    """
+
+    function: Callable[..., Result]
+    arguments: tuple[object, ...]
+    identity: tuple[object, ...]
+
+    @property
+    def path(self) -> str:
+        """Where its result is kept."""
+        return f"{RESULTS}/{digest([self.function.__module__, self.function.__qualname__, *self.identity])}.json"
+
+
+def computed(work: StudyWork, name: str, tasks: Sequence[Task]) -> list[Result]:
+    """Results of some tasks, in their order; those that are kept are read.
+
+    Parameters
+    ----------
+    work
+        The study.
+    name
+        Of the comparison, for the progress bar.
+    tasks
+        What to compute.
+    """
+    store = work.store
+    waiting = [task for task in tasks if not store.exists(task.path)]
+    if waiting:
+        work.start()
+        import ray
+
+        gpus = work.study.config.runs.base.get("resources", {}).get("num_gpus") or 0
+        with progress(name, len(waiting), "cell") as advance:
+            running = {_submit(ray, task, gpus): task for task in waiting}
+            while running:
+                (done, *_), _ = ray.wait(list(running))
+                store.put(running.pop(done).path, dump(ray.get(done)))
+                advance(1)
+    return [json.loads(store.read_bytes(task.path)) for task in tasks]
+
+
+def _submit(ray: Any, task: Task, gpus: float) -> Any:
+    return ray.remote(num_cpus=1, num_gpus=gpus)(task.function).remote(*task.arguments)
