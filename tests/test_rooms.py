@@ -42,8 +42,8 @@ ALLOWED = {
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
     "pipeline.study": {
         *("posed", "pipeline", "pipeline.base", "pipeline.explaining", "pipeline.partition", "pipeline.training"),
-        *("config", "evaluate", "explain", "media", "models", "output", "report", "sources", "storage", "training"),
-        "visualize",
+        *("config", "evaluate", "explain", "media", "models", "output", "regions", "report", "sources", "storage"),
+        *("training", "visualize"),
     },
     "pipeline.inspect": {"models", "output", "sources", "storage"},
     "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER},

@@ -34,8 +34,8 @@ TERMS = (
     ("Random order", "The same regions in random orders: what hiding as much of the face costs anyway."),
     ("Deletion, insertion", "Area under the score while the most relevant pixels are hidden, or shown from a blurred "
      "image on (Petsiuk et al. 2018): low and high are good."),
-    ("Limit", "A face with hidden parts is none that the network was trained on; how parts are hidden (here: in the mean "
-     "colour of the image) changes the figures, so methods are compared, not numbers with those of a paper."),
+    ("Limit", "A face with hidden parts is none that the network was trained on; how parts are hidden (here: in the "
+     "mean colour of the image) changes the figures, so methods are compared, not numbers with those of a paper."),
 )  # fmt: skip
 
 
@@ -122,7 +122,8 @@ def measure(
     regions = {"segments": np.stack([slic_segments(one.permute(1, 2, 0).numpy(), n_segments) for one in pictures])}
     if landmarks is not None:
         regions["parts"] = face_parts(landmarks * (size / crops.shape[1]), size, size)
-    how = Perturbation(hide="mean", score=score)
+    used = images.model.preprocessing
+    how = Perturbation(hide="mean", output=score, mean=used.mean, std=used.std)
     curves = {}
     for way, labels in regions.items():
         found = flipping_curves(network, inputs, images.targets, maps, labels, how, n_random=n_random)
