@@ -35,6 +35,7 @@ class TrainSourceConfig(SourceConfig):
     posed: PosedConfig | None = None  # in the place of uri
     subjects: Literal["required", "per_input"] = "required"  # per_input: an input without a subject is one by itself
     subject_space: PathName | None = None  # sources of one space have the same people; each is its own if not given
+    inputs_per_subject: PositiveInt | None = None  # of each expression at most so many inputs of a subject
     exclude: tuple[str, ...] = ()  # subjects whose inputs are skipped, as the papers leave some out
 
     @field_validator("uri", mode="before")
@@ -131,6 +132,8 @@ class TrainConfig(Section):
             raise ValueError(f"output and the uri of a source are the same folder {self.output!r}")
         if self.recipe.needs_validation and not self.split.validation and self.split.kind != "given":
             raise ValueError("recipe.patience and best_validation watch a validation part; set split.validation")
+        if self.head != "softmax" and self.labels.per_subject is not None:
+            raise ValueError("labels.per_subject counts the crops of a class; it goes with head: softmax")
         if self.head == "softmax" and len(set(self.targets)) < 2:
             raise ValueError("targets of a softmax head are its classes; name two or more")
         return self

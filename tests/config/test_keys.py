@@ -84,8 +84,8 @@ def test_ids_of_a_run(values, explain, analysis, first_analysis, whole):
 @pytest.mark.parametrize(
     ("values", "training", "crops", "whole"),
     [
-        (TRAINING, "aea6c77b247b75aa", "27283a111f9ebe09", "5be3f40954fdaa0b"),
-        (CHANGED_TRAINING, "ab87cfd1b15127c9", "e534b114fdd415d7", "550cdaeb92a1758a"),
+        (TRAINING, "aea6c77b247b75aa", "27283a111f9ebe09", "47e903a5de67602a"),
+        (CHANGED_TRAINING, "ab87cfd1b15127c9", "e534b114fdd415d7", "c336eb1523db7c33"),
     ],
     ids=["defaults", "changed"],
 )

@@ -18,6 +18,7 @@ from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.units import Unit, units_to_do
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.training.overlap import People, check_apart, check_spaces, shared_subjects
+from fer_batch.pipeline.training.shards import Row
 from fer_batch.posed.clips import write_clips
 from fer_batch.posed.people import plan_expressions, plan_people
 from fer_batch.registry import nearest
@@ -77,9 +78,15 @@ def _listed(config: TrainConfig, source: TrainSourceConfig, size: int) -> Source
     clock = source.sampling.fps or source.sampling.start_s or source.sampling.stop_s
     if clock and any(ref.kind == "image_sequence" for ref in refs):
         raise InputError(f"source {source.dataset}: numbered images have no clock; sample by stride or max_frames")
+    if source.sampling.slots and any(ref.kind == "still" for ref in refs):
+        raise InputError(
+            f"source {source.dataset}: sampling.slots are of clips and numbered images, and it has stills; "
+            "labels.per_subject keeps so many crops of each subject and class"
+        )
     if config.faces.choose == "all":
         raise InputError("faces.choose: all gives several people per input; labels are of one, so choose largest")
     refs = _without_excluded([_of_training(ref, source) for ref in refs], source)
+    refs = _at_most(refs, source.inputs_per_subject)
     options = DecodeOptions.of(config.faces, source, config.resources, size=size)
     units = units_to_do(refs, Partition(source.dataset, "crops", crop_key(config.faces, source, size)), set(), set())
     return Source(source.dataset, tuple(units), options)
@@ -132,6 +139,46 @@ def _without_excluded(refs: list[SequenceRef], source: TrainSourceConfig) -> lis
         raise InputError(f"source {source.dataset}: exclude names no subject {name!r}; {nearest(str(name), known)}")
     why = "excluded by sources.exclude"
     return [replace(ref, skip_reason=why) if ref.subject_id in wanted and not ref.skip_reason else ref for ref in refs]
+
+
+def _at_most(refs: list[SequenceRef], n: int | None) -> list[SequenceRef]:
+    """The same inputs; those beyond n of one subject and expression are skipped, and counted so.
+
+    Which are kept is decided by a digest of their ids: neither by their order, which may be that of the recording, nor
+    by what else there is.
+    """
+    if n is None:
+        return refs
+    own: dict[tuple[str | None, str | None], list[str]] = defaultdict(list)
+    for ref in refs:
+        if not ref.skip_reason:
+            own[ref.subject_id, ref.emotion].append(ref.sequence_id)
+    kept = {name for names in own.values() for name in sorted(names, key=digest)[:n]}
+    why = f"more than sources.inputs_per_subject: {n} of this subject and expression"
+    return [ref if ref.skip_reason or ref.sequence_id in kept else replace(ref, skip_reason=why) for ref in refs]
+
+
+def short_inputs(config: TrainConfig, inputs: Sequence[Row]) -> list[str]:
+    """Sentences about inputs with fewer frames than `sampling.slots` asks for, of which all frames are kept.
+
+    Parameters
+    ----------
+    config
+        The job.
+    inputs
+        What became of every input: `dataset`, `sequence_id`, `status` and `n_frames`.
+    """
+    found = []
+    for source in config.sources:
+        wanted = (source.sampling.slots or 0) * (source.sampling.per_slot or 0)
+        own = [row for row in inputs if row["dataset"] == source.dataset and row["status"] in ("done", "partial")]
+        short = sorted((row for row in own if row["n_frames"] < wanted), key=lambda row: int(row["n_frames"]))
+        if short:
+            found.append(
+                f"{source.dataset}: {len(short)} of {len(own)} inputs have fewer than the {wanted} frames that "
+                f"sampling asks for; the shortest is {short[0]['sequence_id']} with {short[0]['n_frames']}"
+            )
+    return found
 
 
 def _check_detector(faces: FaceSettings, refs: Sequence[SequenceRef]) -> None:

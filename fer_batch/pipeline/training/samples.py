@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.config import TrainConfig
+from fer_batch.media.sampling import balanced_frames
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.training.labels import class_labels, inferred_targets, occurrence_labels
 from fer_batch.pipeline.training.shards import Crops
@@ -60,6 +61,8 @@ def write_samples(config: TrainConfig, store: Store, crops: Crops, folder: str) 
         targets = config.targets or inferred_targets(rows)
         labels = occurrence_labels(rows, targets, config.labels)
     kept = _labelled(config, labels, targets)
+    if config.labels.per_subject is not None:
+        kept = _at_most(rows, kept, labels[kept].argmax(1), config.labels.per_subject)
     store.put(f"{folder}/samples.parquet", encode(_samples(rows, kept, labels[kept])))
     store.put(path, dump(list(targets)))
     return targets
@@ -79,6 +82,38 @@ def _labelled(config: TrainConfig, labels: NDArray[np.float32], targets: Sequenc
     if not len(shown):
         raise InputError(f"labels.only_present: no crop shows any of {', '.join(targets)}")
     return shown
+
+
+def _at_most(rows: pa.Table, kept: NDArray[np.int64], classes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """At most n crops of each subject and class, evenly spaced over its inputs and frames in order."""
+    columns = (rows[name].to_numpy(zero_copy_only=False)[kept] for name in ("sequence_id", "dataset", "subject_id"))
+    sequence, dataset, subject = (np.unique(column.astype(str), return_inverse=True)[1] for column in columns)
+    order = np.lexsort((rows["frame_index"].to_numpy()[kept], sequence, dataset, classes, subject))
+    groups = np.split(order, np.flatnonzero(np.diff(subject[order]) | np.diff(classes[order])) + 1)
+    chosen = np.concatenate([group[balanced_frames(len(group), 1, n)] for group in groups])
+    if len(chosen) < len(kept):
+        say(f"labels.per_subject: {len(chosen)} of {len(kept)} crops are kept, at most {n} of each subject and class")
+    return np.sort(kept[chosen])
+
+
+def counts_sentence(samples: pa.Table, targets: Sequence[str]) -> str:
+    """How many crops each subject has of each class, the least and the most, so that a lack of balance is seen.
+
+    Parameters
+    ----------
+    samples
+        Of a training of classes: columns `subject_id` and `labels`.
+    targets
+        Names of the classes.
+    """
+    classes, subjects = labels_of(samples, len(targets)).argmax(1), np.asarray(samples["subject_id"].to_pylist(), str)
+    parts = []
+    for index, name in enumerate(targets):
+        _, n = np.unique(subjects[classes == index], return_counts=True)
+        if len(n):
+            each = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
+            parts.append(f"{name} {each} of {len(n)} subject{'s'[: len(n) > 1]}")
+    return f"crops per subject: {', '.join(parts)}"
 
 
 def _samples(rows: pa.Table, kept: NDArray[np.int64], labels: NDArray[np.float32]) -> pa.Table:

@@ -20,14 +20,15 @@ import pyarrow as pa
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import read_file
 from fer_batch.output.run_record import RunRecord
+from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.training.checks import check_early, check_network, check_parts, checked_folds
 from fer_batch.pipeline.training.crops import crops_folder, prepare
 from fer_batch.pipeline.training.folds import check_workers, parts_lines, parts_of
 from fer_batch.pipeline.training.lanes import train_folds
-from fer_batch.pipeline.training.listing import Source, list_sources
+from fer_batch.pipeline.training.listing import Source, list_sources, short_inputs
 from fer_batch.pipeline.training.marker import FoldJob
 from fer_batch.pipeline.training.outcome import TrainOutcome, announce, use_line
-from fer_batch.pipeline.training.samples import read_samples, write_samples
+from fer_batch.pipeline.training.samples import counts_sentence, read_samples, write_samples
 from fer_batch.pipeline.training.shards import Crops, Row, read_crops
 from fer_batch.pipeline.training.tables import f1_table, fold_lines, publish_fold, publish_model
 from fer_batch.storage.manifest import digest
@@ -77,6 +78,7 @@ def train(config: TrainConfig) -> TrainOutcome:
         waiting = [job for job in plan.jobs if not store.exists(job.path(".json"))]
         outcome = _outcome(plan, crops, inputs, len(plan.jobs) - len(waiting))
         announce(config, plan.samples, plan.folds, outcome)
+        _say_balance(config, plan, inputs)
         record = RunRecord(store, plan.where, config)
         _publish_inputs(store, plan.where, inputs, record.run_id)
         record.write(None)
@@ -115,6 +117,14 @@ def _planned(config: TrainConfig, store: Store, crops: Crops) -> _Plan:
     where = Partition(_tested(config, samples, folds), model, "none")
     jobs = [FoldJob(store.uri, folder, config, crops, targets, fold.index) for fold in folds]
     return _Plan(model, targets, samples, folds, jobs, where)
+
+
+def _say_balance(config: TrainConfig, plan: _Plan, inputs: Sequence[Row]) -> None:
+    """Say which inputs were shorter than asked for, and how many crops of each class that leaves."""
+    for sentence in short_inputs(config, inputs):
+        say(sentence)
+    if config.head == "softmax":
+        say(counts_sentence(plan.samples, plan.targets))
 
 
 def _outcome(plan: _Plan, crops: Crops, inputs: Sequence[Row], n_done_before: int) -> TrainOutcome:

@@ -3,8 +3,10 @@
 import json
 import pickle
 
+import cv2
 import numpy as np
 
+from fer_batch.media.sampling import balanced_frames
 from fer_batch.pipeline.training import crops as cropping
 from fer_batch.pipeline.training.crops import CropOptions, crop_unit, crops_folder
 from fer_batch.pipeline.training.labels import annotated_targets, occurrence_labels
@@ -112,3 +114,24 @@ def test_another_stated_part_cuts_the_crops_anew(job_of, clips, tmp_path):
     base = folder("(?P<split>test)?")
     assert folder(None) == base, "a source without a split keeps the crops that it has"
     assert folder(r"(?P<split>P)001") != base
+
+
+def test_numbered_images_are_chosen_by_three_equal_slots_of_their_order(job_of, tmp_path):
+    """Methods PD-a without a clock; a folder of fewer images than asked for gives all it has."""
+    for name, n in (("p1-disgust", 60), ("p2-disgust", 11)):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(n):
+            image = np.full((48, 48, 3), 4 * i, np.uint8)
+            cv2.imwrite(str(tmp_path / "in" / name / f"{i + 100:04d}.png"), image)
+    source = {"dataset": "a", "uri": str(tmp_path / "in"), "format": "image_sequences", "subjects": "per_input",
+              "sampling": {"slots": 3, "per_slot": 7}}  # fmt: skip
+    config = job_of(tmp_path / "out", source, faces={"detector": "none"})
+    store, crops = cut(config)
+    rows = crops.rows(store).to_pylist()
+    by_input = {name: [row["frame_index"] for row in rows if row["sequence_id"] == name] for name in
+                ("p1-disgust", "p2-disgust")}  # fmt: skip
+    assert by_input["p1-disgust"] == balanced_frames(60, 3, 7).tolist()
+    assert [sum(20 * slot <= i < 20 * (slot + 1) for i in by_input["p1-disgust"]) for slot in range(3)] == [7, 7, 7]
+    assert by_input["p2-disgust"] == list(range(11))
+    images = Shards(crops.files(store))[np.arange(len(rows))]
+    assert [round(image.mean() / 4) for image in images[:21]] == by_input["p1-disgust"]

@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
+from PIL import Image
 
-from fer_batch.pipeline.training.listing import list_sources
+from fer_batch.pipeline.training.listing import list_sources, short_inputs
 from fer_batch.types import InputError
 
 
@@ -94,3 +95,41 @@ def test_names_of_a_manifest_keep_what_stands_before_a_colon_in_a_subject_space(
     (root / "sequences.csv").write_text(text.replace(",P001,", ",site1:P,").replace(",P002,", ",site2:P,"))
     (source,) = list_sources(job_of(tmp_path / "out", {"dataset": "a", "uri": str(root), "subject_space": "s"}), 48)
     assert {ref.subject_id for ref in source.refs} == {"s:site1:P", "s:site2:P"}
+
+
+def test_one_clip_of_each_subject_and_level_is_kept_whatever_else_there_is(job_of, tmp_path):
+    """Methods 1.1: part A has twenty clips a level, and the study has the 138 frames of one."""
+    people, levels = ("071309_w_21", "080314_m_25"), ("PA3", "PA4", "BL1")
+    names = [f"{who}/{who}-{level}-{i:03d}.mp4" for who in people for level in levels for i in range(1, 21)]
+    root = biovid(tmp_path / "PartA", *names)
+    source = {"dataset": "a", "uri": root, "format": "biovid", "inputs_per_subject": 1}
+
+    def kept(**more):
+        (listed,) = list_sources(job_of(tmp_path / "out", {**source, **more}, faces={"detector": "none"}), 48)
+        skipped = [ref for ref in listed.refs if ref.skip_reason]
+        assert all("inputs_per_subject" in ref.skip_reason for ref in skipped)
+        return sorted((ref.subject_id, ref.emotion, ref.sequence_id) for ref in listed.refs if not ref.skip_reason)
+
+    one = kept()
+    assert [key[:2] for key in one] == sorted((f"biovid:{who}", level) for who in people for level in levels)
+    assert len({name.split("-")[-1] for *_, name in one}) > 1  # not simply the first of each
+    assert set(one) < set(kept(inputs_per_subject=5))
+    assert len(kept(inputs_per_subject=5)) == 5 * len(one)
+    (tmp_path / "PartA" / names[0]).with_name("091809_w_43-PA4-080.mp4").write_bytes(b"another")
+    assert [key for key in kept() if "091809" not in key[0]] == one
+
+
+def test_clips_that_are_too_short_for_their_slots_are_counted_and_stills_have_none(job_of, tmp_path):
+    sampling = {"slots": 3, "per_slot": 107}
+    config = job_of(tmp_path, {"dataset": "a", "uri": "x", "sampling": sampling}, {"dataset": "b", "uri": "y"})
+    rows = [("a", "long.mp4", "done", 321), ("a", "short.mp4", "done", 320), ("a", "cut.mp4", "partial", 40),
+            ("a", "broken.mp4", "failed", 0), ("b", "tiny.mp4", "done", 2)]  # fmt: skip
+    inputs = [dict(zip(("dataset", "sequence_id", "status", "n_frames"), row, strict=True)) for row in rows]
+    assert short_inputs(config, inputs) == [
+        "a: 2 of 3 inputs have fewer than the 321 frames that sampling asks for; the shortest is cut.mp4 with 40"
+    ]
+    assert short_inputs(config, inputs[:1]) == []
+    Image.new("RGB", (8, 8)).save(tmp_path / "face.png")
+    source = {"dataset": "a", "uri": str(tmp_path), "format": "images", "subjects": "per_input", "sampling": sampling}
+    with pytest.raises(InputError, match=r"it has stills; labels\.per_subject keeps"):
+        list_sources(job_of(tmp_path / "out", source, faces={"detector": "none"}), 48)

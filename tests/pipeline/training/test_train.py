@@ -60,9 +60,11 @@ def test_what_changes_a_result_changes_the_training_and_nothing_else_does(job):
                    {"network": {"options": {"width": 0.25}}}):  # fmt: skip
         assert training_identity(job(**change), crops) != base, change
     assert training_identity(job(), Crops("_crops/2", (), 48)) != base
+    classes = {"head": "softmax", "targets": ["a", "b"]}
+    base = training_identity(job(**classes), crops)
     for change in ({"network": {"preprocessing": {"size": 48, "mean": "train"}}},
                    {"recipe": {"augment_validation": True}}, {"labels": {"per_subject": 5}}):  # fmt: skip
-        assert training_identity(job(**change), crops) != base, change
+        assert training_identity(job(**classes, **change), crops) != base, change
 
 
 def test_a_training_of_an_earlier_version_is_still_found():
