@@ -9,17 +9,16 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT, new_figure
-from fer_batch.visualize.tiles import fitted
+from fer_batch.visualize.tiles import fitted, text_width
 
-NAME_LENGTH = 36  # characters of a name beside a chart
-_CHARACTER = 0.062  # inches of small text
+NAME_WIDTH = 2.2  # inches of a name beside a chart
 _ROW, _WIDTH = 0.25, 4.3  # inches
 
 
 def row_axes(names: Sequence[str], label: str, title: str) -> Axes:
     """Axes of a new figure with a name at every row; row 0 is at the top, `label` says what is measured."""
-    shown = [fitted(name, NAME_LENGTH, 1) for name in names]
-    left = 0.25 + _CHARACTER * max(map(len, shown))
+    shown = [fitted(name, NAME_WIDTH, 1) for name in names]
+    left = 0.25 + max(map(text_width, shown))
     height, width = _ROW * len(names) + 0.1, left + _WIDTH + 0.25
     above = 0.52 if title else 0.3
     total = height + above + 0.52
@@ -32,8 +31,9 @@ def row_axes(names: Sequence[str], label: str, title: str) -> Axes:
         tick.set_parse_math(False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
-    figure.text(0.12 / width, 1 - 0.2 / total, fitted(title, int(width * 13), 1), fontsize=TEXT + 1, weight="bold",
-                color=INK, va="center", parse_math=False)  # fmt: skip
+    shown_title = fitted(title, width - 0.24, 1, TEXT + 1, bold=True)
+    figure.text(0.12 / width, 1 - 0.2 / total, shown_title, fontsize=TEXT + 1, weight="bold", color=INK, va="center",
+                parse_math=False)  # fmt: skip
     return axes
 
 
@@ -49,9 +49,9 @@ def curve_axes(names: Sequence[str], x: NDArray[np.float64], ticks: Sequence[str
     ticks
         Texts at `x`; by default numbers.
     """
-    legend = 0.75 + _CHARACTER * min(NAME_LENGTH, max(map(len, names)))
-    shown = [fitted(tick, 22, 1) for tick in ticks or ()]
-    below = 0.55 + (_CHARACTER * 0.75 * max(map(len, shown)) if shown else 0.0)
+    legend = 0.75 + min(NAME_WIDTH, max(map(text_width, names)))
+    shown = [fitted(tick, 1.3, 1) for tick in ticks or ()]
+    below = 0.55 + (0.75 * max(map(text_width, shown)) if shown else 0.0)
     height = max(2.6, 0.155 * len(names) + 0.1)
     width, total = 0.62 + _WIDTH + legend, 0.4 + height + below
     figure = new_figure(width, total)

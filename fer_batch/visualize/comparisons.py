@@ -11,15 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from fer_batch.visualize.chart_axes import NAME_LENGTH, curve_axes, row_axes, say
+from fer_batch.visualize.chart_axes import NAME_WIDTH, curve_axes, row_axes, say
 from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT
-from fer_batch.visualize.rendering import RENDERING
+from fer_batch.visualize.line_styles import LineStyle, line_styles
+from fer_batch.visualize.rendering import rendering
 from fer_batch.visualize.tiles import fitted
 
 _BLUE, _CHANCE, _PALE_BLUE = "#0072b2", "#9a3412", "#86b7d8"
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#875101", "#56b4e9", "#6104b3", "#1f2328")
-_DASHES = ((0, ()), (0, (4, 1.6)), (0, (1, 1.3)))
-_MARKERS = "os^Dvp*X<>"
 _LOG_FROM = 20.0  # the longest duration over the shortest from which a linear axis would hide the short ones
 
 
@@ -36,33 +34,6 @@ class Curve:
     y: ArrayLike
     low: ArrayLike | None = None
     high: ArrayLike | None = None
-
-
-@dataclass(frozen=True)
-class LineStyle:
-    """Colour, dashes and marker of a method."""
-
-    colour: str
-    dashes: tuple[int, tuple[float, ...]]
-    marker: str
-
-
-def line_styles(names: Sequence[str]) -> dict[str, LineStyle]:
-    """A line for every name, different for each; that of a known method is the same in every chart.
-
-    Parameters
-    ----------
-    names
-        Keys of `RENDERING` or any other, each once.
-    """
-    known = list(RENDERING)
-    free = iter(range(len(known), len(known) + len(names)))
-    slots = {name: known.index(name) if name in RENDERING else next(free) for name in names}
-    n, lengths = len(_COLOURS), (len(_DASHES), len(_MARKERS))
-    return {
-        name: LineStyle(_COLOURS[slot % n], _DASHES[slot // n % lengths[0]], _MARKERS[slot % lengths[1]])
-        for name, slot in slots.items()
-    }
 
 
 def intervals_figure(
@@ -163,7 +134,7 @@ def curves_figure(
     lengths = {name: len(np.asarray(curve.y)) for name, curve in curves.items()}
     if not curves or set(lengths.values()) != {len(at)}:
         raise ValueError(f"expected curves of {len(at)} points, at least one, got {lengths}")
-    names = {name: (titles or {}).get(name) or _title(name) for name in curves}
+    names = {name: (titles or {}).get(name) or rendering(name).title for name in curves}
     axes = curve_axes([*names.values(), "random order", "chance"], at, ticks)
     if chance is not None:
         low, high = (np.broadcast_to(np.asarray(end, np.float64), at.shape) for end in chance)
@@ -173,10 +144,17 @@ def curves_figure(
     if ticks is None and (at == np.round(at)).all():
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     for name, style in line_styles(list(curves)).items():
-        _draw_curve(axes, at, curves[name], style, fitted(names[name], NAME_LENGTH, 1))
+        _draw_curve(axes, at, curves[name], style, fitted(names[name], NAME_WIDTH, 1))
     axes.set_xlabel(x_label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
     axes.set_ylabel(y_label, fontsize=SMALL, color=SOFT_INK, parse_math=False)
-    axes.set_title(fitted(title, 60, 1), fontsize=TEXT + 1, weight="bold", color=INK, loc="left", parse_math=False)
+    axes.set_title(
+        fitted(title, 5.2, 1, TEXT + 1, bold=True),
+        fontsize=TEXT + 1,
+        weight="bold",
+        color=INK,
+        loc="left",
+        parse_math=False,
+    )
     for text in axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), fontsize=SMALL, frameon=False,
                             labelcolor=INK, handlelength=3.2).get_texts():  # fmt: skip
         text.set_parse_math(False)
@@ -233,10 +211,6 @@ def durations_figure(
     if printed:
         axes.text(1, 1.02, "open: published", transform=axes.transAxes, fontsize=SMALL, color=SOFT_INK, ha="right")
     return axes.figure  # type: ignore[return-value]
-
-
-def _title(name: str) -> str:
-    return RENDERING[name].title if name in RENDERING else name
 
 
 def _rows(names: Sequence[str], *columns: ArrayLike) -> NDArray[np.float64]:

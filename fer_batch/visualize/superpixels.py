@@ -13,6 +13,7 @@ _POSITIVE, _NEGATIVE = (0.0, 0.55, 0.2), (0.84, 0.12, 0.1)
 _HIDDEN = 205  # the grey of what the first view leaves out
 _SAME = 1e-6  # of the largest weight: less than one step of a stored map, more than what resampling adds
 _SPECK = 0.25  # of the largest piece of equal weight: a smaller piece is a scattered part of that segment
+_FINE = 64  # pixels a side from which the thinnest part of a superpixel may be left to its neighbours
 _WHOLE = np.ones((3, 3), bool)
 _UNDEFINED = 204
 
@@ -20,10 +21,10 @@ _UNDEFINED = 204
 def segments_of(weights: NDArray[np.floating]) -> NDArray[np.int64]:
     """Superpixels with a weight, read back from a map in which every pixel has the weight of its superpixel.
 
-    A level is a weight that fills a neighbourhood of 2 x 2 somewhere; other values, which resampling leaves along
-    borders, take the level of the nearest pixel that has one. A level falls into its connected pieces, of which those
-    smaller than a quarter of the largest belong to it: superpixels may be scattered. Two touching superpixels whose
-    stored weights are equal count as one.
+    A level is a weight that fills a block of 3 x 3 somewhere (2 x 2 in a coarse map); other values, which resampling
+    leaves along borders, take the level of the nearest pixel that has one. A level falls into its connected pieces, of
+    which those smaller than a quarter of the largest belong to it: superpixels may be scattered. Two touching
+    superpixels whose stored weights are equal count as one.
 
     Parameters
     ----------
@@ -52,7 +53,11 @@ def _levels(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     group = np.concatenate([[0], np.cumsum(apart)])
     merged = np.array([_middle(values[group == number]) for number in range(group[-1] + 1)])
     ranks = group[inverse].reshape(weights.shape)
-    inside = ndimage.maximum_filter(ranks, 2) == ndimage.minimum_filter(ranks, 2)
+    block = 3 if min(ranks.shape) >= _FINE else 2
+    high, low = (
+        extreme(ranks, block, mode="constant", cval=-1) for extreme in (ndimage.maximum_filter, ndimage.minimum_filter)
+    )
+    inside = high == low
     known = np.isin(ranks, np.unique(ranks[inside]))
     if not known.any():
         return merged[ranks]

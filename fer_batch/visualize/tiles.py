@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, framed_image, inch_axes, new_figure
@@ -16,8 +19,8 @@ from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, f
 WRONG = "#9a3412"
 _MARGIN, _SIDE, _GAP, _LINE = 0.12, 1.14, 0.14, 0.125  # inches; a line of small text
 _BESIDE, _LEAST_WIDTH = 0.95, 3.0
-_PER_LINE, _NAME = 21, 15  # characters that fit over a picture, and beside a row
-_NOTE_PER_INCH, _TITLE_PER_INCH = 18, 13
+_TILE, _CROSS = _SIDE + _GAP - 0.04, 0.13  # room over a picture, and what a cross takes of it
+_LONGEST = 2000  # characters that are looked at
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def tiles_figure(bands: Sequence[Band], title: str = "", note: str = "") -> Figu
     n_columns = max(len(band.columns) for band in bands)
     width = max(2 * _MARGIN + beside + n_columns * (_SIDE + _GAP) - _GAP, _LEAST_WIDTH)
     drawn = [replace(band, tiles=[[_shown(tile) for tile in row] for row in band.tiles]) for band in bands]
-    notes = textwrap.wrap(one_line(note), int(width * _NOTE_PER_INCH))
-    titles = textwrap.wrap(one_line(title), int(width * _TITLE_PER_INCH))[:3]
+    notes = fitted(note, width - 2 * _MARGIN, 12).splitlines()
+    titles = fitted(title, width - 2 * _MARGIN, 3, TEXT + 1, bold=True).splitlines()
     top = _MARGIN + 0.19 * len(titles) + (0.06 if titles else 0.0)
     figure = new_figure(width, top + sum(_band_height(band) for band in drawn) + _LINE * len(notes) + _MARGIN)
     axes = inch_axes(figure)
@@ -109,28 +112,59 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def fitted(text: str, width: int, lines: int) -> str:
-    """Text in at most so many lines of so many characters, an ellipsis for what does not fit."""
-    wrapped = textwrap.wrap(one_line(text), width, break_on_hyphens=False)
-    if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: width - 1].rstrip() + "…"]
-    return "\n".join(wrapped)
+@lru_cache(maxsize=8192)
+def text_width(text: str, size: float = SMALL, bold: bool = False) -> float:
+    """Inches that a line of text takes in points of `size`."""
+    font = FontProperties(size=size, weight="bold" if bold else "normal")  # type: ignore[arg-type]
+    width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    return 1.02 * width / 72  # a drawn font is hinted, a measured one is not
+
+
+def fitted(text: str, width: float, lines: int, size: float = SMALL, bold: bool = False) -> str:
+    """Text in at most so many lines of `width` inches, an ellipsis for what does not fit.
+
+    Parameters
+    ----------
+    text
+        Any; line breaks and control characters become spaces.
+    width, lines
+        Room for it.
+    size, bold
+        Of the font, in points.
+    """
+
+    def fits(part: str) -> bool:
+        return text_width(part, size, bold) <= width
+
+    found, rest = [], one_line(text)[:_LONGEST]
+    while rest and len(found) <= lines:
+        length = bisect_right(range(1, len(rest) + 1), False, key=lambda n: not fits(rest[:n])) or 1
+        space = rest.rfind(" ", 0, length + 1) if length < len(rest) else -1
+        length = space if space > 0 else length
+        found.append(rest[:length])
+        rest = rest[length:].lstrip()
+    if len(found) > lines:
+        last = found[lines - 1]
+        while last and not fits(last + "…"):
+            last = last[:-1]
+        found = [*found[: lines - 1], last.rstrip() + "…"]
+    return "\n".join(found)
 
 
 def answer_title(truth: str, predicted: str) -> str:
     """`true / predicted`, in two lines where one is too short."""
-    names = [fitted(name, _PER_LINE - 3, 1) for name in (truth or "?", predicted or "?")]
+    names = [fitted(name, _TILE - _CROSS, 1) for name in (truth or "?", predicted or "?")]
     joined = " / ".join(names)
-    return joined if len(joined) <= _PER_LINE else f"{names[0]} /\n{names[1]}"
+    return joined if text_width(joined) <= _TILE - _CROSS else f"{names[0]} /\n{names[1]}"
 
 
 def _shown(tile: Tile) -> Tile:
-    title = "\n".join(fitted(line, _PER_LINE, 1) for line in tile.title.split("\n")[:2])
+    title = "\n".join(fitted(line, _TILE - _CROSS * tile.wrong, 1) for line in tile.title.split("\n")[:2])
     return Tile(tile.images, f"✗ {title}" if tile.wrong else title, tile.wrong, tile.reason)
 
 
 def _heads(band: Band) -> list[str]:
-    return [fitted(name, _PER_LINE - 2, 2) for name in band.columns]
+    return [fitted(name, _TILE, 2, bold=True) for name in band.columns]
 
 
 def _head_height(band: Band) -> float:
@@ -148,7 +182,7 @@ def _draw_band(axes: Axes, band: Band, first: float, top: float) -> None:
         _text(axes, left + _SIDE / 2, top - 0.06, head, va="bottom", weight="bold")
     for name, row in zip(band.rows, band.tiles, strict=True):
         height = _row_height(row) - _GAP
-        _text(axes, _MARGIN, top + height / 2, fitted(name, _NAME, 4), ha="left", va="center")
+        _text(axes, _MARGIN, top + height / 2, fitted(name, _BESIDE - 0.06, 4), ha="left", va="center")
         for left, tile in zip(lefts, row, strict=True):
             _draw(axes, tile, left, top, _title_lines(row), height)
         top += height + _GAP
@@ -178,7 +212,7 @@ def _draw(axes: Axes, tile: Tile, left: float, top: float, lines: int, height: f
         axes.fill([left, left + _SIDE, left + _SIDE, left], [low, low, high, high], color=PALE, linewidth=0)
         axes.plot([left, left + _SIDE, left + _SIDE, left, left], [low, low, high, high, low], color=RULE,
                   linewidth=0.7, linestyle=":")  # fmt: skip
-        reason = fitted(tile.reason or "no image", _PER_LINE - 2, 5)
+        reason = fitted(tile.reason or "no image", _SIDE - 0.08, 5)
         _text(axes, left + _SIDE / 2, (low + high) / 2, reason, va="center", color=SOFT_INK, style="italic")
 
 
