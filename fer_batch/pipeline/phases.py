@@ -110,7 +110,7 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
     store, config, plans = jobs[0].store, jobs[0].config, [job.plan for job in jobs]
     resources, num_gpus = config.resources, _gpus(config.resources.num_gpus)
     units, own = joint_units(plans[0].refs, [plan.units for plan in plans])
-    decode, options = _decode_options(jobs), [_explain_options(job, n_cpus) for job in jobs]
+    decode, options = decode_options(jobs), [explain_options(job, n_cpus) for job in jobs]
     sink = SinkOptions(store.uri, config.faces.store == "jpeg", tuple(job.metadata for job in jobs))
     each = zip(plans, run_ids, own, strict=True)
     names = [(job.place, job.name) for job in jobs]
@@ -128,7 +128,8 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
     return len(books.changed)
 
 
-def _decode_options(jobs: Sequence[Job]) -> DecodeOptions:
+def decode_options(jobs: Sequence[Job]) -> DecodeOptions:
+    """How the inputs of a run are decoded for all of its explanations."""
     from fer_batch.pipeline.explaining.faces import DecodeOptions
 
     config = jobs[0].config
@@ -142,7 +143,8 @@ def _decode_options(jobs: Sequence[Job]) -> DecodeOptions:
     )
 
 
-def _explain_options(job: Job, n_threads: int) -> ExplainOptions:
+def explain_options(job: Job, n_threads: int) -> ExplainOptions:
+    """What an explaining actor with so many threads needs to know of an explanation."""
     from fer_batch.pipeline.explaining.chunk import ExplainOptions
 
     explain = job.config.explain

@@ -127,3 +127,12 @@ def test_the_explanation_that_cannot_be_made_is_named():
     assert "no module 'none'" in said[1][1]
     stage = ExplainStage([options(), options(options={"nonsense": 1})])
     assert stage.problem[0] == 1
+
+
+def test_maps_of_one_explanation_leave_before_those_of_the_next_are_made():
+    stage = ExplainStage([options(), options(method="gradient", targets="all")])
+    rows = stage(batch(chunk(1).with_maps(wanted_by=(Wanted(1, "b"), Wanted(0, "a")))))
+    called = []
+    stage.explanations[0].explainer = lambda *_: called.append("a")
+    assert Chunk.from_batch({key: np.array(v, object) for key, v in next(rows).items()}).unit_id == "b"
+    assert called == []

@@ -1,0 +1,166 @@
+"""Several explanations in one run: decoded once, and each as if it had been run alone."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_batch.config import build_all
+from fer_batch.output.explain_cost import explain_cost
+from fer_batch.pipeline.engine import ray_engine
+from fer_batch.pipeline.run import run, run_all
+from fer_batch.posed.clips import write_clips, write_stills
+from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.parquet import read
+from fer_batch.storage.store import Store
+
+pytestmark = pytest.mark.slow
+
+N_FRAMES, N_STILLS = 10, 3
+EXPLAIN = [
+    {"method": "preset_a_flat"},
+    {"method": "gradient", "targets": ["AU12", "AU25"]},
+    {"method": "grad_cam", "targets": "annotated", "batch_size": 4},
+]
+DETECTOR = """
+import os
+from fer_batch.media.landmarks import Face
+
+class Detector:
+    def __call__(self, image):
+        with open(os.environ["FRAMES_SEEN"], "a") as handle:
+            handle.write("frame\\n")
+        height, width = image.shape[:2]
+        return [Face((0.0, 0.0, width - 1.0, height - 1.0), None, 1.0)]
+"""
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """Values of a job over a clip and three stills, whose detector writes a line for each frame that it is shown."""
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "counting_faces.py").write_text(DETECTOR)
+    media = folder / "media"
+    (clip,) = write_clips(media, n_clips=1, seed=3, n_frames=(N_FRAMES, N_FRAMES), size=128)
+    for landmarks in media.rglob("*.landmarks.csv"):
+        landmarks.unlink()
+    stills = [path.relative_to(media) for path in write_stills(media, n=N_STILLS, seed=5, size=128)]
+    rows = [f"{clip.relative_to(media)},,", *(f"{path},3,0" for path in stills)]
+    (media / "manifest.csv").write_text("\n".join(["path,AU12,AU25", *rows]) + "\n")
+    return {
+        "name": "posed",
+        "source": {"format": "manifest", "uri": str(media / "manifest.csv")},
+        "output": str(folder / "out"),
+        "model": {"checkpoint": "demo"},
+        "faces": {"detector": "counting_faces:Detector", "every": 1},
+        "explain": EXPLAIN,
+        "resources": {"num_cpus": 2, "object_store_mb": 128},
+    }
+
+
+@pytest.fixture(scope="module")
+def seen(job):
+    """The file that the detector writes to, in this process and those that it starts."""
+    path = Path(job["output"]).parent / "seen"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FRAMES_SEEN", str(path))
+        patch.syspath_prepend(str(path.parent))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(path.parent), os.environ.get("PYTHONPATH")))))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def outputs(job, seen):
+    """Of a run of the list, of runs of each alone, and of a run of the list after the first alone; frames decoded."""
+    decoded = {}
+
+    def counted(name, run_it, configs):
+        seen.write_text("")
+        outcome = run_it(configs)
+        assert outcome.exit_code == 0
+        decoded[name] = len(seen.read_text().splitlines())
+        return outcome
+
+    folder = Path(job["output"]).parent
+    with ray_engine(2, 128):  # in which a run finds Ray started, as the runs of a study do
+        outcome = counted("list", run_all, build_all(job, "job"))
+        alone = build_all({**job, "output": str(folder / "alone")}, "job")
+        for k, config in enumerate(alone):
+            counted(f"alone {k}", run, config)
+            if k == 0:
+                shutil.copytree(folder / "alone", folder / "first")
+        later = counted("later", run_all, build_all({**job, "output": str(folder / "first")}, "job"))
+    return folder, outcome, later, decoded
+
+
+def tables(output, partition):
+    """Every table of a partition but `runs`, in a fixed order, without the id of the run."""
+    found = {}
+    for name in sorted(path.name for path in (Path(output) / "tables").iterdir() if path.name != "runs"):
+        where = {"dataset": partition.dataset} if name == "annotations" else partition.key
+        rows = read(Store(str(output)), name, **where)
+        found[name] = sorted(
+            map(str, rows.drop_columns([c for c in ("run_id",) if c in rows.column_names]).to_pylist())
+        )
+    return found
+
+
+def files(output):
+    root = Path(output) / "tables"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.parquet") if "runs" not in path.parts)
+
+
+def test_each_explanation_has_the_rows_that_it_has_alone(outputs):
+    folder, outcome, later, _ = outputs
+    assert (outcome.found, outcome.done, len(outcome.reports)) == (1 + N_STILLS, 1 + N_STILLS, 3)
+    assert files(folder / "out") == files(folder / "alone")
+    assert (later.done, later.already_done) == (1 + N_STILLS, 0), "the others lacked them all"
+    for partition in outcome.partitions:
+        expected = tables(folder / "alone", partition)
+        assert {"sequences", "detections", "relevance", "heatmaps", "evaluation"} <= expected.keys()
+        assert len(expected["relevance"]) > N_STILLS
+        for output in ("out", "first"):
+            found = tables(folder / output, partition)
+            for name, rows in expected.items():
+                assert found[name] == rows, f"{output}: {name} of {partition.explain}"
+
+
+def test_every_frame_is_decoded_once_for_all_explanations(outputs):
+    n = N_FRAMES + N_STILLS
+    assert outputs[-1] == {"list": n, "alone 0": n, "alone 1": n, "alone 2": n, "later": n}
+
+
+def test_every_explanation_has_its_own_run_and_its_own_time(outputs):
+    folder, outcome, _, _ = outputs
+    store = Store(str(folder / "out"))
+    runs = read(store, "runs").to_pylist()
+    assert len({row["run_id"] for row in runs}) == len(runs) == 3
+    for partition in outcome.partitions:
+        cost = explain_cost(Ledger(store), partition)
+        n_maps = read(store, "relevance", **partition.key).num_rows
+        assert cost.n_maps + cost.n_first_maps == n_maps
+        assert cost.n_first_images > 0 and cost.first_seconds > 0
+
+
+def test_a_killed_run_goes_on_to_the_same_tables(outputs, job, seen, make_job, helpers):
+    folder, outcome, *_ = outputs
+    killed = make_job("", folder / "killed")
+    small = {"phases": ["explain", "prototypes"], "resources": {**job["resources"], "window": 1}}
+    killed.path.write_text(yaml.safe_dump({**job, **small}))
+    driver = killed.start()
+    commits = Path(killed.output) / "_commits"
+    helpers.until(lambda: (commits.is_dir() and list(commits.glob("*.json"))) or driver.poll() is not None)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    n_before = len(list(commits.glob("*.json")))
+    assert 1 <= n_before <= 6, driver.communicate()[0][-3000:]
+    assert killed.done()["done"] == 1 + N_STILLS
+    assert len(list(commits.glob("*.json"))) == 6
+    for partition in outcome.partitions:
+        expected = tables(folder / "alone", partition)
+        found = tables(killed.output, partition)
+        for name, rows in found.items():
+            assert rows == expected[name], f"{name} of {partition.explain}"
