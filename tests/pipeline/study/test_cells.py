@@ -19,11 +19,8 @@ def test_a_cell_is_known_by_what_it_explains_and_how(network, tmp_path):
     key = Cell(net, {}, "z", job(str(tmp_path))).key
     assert Cell(net, {"any": 1}, "other", job("elsewhere")).key == key
     assert Cell(net, {}, "z", job(str(tmp_path), batch_size=3)).key == key
-    others = [
-        job(str(tmp_path), "gradient"),
-        job(str(tmp_path), targets="all"),
-        job(str(tmp_path), chosen="two.parquet"),
-    ]
+    changes = ({"method": "gradient"}, {"targets": "all"}, {"chosen": "two.parquet"})
+    others = [job(str(tmp_path), **change) for change in changes]
     assert len({key, *(Cell(net, {}, "z", other).key for other in others)}) == 4
 
 
