@@ -48,6 +48,22 @@ WITHOUT_CALLER = {
     "visualize.rendering.views": "waits for the comparisons of studies",
     "visualize.tiles.tiles_figure": "waits for the comparisons of studies",
 }
+# Cores that the comparisons of studies call; a name goes once its comparison is there.
+STUDIES = {
+    "evaluate.discrimination": "Discrimination class_discrimination",
+    "evaluate.faithfulness": "AgainstChance against_chance aopc area_under faithfulness",
+    "evaluate.randomisation": "RandomisationCheck RandomisationCheck.follows_image RandomisationCheck.stays ShuffledMaps "
+    "ShuffledMaps.n_layers SimilarityAtDepth randomisation_check",
+    "evaluate.subject_mean": "SubjectMean subject_mean",
+    "explain.hiding": "Pictures Pictures.scores_of_masks Pictures.scores_of_regions scores_of_sets",
+    "explain.perturbation": "FlippingCurves PixelCurves RegionDrops flipping_curves pixel_curves region_drops",
+    "explain.randomised": "Layer RandomisedMaps depths randomised randomised_maps weight_layers",
+    "explain.region_order": "grid_segments moved_masks pixel_steps random_ranks region_relevance regions_of_masks "
+    "removal_ranks removed_sets",
+}
+WITHOUT_CALLER |= {
+    f"{module}.{name}": "called by the study comparisons" for module, names in STUDIES.items() for name in names.split()
+}
 SELF = 10  # more often than this no definition names itself
 
 

@@ -1,0 +1,104 @@
+"""Similarity of maps before and after weights are shuffled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import stats
+from skimage.metrics import structural_similarity
+
+from fer_batch.evaluate.randomisation import MEASURES, randomisation_check
+
+SUBJECTS = [who for who in "abcde" for _ in range(2)]
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    maps: np.ndarray
+    n_layers: int = 2
+    seed: int = 0
+
+    @property
+    def everything(self):
+        return self.n_layers == 2
+
+    @property
+    def layer(self):
+        return ("fc", "conv")[self.n_layers - 1]
+
+
+def random_maps(seed, n=10):
+    return np.random.default_rng(seed).normal(size=(n, 12, 12)).astype(np.float32)
+
+
+def test_measures_are_those_of_scipy_and_scikit_image():
+    a, b = random_maps(0), np.round(random_maps(1), 1)  # rounded: with ties
+    b = b + 0.5 * a.round(1)
+    pairs = [(x.ravel(), y.ravel()) for x, y in zip(a, b, strict=True)]
+    expected = {
+        "pearson": [stats.pearsonr(x, y)[0] for x, y in pairs],
+        "spearman": [stats.spearmanr(x, y)[0] for x, y in pairs],
+        "spearman_of_size": [stats.spearmanr(abs(x), abs(y))[0] for x, y in pairs],
+        "ssim": [
+            structural_similarity(x / abs(x).max(), y / abs(y).max(), data_range=2)
+            for x, y in zip(a.astype(float), b.astype(float), strict=True)
+        ],
+    }
+    for name, measure in MEASURES.items():
+        np.testing.assert_allclose(measure(a, b), expected[name], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(measure(a, 3 * a), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_measures_of_undefined_maps(name):
+    a, b = random_maps(0, 4), random_maps(1, 4)
+    b[1], b[2, 0, 0] = 0, np.nan
+    assert np.isnan(MEASURES[name](a, b)).tolist() == [False, True, True, False]
+    assert np.isnan(MEASURES[name](b, a)).tolist() == [False, True, True, False]
+
+
+def test_maps_that_forget_everything_pass():
+    shuffled = [Shuffled(random_maps(k), 1 + k % 2, k // 2) for k in range(1, 5)]
+    found = randomisation_check(random_maps(0), shuffled, SUBJECTS)
+    assert found.flagged is False and abs(found.own.mean) < 0.1
+    assert len(found.own_by_seed) == 3
+    assert [(row.measure, row.n_layers) for row in found.curve][:4] == [
+        *[("pearson", 2), ("pearson", 1)],
+        *[("spearman", 2), ("spearman", 1)],
+    ]
+
+
+def test_maps_that_follow_the_image_are_flagged():
+    images = random_maps(0)
+    found = randomisation_check(
+        images, (Shuffled(images + random_maps(k) / 2, k) for k in (1, 2)), SUBJECTS, measures=("spearman",)
+    )
+    assert found.follows_image is True and found.flagged is True
+    assert abs(found.chance.mean) < 0.1 and found.own.mean == pytest.approx(found.residual.mean, abs=0.1)
+    assert [(row.layer, row.similarity.n) for row in found.curve] == [("fc", 10), ("conv", 10)]
+
+
+def test_one_picture_for_all_is_flagged_though_it_does_not_follow_the_image():
+    picture = random_maps(0, 1)
+    found = randomisation_check(picture + random_maps(1) / 9, [Shuffled(picture + random_maps(2) / 9)], SUBJECTS)
+    assert (found.follows_image, found.stays, found.flagged) == (False, True, True)
+    assert found.chance.mean == pytest.approx(found.residual.mean, abs=0.05)
+
+
+def test_the_verdict_is_open_without_subjects_and_without_a_fully_shuffled_network():
+    images = random_maps(0)
+    assert randomisation_check(images, [Shuffled(random_maps(1))], ["a", "b"] * 5).flagged is None
+    alone = randomisation_check(images, [Shuffled(random_maps(1), 1)], SUBJECTS)
+    assert (alone.follows_image, alone.stays, alone.flagged) == (False, None, None)
+    assert np.isnan(alone.residual.mean) and not np.isnan(alone.own.mean)
+    one = randomisation_check(images, [Shuffled(random_maps(1))], ["a"] * 10)
+    assert np.isnan(one.chance.mean) and not np.isnan(one.residual.mean)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="a subject per image"):
+        randomisation_check(random_maps(0), [], ["a"])
+    with pytest.raises(ValueError, match="unknown measure hog"):
+        randomisation_check(random_maps(0), [], SUBJECTS, measures=("hog",))
+    with pytest.raises(ValueError, match="as the trained ones"):
+        randomisation_check(random_maps(0), [Shuffled(random_maps(0, 9))], SUBJECTS)
