@@ -11,6 +11,7 @@ REGISTERS = {"register", "dataset", "command", "group", "field_validator", "mode
 # What is not used by the package itself, and why it is there.
 WITHOUT_CALLER = {
     "cli.group.Command.format_epilog": "click calls it",
+    "evaluate.folds.recipe_table": "a study of several recipes compares their means",
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
     "evaluate.localisation.resized": "for maps smaller than their crop, where the core is used without the pipeline",
     "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",
@@ -29,6 +30,7 @@ WITHOUT_CALLER = {
     "training.losses.alignment_loss": "waits for the study of spatial AU cues (methods 5 L-2 to L-4, 16.3)",
     "training.losses.layer_attention": "waits for the same study",
     "training.losses.resized_maps": "waits for the same study",
+    "visualize.training.curves_figure": "a study draws the curves of one fold",
 }
 SELF = 10  # more often than this no definition names itself
 
