@@ -11,6 +11,7 @@ REGISTERS = {"register", "dataset", "command", "group", "field_validator", "mode
 # What is not used by the package itself, and why it is there.
 WITHOUT_CALLER = {
     "cli.group.Command.format_epilog": "click calls it",
+    "evaluate.folds.recipe_table": "a study of several recipes compares their means",
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
     "evaluate.localisation.resized": "for maps smaller than their crop, where the core is used without the pipeline",
     "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",
@@ -18,51 +19,15 @@ WITHOUT_CALLER = {
     "evaluate.summary.boundary_error": "benchmarks/ground_truth.py",
     "explain.lrp.LRP.per_channel": "maps before channels are summed, for comparisons with other implementations",
     "media.align.invert_affine": "benchmarks/decode.py",
-    "pipeline.training.results.FoldNetwork": "what `fold_results` returns",
-    "pipeline.training.results.fold_results": "a study explains every fold's network on the people it never saw",
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
     "regions.geometry.standard_face": "docs/pictures/draw_au_regions.py",
-    "report.comparison.comparison_files": "waits for the comparisons of studies",
-    "report.comparisons.class_discrimination": "waits for the comparisons of studies",
-    "report.comparisons.faithfulness": "waits for the comparisons of studies",
-    "report.comparisons.grids": "waits for the comparisons of studies",
-    "report.comparisons.misclassified": "waits for the comparisons of studies",
-    "report.comparisons.randomisation": "waits for the comparisons of studies",
-    "report.comparisons.runtime": "waits for the comparisons of studies",
-    "report.study.study_page": "waits for the comparisons of studies",
     "training.fold_result.fold_mean": "means of folds in one process; a job has them from its markers",
     "training.fold.train_fold": "one fold in one process; a job trains it on workers",
     "training.losses.alignment": "waits for the same study as the loss",
     "training.losses.alignment_loss": "waits for the study of spatial AU cues (methods 5 L-2 to L-4, 16.3)",
     "training.losses.layer_attention": "waits for the same study",
     "training.losses.resized_maps": "waits for the same study",
-    "visualize.chart_axes.curve_axes": "waits for the comparisons of studies",
-    "visualize.chart_axes.row_axes": "waits for the comparisons of studies",
-    "visualize.comparisons.curves_figure": "waits for the comparisons of studies",
-    "visualize.comparisons.durations_figure": "waits for the comparisons of studies",
-    "visualize.comparisons.intervals_figure": "waits for the comparisons of studies",
-    "visualize.grid.comparison_grid": "waits for the comparisons of studies",
-    "visualize.grid.methods_figure": "waits for the comparisons of studies",
-    "visualize.line_styles.line_styles": "waits for the comparisons of studies",
-    "visualize.rendering.views": "waits for the comparisons of studies",
-    "visualize.tiles.tiles_figure": "waits for the comparisons of studies",
-}
-# Cores that the comparisons of studies call; a name goes once its comparison is there.
-STUDIES = {
-    "evaluate.discrimination": "Discrimination class_discrimination",
-    "evaluate.faithfulness": "AgainstChance against_chance aopc area_under faithfulness",
-    "evaluate.randomisation": "RandomisationCheck RandomisationCheck.follows_image RandomisationCheck.stays ShuffledMaps "
-    "ShuffledMaps.n_layers SimilarityAtDepth randomisation_check",
-    "evaluate.subject_mean": "SubjectMean subject_mean",
-    "explain.hiding": "Pictures Pictures.scores_of_masks Pictures.scores_of_regions scores_of_sets",
-    "explain.perturbation": "FlippingCurves PixelCurves RegionDrops flipping_curves pixel_curves region_drops",
-    "explain.randomised": "Layer RandomisedMaps depths randomised randomised_maps weight_layers",
-    "explain.region_order": "grid_segments moved_masks pixel_steps random_ranks region_relevance regions_of_masks "
-    "removal_ranks removed_sets",
-}
-WITHOUT_CALLER |= {
-    f"{module}.{name}": "called by the study comparisons" for module, names in STUDIES.items() for name in names.split()
 }
 SELF = 10  # more often than this no definition names itself
 

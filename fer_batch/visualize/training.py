@@ -16,18 +16,17 @@ _COLOURS = {"train": "#0072b2", "validation": "#d55e00", "test": "#009e73"}
 _HEIGHT, _CURVE = 2.7, 2.9  # inches
 
 
-def training_figure(
-    curves: Mapping[tuple[str, str], Sequence[Sequence[float]]],
-    targets: Sequence[str],
-    f1: NDArray[np.floating],
-    title: str = "",
-) -> Figure:
+Curves = Mapping[tuple[str, str], Sequence[Sequence[float]]]
+_NAMES = {"loss": "loss", "accuracy": "accuracy", "f1": "F1, mean over targets"}
+
+
+def training_figure(curves: Curves, targets: Sequence[str], f1: NDArray[np.floating], title: str = "") -> Figure:
     """Curves of the folds, and F1 of every target on the test parts.
 
     Parameters
     ----------
     curves
-        `(split, metric)` to one line per fold, of any lengths; metrics `loss` and `f1` are drawn.
+        As for `curves_figure`.
     targets
         Names of the columns of `f1`.
     f1 : shape (F, A), in [0, 1]
@@ -38,31 +37,71 @@ def training_figure(
     Returns
     -------
     Figure
-        Axes `loss`, `f1` where a part was measured epoch by epoch, and `targets`.
+        The axes of `curves_figure`, and `targets`.
     """
-    metrics = [m for m in ("loss", "f1") if any(metric == m for _, metric in curves)]
-    width_targets = max(2.4, 0.26 * len(targets) + 0.8)
-    width = 0.6 + len(metrics) * (_CURVE + 0.55) + width_targets + 0.15
-    total = _HEIGHT + 0.95
-    figure = new_figure(width, total)
-    left, bottom, height = 0.6, 0.66, _HEIGHT - 0.3
-
-    def place(label: str, span: float) -> Axes:
-        axes = figure.add_axes((left / width, bottom / total, span / width, height / total), label=label)
-        axes.tick_params(labelsize=SMALL, colors=SOFT_INK, length=2.5)
-        for name, spine in axes.spines.items():
-            spine.set_visible(name in ("left", "bottom"))
-            spine.set_color(RULE)
-        axes.grid(axis="y", color=RULE, linewidth=0.5, alpha=0.6)
-        axes.set_axisbelow(True)
-        return axes
-
-    for metric in metrics:
-        _draw_curves(place(metric, _CURVE), metric, {s: lines for (s, m), lines in curves.items() if m == metric})
-        left += _CURVE + 0.55
-    _draw_targets(place("targets", width_targets), targets, np.asarray(f1, np.float64))
-    figure.text(0.6 / width, 1 - 0.2 / total, title, fontsize=TEXT + 1, weight="bold", color=INK, va="center")
+    figure, axes = _columns([*_drawn(curves), "targets"], max(2.4, 0.26 * len(targets) + 0.8), title)
+    _draw_targets(axes.pop("targets"), targets, np.asarray(f1, np.float64))
+    for metric, own in axes.items():
+        _draw_curves(own, metric, {split: lines for (split, name), lines in curves.items() if name == metric})
     return figure
+
+
+def curves_figure(curves: Curves, title: str = "") -> Figure:
+    """Loss and accuracy by epoch, of one fold or of several (figure 5.1 of Weitz 2018).
+
+    Parameters
+    ----------
+    curves
+        `(split, metric)` to one line per fold, of any lengths. Drawn are `loss`, and `accuracy` or, where there is
+        none, `f1`; splits are `train`, `validation` and `test`.
+    title
+        Above all.
+
+    Returns
+    -------
+    Figure
+        With axes named after the metrics.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    if not _drawn(curves):
+        raise ValueError(f"expected curves of loss, accuracy or f1, got {sorted({name for _, name in curves})}")
+    figure, axes = _columns(_drawn(curves), 0.0, title)
+    for metric, own in axes.items():
+        _draw_curves(own, metric, {split: lines for (split, name), lines in curves.items() if name == metric})
+    return figure
+
+
+def _drawn(curves: Curves) -> list[str]:
+    """The metrics that are drawn, in order; classes have an accuracy, and F1 would say the same once more."""
+    found = {metric for _, metric in curves}
+    return [name for name in _NAMES if name in found and not (name == "f1" and "accuracy" in found)]
+
+
+def _columns(labels: Sequence[str], width_targets: float, title: str) -> tuple[Figure, dict[str, Axes]]:
+    """A figure of axes side by side, by their labels; those of the targets have a width of their own."""
+    spans = [width_targets if label == "targets" else _CURVE for label in labels]
+    width, total = 0.6 + sum(spans) + 0.55 * (len(spans) - 1) + 0.15, _HEIGHT + 0.95
+    figure, left, found = new_figure(width, total), 0.6, {}
+    for label, span in zip(labels, spans, strict=True):
+        place = (left / width, 0.66 / total, span / width, (_HEIGHT - 0.3) / total)
+        found[label] = _quiet(figure.add_axes(place, label=label))
+        left += span + 0.55
+    figure.text(0.6 / width, 1 - 0.2 / total, title, fontsize=TEXT + 1, weight="bold", color=INK, va="center")
+    return figure, found
+
+
+def _quiet(axes: Axes) -> Axes:
+    axes.tick_params(labelsize=SMALL, colors=SOFT_INK, length=2.5)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(RULE)
+    axes.grid(axis="y", color=RULE, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    return axes
 
 
 def _draw_curves(axes: Axes, metric: str, lines: Mapping[str, Sequence[Sequence[float]]]) -> None:
@@ -82,11 +121,10 @@ def _draw_curves(axes: Axes, metric: str, lines: Mapping[str, Sequence[Sequence[
                   label=label)  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.set_xlabel("epoch", fontsize=SMALL, color=SOFT_INK)
-    name = {"loss": "loss", "f1": "F1, mean over targets"}[metric]
     n_folds = max(len(found) for found in lines.values())
-    axes.set_title(f"{name}, {n_folds} fold{'s'[: n_folds > 1]}", fontsize=TEXT, color=INK, loc="left")
+    axes.set_title(f"{_NAMES[metric]}, {n_folds} fold{'s'[: n_folds > 1]}", fontsize=TEXT, color=INK, loc="left")
     axes.set_ylim(bottom=0)
-    if metric == "f1":
+    if metric != "loss":
         axes.set_ylim(0, 1.02)
     axes.legend(fontsize=SMALL, frameon=False, labelcolor=SOFT_INK)
 

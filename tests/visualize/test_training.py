@@ -1,9 +1,10 @@
 """The picture of a training shows every fold's curve, and says where a target has no figure."""
 
 import numpy as np
+import pytest
 
 from fer_batch.visualize.figure import save
-from fer_batch.visualize.training import training_figure
+from fer_batch.visualize.training import curves_figure, training_figure
 
 
 def axes_of(figure):
@@ -35,3 +36,22 @@ def test_one_fold_of_one_epoch_is_a_dot():
     (line,) = axes_of(figure)["loss"].lines
     assert line.get_marker() == "o"
     assert set(axes_of(figure)) == {"loss", "targets"}
+
+
+def test_curves_of_a_training_of_classes_are_its_loss_and_accuracy():
+    curves = {
+        ("train", "loss"): [[1.2, 0.1]],
+        ("validation", "loss"): [[1.1, 1.6]],
+        ("train", "accuracy"): [[0.6, 0.998]],
+        ("validation", "accuracy"): [[0.61, 0.625]],
+        ("validation", "f1"): [[0.6, 0.6]],
+        ("train", "minimised"): [[2.2, 1.1]],
+    }
+    figure = curves_figure(curves, "fold 5")
+    axes = axes_of(figure)
+    assert list(axes) == ["loss", "accuracy"]
+    assert {line.get_label(): line.get_ydata().tolist() for line in axes["accuracy"].lines} == {
+        "train": [0.6, 0.998], "validation": [0.61, 0.625]}  # fmt: skip
+    assert set(axes_of(training_figure(curves, ["pain"], np.array([[0.5]])))) == {"loss", "accuracy", "targets"}
+    with pytest.raises(ValueError, match=r"expected curves of loss, accuracy or f1, got \['minimised'\]"):
+        curves_figure({("train", "minimised"): [[1.0]]})

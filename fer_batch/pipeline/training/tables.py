@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import Card, ModelSpec, resolve
 from fer_batch.output.run_record import versions
-from fer_batch.pipeline.training.classes import class_figures, class_lines
+from fer_batch.pipeline.training.classes import class_figures, class_lines, confusion_of
 from fer_batch.pipeline.training.folds import parts_of
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined, preprocessing_of
 from fer_batch.storage.parquet import Partition, decode, encode, rows_of
@@ -108,6 +108,8 @@ def publish_model(
             written[name] = join(config.output, f"{folder}/{name}.safetensors")
     picture = f"{folder}/training.png"
     store.put(picture, _picture(config, jobs[0].targets, markers))
+    for name, drawn in _confusions(config, jobs[0].targets, markers):
+        store.put(f"{folder}/{name}.png", drawn)
     if config.tensorboard:
         _tensorboard(store, f"tensorboard/{model}", markers)
     spec = ModelSpec(checkpoint="best.safetensors", factory=config.network.factory)
@@ -249,6 +251,21 @@ def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[Fold
     f1 = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     judged = f", judged on the part '{stated['test']}'" if (stated := markers[0].get("stated")) else ""
     return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe.id}{judged}"))
+
+
+def _confusions(
+    config: TrainConfig, targets: Sequence[str], markers: Sequence[FoldMarker]
+) -> Iterable[tuple[str, bytes]]:
+    """Names and pictures of the confusion matrix over all folds, in counts and in shares; none of Action Units."""
+    from fer_batch.visualize.confusion import confusion_figure
+    from fer_batch.visualize.figure import save
+
+    found = confusion_of(markers)
+    if found is None:
+        return
+    title = f"{config.name}: test part{'s'[: len(markers) > 1]} of {len(markers)} fold{'s'[: len(markers) > 1]}"
+    yield "confusion", save(confusion_figure(found.confusion, targets, False, title))
+    yield "confusion_normalised", save(confusion_figure(found.confusion, targets, True, title))
 
 
 def _tensorboard(store: Store, folder: str, markers: Sequence[FoldMarker]) -> None:

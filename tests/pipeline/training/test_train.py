@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from fer_batch.config import build_train, read_train_job
+from fer_batch.config import read_train_job
 from fer_batch.models.backbone import build
 from fer_batch.pipeline.training.shards import Crops
 from fer_batch.pipeline.training.train import train, training_identity
 from fer_batch.pipeline.training.worker import make_recipe
-from fer_batch.storage.manifest import digest
 from fer_batch.training.splits import given
 from fer_batch.types import InputError
 
@@ -65,12 +64,6 @@ def test_what_changes_a_result_changes_the_training_and_nothing_else_does(job):
     for change in ({"network": {"preprocessing": {"size": 48, "mean": "train"}}},
                    {"recipe": {"augment_validation": True}}, {"labels": {"per_subject": 5}}):  # fmt: skip
         assert training_identity(job(**classes, **change), crops) != base, change
-
-
-def test_a_training_of_an_earlier_version_is_still_found():
-    values = {"kind": "train", "name": "t", "sources": [{"dataset": "a", "uri": "x"}], "output": "o"}
-    config = build_train({**values, "network": {"architecture": "resnet18"}}, "t")
-    assert digest(training_identity(config, Crops("_crops/1", (), 48))) == "880eb6e146405cfc"  # before these keys
 
 
 def test_the_split_that_a_dataset_states_is_kept_and_checked():

@@ -154,7 +154,7 @@ def _flipping(scores: NDArray[np.float64], random: NDArray[np.float64], subjects
 
 def _areas(curves: NDArray[np.float64], subjects: Sequence[str]) -> list[list[float | None]]:
     from fer_batch.evaluate.faithfulness import area_under
-    from fer_batch.evaluate.interval import subject_mean
+    from fer_batch.evaluate.subject_mean import subject_mean
 
     return [_mean(subject_mean(area_under(one), subjects)) for one in curves]
 
