@@ -73,6 +73,9 @@ _CODEBOOKS = {
     },
 }
 CODEBOOKS = MappingProxyType({name: MappingProxyType(book) for name, book in _CODEBOOKS.items()})
+PAIN_UNITS = (4, 6, 7, 9, 10, 43)  # of the pain intensity of Prkachin & Solomon (2008), `pspi`
+# Where the evidence for an expression may lie: the regions of these units together.
+EXPRESSION_UNITS = MappingProxyType({**CODEBOOKS["emfacs_sh"], "pain": PAIN_UNITS})
 
 
 def au_name(au_id: int) -> str:

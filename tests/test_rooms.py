@@ -46,7 +46,8 @@ ALLOWED = {
         *("training", "visualize"),
     },
     "pipeline.inspect": {"models", "output", "sources", "storage"},
-    "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER},
+    # a study runs jobs: what wires one job knows nothing of it
+    "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER - {"study"}},
     "cli": {"pipeline", "pipeline.base", "config", "output", "storage", "sources"}
     | {f"pipeline.{room}" for room in INNER},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -36,7 +36,7 @@ class Discrimination:
 
 
 def class_discrimination(
-    maps: NDArray[np.floating], subjects: Sequence[Hashable], *, centred: bool = True, level: float = 0.95
+    maps: Iterable[NDArray[np.floating]], subjects: Sequence[Hashable], *, centred: bool = True, level: float = 0.95
 ) -> Discrimination:
     r"""Mean correlation of a method's maps between classes on the same images.
 
@@ -46,10 +46,11 @@ def class_discrimination(
 
     Parameters
     ----------
-    maps : shape (N, C, H, W), floating
-        Map of every class on every image, in any unit: the scale of a map does not matter.
+    maps : N of shape (C, H, W), floating
+        Map of every class on every image, in any unit: the scale of a map does not matter. Images may differ in size,
+        and are taken one after another, so that a generator of them needs no memory.
     subjects
-        Whose face each image shows.
+        Whose face each image shows; read when all maps are.
     centred
         Subtract each map's mean first.
     level
@@ -62,26 +63,31 @@ def class_discrimination(
     Raises
     ------
     ValueError
-        If there are not four axes, at least two classes, and one subject per image.
+        If an image has not three axes and at least two classes, or there is not one subject per image.
 
     References
     ----------
     Weitz (2018), class discrimination of methods; Gaya-Morey et al. (2024), Eq. 4: the correlation.
     """
-    if maps.ndim != 4 or maps.shape[1] < 2 or len(subjects) != len(maps):
-        raise ValueError(
-            f"expected maps (N, C, H, W) of two or more classes and a subject per image, got {maps.shape} and "
-            f"{len(subjects)} subjects"
-        )
-    first, second = np.array(list(combinations(range(maps.shape[1]), 2))).T
-    tables = np.array([correlations(image, centred=centred) for image in maps]).reshape(-1, *maps.shape[1:2] * 2)
+    tables = np.array([_table(image, centred) for image in maps])
+    if len(subjects) != len(tables):
+        raise ValueError(f"expected a subject per image, got {len(subjects)} for {len(tables)}")
+    tables = tables.reshape(len(tables), *(tables.shape[1:] or (2, 2)))
+    first, second = np.array(list(combinations(range(tables.shape[1]), 2))).T
     found = tables[:, first, second]
     defined = ~np.isnan(found)
     sums = np.where(defined, found, 0).sum(1)
-    overall = np.divide(sums, defined.sum(1), out=np.full(len(maps), np.nan), where=defined.any(1))
+    overall = np.divide(sums, defined.sum(1), out=np.full(len(tables), np.nan), where=defined.any(1))
     return Discrimination(
         subject_mean(overall, subjects, level=level, bounds=(-1, 1)),
         tuple(zip(first.tolist(), second.tolist(), strict=True)),
         tuple(subject_mean(values, subjects, level=level, bounds=(-1, 1)) for values in found.T),
         int(np.isnan(np.diagonal(tables, axis1=1, axis2=2)).sum()),
     )
+
+
+def _table(image: NDArray[np.floating], centred: bool) -> NDArray[np.float64]:
+    """Correlations of the maps of one image, shape (C, C)."""
+    if image.ndim != 3 or len(image) < 2:
+        raise ValueError(f"expected maps (C, H, W) of two or more classes of every image, got {image.shape}")
+    return correlations(image, centred=centred)

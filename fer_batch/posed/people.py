@@ -12,7 +12,7 @@ from fer_batch.posed.face import POSED_AUS
 from fer_batch.posed.plans import ClipPlan, emotion_aus, head_motion, with_implied
 from fer_batch.registry import nearest
 
-PAIN = (4, 6, 7, 9, 10)  # of the pain intensity of Prkachin & Solomon (2008), without the closed eyes
+PAIN = tuple(unit for unit in facs.PAIN_UNITS if unit in POSED_AUS)
 PAIN_LEVELS = {
     f"pain{level}": 0.52 + 0.12 * level for level in (1, 2, 3, 4)
 }  # strength, of the apex of other expressions

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch import facs
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.comparisons.charts import interval_chart
 from fer_batch.pipeline.study.computed import Result, Task, computed
 from fer_batch.pipeline.study.images import Drawn, drawn, landmarks_of, maps_of
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.work import StudyWork
+from fer_batch.regions import region_masks
 from fer_batch.report.comparison import Comparison, Section
 from fer_batch.report.comparisons import MethodFigure
 from fer_batch.report.page import DataTable, Picture
+from fer_batch.types import InputError
 from fer_batch.visualize.comparisons import Curve, curves_figure
 from fer_batch.visualize.figure import save
 
@@ -40,7 +44,13 @@ TERMS = (
 
 
 def faithfulness(
-    work: StudyWork, *, images: int = 64, n_segments: int = 30, n_random: int = 10, score: str = "logit"
+    work: StudyWork,
+    *,
+    images: int = 64,
+    segments: Literal["superpixels", "grid"] = "superpixels",
+    n_segments: int = 30,
+    n_random: int = 10,
+    score: str = "logit",
 ) -> Compared:
     """Pixel flipping by superpixels and by parts of the face, deletion and insertion, of every explanation.
 
@@ -50,15 +60,25 @@ def faithfulness(
         The study.
     images
         Of each network that is shown (the best fold of each training), at most.
+    segments
+        SLIC superpixels, or the squares of a grid.
     n_segments
-        Superpixels of an image, about.
+        Of an image, about.
     n_random
         Random orders.
     score
-        `logit` or `softmax` of the predicted class.
+        `logit`, `softmax` or `sigmoid` of the predicted class.
+
+    Raises
+    ------
+    InputError
+        If `segments` is neither.
     """
+    if segments not in ("superpixels", "grid"):
+        raise InputError(f"compare.faithfulness.segments is superpixels or grid, got {segments!r}")
     networks = work.shown()
-    tasks = [_task(work, network, images, n_segments, n_random, score) for network in networks]
+    how = How(segments, n_segments, n_random, score)
+    tasks = [_task(work, network, images, how) for network in networks]
     found = computed(work, "faithfulness", tasks)
     sections: list[Section] = []
     rows: list[Measured] = []
@@ -68,17 +88,29 @@ def faithfulness(
             if way in result["curves"]:
                 sections.append(_section(f"{title}{suffix}", result, way))
         sections.append(_pixel_section(f"Single pixels{suffix}", result))
+        if result["region"]:
+            sections.append(_region_section(f"The region of the target{suffix}", result))
         rows += [row for name in result["methods"] for row in _rows(name, network, result)]
     page = Comparison("faithfulness", "Does the map mark what the network uses?", LEAD, tuple(sections), TERMS)
     return Compared(page, tuple(rows))
 
 
-def _task(work: StudyWork, network: StudyNetwork, n: int, n_segments: int, n_random: int, score: str) -> Task:
+@dataclass(frozen=True)
+class How:
+    """How pictures are hidden; the options of `faithfulness`."""
+
+    segments: str
+    n_segments: int
+    n_random: int
+    score: str
+
+
+def _task(work: StudyWork, network: StudyNetwork, n: int, how: How) -> Task:
     sample = drawn(work, network, n)
     maps = maps_of(work, network, sample)
     cells = {variant: cell.key for variant, cell in work.of_network(network).items()}
-    arguments = (sample, list(maps), np.stack(list(maps.values())), landmarks_of(sample), n_segments, n_random, score)
-    return Task(measure, arguments, (*sample.identity, cells, n_segments, n_random, score))
+    arguments = (sample, list(maps), np.stack(list(maps.values())), landmarks_of(sample), how)
+    return Task(measure, arguments, (*sample.identity, cells, asdict(how)))
 
 
 def measure(
@@ -86,9 +118,7 @@ def measure(
     methods: Sequence[str],
     maps: NDArray[np.float32],
     landmarks: NDArray[np.float32] | None,
-    n_segments: int,
-    n_random: int,
-    score: str,
+    how: How,
 ) -> Result:
     """All methods of one network on the same images, on a worker.
 
@@ -100,42 +130,93 @@ def measure(
         Names of the M methods.
     maps : shape (M, N, size, size), float32
     landmarks : shape (N, 68, 2), pixels of the crops; or None
-    n_segments, n_random, score
+    how
         As in `faithfulness`.
     """
     import torch
 
     from fer_batch.explain.perturbation import Perturbation, flipping_curves, pixel_curves
-    from fer_batch.explain.segments import slic_segments
     from fer_batch.models.checkpoint import load
     from fer_batch.models.preprocess import preprocess
-    from fer_batch.regions.face_parts import face_parts
     from fer_batch.storage.crop_set import open_crops
 
     torch.set_num_threads(1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load(images.model).to(device).eval()
-    crops = open_crops(images.crops).images(images.numbers)
-    inputs = preprocess(crops, images.model.preprocessing).numpy()
-    size = images.model.preprocessing.size
-    pictures = preprocess(crops, images.model.preprocessing.model_copy(update={"mean": (0,) * 3, "std": (1,) * 3}))
-    regions = {"segments": np.stack([slic_segments(one.permute(1, 2, 0).numpy(), n_segments) for one in pictures])}
-    if landmarks is not None:
-        regions["parts"] = face_parts(landmarks * (size / crops.shape[1]), size, size)
     used = images.model.preprocessing
-    how = Perturbation(hide="mean", output=score, mean=used.mean, std=used.std)
+    network = load(images.model).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    crops = open_crops(images.crops).images(images.numbers)
+    inputs = preprocess(crops, used).numpy()
+    plain = preprocess(crops, used.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3}))
+    points = None if landmarks is None else landmarks * (used.size / crops.shape[1])
+    options = Perturbation(hide="mean", output=how.score, mean=used.mean, std=used.std)
     curves = {}
-    for way, labels in regions.items():
-        found = flipping_curves(network, inputs, images.targets, maps, labels, how, n_random=n_random)
+    for way, labels in _regions(plain.permute(0, 2, 3, 1).numpy(), points, how).items():
+        found = flipping_curves(network, inputs, images.targets, maps, labels, options, n_random=how.n_random)
         curves[way] = _flipping(found.scores, found.random, images.subjects)
-    pixels = pixel_curves(network, inputs, images.targets, maps, how, n_pixels=max(1, size * size // 32))
+    pixels = pixel_curves(network, inputs, images.targets, maps, options, n_pixels=max(1, used.size**2 // 32))
     return {
         "methods": list(methods),
         "curves": curves,
         "deletion": _areas(pixels.deletion, images.subjects),
         "insertion": _areas(pixels.insertion, images.subjects),
-        "score": score,
+        "region": _region(network, inputs, images, points, options),
+        "score": how.score,
     }
+
+
+def _regions(
+    pictures: NDArray[np.float32], points: NDArray[np.float32] | None, how: How
+) -> dict[str, NDArray[np.int64]]:
+    """Which region every pixel belongs to, shape (N, H, W), by way of cutting a picture up."""
+    from fer_batch.explain.region_order import grid_segments
+    from fer_batch.explain.segments import slic_segments
+    from fer_batch.regions.face_parts import face_parts
+
+    n, height, width, _ = pictures.shape
+    if how.segments == "grid":
+        side = max(1, round((height * width / how.n_segments) ** 0.5))
+        cut = np.broadcast_to(grid_segments((height, width), side), (n, height, width))
+    else:
+        cut = np.stack([slic_segments(one, how.n_segments) for one in pictures])
+    return {"segments": cut, **({} if points is None else {"parts": face_parts(points, height, width)})}
+
+
+def _region(
+    network: Any, inputs: NDArray[np.float32], images: Drawn, points: NDArray[np.float32] | None, options: Any
+) -> Result | None:
+    """Fall of the score where the region of the predicted target is hidden, beside as much elsewhere on the face."""
+    from fer_batch.evaluate.faithfulness import against_chance
+    from fer_batch.explain.perturbation import region_drops
+    from fer_batch.regions.face_parts import NAMES, face_parts
+
+    if points is None:
+        return None
+    shape = inputs.shape[2:]
+    names = [images.model.targets[target] for target in images.targets]
+    masks = np.stack([region_of(name, one, shape) for name, one in zip(names, points, strict=True)])
+    if not masks.any():
+        return None
+    face = face_parts(points, *shape) != NAMES.index("surroundings")
+    found = region_drops(network, inputs, images.targets, masks, options, within=face | masks)
+    drop = against_chance(found.inside, found.elsewhere, images.subjects)
+    return {"inside": _mean(drop.value), "elsewhere": _mean(drop.chance), "above_chance": drop.above_chance}
+
+
+def region_of(target: str, landmarks: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where a target shows, shape (height, width): the region of an Action Unit, or of those of an expression together.
+
+    Parameters
+    ----------
+    target
+        Empty regions are of targets without one.
+    landmarks : shape (68, 2), pixels
+    shape
+        Height and width.
+    """
+    units = facs.EXPRESSION_UNITS.get(target)
+    names = [target] if units is None else [facs.au_name(unit) for unit in units]
+    found = [region_masks(landmarks[None], name, shape) for name in names]
+    masks = [mask[0] for mask in found if mask is not None]
+    return np.any(masks, axis=0) if masks else np.zeros(shape, bool)
 
 
 def _flipping(scores: NDArray[np.float64], random: NDArray[np.float64], subjects: Sequence[str]) -> Result:
@@ -214,6 +295,18 @@ def _pixel_section(title: str, result: Result) -> Section:
     )
     columns = ("Method", "Deletion", "from", "to", "Insertion", "from", "to")
     return Section(title, tables=(DataTable(f"Area under the curve, {result['score']}", columns, rows),))
+
+
+def _region_section(title: str, result: Result) -> Section:
+    inside, elsewhere = result["region"]["inside"], result["region"]["elsewhere"]
+    said = {True: "more than", False: "no more than", None: "it is open whether more than"}
+    lead = (
+        f"Hiding the region of the predicted target costs {said[result['region']['above_chance']]} hiding as much of "
+    )
+    cells = (*(_rounded(v) for v in inside[:3]), _rounded(elsewhere[0]), inside[3], inside[4])
+    columns = ("", "Fall of the score", "from", "to", "As much elsewhere", "Images", "People")
+    table = DataTable(f"Fall of the {result['score']}", columns, (("its region hidden", *cells),))
+    return Section(title, f"{lead}the face elsewhere. This is of the network alone, whatever explains it.", (table,))
 
 
 def _rounded(value: float | None) -> float | None:
