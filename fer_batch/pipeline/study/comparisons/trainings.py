@@ -11,14 +11,14 @@ from fer_batch.evaluate.folds import classification_report as class_report
 from fer_batch.evaluate.folds import fold_table as folds_of_classes
 from fer_batch.evaluate.folds import recipe_table
 from fer_batch.evaluate.published_training import CLASSES, WEITZ
-from fer_batch.evaluate.tables import Table
+from fer_batch.evaluate.tables import MISSING, Table
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.work import StudyWork, Training
 from fer_batch.pipeline.training.classes import confusion_of, fold_figures
 from fer_batch.pipeline.training.marker import FoldMarker
 from fer_batch.pipeline.training.tables import best_fold, means
 from fer_batch.report.comparison import Comparison, Section
-from fer_batch.report.page import DataTable, Picture
+from fer_batch.report.page import DataTable, Picture, Published
 from fer_batch.visualize.confusion import confusion_figure
 from fer_batch.visualize.figure import save
 from fer_batch.visualize.training import curves_figure
@@ -157,4 +157,17 @@ def _class_rows(training: Training) -> Iterator[Measured]:
 
 
 def _shown(table: Table, source: str = "") -> DataTable:
-    return DataTable(table.title, table.columns, table.rows, table.caption, source)
+    """A table with what is printed in the style of published figures."""
+    printed = [f"({source}" in column for column in table.columns] if source else [False] * len(table.columns)
+    rows = tuple(
+        tuple(
+            cell if not place or not (mark or (source and f"({source}" in row[0])) else _published(cell)
+            for place, (cell, mark) in enumerate(zip(row, printed, strict=True))
+        )
+        for row in table.rows
+    )
+    return DataTable(table.title.capitalize(), table.columns, rows, table.caption, source)
+
+
+def _published(cell: str) -> Published | None:
+    return None if cell == MISSING else Published(cell)
