@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from fer_batch.models.backbone import build
+from fer_batch.models.backbone import build, take_outputs
 from fer_batch.models.card import Card, KeyMap, ReadBytes, ResolvedModel, card_uri, read_file
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
@@ -50,9 +50,10 @@ def load(resolved: ResolvedModel, read_bytes: ReadBytes = read_file) -> nn.Modul
             model = call_factory(resolved.factory, resolved.options)
         else:
             model = build(str(resolved.architecture), len(resolved.targets), resolved.options)
-        load_state(model, read_state(data, resolved.uri), resolved.key_map, resolved.uri)
+        load_state(model, read_state(data, resolved.uri), resolved.key_map, resolved.uri, outputs=resolved.outputs)
     except InputError as error:  # it names keys of the section
-        raise InputError(f"model: {error}") from error
+        known = f" (known: {resolved.known})" if resolved.known else ""
+        raise InputError(f"model{known}: {error}") from error
     model = model.to("cpu", torch.float32).eval()
     _verify_output(model, resolved)
     return model
@@ -221,6 +222,7 @@ def load_state(
     key_map: KeyMap | None = None,
     uri: str = "the checkpoint",
     keep: Sequence[str] = (),
+    outputs: Sequence[int] | None = None,
 ) -> None:
     """Copy a state into a model, name by name and shape by shape.
 
@@ -237,6 +239,8 @@ def load_state(
     keep
         Prefixes the model keeps as they are (`fc.` where a pretrained backbone gets a new head); tensors of the file
         under them are ignored.
+    outputs
+        Which outputs of the file's last layer the model has; all where None.
 
     Raises
     ------
@@ -245,6 +249,8 @@ def load_state(
     """
     expected = model.state_dict()
     given = {new: state[key] for key, new in rename(list(state), key_map).items()}
+    if outputs is not None:
+        given = take_outputs(model, given, outputs, uri)
     kept = tuple(keep)
     given = {key: value for key, value in given.items() if not (kept and key.startswith(kept))}
     wanted = [key for key in expected if not (kept and key.startswith(kept))]
