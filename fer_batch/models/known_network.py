@@ -203,7 +203,7 @@ def known_card(spec: ModelSpec) -> Card:
     Raises
     ------
     InputError
-        If there is no such record, nothing builds its network, or it does not know what its outputs are.
+        If there is no such record, nothing builds its network, or the record cannot say what its outputs are.
     """
     record = known_network(spec.known or "")
     unsaid = [f"model.{key}" for key in record.unsaid() if getattr(spec, key) is None]
@@ -220,3 +220,36 @@ def known_card(spec: ModelSpec) -> Card:
     if unsaid:
         raise InputError(f"model.known: give {' and '.join(unsaid)}; of {record.name} is only known: {record.outputs}")
     return record.card()
+
+
+def known_section(name: str, given: Mapping[str, object]) -> dict[str, object]:
+    """The section `network` of a training with what the record of a published network says, where the job does not.
+
+    Parameters
+    ----------
+    name
+        Of the record.
+    given
+        The section as the job has it; its keys win, those of `preprocessing` one by one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such record, no weights file is named, or nothing builds its network.
+    """
+    try:
+        record = known_network(name)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    if not given.get("checkpoint"):
+        raise ValueError(f"known: {name} needs checkpoint, the file of its weights; the program downloads none")
+    filled: dict[str, object] = {"name": name}
+    if not (given.get("architecture") or given.get("factory")):
+        if record.build is None:
+            raise ValueError(f"no network here has the layout of {name}: {record.missing}; give a factory of your own")
+        build = record.build
+        filled |= {"architecture": build.architecture, "options": dict(build.options), "key_map": build.key_map}
+    if record.preprocessing is not None:
+        own = given.get("preprocessing")
+        filled["preprocessing"] = record.preprocessing.model_dump() | (dict(own) if isinstance(own, Mapping) else {})
+    return {**filled, **{key: value for key, value in given.items() if key != "preprocessing" or key not in filled}}

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Head = Literal["multilabel", "softmax"]
 KeyMap = dict[str, str | None] | tuple[tuple[str, str | None], ...]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
+_LATER = ("known", "outputs", "threshold")
 
 
 class Preprocessing(BaseModel):
@@ -33,7 +43,18 @@ class Preprocessing(BaseModel):
         return std
 
 
-class Card(BaseModel):
+class _Written(BaseModel):
+    """A record that is written down. Keys that came later are left out where they say nothing, as before they came."""
+
+    model_config = _STRICT
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        found: dict[str, object] = write(self)
+        return {key: value for key, value in found.items() if value is not None or key not in _LATER}
+
+
+class Card(_Written):
     """The JSON beside a checkpoint.
 
     Attributes
@@ -66,8 +87,6 @@ class Card(BaseModel):
         Numbers of the outputs of the file's last layer that the targets stand for, where it has more than they are.
     """
 
-    model_config = _STRICT
-
     name: str
     architecture: str | None = None
     factory: str | None = None
@@ -89,7 +108,7 @@ class Card(BaseModel):
     outputs: tuple[NonNegativeInt, ...] | None = None
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(_Written):
     """The `model:` section of a job file; whatever it leaves out comes from the card beside the checkpoint.
 
     Attributes
@@ -103,8 +122,6 @@ class ModelSpec(BaseModel):
     threshold
         A multi-label target is active where its probability reaches this; the card's, or 0.5, where it is not given.
     """
-
-    model_config = _STRICT
 
     name: str | None = None
     known: str | None = None

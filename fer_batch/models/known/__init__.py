@@ -11,7 +11,7 @@ import pkgutil
 import sys
 from collections.abc import Iterable
 
-from fer_batch.models.known_network import KNOWN, KnownNetwork, known_card, known_network
+from fer_batch.models.known_network import KNOWN, KnownNetwork, known_card, known_network, known_section
 
 
 def import_families(path: Iterable[str], package: str) -> list[str]:
@@ -34,4 +34,4 @@ def import_families(path: Iterable[str], package: str) -> list[str]:
 
 import_families(__path__, __name__)
 
-__all__ = ["KNOWN", "KnownNetwork", "import_families", "known_card", "known_network"]
+__all__ = ["KNOWN", "KnownNetwork", "import_families", "known_card", "known_network", "known_section"]
