@@ -24,7 +24,7 @@ from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
 _LFS_POINTER = b"version https://git-lfs"
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 _COUNTERS = "num_batches_tracked"  # BatchNorm counts batches; nothing reads it at inference
 _FINAL = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax, nn.LogSigmoid)
 
@@ -151,15 +151,18 @@ def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
             loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can break the reader anywhere
         if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code
-            what = "wants to run code, which is refused" if _asks_for_code(data, error) else "holds no tensors"
-            raise InputError(f"{uri} is a pickle that {what}; save its state_dict() as .safetensors") from None
+            if _asks_for_code(data, error):
+                what, cure = "wants to run code, which is refused", "fer-batch convert takes its tensors out"
+            else:
+                what, cure = "holds no tensors", "save its state_dict() as .safetensors"
+            raise InputError(f"{uri} is a pickle that {what}; {cure}") from None
         raise InputError(f"{uri} is not a readable PyTorch file: {_first_line(error)}") from None
-    for wrapper in _WRAPPERS:
+    for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
             break
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise InputError(f"{uri} holds no state_dict: expected tensors by name, or those under {', '.join(_WRAPPERS)}")
+        raise InputError(f"{uri} holds no state_dict: expected tensors by name, or those under {', '.join(WRAPPERS)}")
     return loaded
 
 

@@ -122,16 +122,16 @@ class KnownNetwork:
 
     def __post_init__(self) -> None:
         if (self.build is None) != bool(self.missing):
-            raise ValueError(f"known network {self.name!r}: expected either build or what is missing")
+            raise ValueError(f"published network {self.name!r}: expected either build or what is missing")
         if self.build and self.preprocessing is None:
-            raise ValueError(f"known network {self.name!r}: one that can be built needs preprocessing")
+            raise ValueError(f"published network {self.name!r}: one that can be built needs preprocessing")
         if self.preprocessing is None and not self.input:
-            raise ValueError(f"known network {self.name!r}: expected preprocessing, or its input in words")
+            raise ValueError(f"published network {self.name!r}: expected preprocessing, or its input in words")
         if len(set(self.targets)) < len(self.targets):
-            raise ValueError(f"known network {self.name!r}: targets must be unique, got {', '.join(self.targets)}")
+            raise ValueError(f"published network {self.name!r}: targets must be unique, got {', '.join(self.targets)}")
         for name in ("title", "file", "outputs", "crop"):
             if not getattr(self, name):
-                raise ValueError(f"known network {self.name!r}: expected a text for {name}")
+                raise ValueError(f"published network {self.name!r}: expected a text for {name}")
 
     @property
     def runs(self) -> bool:
@@ -169,7 +169,7 @@ class KnownNetwork:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-KNOWN: Registry[KnownNetwork] = Registry("known network")
+KNOWN: Registry[KnownNetwork] = Registry("published network")
 
 
 def register(record: KnownNetwork) -> KnownNetwork:

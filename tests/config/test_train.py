@@ -81,7 +81,7 @@ def test_a_published_network_is_the_same_training_as_its_keys_written_out():
 @pytest.mark.parametrize(
     ("network", "sentence"),
     [
-        ({"known": "vgg_fcae"}, "network: unknown known network 'vgg_fcae'; did you mean 'vgg_face'?"),
+        ({"known": "vgg_fcae"}, "network: unknown published network 'vgg_fcae'; did you mean 'vgg_face'?"),
         ({"known": "poster_rafdb"}, "no network here has the layout of poster_rafdb: IR-50"),
         ({"checkpoint": None}, "network: known: vgg_face needs checkpoint, the file of its weights"),
     ],

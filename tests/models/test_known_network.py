@@ -85,12 +85,12 @@ def test_a_record_that_contradicts_itself_is_refused(change, message):
 
 
 def test_a_name_that_is_taken_is_refused():
-    with pytest.raises(ValueError, match="known network 'enet_b2_8' is already registered"):
+    with pytest.raises(ValueError, match="published network 'enet_b2_8' is already registered"):
         register(known_network("enet_b2_8"))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match=r"unknown known network 'enet_b2'; did you mean 'enet_b2_[78]'\?"):
+    with pytest.raises(InputError, match=r"unknown published network 'enet_b2'; did you mean 'enet_b2_[78]'\?"):
         known_card(ModelSpec(known="enet_b2", checkpoint="x.pt"))
 
 

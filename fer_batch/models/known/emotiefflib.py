@@ -14,8 +14,7 @@ _ORIGIN = Origin(
     "tests/test_facial_analysis.py, "
     "train_emotions-pytorch.ipynb",
     code_licence="Apache-2.0",
-    weights_licence="Apache-2.0, in the same repository; trained on AffectNet and VGGFace2, which are for research "
-    "only",
+    weights_licence="Apache-2.0; trained on AffectNet and VGGFace2, which are for research only",
 )
 _CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 _SEVEN = tuple(name for name in _CLASSES if name != "contempt")

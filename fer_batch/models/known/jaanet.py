@@ -24,7 +24,7 @@ BP4D = register(
         prepare="",
         build=None,
         missing="six modules of its own with a file each, and log-probabilities at the end",
-        head=None,
+        head="multilabel",
         targets=tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)),
         threshold=0.5,
         outputs="log-probabilities of absent and present for each of 12 Action Units",
@@ -34,7 +34,7 @@ BP4D = register(
         "of the "
         "mouth, grey outside, resized to 200, of which the central 176 are taken",
         faces={"align": "eyes"},
-        traps=("Presence minus absence of the two log-probabilities is the logit that a factory has to return.",),
+        traps=("A factory has to return the logit: the log-probability of present less that of absent.",),
     )
 )
 DISFA = register(

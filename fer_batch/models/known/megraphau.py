@@ -26,7 +26,7 @@ OPEN = register(
         prepare="",
         build=None,
         missing="a dense layer for each Action Unit, a graph of nearest neighbours and cosines behind the backbone",
-        head=None,
+        head="multilabel",
         targets=(
             *(f"AU{number:02d}" for number in _WHOLE),
             *(f"AU{side}{number:02d}" for number in _SIDES for side in "LR"),
@@ -38,7 +38,7 @@ OPEN = register(
         crop="aligned faces, by what is not stated; resized to 256, of which the central 224 are taken",
         faces={},
         traps=(
-            "A sigmoid on a cosine makes everything active.",
+            "Cosines are no logits: a factory has to return torch.logit of them, whose sigmoid gives them back.",
             "The authors load with strict=False, which hides that files of stage 1 and stage 2 differ.",
         ),
     )

@@ -59,10 +59,13 @@ ACTION_UNITS = register(
         title="OpenFace 3.0, EfficientNet-B0, 8 AUs",
         build=None,
         missing="the Action Units end in a graph of nearest neighbours and cosines",
-        head=None,
+        head="multilabel",
         targets=tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 9, 12, 25, 26)),
         threshold=0.5,
         outputs="8 cosines in [0, 1], active from 0.5 on",
-        traps=("A sigmoid on a cosine makes everything active.", "Active was intensity 2 or more in training."),
+        traps=(
+            "Cosines are no logits: a factory has to return torch.logit of them, whose sigmoid gives them back.",
+            "Active was intensity 2 or more in training.",
+        ),
     )
 )

@@ -17,15 +17,15 @@ MULTITASK = register(
             read_at="cosanlab/py-feat @5d235ef (v2.0.3, 2026-06-28): feat/multitask/inference.py, model_v2.py, "
             "feat/utils/image_operations.py, MODEL_CARD.md",
             code_licence="MIT",
-            weights_licence="research, no commercial use",
+            weights_licence="research and non-commercial use",
         ),
         file="Hugging Face py-feat/face_multitask_v2, face_multitask_v2.safetensors",
         prepare="",
         build=None,
         missing="a graph of Action Units and a cosine head behind timm's convnextv2_tiny",
-        head=None,
+        head="multilabel",
         targets=tuple(f"AU{number:02d}" for number in _AUS),
-        threshold=None,
+        threshold=0.5,
         outputs="a dict: cosines of 20 Action Units, logits of 7 expressions (neutral, happiness, sadness, surprise, "
         "fear, "
         "disgust, anger), valence and arousal, gaze, pose, mesh, 52 blendshapes",
@@ -35,6 +35,6 @@ MULTITASK = register(
         "resized "
         "to 256x256",
         faces={"align": "none"},
-        traps=("A sigmoid on a cosine makes everything active.",),
+        traps=("Cosines are no logits: a factory has to return torch.logit of them, whose sigmoid gives them back.",),
     )
 )
