@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import click
 
-from fer_batch.cli import jobs, questions, results
+from fer_batch.cli import jobs, networks, questions, results
 from fer_batch.cli.group import cli
 from fer_batch.types import EnvironmentFault, InputError
 
-__all__ = ["cli", "jobs", "main", "questions", "results"]
+__all__ = ["cli", "jobs", "main", "networks", "questions", "results"]
 
 RESUMABLE = ("run", "demo", "train")
 

@@ -17,6 +17,8 @@ EXAMPLES = {
     "heatmaps": "fer-batch heatmaps --evaluate maps --masks masks --pretrained VGG16 --pretrained ResNet50",
     "train": "fer-batch train jobs/train_posed.yaml --output trained",
     "inspect": "fer-batch inspect my_videos",
+    "networks": "fer-batch networks enet_b0_8_best_vgaf",
+    "convert": "fer-batch convert enet_b2_8.pt enet_b2_8.safetensors --known enet_b2_8",
     "export": "fer-batch export out --to openface-csv out_openface",
     "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "schemas": "fer-batch schemas --engine spark",

@@ -13,6 +13,7 @@ from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
 from fer_batch.media.settings import FaceSettings
 from fer_batch.models.card import KeyMap, TrainPreprocessing
+from fer_batch.models.known import known_section
 from fer_batch.registry import nearest
 from fer_batch.training.settings import LabelSettings, RecipeSettings, SplitSettings
 
@@ -66,6 +67,7 @@ class NetworkConfig(Section):
     """The network that is trained, and the file it starts from."""
 
     name: PathName = ""  # the architecture where not given; of the checkpoint, and part of the model partition
+    known: str | None = Field(default=None, exclude=True)  # a published network, which says what is left out below
     architecture: str | None = None
     factory: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
@@ -77,6 +79,8 @@ class NetworkConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("known"), str):
+            values = known_section(values["known"], values)
         if not isinstance(values, dict) or values.get("name"):
             return values
         built = str(values.get("architecture") or values.get("factory") or "")

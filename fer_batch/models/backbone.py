@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from fer_batch.models import pretrained, scratch
+from fer_batch.models.dense_head import DenseHead, without_head
 from fer_batch.registry import Registry, nearest
 from fer_batch.types import InputError
 
@@ -88,6 +89,29 @@ def _stack(n_in: int, n_out: int, stride: int) -> nn.Sequential:
 def resnet18(n_outputs: int, width: float = 1.0) -> nn.Module:
     """The AU network of methods MD-1: 11,180,616 parameters at 8 outputs and width 1."""
     return ResNet18(n_outputs, width)
+
+
+@ARCHITECTURES.register("dense_head")
+def dense_head(n_outputs: int, backbone: str = "resnet18", layers: Sequence[int | str] = ()) -> nn.Module:
+    """Any network by name, its last layer replaced by dense layers: see `DenseHead`.
+
+    Parameters
+    ----------
+    n_outputs
+        Number of logits.
+    backbone
+        A name that `build` takes.
+    layers
+        What stands before the last dense layer.
+
+    Raises
+    ------
+    InputError
+        If the backbone is unknown, does not end in one dense layer, or a layer is none there is.
+    """
+    model = build(backbone, 1)
+    heads = head_prefixes(model)
+    return DenseHead(model, without_head(model, heads[0].rstrip(".") if heads else ""), layers, n_outputs)
 
 
 def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = None) -> nn.Module:
@@ -184,3 +208,32 @@ def head_prefixes(model: nn.Module) -> tuple[str, ...]:
     if getattr(model, "aux_logits", None) is False:
         names += ["AuxLogits.", "aux1.", "aux2."]
     return tuple(names)
+
+
+def take_outputs(
+    model: nn.Module, state: Mapping[str, torch.Tensor], outputs: Sequence[int], uri: str
+) -> dict[str, torch.Tensor]:
+    """A state whose last layer has only some of its outputs.
+
+    Parameters
+    ----------
+    model
+        Into which the state goes; says which layer is the last.
+    state
+        Tensors by the names of the model.
+    outputs
+        Numbers of the outputs, in the order that they get.
+    uri
+        Where the state came from, for errors.
+
+    Raises
+    ------
+    InputError
+        If the last layer has no such output.
+    """
+    heads = head_prefixes(model)
+    taken = {key: tensor for key, tensor in state.items() if key.startswith(heads)}
+    for key, tensor in taken.items():
+        if max(outputs) >= len(tensor):
+            raise InputError(f"outputs: {uri} has {len(tensor)} outputs ({key}), numbered from 0; got {max(outputs)}")
+    return {**state, **{key: tensor[list(outputs)] for key, tensor in taken.items()}}

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fer_batch.models.known import known_card
 from fer_batch.models.spec import Card, Head, KeyMap, ModelSpec, Preprocessing, TrainPreprocessing
 from fer_batch.types import InputError
 
@@ -38,6 +39,12 @@ class ResolvedModel:
         sha256 of the weights file as it was when the run was planned.
     digest
         sha256 over the weights and everything else that changes the output.
+    card
+        Beside the file, or what the record of a published network says.
+    known
+        Name of that record, where the job names one.
+    outputs
+        Outputs of the file's last layer that are the targets; None for all.
     """
 
     name: str
@@ -53,6 +60,8 @@ class ResolvedModel:
     weights_digest: str
     digest: str
     card: Card | None = None
+    known: str | None = None
+    outputs: tuple[int, ...] | None = None
 
     @property
     def hash8(self) -> str:
@@ -138,11 +147,14 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
             f"model.checkpoint {uri} is not the file its card describes: the card's digest is {card.digest[:12]}..., "
             f"the file's is {weights_digest[:12]}...; restore the file, or correct or remove the card"
         )
+    if spec.known:
+        card = known_card(spec)
     architecture, factory, same = _network(spec, card, uri)
     options = spec.options if spec.options is not None else (card.options if card and same else {})
     key_map = spec.key_map if spec.key_map is not None else (card.key_map if card and same else None)
+    outputs = spec.outputs if spec.outputs is not None else (card.outputs if card and same else None)
     head, name = _head(spec, card), _name(spec, card, uri)
-    targets, preprocessing = _targets(spec.targets, card, uri), _preprocessing(spec.preprocessing, card)
+    targets, preprocessing = _targets(spec, card, uri), _preprocessing(spec.preprocessing, card)
     identity = {
         "weights": weights_digest,
         "architecture": architecture,
@@ -152,6 +164,7 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
         "head": head,
         "targets": targets,
         "preprocessing": preprocessing.model_dump(),
+        **({"outputs": outputs} if outputs is not None else {}),  # digests of before it was there stay
     }
     return ResolvedModel(
         name=name,
@@ -161,13 +174,29 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
         key_map=key_map,
         head=head,
         targets=targets,
-        threshold=spec.threshold,
+        threshold=_threshold(spec, card),
         preprocessing=preprocessing,
         uri=uri,
         weights_digest=weights_digest,
         digest=_digest(identity),
         card=card,
+        known=spec.known,
+        outputs=_outputs(outputs, targets),
     )
+
+
+def _outputs(outputs: tuple[int, ...] | None, targets: tuple[str, ...]) -> tuple[int, ...] | None:
+    if outputs is not None and (len(outputs) != len(targets) or len(set(outputs)) < len(outputs)):
+        raise InputError(
+            f"model.outputs must be a number for each of the {len(targets)} targets, none twice; got {list(outputs)}"
+        )
+    return outputs
+
+
+def _threshold(spec: ModelSpec, card: Card | None) -> float:
+    if "threshold" in spec.model_fields_set or card is None or card.threshold is None:
+        return spec.threshold
+    return card.threshold
 
 
 def _uri(checkpoint: str | None) -> str:
@@ -239,14 +268,14 @@ def _read_checkpoint(uri: str, read_bytes: ReadBytes) -> bytes:
         raise InputError(f"model.checkpoint {uri} cannot be read: {error}") from None
 
 
-def _targets(given: tuple[str, ...] | None, card: Card | None, uri: str) -> tuple[str, ...]:
-    targets = given or (card.targets if card else ())
+def _targets(spec: ModelSpec, card: Card | None, uri: str) -> tuple[str, ...]:
+    targets = spec.targets or (card.targets if card else ())
     if not targets:
         raise InputError(f"model.targets is missing: name every output of {uri} in order, such as [AU01, AU02, AU04]")
     twice = sorted({target for target in targets if targets.count(target) > 1})
     if twice:
         raise InputError(f"model.targets must be unique; {', '.join(twice)} is named more than once")
-    if card and len(targets) != len(card.targets):
+    if card and card.targets and spec.outputs is None and len(targets) != len(card.targets):
         raise InputError(
             f"model.targets has {len(targets)} names, the card of {uri} has {len(card.targets)} "
             f"({', '.join(card.targets)}); model.targets names every output, explain.targets chooses among them"

@@ -18,13 +18,13 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from fer_batch.models.backbone import build
+from fer_batch.models.backbone import build, take_outputs
 from fer_batch.models.card import Card, KeyMap, ReadBytes, ResolvedModel, card_uri, read_file
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
 _LFS_POINTER = b"version https://git-lfs"
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 _COUNTERS = "num_batches_tracked"  # BatchNorm counts batches; nothing reads it at inference
 _FINAL = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax, nn.LogSigmoid)
 
@@ -50,9 +50,10 @@ def load(resolved: ResolvedModel, read_bytes: ReadBytes = read_file) -> nn.Modul
             model = call_factory(resolved.factory, resolved.options)
         else:
             model = build(str(resolved.architecture), len(resolved.targets), resolved.options)
-        load_state(model, read_state(data, resolved.uri), resolved.key_map, resolved.uri)
+        load_state(model, read_state(data, resolved.uri), resolved.key_map, resolved.uri, outputs=resolved.outputs)
     except InputError as error:  # it names keys of the section
-        raise InputError(f"model: {error}") from error
+        known = f" (known: {resolved.known})" if resolved.known else ""
+        raise InputError(f"model{known}: {error}") from error
     model = model.to("cpu", torch.float32).eval()
     _verify_output(model, resolved)
     return model
@@ -150,15 +151,18 @@ def read_state(data: bytes, uri: str) -> dict[str, torch.Tensor]:
             loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can break the reader anywhere
         if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code
-            what = "wants to run code, which is refused" if _asks_for_code(data, error) else "holds no tensors"
-            raise InputError(f"{uri} is a pickle that {what}; save its state_dict() as .safetensors") from None
+            if _asks_for_code(data, error):
+                what, cure = "wants to run code, which is refused", "fer-batch convert takes its tensors out"
+            else:
+                what, cure = "holds no tensors", "save its state_dict() as .safetensors"
+            raise InputError(f"{uri} is a pickle that {what}; {cure}") from None
         raise InputError(f"{uri} is not a readable PyTorch file: {_first_line(error)}") from None
-    for wrapper in _WRAPPERS:
+    for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
             break
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise InputError(f"{uri} holds no state_dict: expected tensors by name, or those under {', '.join(_WRAPPERS)}")
+        raise InputError(f"{uri} holds no state_dict: expected tensors by name, or those under {', '.join(WRAPPERS)}")
     return loaded
 
 
@@ -221,6 +225,7 @@ def load_state(
     key_map: KeyMap | None = None,
     uri: str = "the checkpoint",
     keep: Sequence[str] = (),
+    outputs: Sequence[int] | None = None,
 ) -> None:
     """Copy a state into a model, name by name and shape by shape.
 
@@ -237,6 +242,8 @@ def load_state(
     keep
         Prefixes the model keeps as they are (`fc.` where a pretrained backbone gets a new head); tensors of the file
         under them are ignored.
+    outputs
+        Which outputs of the file's last layer the model has; all where None.
 
     Raises
     ------
@@ -245,6 +252,8 @@ def load_state(
     """
     expected = model.state_dict()
     given = {new: state[key] for key, new in rename(list(state), key_map).items()}
+    if outputs is not None:
+        given = take_outputs(model, given, outputs, uri)
     kept = tuple(keep)
     given = {key: value for key, value in given.items() if not (kept and key.startswith(kept))}
     wanted = [key for key in expected if not (kept and key.startswith(kept))]

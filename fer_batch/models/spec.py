@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Head = Literal["multilabel", "softmax"]
 KeyMap = dict[str, str | None] | tuple[tuple[str, str | None], ...]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
+_LATER = ("known", "outputs", "threshold")
 
 
 Channels = tuple[float, float, float]
@@ -80,7 +90,18 @@ class TrainPreprocessing(_Input):
         )
 
 
-class Card(BaseModel):
+class _Written(BaseModel):
+    """A record that is written down. Keys that came later are left out where they say nothing, as before they came."""
+
+    model_config = _STRICT
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        found: dict[str, object] = write(self)
+        return {key: value for key, value in found.items() if value is not None or key not in _LATER}
+
+
+class Card(_Written):
     """The JSON beside a checkpoint.
 
     Attributes
@@ -94,21 +115,24 @@ class Card(BaseModel):
         What each output stands for, in the order of the outputs.
     head
         `multilabel` (one sigmoid per output) or `softmax` (one class of many).
+    threshold
+        From which probability on a multi-label target is active; 0.5 where None.
     trained_on, f1, metrics, licence, notes
         Where the weights come from, how well they do per target, and what may be done with them.
     trained_subjects
         Whose crops set the weights, as `dataset:subject`; empty where the card does not say.
     faces
-        How the faces it was trained on were found and cut: `detector`, `choose`, `align`, `margin` of the job.
+        How the faces it was trained on were found and cut: `detector`, `choose`, `align`, `margin` of the job; `crop`
+        says in words what a job cannot.
     digest
         sha256 of the weights file; verified when the card is read.
     demo
         True for weights that show the program, not faces.
     key_map
         How the names in the file become the names in the module (`checkpoint.rename`).
+    outputs
+        Numbers of the outputs of the file's last layer that the targets stand for, where it has more than they are.
     """
-
-    model_config = _STRICT
 
     name: str
     architecture: str | None = None
@@ -116,6 +140,7 @@ class Card(BaseModel):
     options: dict[str, Any] = {}
     targets: tuple[str, ...]
     head: Head = "multilabel"
+    threshold: float | None = None
     preprocessing: Preprocessing = Preprocessing()
     trained_on: tuple[str, ...] = ()
     trained_subjects: tuple[str, ...] = ()
@@ -127,27 +152,32 @@ class Card(BaseModel):
     notes: str = ""
     demo: bool = False
     key_map: KeyMap | None = None
+    outputs: tuple[NonNegativeInt, ...] | None = None
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(_Written):
     """The `model:` section of a job file; whatever it leaves out comes from the card beside the checkpoint.
 
     Attributes
     ----------
+    known
+        Name of a published network (`fer-batch networks`), whose record then stands in the place of the card.
+    outputs
+        Numbers of the outputs of the file's last layer that `targets` stand for, where it has more than they are.
     checkpoint
         Path or URI of a `.safetensors` or `.pt` file, or the name of a shipped one (`demo`, `demo-expressions`).
     threshold
-        A multi-label target is active where its probability reaches this.
+        A multi-label target is active where its probability reaches this; the card's, or 0.5, where it is not given.
     """
 
-    model_config = _STRICT
-
     name: str | None = None
+    known: str | None = None
     architecture: str | None = None
     factory: str | None = None
     options: dict[str, Any] | None = None
     checkpoint: str | None = None
     key_map: KeyMap | None = None
+    outputs: tuple[NonNegativeInt, ...] | None = None
     head: Head | None = None
     targets: tuple[str, ...] | None = None
     threshold: float = 0.5

@@ -297,3 +297,6 @@ def _say_faces(config: RunConfig, plan: Plan) -> None:
     if other:
         then = ", ".join(f"faces.{name}={trained[name]}" for name in other)
         say(f"the network was trained on faces cut otherwise than this job cuts them: {then}")
+    if "crop" in trained:  # of a published network
+        now = f"faces.detector={faces.detector}, faces.align={faces.align}, faces.margin={faces.margin}"
+        say(f"its authors cut faces so: {trained['crop']}. This job: {now}")

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from fer_batch.config import build_train
+from fer_batch.models.known import known_network
 from fer_batch.training.settings import LabelSettings, RecipeSettings, SplitSettings
 from fer_batch.types import InputError
 
@@ -54,3 +55,37 @@ def test_sections_are_the_settings_of_their_rooms():
 def test_what_is_wrong_is_one_sentence_with_the_key(section, sentence):
     with pytest.raises(InputError, match=re.escape(sentence)):
         build_train({**JOB, **section}, "job")
+
+
+def of_known(**network):
+    return build_train({**JOB, "network": {"known": "vgg_face", "checkpoint": "vgg_face_dag.pth", **network}}, "job")
+
+
+def test_a_published_network_says_what_the_section_leaves_out():
+    record = known_network("vgg_face")
+    found = of_known(preprocessing={"size": 112}).network
+    assert (found.name, found.architecture, found.checkpoint) == ("vgg_face", "vgg_face", "vgg_face_dag.pth")
+    assert found.key_map == record.build.key_map
+    assert (found.preprocessing.size, found.preprocessing.std) == (112, record.preprocessing.std)
+    assert of_known(architecture="vgg16").network.key_map is None
+
+
+def test_a_published_network_is_the_same_training_as_its_keys_written_out():
+    """The id of a training comes from the section as it is dumped."""
+    found = of_known().network
+    written = found.model_dump()
+    assert "known" not in written
+    assert build_train({**JOB, "network": written}, "job").network.model_dump() == written
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        ({"known": "vgg_fcae"}, "network: unknown published network 'vgg_fcae'; did you mean 'vgg_face'?"),
+        ({"known": "poster_rafdb"}, "no network here has the layout of poster_rafdb: IR-50"),
+        ({"checkpoint": None}, "network: known: vgg_face needs checkpoint, the file of its weights"),
+    ],
+)
+def test_a_published_network_that_cannot_start_a_training_is_refused(network, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        of_known(**network)

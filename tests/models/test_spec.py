@@ -19,3 +19,13 @@ def test_unknown_keys_and_impossible_values_are_refused():
 def test_cards_survive_json():
     card = Card(name="a", architecture="resnet18", targets=("AU01",), key_map=(("^x", "y"), ("z", None)))
     assert Card.model_validate_json(card.model_dump_json()) == card
+
+
+def test_keys_that_say_nothing_are_not_written():
+    """So that a run is recorded, and a card written, as before `known`, `outputs` and the card's threshold came."""
+    plain = Card(name="a", targets=("AU01",))
+    assert not {"threshold", "outputs"} & plain.model_dump().keys()
+    assert not {"known", "outputs"} & ModelSpec(checkpoint="x").model_dump(mode="json").keys()
+    card = Card(name="a", targets=("AU01",), threshold=0.4, outputs=(3,))
+    assert Card.model_validate_json(card.model_dump_json()) == card
+    assert ModelSpec(known="x", outputs=(1,)).model_dump(mode="json")["outputs"] == [1]

@@ -78,7 +78,7 @@ def checkpoint_text(found: CheckpointFacts) -> str:
         lines.append(f"  dense layers: {', '.join(dense[-6:]) or 'none'}")
         lines.append(
             f"  no card beside it ({card_uri(found['uri'])}), so a job must say model.architecture or model.factory, "
-            "head and targets; see docs/own_network.md"
+            "head and targets (docs/own_network.md), or model.known: a name of fer-batch networks"
         )
         return "\n".join(lines)
     lines += [f"  {line}" for line in _card_lines(found["card"])]
