@@ -20,7 +20,6 @@ WITHOUT_CALLER = {
     "media.align.invert_affine": "benchmarks/decode.py",
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
-    "regions.geometry.standard_face": "docs/pictures/draw_au_regions.py",
     "training.fold_result.fold_mean": "means of folds in one process; a job has them from its markers",
     "training.fold.train_fold": "one fold in one process; a job trains it on workers",
     "training.losses.alignment": "waits for the same study as the loss",

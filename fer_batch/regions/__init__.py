@@ -12,9 +12,12 @@ from fer_batch.regions.au_regions import (
     regions_version,
 )
 from fer_batch.regions.geometry import standard_face
+from fer_batch.regions.warp import StandardWarp, Warped
 
 __all__ = [
     "RegionTable",
+    "StandardWarp",
+    "Warped",
     "boxes",
     "centres",
     "has_region",
