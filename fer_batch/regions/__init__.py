@@ -11,6 +11,7 @@ from fer_batch.regions.au_regions import (
     region_words,
     regions_version,
 )
+from fer_batch.regions.ekman_masks import ekman_masks, ekman_outlines
 from fer_batch.regions.geometry import standard_face
 from fer_batch.regions.warp import StandardWarp, Warped
 
@@ -20,6 +21,8 @@ __all__ = [
     "Warped",
     "boxes",
     "centres",
+    "ekman_masks",
+    "ekman_outlines",
     "has_region",
     "region_masks",
     "region_outlines",
