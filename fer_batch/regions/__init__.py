@@ -1,5 +1,6 @@
 """Where on the face an Action Unit shows: landmarks in, masks out (methods 2)."""
 
+from fer_batch.regions.au_maps import au_maps, expression_maps, has_map
 from fer_batch.regions.au_regions import (
     RegionTable,
     boxes,
@@ -19,10 +20,13 @@ __all__ = [
     "RegionTable",
     "StandardWarp",
     "Warped",
+    "au_maps",
     "boxes",
     "centres",
     "ekman_masks",
     "ekman_outlines",
+    "expression_maps",
+    "has_map",
     "has_region",
     "region_masks",
     "region_outlines",
