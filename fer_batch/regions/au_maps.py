@@ -135,7 +135,7 @@ ELLIPSES = MappingProxyType(
 )
 
 
-def au_maps(landmarks: ArrayLike, units: Sequence[Iterable[int]], size: tuple[int, int]) -> NDArray[np.float32]:
+def unit_maps(landmarks: ArrayLike, units: Sequence[Iterable[int]], size: tuple[int, int]) -> NDArray[np.float32]:
     """Where each face should be looked at, given the Action Units it shows.
 
     Each unit's ellipses are drawn, brought to 28x28, blurred by 3x3 and brought back; of several units the largest
@@ -227,7 +227,7 @@ def expression_maps(
     Returns
     -------
     shape (n, h, w), float32, in [0, 1]
-        As `au_maps`.
+        As `unit_maps`.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def expression_maps(
         If an expression or codebook is unknown, or there is not one expression a face.
     """
     units = {one: facs.expression_units(one, codebook, disgust_release) for one in set(expressions)}
-    return au_maps(landmarks, [units[one] for one in expressions], size)
+    return unit_maps(landmarks, [units[one] for one in expressions], size)
 
 
 def has_map(maps: NDArray[np.floating]) -> NDArray[np.bool_]:

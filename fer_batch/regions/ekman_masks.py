@@ -36,7 +36,7 @@ _CROSSINGS = MappingProxyType({"IL": ("C36", "M4,48", "31", "4"), "IR": ("C45", 
 Point = NDArray[np.float64]
 
 
-def ekman_outlines(landmarks: ArrayLike, width: int) -> dict[str, list[NDArray[np.int32]]]:
+def expression_outlines(landmarks: ArrayLike, width: int) -> dict[str, list[NDArray[np.int32]]]:
     """Corners of the polygons of each expression's mask.
 
     Parameters
@@ -93,7 +93,7 @@ def _crossing(a: Point, b: Point, c: Point, d: Point) -> Point:
     return np.asarray(a + along * (b - a))
 
 
-def ekman_masks(canvas: tuple[int, int] = (275, 224)) -> dict[str, NDArray[np.bool_]]:
+def expression_masks(canvas: tuple[int, int] = (275, 224)) -> dict[str, NDArray[np.bool_]]:
     """Masks of the six basic expressions on the standard face.
 
     Parameters
@@ -112,7 +112,7 @@ def ekman_masks(canvas: tuple[int, int] = (275, 224)) -> dict[str, NDArray[np.bo
     """
     points, (height, width) = standard_face()
     masks = {}
-    for expression, polygons in ekman_outlines(points, width).items():
+    for expression, polygons in expression_outlines(points, width).items():
         filled = np.zeros((height, width), np.float32)
         for corners in polygons:  # each by itself: where two overlap they would cancel
             cv2.fillPoly(filled, [corners], 1.0)

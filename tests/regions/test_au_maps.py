@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_batch import facs
-from fer_batch.regions import au_maps, expression_maps, has_map, standard_face
+from fer_batch.regions import expression_maps, has_map, standard_face, unit_maps
 from fer_batch.regions.au_maps import ELLIPSES
 
 S68, _ = standard_face()
@@ -131,13 +131,13 @@ def test_faces_without_a_map_are_infinite_and_told_apart():
 
 def test_the_units_of_a_face_are_the_largest_of_each():
     units = [(1, 12), (1,), (12,), (), (11, 28), (11, 12)]
-    both, brow, lips, none, unknown, partly = au_maps(np.repeat(SQUARE[None], 6, 0), units, (224, 224))
+    both, brow, lips, none, unknown, partly = unit_maps(np.repeat(SQUARE[None], 6, 0), units, (224, 224))
     assert both[71, 20] < 0.01 and both[int(SQUARE[20, 1]), 66] > 0.9 and both[int(SQUARE[48, 1]), 73] > 0.9
     np.testing.assert_allclose(both, np.maximum(brow, lips), atol=0.02)
     assert np.isinf(none).all() and np.isinf(unknown).all()
     np.testing.assert_array_equal(partly, lips)
     np.testing.assert_array_equal(
-        au_maps(SQUARE[None], [(23, 26)], (224, 224))[0], *au_maps(SQUARE[None], [(27,)], (224, 224))
+        unit_maps(SQUARE[None], [(23, 26)], (224, 224))[0], *unit_maps(SQUARE[None], [(27,)], (224, 224))
     )
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from fer_batch.facs import EXPRESSIONS
-from fer_batch.regions import ekman_masks, ekman_outlines, standard_face
+from fer_batch.regions import expression_masks, expression_outlines, standard_face
 
 S68, (HEIGHT, WIDTH) = standard_face()
-MASKS = ekman_masks()
+MASKS = expression_masks()
 AREAS = {"anger": 0.2496, "disgust": 0.2345, "fear": 0.3, "happiness": 0.2144, "sadness": 0.3091, "surprise": 0.2372}
 # In words: what lies in each mask, and what does not, as landmarks or places (methods 2.5).
 INSIDE = {
@@ -44,18 +44,18 @@ def test_there_is_one_for_each_basic_expression():
 
 @pytest.mark.parametrize("canvas", [(138, 112), (69, 56), (550, 448)])
 def test_other_sizes_are_the_same_masks(canvas):
-    for expression, mask in ekman_masks(canvas).items():
+    for expression, mask in expression_masks(canvas).items():
         assert mask.mean() == pytest.approx(AREAS[expression], abs=0.006)
         back = cv2.resize(mask.astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR) >= 0.5
         assert (back & MASKS[expression]).sum() / (back | MASKS[expression]).sum() > 0.9
 
 
 def test_outlines_follow_the_landmarks():
-    outlines, moved = ekman_outlines(S68, WIDTH), ekman_outlines(S68 + [0, 10], WIDTH)
+    outlines, moved = expression_outlines(S68, WIDTH), expression_outlines(S68 + [0, 10], WIDTH)
     fear, lower = outlines["fear"][0], moved["fear"][0]
     np.testing.assert_array_equal(fear[0], [50, 0])  # above the brow, at the border
     np.testing.assert_array_equal(fear[4], [167, 118])  # below the eye, at the height of the nose
     np.testing.assert_array_equal(fear[13], [55, 198])  # midway between 4 and 48, truncated
     np.testing.assert_array_equal(lower[2:] - fear[2:], np.broadcast_to([0, 10], (len(fear) - 2, 2)))
     with pytest.raises(ValueError, match=r"\(68, 2\)"):
-        ekman_outlines(S68[:60], WIDTH)
+        expression_outlines(S68[:60], WIDTH)
