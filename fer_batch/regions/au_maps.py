@@ -239,5 +239,5 @@ def expression_maps(
 
 
 def has_map(maps: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether maps (n, h, w) are maps, shape (n,): finite everywhere (AM-5)."""
+    """Whether maps (n, h, w) are maps, shape (n,), bool: finite everywhere (AM-5)."""
     return np.asarray(np.isfinite(maps).all(axis=(1, 2)))
