@@ -38,6 +38,7 @@ class Way:
     cpu: list[float] = field(default_factory=list)
 
     def run(self) -> None:
+        """Once more, and how long it took."""
         clock, cpu = time.perf_counter(), time.process_time()
         self.call()
         self.clock.append((time.perf_counter() - clock) / self.n)
@@ -69,7 +70,7 @@ def triangle_by_triangle(maps: NDArray[np.float32], points: NDArray[np.float64])
         for triangle in triangles:
             corners = target[triangle].astype(np.float32)
             x, y, width, height = cv2.boundingRect(corners)
-            affine = cv2.getAffineTransform(corners - [x, y], source[triangle].astype(np.float32))
+            affine = cv2.getAffineTransform(np.float32(corners - [x, y]), source[triangle].astype(np.float32))
             part = cv2.warpAffine(one, affine[:2], (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
             mask = np.zeros((height, width), np.uint8)
             cv2.fillConvexPoly(mask, np.int32(corners - [x, y]), 1)
