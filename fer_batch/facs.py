@@ -10,6 +10,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fer_batch.registry import nearest
+
 AU_NAMES = MappingProxyType(
     {
         1: "Inner Brow Raiser",
@@ -76,6 +78,37 @@ CODEBOOKS = MappingProxyType({name: MappingProxyType(book) for name, book in _CO
 PAIN_UNITS = (4, 6, 7, 9, 10, 43)  # of the pain intensity of Prkachin & Solomon (2008), `pspi`
 # Where the evidence for an expression may lie: the regions of these units together.
 EXPRESSION_UNITS = MappingProxyType({**CODEBOOKS["emfacs_sh"], "pain": PAIN_UNITS})
+_IN_NO_CODEBOOK = ("neutral", "contempt")
+
+
+def expression_units(expression: str, codebook: str = "martinez", disgust_release: bool = False) -> tuple[int, ...]:
+    """Action Units of an expression (methods CB-1).
+
+    Parameters
+    ----------
+    expression
+        Such as `fear`; `neutral` and `contempt` have none.
+    codebook
+        `martinez`, `emfacs_sh` or `emfacs_pd`; no two agree.
+    disgust_release
+        For `martinez`, disgust with AU05 where the book has AU10: the released code of Belharbi et al. (2024) takes
+        the upper lip for the upper lid (CB-2).
+
+    Raises
+    ------
+    ValueError
+        If there is no such codebook, or it has no such expression.
+    """
+    if codebook not in CODEBOOKS:
+        raise ValueError(f"unknown codebook {codebook!r}; {nearest(codebook, CODEBOOKS)}")
+    book = CODEBOOKS[codebook]
+    if expression in _IN_NO_CODEBOOK:
+        return ()
+    if expression not in book:
+        raise ValueError(f"unknown expression {expression!r}; {nearest(expression, {*book, *_IN_NO_CODEBOOK})}")
+    if disgust_release and codebook == "martinez" and expression == "disgust":
+        return tuple(5 if unit == 10 else unit for unit in book[expression])
+    return book[expression]
 
 
 def au_name(au_id: int) -> str:

@@ -19,6 +19,7 @@ ALLOWED = {
     "sources": {"storage"},  # both stand on the same store
     "training": {"models", "evaluate"},  # says how well it trained
     "posed": {"regions", "models", "training", "evaluate"},  # the demo's faces, and the networks trained on them
+    "visualize": {"regions"},  # the standard face
     "config": {"media", "models", "training"},  # whose settings are sections of a job
     "output": {"config", "evaluate", "models", "prototypes", "storage"},
     "pipeline.base": {"storage"},

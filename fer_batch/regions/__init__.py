@@ -1,5 +1,6 @@
 """Where on the face an Action Unit shows: landmarks in, masks out (methods 2)."""
 
+from fer_batch.regions.au_maps import expression_maps, has_map, unit_maps
 from fer_batch.regions.au_regions import (
     RegionTable,
     boxes,
@@ -11,12 +12,20 @@ from fer_batch.regions.au_regions import (
     region_words,
     regions_version,
 )
+from fer_batch.regions.ekman_masks import expression_masks, expression_outlines
 from fer_batch.regions.geometry import standard_face
+from fer_batch.regions.warp import StandardWarp, Warped
 
 __all__ = [
     "RegionTable",
+    "StandardWarp",
+    "Warped",
     "boxes",
     "centres",
+    "expression_maps",
+    "expression_masks",
+    "expression_outlines",
+    "has_map",
     "has_region",
     "region_masks",
     "region_outlines",
@@ -24,4 +33,5 @@ __all__ = [
     "region_words",
     "regions_version",
     "standard_face",
+    "unit_maps",
 ]

@@ -32,7 +32,7 @@ class Auxiliary:
     layers
         Modules whose activations it sees, as `model.named_modules()` names them.
     loss
-        From activations by layer and the maps of the batch to a scalar, such as `losses.alignment_loss`.
+        From activations by layer and the maps of the batch to a scalar, such as `alignment.alignment_loss`.
     weight
         Its factor, lambda.
     """

@@ -1,15 +1,12 @@
-"""Losses of methods 5."""
+"""Losses of labels and weights (methods 5, L-1, L-5)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional
-
-EPSILON = 1e-8
 
 
 def positive_weights(labels: torch.Tensor, limit: float = float("inf")) -> torch.Tensor:
@@ -109,85 +106,3 @@ def squared_norm(parameters: Iterable[tuple[str, nn.Parameter]], prefixes: Seque
     if not chosen:
         raise ValueError(f"no weights of the network are named {' or '.join(prefixes)}...; L2 would do nothing")
     return torch.stack([(p**2).sum() for p in chosen]).sum()
-
-
-def layer_attention(features: torch.Tensor) -> torch.Tensor:
-    """Mean over the channels of a layer (L-2).
-
-    Parameters
-    ----------
-    features : shape (N, n, h, w), floating
-
-    Returns
-    -------
-    shape (N, h, w), in the units of the features
-    """
-    return features.mean(1)
-
-
-def alignment(attention: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    r"""Cosine of two maps, :math:`R(T, A) = \sum T \odot A / (\|T\|_2 \|A\|_2 + \epsilon)` (L-3).
-
-    Parameters
-    ----------
-    attention, maps : shape (N, h, w)
-
-    Returns
-    -------
-    shape (N,), in [-1, 1]
-    """
-    one, other = attention.flatten(1), maps.flatten(1)
-    return (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1) + EPSILON)
-
-
-def resized_maps(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Maps averaged down, within their own least and largest value (L-4).
-
-    Antialiased and with `align_corners=False`: the released call of SA is not symmetric (methods G-13).
-
-    Parameters
-    ----------
-    maps : shape (N, H, W), floating
-    size
-        Height and width in pixels.
-
-    Returns
-    -------
-    shape (N, *size), dtype of the maps
-    """
-    small = functional.interpolate(maps[:, None], size, mode="bilinear", antialias=True, align_corners=False)[:, 0]
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return torch.minimum(torch.maximum(small, low), high)
-
-
-def alignment_loss(
-    features: Mapping[str, torch.Tensor], maps: torch.Tensor, reduce: Literal["sum", "mean"] = "sum"
-) -> torch.Tensor:
-    r"""How far the attention of some layers is from given maps, :math:`1 - R(T_l, A)` (second term of L-4).
-
-    Parameters
-    ----------
-    features
-        Activations [N, n, h, w] by layer.
-    maps : shape (N, H, W)
-        Where the network should look; a map that is NaN, or zero everywhere, is no map.
-    reduce
-        Over the layers: their sum as printed, or their mean as released.
-
-    Returns
-    -------
-    scalar
-        Mean over the samples that have a map; 0 where none has.
-    """
-    valid = torch.isfinite(maps).all((1, 2)) & (maps != 0).any((1, 2))
-    terms = []
-    for values in features.values():
-        if valid.any():
-            attention = layer_attention(values[valid])
-            height, width = attention.shape[-2:]
-            goal = resized_maps(maps[valid].to(values.dtype), (height, width))
-            terms.append((1 - alignment(attention, goal)).mean())
-        else:
-            terms.append(values.sum() * 0)  # keeps the graph that a backward pass expects
-    total = torch.stack(terms).sum()
-    return total / len(terms) if reduce == "mean" else total

@@ -8,21 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from fer_batch.regions import standard_face
 from fer_batch.visualize.vector import element, polyline
-
-# Methods 2.2: iBUG points on a canvas 224 wide and 275 high (Gaya-Morey et al. 2024, digitised).
-S68 = np.array(
-    """
-    17,90 17,119 20,148 27,176 37,203 52,229 69,250 90,265 113,269 138,264 159,249 176,226 191,201 201,173 206,144
-    207,115 207,87 37,61 50,52 66,51 82,53 97,61 121,61 135,53 152,49 168,50 182,58 109,79 109,99 109,118 109,138
-    89,151 99,155 110,159 121,155 131,151 53,81 63,75 75,74 86,81 75,85 64,85 134,80 144,73 157,74 167,80 157,83 145,84
-    73,193 86,185 100,182 111,184 121,181 137,184 151,191 139,207 123,215 112,216 101,215 85,208 78,193 101,190 111,192
-    121,190 145,192 122,199 112,201 101,200
-    """.replace(",", " ").split(),
-    dtype=np.float64,
-).reshape(68, 2)
-S68.flags.writeable = False
-CANVAS = (224, 275)
 
 # (first point, one past the last, closed)
 _STROKES = (
@@ -52,9 +39,10 @@ def standard_landmarks(height: int, width: int) -> NDArray[np.float64]:
     -------
     shape (68, 2), float64, crop pixels (x, y)
     """
-    scale = min(width / CANVAS[0], height / CANVAS[1])
-    offset = (np.array([width, height]) - scale * np.array(CANVAS)) / 2
-    return S68 * scale + offset
+    points, (canvas_height, canvas_width) = standard_face()
+    scale = min(width / canvas_width, height / canvas_height)
+    offset = (np.array([width, height]) - scale * np.array([canvas_width, canvas_height])) / 2
+    return points * scale + offset
 
 
 def line_face(height: int = 224, width: int = 224, landmarks: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:

@@ -10,12 +10,12 @@ import torch
 from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import Preprocessing, TrainPreprocessing
 from fer_batch.models.preprocess import normalised, preprocess
+from fer_batch.training.alignment import alignment_loss
 from fer_batch.training.batches import as_images
 from fer_batch.training.data import FaceSet, Shards
 from fer_batch.training.fold import FoldTraining, train_fold
 from fer_batch.training.fold_result import fold_mean
 from fer_batch.training.loop import Auxiliary
-from fer_batch.training.losses import alignment_loss
 from fer_batch.training.recipe import Recipe, freeze_all_but
 from fer_batch.training.splits import leave_one_subject_out, subject_folds
 

@@ -1,4 +1,4 @@
-"""Losses: weighted BCE with missing labels (L-1, G-11), alignment with maps (L-2 to L-4, G-12, G-13), L-5."""
+"""Losses: weighted BCE with missing labels (L-1, G-11), classes and weights (L-5)."""
 
 import math
 
@@ -6,12 +6,8 @@ import pytest
 import torch
 
 from fer_batch.training.losses import (
-    alignment,
-    alignment_loss,
     class_loss,
-    layer_attention,
     positive_weights,
-    resized_maps,
     squared_norm,
     weighted_bce,
 )
@@ -84,52 +80,6 @@ def test_batches_of_two_au_sets_train_and_nan_never_reaches_a_weight():
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"\(2, 3\) and labels \(2, 2\)"):
         weighted_bce(torch.zeros(2, 3), torch.zeros(2, 2))
-
-
-F = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[3.0, 0.0], [1.0, 0.0]]]], dtype=torch.float64)
-A = torch.eye(2, dtype=torch.float64)[None]
-
-
-def test_g12_attention_alignment_and_total_loss():
-    attention = layer_attention(F)
-    torch.testing.assert_close(attention[0], torch.tensor([[2.0, 1.0], [2.0, 2.0]], dtype=torch.float64))
-    assert alignment(attention, A).item() == pytest.approx(0.784465, abs=1e-6)
-    total = -torch.log(torch.tensor(0.25)) + 4 * alignment_loss({"layer4": F}, A)
-    assert total.item() == pytest.approx(2.248436, abs=1e-6)
-    assert alignment(torch.ones(1, 2, 2, dtype=torch.float64), A).item() == pytest.approx(0.707107, abs=1e-6)
-
-
-def test_g12_gradient_and_scale():
-    attention = layer_attention(F).requires_grad_()
-    alignment(attention, A).sum().backward()
-    expected = torch.tensor([[0.0754, -0.0603], [-0.1207, 0.0754]], dtype=torch.float64)
-    torch.testing.assert_close(attention.grad[0], expected, atol=5e-5, rtol=0)
-    assert alignment(7 * attention, A).item() == pytest.approx(alignment(attention, A).item())
-
-
-def test_g13_maps_are_averaged_down_symmetrically():
-    ones = torch.zeros(1, 4, 4)
-    ones[0, 0, 0] = ones[0, 3, 3] = 1
-    small = resized_maps(ones, (2, 2))
-    torch.testing.assert_close(small[0], torch.tensor([[0.1837, 0.0], [0.0, 0.1837]]), atol=5e-5, rtol=0)
-    maps = torch.rand(2, 28, 28, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(resized_maps(maps.flip(-1, -2), (7, 7)), resized_maps(maps, (7, 7)).flip(-1, -2))
-
-
-def test_only_samples_with_a_map_are_aligned_and_layers_are_summed_or_averaged():
-    features = torch.rand(3, 4, 2, 2, requires_grad=True)
-    maps = torch.rand(3, 4, 4)
-    maps[1], maps[2] = NAN, 0
-    loss = alignment_loss({"a": features}, maps)
-    torch.testing.assert_close(loss, alignment_loss({"a": features[:1]}, maps[:1]))
-    loss.backward()
-    assert (features.grad[1:] == 0).all() and (features.grad[0] != 0).any()
-    both = {"a": features.detach(), "b": features.detach()}
-    torch.testing.assert_close(alignment_loss(both, maps), 2 * loss.detach())
-    torch.testing.assert_close(alignment_loss(both, maps, "mean"), loss.detach())
-    none = alignment_loss({"a": features}, torch.full((3, 4, 4), NAN))
-    none.backward()
-    assert none.item() == 0
 
 
 def test_l2_counts_the_weights_of_the_named_layers_only():

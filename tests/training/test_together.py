@@ -16,7 +16,7 @@ from fer_batch.models.backbone import ResNet18
 from fer_batch.training.data import FaceSet
 from fer_batch.training.fold import FoldTraining
 from fer_batch.training.loop import Auxiliary
-from fer_batch.training.losses import alignment_loss
+from fer_batch.training.alignment import alignment_loss
 from fer_batch.training.recipe import Recipe
 from fer_batch.training.splits import subject_folds
 

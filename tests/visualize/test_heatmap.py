@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_batch.regions import standard_face
 from fer_batch.types import InputError, MapStyle
 from fer_batch.visualize.heatmap import bwr, coloured, faded, jet, overlay, project_onto, resize_face
-from fer_batch.visualize.standard_face import CANVAS, S68, line_face, standard_landmarks
+from fer_batch.visualize.standard_face import line_face, standard_landmarks
 
 FACE = np.full((32, 32, 3), 200, np.uint8)
 
@@ -73,19 +74,14 @@ def test_grey_faces_are_accepted_and_others_refused():
         resize_face(np.zeros((4, 6, 3), np.float32), 8, 8)
 
 
-def test_s68_has_the_distances_of_methods_2_2():
-    eyes = S68[36:42].mean(0), S68[42:48].mean(0)
-    assert np.linalg.norm(eyes[1] - eyes[0]) == pytest.approx(81.34, abs=0.005)
-    assert np.linalg.norm(S68[42] - S68[39]) == pytest.approx(48.01, abs=0.005)
-
-
 @pytest.mark.parametrize(("height", "width"), [(112, 112), (275, 224), (60, 200)])
 def test_the_standard_face_fits_its_crop_undistorted_and_is_drawn_there(height, width):
     points = standard_landmarks(height, width)
     assert (points >= 0).all()
     assert (points <= [width, height]).all()
-    scale = min(width / CANVAS[0], height / CANVAS[1])
-    np.testing.assert_allclose(points - points[30], (S68 - S68[30]) * scale)
+    face, canvas = standard_face()
+    scale = min(height / canvas[0], width / canvas[1])
+    np.testing.assert_allclose(points - points[30], (face - face[30]) * scale)
     picture = line_face(height, width)
     assert picture.shape == (height, width, 3)
     x, y = np.round(points[62]).astype(int)
