@@ -57,7 +57,7 @@ class Explained:
     @property
     def title(self) -> str:
         """`true / predicted`."""
-        return answer_title(self.truth, self.predicted)
+        return answer_title(self.truth, self.predicted, self.wrong)
 
 
 def comparison_grid(

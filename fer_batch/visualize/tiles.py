@@ -151,11 +151,12 @@ def fitted(text: str, width: float, lines: int, size: float = SMALL, bold: bool 
     return "\n".join(found)
 
 
-def answer_title(truth: str, predicted: str) -> str:
-    """`true / predicted`, in two lines where one is too short."""
-    names = [fitted(name, _TILE - _CROSS, 1) for name in (truth or "?", predicted or "?")]
+def answer_title(truth: str, predicted: str, wrong: bool = False) -> str:
+    """`true / predicted`, in two lines where one is too short; a cross takes some of it where it is wrong."""
+    room = _TILE - _CROSS * wrong
+    names = [fitted(name, _TILE - 2 * _CROSS, 1) for name in (truth or "?", predicted or "?")]
     joined = " / ".join(names)
-    return joined if text_width(joined) <= _TILE - _CROSS else f"{names[0]} /\n{names[1]}"
+    return joined if text_width(joined) <= room else f"{names[0]} /\n{names[1]}"
 
 
 def _shown(tile: Tile) -> Tile:

@@ -5,13 +5,18 @@ import http.server
 import json
 import threading
 
+import numpy as np
 import pytest
 
 from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.report import index
-from fer_batch.report.page import RunSummary
+from fer_batch.report.comparison import comparison_files
+from fer_batch.report.comparisons import runtime
+from fer_batch.report.page import Picture, RunSummary
+from fer_batch.report.study import ComparisonLink, StudyCell, StudyContents, study_page
 from fer_batch.storage.parquet import encode, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.visualize.figure import png
 
 N, CHUNK = 26, 10
 
@@ -219,6 +224,42 @@ def test_a_search_with_an_arrow_finds_the_stages_in_that_order(browser, tmp_path
     copied = browser.value("document.querySelectorAll('#rows tbody tr')[3].cells[3].textContent")
     assert copied.endswith(" and 2 more")
     assert found(copied) == ["again"], "text that is copied from the page"
+    assert browser.complaints == []
+
+
+def test_a_study_is_sorted_by_its_columns_and_leads_to_its_comparisons(browser, tmp_path):
+    browser.complaints.clear()
+    times = {"lime": 600.0, "z": 9.5, "gradient": None, "cam": 80.0}
+    cells = tuple(
+        StudyCell("net <b>", name, seconds=time, seconds_per_image=time, status="done" if time else "failed")
+        for name, time in times.items()
+    )
+    picture = Picture(png(np.full((300, 900, 3), 99, np.uint8)), "a chart")
+    comparison = runtime({"lime": 600.0, "z": 9.5}, picture, {"lime": (480, 480)}, "a paper")
+    contents = StudyContents("study", "Which?", cells, (ComparisonLink("Runtime", "Slow.", comparison.file),))
+    summary = RunSummary("study", "d", "m", "e", pages=(("index.html", "Study"), (comparison.file, "Runtime")))
+    for path, content in (*comparison_files(summary, comparison), ("index.html", study_page(summary, contents))):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+
+    def methods() -> list[str]:
+        return browser.value("[...document.querySelectorAll('.cells tbody tr')].map(row => row.cells[1].textContent)")
+
+    def sort(column: int) -> str:
+        browser.value(f"document.querySelectorAll('.cells thead button')[{column}].click()")
+        return browser.value(f"document.querySelectorAll('.cells thead th')[{column}].getAttribute('aria-sort')")
+
+    browser.open(f"file://{tmp_path}/index.html")
+    assert methods() == ["lime", "z", "gradient", "cam"]
+    assert sort(4) == "ascending" and methods() == ["z", "cam", "lime", "gradient"]
+    assert sort(4) == "descending" and methods() == ["lime", "cam", "z", "gradient"], "what is missing stays last"
+    assert sort(1) == "ascending" and methods() == ["cam", "gradient", "lime", "z"]
+    assert browser.value("document.querySelectorAll('[aria-sort]').length") == 1
+    browser.click(".links a")
+    assert "What an explanation costs" in browser.value("document.querySelector('h1').textContent")
+    assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth === 900)")
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+    assert "8 min" in browser.value("document.querySelector('td.published').textContent")
     assert browser.complaints == []
 
 

@@ -71,6 +71,6 @@ def test_text_is_made_to_fit():
         "alongword_that_must_be_broken"
     )
     assert one_line("a\nb\u202ec\x07") == "a b c"
-    assert answer_title("happiness", "disgust") == "happiness / disgust"
+    assert answer_title("happiness", "happiness") == "happiness / happiness"
     assert answer_title("", "pain") == "? / pain"
     assert answer_title("surprise of joy", "contempt") == "surprise of joy /\ncontempt"
