@@ -57,7 +57,7 @@ def job(tmp_path_factory):
         "model": {"checkpoint": "demo"},
         "faces": {"detector": "counting_faces:Detector", "every": 1},
         "explain": EXPLAIN,
-        "resources": {"num_cpus": 2, "object_store_mb": 128},
+        "resources": {"num_cpus": 2, "object_store_mb": 128, "scheduler": "threads"},
     }
 
 
@@ -74,7 +74,7 @@ def seen(job):
 
 @pytest.fixture(scope="module")
 def outputs(job, seen):
-    """Of a run of the list, of runs of each alone, and of a run of the list after the first alone; frames decoded."""
+    """Folder of a run of the list, of runs of each alone, and of the first alone; the frames that each run decoded."""
     decoded = {}
 
     def counted(name, run_it, configs):
@@ -92,8 +92,7 @@ def outputs(job, seen):
             counted(f"alone {k}", run, config)
             if k == 0:
                 shutil.copytree(folder / "alone", folder / "first")
-        later = counted("later", run_all, build_all({**job, "output": str(folder / "first")}, "job"))
-    return folder, outcome, later, decoded
+    return folder, outcome, decoded
 
 
 def tables(output, partition):
@@ -101,10 +100,8 @@ def tables(output, partition):
     found = {}
     for name in sorted(path.name for path in (Path(output) / "tables").iterdir() if path.name != "runs"):
         where = {"dataset": partition.dataset} if name == "annotations" else partition.key
-        rows = read(Store(str(output)), name, **where)
-        found[name] = sorted(
-            map(str, rows.drop_columns([c for c in ("run_id",) if c in rows.column_names]).to_pylist())
-        )
+        rows = read(Store(str(output)), name, **where).to_pylist()
+        found[name] = sorted(str({key: value for key, value in row.items() if key != "run_id"}) for row in rows)
     return found
 
 
@@ -114,27 +111,25 @@ def files(output):
 
 
 def test_each_explanation_has_the_rows_that_it_has_alone(outputs):
-    folder, outcome, later, _ = outputs
+    folder, outcome, _ = outputs
     assert (outcome.found, outcome.done, len(outcome.reports)) == (1 + N_STILLS, 1 + N_STILLS, 3)
     assert files(folder / "out") == files(folder / "alone")
-    assert (later.done, later.already_done) == (1 + N_STILLS, 0), "the others lacked them all"
     for partition in outcome.partitions:
         expected = tables(folder / "alone", partition)
         assert {"sequences", "detections", "relevance", "heatmaps", "evaluation"} <= expected.keys()
-        assert len(expected["relevance"]) > N_STILLS
-        for output in ("out", "first"):
-            found = tables(folder / output, partition)
-            for name, rows in expected.items():
-                assert found[name] == rows, f"{output}: {name} of {partition.explain}"
+        assert len(expected["relevance"]) >= N_STILLS
+        found = tables(folder / "out", partition)
+        for name, rows in expected.items():
+            assert found[name] == rows, f"{name} of {partition.explain}"
 
 
 def test_every_frame_is_decoded_once_for_all_explanations(outputs):
     n = N_FRAMES + N_STILLS
-    assert outputs[-1] == {"list": n, "alone 0": n, "alone 1": n, "alone 2": n, "later": n}
+    assert outputs[-1] == {"list": n, "alone 0": n, "alone 1": n, "alone 2": n}
 
 
 def test_every_explanation_has_its_own_run_and_its_own_time(outputs):
-    folder, outcome, _, _ = outputs
+    folder, outcome, _ = outputs
     store = Store(str(folder / "out"))
     runs = read(store, "runs").to_pylist()
     assert len({row["run_id"] for row in runs}) == len(runs) == 3
@@ -145,22 +140,24 @@ def test_every_explanation_has_its_own_run_and_its_own_time(outputs):
         assert cost.n_first_images > 0 and cost.first_seconds > 0
 
 
-def test_a_killed_run_goes_on_to_the_same_tables(outputs, job, seen, make_job, helpers):
-    folder, outcome, *_ = outputs
-    killed = make_job("", folder / "killed")
+def test_after_a_run_of_one_alone_and_a_kill_the_others_do_what_they_lack(outputs, job, seen, make_job, helpers):
+    folder, outcome, _ = outputs
+    killed = make_job("", folder / "first")
     small = {"phases": ["explain", "prototypes"], "resources": {**job["resources"], "window": 1}}
     killed.path.write_text(yaml.safe_dump({**job, **small}))
     driver = killed.start()
     commits = Path(killed.output) / "_commits"
-    helpers.until(lambda: (commits.is_dir() and list(commits.glob("*.json"))) or driver.poll() is not None)
+    alone = set(commits.glob("*.json"))
+    helpers.until(lambda: len(list(commits.glob("*.json"))) > len(alone) or driver.poll() is not None)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    n_before = len(list(commits.glob("*.json")))
-    assert 1 <= n_before <= 6, driver.communicate()[0][-3000:]
+    before = {path: path.stat().st_mtime_ns for path in commits.glob("*.json")}
+    assert len(alone) == 2 < len(before), driver.communicate()[0][-3000:]
     assert killed.done()["done"] == 1 + N_STILLS
     assert len(list(commits.glob("*.json"))) == 6
+    assert before == {path: path.stat().st_mtime_ns for path in before}, "what was committed is done"
     for partition in outcome.partitions:
         expected = tables(folder / "alone", partition)
         found = tables(killed.output, partition)
-        for name, rows in found.items():
-            assert rows == expected[name], f"{name} of {partition.explain}"
+        for name in found.keys() - {"evaluation"}:  # which phase report makes
+            assert found[name] == expected[name], f"{name} of {partition.explain}"
