@@ -11,8 +11,6 @@ from fer_batch.evaluate.detection import Classification
 from fer_batch.evaluate.published_training import FOLDS, REPORT, VARIANTS, WEITZ, FoldFigures, Variant
 from fer_batch.evaluate.tables import MISSING, Table, share
 
-__all__ = ["FOLDS", "FoldFigures", "classification_report", "fold_means", "fold_table", "recipe_table"]
-
 
 def _number(value: float) -> str:
     return MISSING if math.isnan(value) else f"{value:.2f}"

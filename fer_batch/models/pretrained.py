@@ -6,17 +6,40 @@ downloaded: the weights are a file that the user names.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
 import torch
 import torchvision
 from torch import nn
 from torchvision.models.vgg import make_layers
 
+from fer_batch.models.spec import KeyMap
 from fer_batch.types import InputError
 
 _VGG: dict[int, list[str | int]] = {
     depth: [64, 64, "M", 128, 128, "M", *[256] * n, "M", *[512] * n, "M", *[512] * n, "M"]
     for depth, n in ((16, 3), (19, 4))
 }
+
+
+_CONVOLUTIONS = {1: (0, 2), 2: (5, 7), 3: (10, 12, 14), 4: (17, 19, 21), 5: (24, 26, 28)}  # of `features`, by block
+_DENSE = {6: 0, 7: 3, 8: 6}  # of `classifier`
+CAFFE_NAMES: KeyMap = (
+    *(
+        (rf"^(module\.)?conv_?{block}_{number}\.", f"features.{place}.")
+        for block, places in _CONVOLUTIONS.items()
+        for number, place in enumerate(places, 1)
+    ),
+    *((rf"^(module\.)?fc_?{number}\.", f"classifier.{place}.") for number, place in _DENSE.items()),
+)
+"""Names of the Caffe model of VGG-Face (conv1_1 ... conv5_3, fc6, fc7, fc8) as those of `VggFace`, which are
+torchvision's. Networks with these names expect pixels from 0 to 255."""
+
+
+def vgg_face_names(names: Collection[str]) -> KeyMap | None:
+    """The key map of a file of VGG-Face by the names of its tensors; None where they are torchvision's, or others."""
+    return CAFFE_NAMES if any(re.match(r"(module\.)?conv_?1_1\.", name) for name in names) else None
 
 
 class Pooled(nn.Module):

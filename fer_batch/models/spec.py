@@ -24,6 +24,7 @@ _LATER = ("known", "outputs", "threshold")
 
 Channels = tuple[float, float, float]
 TRAIN = "train"
+_ENLARGES = 0.05  # a std below it is one of values from 0 to 255; those of faces in [0, 1] are above 0.1
 
 
 class _Input(BaseModel):
@@ -79,6 +80,11 @@ class TrainPreprocessing(_Input):
     def measured(self) -> tuple[str, ...]:
         """Which of `mean` and `std` the training part decides."""
         return tuple(name for name in ("mean", "std") if getattr(self, name) == TRAIN)
+
+    @property
+    def unit_range(self) -> bool:
+        """Whether the network gets pixels from 0 to 1, whatever is taken off them; not where a std enlarges them."""
+        return isinstance(self.std, str) or min(self.std) > _ENLARGES
 
     def with_numbers(self, mean: Channels = (0.0, 0.0, 0.0), std: Channels = (1.0, 1.0, 1.0)) -> Preprocessing:
         """The preprocessing of a fold: what is measured replaced by these numbers, and the job's where it has some."""

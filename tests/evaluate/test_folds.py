@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import classification_report as reference
 
 from fer_batch.evaluate.detection import classification
-from fer_batch.evaluate.folds import FOLDS, FoldFigures, classification_report, fold_means, fold_table, recipe_table
+from fer_batch.evaluate.folds import classification_report, fold_means, fold_table, recipe_table
+from fer_batch.evaluate.published_training import FOLDS, FoldFigures
 
 NAMES = ("pain", "disgust", "happiness")
 

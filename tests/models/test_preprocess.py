@@ -44,6 +44,14 @@ def test_gray_is_the_luminance_three_times():
     torch.testing.assert_close(x[:, 0], x[:, 2])
 
 
+def test_a_network_of_caffe_gets_its_own_order_of_channels_and_pixels_from_0_to_255():
+    image = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    caffe = (93.594, 104.762, 129.186)  # of blue, green and red, as the model's own code takes them off
+    how = Preprocessing(size=8, color="bgr", mean=tuple(v / 255 for v in caffe), std=(1 / 255,) * 3)
+    expected = image[..., ::-1].transpose(0, 3, 1, 2).astype(np.float64) - np.array(caffe)[:, None, None]
+    np.testing.assert_allclose(preprocess(image, how), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "wrong", [np.zeros((1, 2, 2, 3)), np.zeros((2, 2, 3), np.uint8), np.zeros((1, 3, 2, 2), np.uint8)]
 )

@@ -10,8 +10,8 @@ import torch
 import yaml
 from torch import nn
 
-from fer_batch.models import checkpoint
-from fer_batch.models.backbone import build
+from fer_batch.models import checkpoint, pretrained
+from fer_batch.models.backbone import build, head_prefixes
 from fer_batch.models.card import ModelSpec
 
 
@@ -80,6 +80,27 @@ def test_the_documented_key_map_of_vgg_face_names_every_tensor():
     keys = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     found = checkpoint.rename(keys, spec.key_map)
     assert list(found.values()) == list(on_meta("vgg_face", 3).state_dict())
+
+
+LAYERS = [f"conv{i}_{k + 1}" for i, n in enumerate((2, 2, 3, 3, 3), 1) for k in range(n)] + ["fc6", "fc7", "fc8"]
+
+
+@pytest.mark.parametrize("form", ["{}", "module.{}", "torchvision"])
+@pytest.mark.parametrize("underscore", [False, True])
+def test_files_of_vgg_face_load_by_the_names_of_caffe_and_of_torchvision(form, underscore):
+    model = on_meta("vgg_face", 2622)
+    own = model.state_dict()
+    layers = [layer.replace("conv", "conv_") if underscore else layer for layer in LAYERS]
+    caffe = [f"{form.format(layer)}.{kind}" for layer in layers for kind in ("weight", "bias")]
+    names = list(own) if form == "torchvision" else caffe
+    file = dict(zip(names, own.values(), strict=True))
+    key_map = pretrained.vgg_face_names(file)
+    assert (key_map is None) == (form == "torchvision")
+    checkpoint.load_state(model, file, key_map)  # refuses a tensor that is missing, unknown or of another shape
+    assert list(checkpoint.rename(list(file), key_map).values()) == list(own)
+    three = on_meta("vgg_face", 3)
+    checkpoint.load_state(three, file, key_map, keep=head_prefixes(three))
+    assert pretrained.vgg_face_names(["features.0.weight", "fc8.weight"]) is None
 
 
 @pytest.mark.parametrize("name", ["torchvision:googlenet", "torchvision:inception_v3", "inception_v3"])

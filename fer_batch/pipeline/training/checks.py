@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from fer_batch.config import TrainConfig
+from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.training.folds import folds_of
 from fer_batch.pipeline.training.listing import Source
 from fer_batch.pipeline.training.worker import make_network, make_recipe
@@ -114,7 +115,7 @@ def check_network(config: TrainConfig, n_targets: int, known: bool = True) -> No
         If network, weights and recipe do not fit each other or the size of the crops.
     """
     recipe = _check_recipe(config)
-    model = make_network(config.network, n_targets)
+    model = make_network(config.network, n_targets, say)
     try:
         _check_layers(model, recipe)
     except ValueError as error:

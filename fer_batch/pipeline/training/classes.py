@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fer_batch.evaluate.detection import Classification
-from fer_batch.evaluate.folds import FoldFigures, classification_report, fold_table
+from fer_batch.evaluate.folds import classification_report, fold_table
+from fer_batch.evaluate.published_training import FoldFigures
 from fer_batch.output.text import aligned
 from fer_batch.pipeline.partition.evaluation_classes import class_rows, confusion_table
 from fer_batch.pipeline.training.marker import FoldMarker

@@ -7,6 +7,7 @@ killed at the wrong moment it would not know them again.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -32,8 +33,26 @@ if TYPE_CHECKING:
     from fer_batch.training.splits import Fold
 
 
-def make_network(network: NetworkConfig, n_outputs: int) -> nn.Module:
+_CAFFE = (
+    "network.checkpoint {} has the names of Caffe's VGG-Face, whose layers expect pixels from 0 to 255, and the job's "
+    "preprocessing gives them from 0 to 1; network.preprocessing.std: [0.0039216, 0.0039216, 0.0039216] gives the "
+    "former, and color: bgr the order of channels of files that were not turned to RGB"
+)
+
+
+def make_network(
+    network: NetworkConfig, n_outputs: int, advise: Callable[[str], None] = lambda sentence: None
+) -> nn.Module:
     """The network of a job: fresh, but for what a checkpoint gives it.
+
+    Parameters
+    ----------
+    network
+        Section `network` of the job.
+    n_outputs
+        Number of logits.
+    advise
+        Called with a sentence where the checkpoint and the preprocessing may not fit each other.
 
     Raises
     ------
@@ -43,6 +62,7 @@ def make_network(network: NetworkConfig, n_outputs: int) -> nn.Module:
     from fer_batch.models.backbone import build, head_prefixes
     from fer_batch.models.card import read_file
     from fer_batch.models.checkpoint import call_factory, load_state, read_state
+    from fer_batch.models.pretrained import vgg_face_names
 
     try:
         if network.factory:
@@ -51,7 +71,12 @@ def make_network(network: NetworkConfig, n_outputs: int) -> nn.Module:
             model = build(str(network.architecture), n_outputs, network.options)
         if network.checkpoint:
             state = read_state(read_file(network.checkpoint), network.checkpoint)
-            load_state(model, state, network.key_map, network.checkpoint, network.fresh or head_prefixes(model))
+            key_map = network.key_map
+            if network.architecture == "vgg_face" and key_map is None:
+                key_map = vgg_face_names(state)
+                if key_map is not None and network.preprocessing.unit_range:
+                    advise(_CAFFE.format(network.checkpoint))
+            load_state(model, state, key_map, network.checkpoint, network.fresh or head_prefixes(model))
     except InputError as error:  # it names keys of the section
         raise InputError(f"network: {error}") from error
     return model

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fer_batch.evaluate.folds import FoldFigures
+from fer_batch.evaluate.published_training import FoldFigures
 from fer_batch.pipeline.training.classes import class_figures, class_lines, fold_figures
 from fer_batch.training.metrics import confusion
 

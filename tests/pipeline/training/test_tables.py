@@ -1,8 +1,16 @@
 """What is printed of a training: F1 by target, and what a reader must know of it."""
 
 import numpy as np
+import pytest
+import torch
 
+from fer_batch.models.card import Preprocessing, read_card
+from fer_batch.models.preprocess import preprocess
+from fer_batch.pipeline.training.marker import preprocessing_of
+from fer_batch.pipeline.training.results import fold_results
+from fer_batch.pipeline.training.samples import read_samples
 from fer_batch.pipeline.training.tables import best_fold, f1_table, fold_lines, mean_accuracy, means
+from fer_batch.training.data import Shards
 
 TARGETS = ("AU01", "AU26", "AU27")
 
@@ -47,3 +55,37 @@ def test_accuracy_of_a_softmax_head_is_told_and_action_units_have_none():
     several = [{**one, "accuracy": value} for one, value in zip(MARKERS, (0.5, 1.0, None), strict=True)]
     assert fold_lines(TARGETS, several)[0] == "accuracy .75, mean over 2 folds"
     assert mean_accuracy(MARKERS) is None
+
+
+def test_a_training_of_classes_leaves_what_its_tables_and_pages_need(train_classes, tmp_path):
+    """Methods PD-b, PD-e: numbers of each fold's own training part in its card, and its figures in its marker."""
+    network = {"preprocessing": {"size": 16, "mean": "train", "std": "train"}}
+    store, outcome = train_classes(tmp_path, network=network, recipe={"l2": 1e-3, "l2_layers": ["fc."]})
+    images, means_seen = Shards(outcome.crops.files(store)), set()
+    samples = read_samples(store, outcome.folder)
+    for fold, marker in zip(fold_results(outcome), outcome.folds, strict=True):
+        card = read_card(fold.card)
+        means_seen.add(card.preprocessing.mean)
+        subjects = np.asarray(samples["subject_id"].to_pylist())
+        own = samples["row"].to_numpy()[np.isin(subjects, marker["subjects"]["train"])]
+        x = preprocess(images[own], card.preprocessing).double()
+        assert x.mean((0, 2, 3)).abs().max() < 1e-4 and (x.std((0, 2, 3)) - 1).abs().max() < 1e-2
+        labels = np.asarray(fold.samples["label"].to_pylist())
+        logits = torch.tensor(fold.samples["logits"].to_pylist())
+        assert marker["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels))))
+        assert marker["accuracy"] == pytest.approx(float((logits.numpy().argmax(1) == labels).mean()))
+        keys = {"train/loss", "train/minimised", "train/accuracy", "train/learning_rate"}
+        assert keys | {f"validation/{name}" for name in ("loss", "f1", "accuracy")} == set(marker["history"][-1])
+    assert len(means_seen) == 2
+    pictures = [store.read_bytes(f"checkpoints/{outcome.model}/{name}.png") for name in
+                ("training", "confusion", "confusion_normalised")]  # fmt: skip
+    assert all(data.startswith(b"\x89PNG") for data in pictures) and len(set(pictures)) == 3
+    lines = outcome.table.splitlines()
+    header = next(line for line in lines if "test loss" in line)
+    assert header.split("  ")[-1].strip() == "validation accuracy"
+    assert [line.split()[0] for line in lines[lines.index(header) + 1 :][:3]] == ["fold", "fold", "mean"]
+
+
+def test_a_marker_of_an_earlier_version_has_the_preprocessing_of_its_job(job):
+    config = job(network={"preprocessing": {"size": 48, "mean": [0.1, 0.2, 0.3]}})
+    assert preprocessing_of(config, MARKERS[0]) == Preprocessing(size=48, mean=(0.1, 0.2, 0.3))
