@@ -32,8 +32,8 @@ WITHOUT_CALLER = {
 STUDIES = {
     "evaluate.discrimination": "Discrimination class_discrimination",
     "evaluate.faithfulness": "AgainstChance against_chance aopc area_under faithfulness",
-    "evaluate.randomisation": "RandomisationCheck RandomisationCheck.follows_image RandomisationCheck.stays ShuffledMaps "
-    "ShuffledMaps.n_layers SimilarityAtDepth randomisation_check",
+    "evaluate.randomisation": "RandomisationCheck RandomisationCheck.follows_image RandomisationCheck.stays "
+    "SimilarityAtDepth randomisation_check",
     "evaluate.subject_mean": "SubjectMean subject_mean",
     "explain.hiding": "Pictures Pictures.scores_of_masks Pictures.scores_of_regions scores_of_sets",
     "explain.perturbation": "FlippingCurves PixelCurves RegionDrops flipping_curves pixel_curves region_drops",
