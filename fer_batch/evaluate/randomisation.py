@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from skimage.metrics import structural_similarity
 
+from fer_batch.evaluate.map_similarity import MEASURES, Maps, ranks, row_correlation
 from fer_batch.evaluate.subject_mean import SubjectMean, subject_mean, subject_numbers
 
-Maps = NDArray[np.floating]
 MARGIN = 0.35  # a method is flagged where more than this of the rank correlation stays: docs/faithfulness.md
 SAME = 0.5  # and from this correlation on any map counts as the same picture, be it of the image or not
 N_PARTNERS = 3  # other images that each image is compared with; more narrow the chance level little
@@ -43,81 +41,6 @@ class ShuffledMaps(Protocol):
         """Shape (N, H, W), float32."""
 
 
-def pearson(a: Maps, b: Maps) -> NDArray[np.float64]:
-    """Correlation of each map of one list with the same of another.
-
-    Parameters
-    ----------
-    a, b : shape (N, H, W), floating
-
-    Returns
-    -------
-    shape (N,), float64, in [-1, 1]
-        NaN where either is constant or not finite.
-    """
-    return _row_correlation(_rows(a), _rows(b))
-
-
-def spearman(a: Maps, b: Maps) -> NDArray[np.float64]:
-    """Rank correlation of maps, sign included; ties share their mean rank.
-
-    Parameters
-    ----------
-    a, b : shape (N, H, W), floating
-
-    Returns
-    -------
-    shape (N,), float64, in [-1, 1]
-        NaN where either is constant or not finite.
-    """
-    return _row_correlation(_ranks(a), _ranks(b))
-
-
-def spearman_of_size(a: Maps, b: Maps) -> NDArray[np.float64]:
-    """Rank correlation of the absolute values of maps.
-
-    Parameters
-    ----------
-    a, b : shape (N, H, W), floating
-
-    Returns
-    -------
-    shape (N,), float64, in [-1, 1]
-        NaN where either is constant or not finite.
-    """
-    return spearman(np.abs(a), np.abs(b))
-
-
-def ssim(a: Maps, b: Maps) -> NDArray[np.float64]:
-    """Structural similarity (Wang et al. 2004; windows of 7 pixels) of maps, each over its largest absolute value.
-
-    Parameters
-    ----------
-    a, b : shape (N, H, W), floating
-
-    Returns
-    -------
-    shape (N,), float64, in [-1, 1]
-        NaN where either is zero or not finite, or is smaller than 3 pixels.
-    """
-    found = np.full(len(a), np.nan)
-    side = min(7, *a.shape[1:])
-    window = side - (side + 1) % 2
-    for i, (one, other) in enumerate(zip(a.astype(np.float64), b.astype(np.float64), strict=True)):
-        peaks = np.abs(one).max(), np.abs(other).max()
-        if np.isfinite(peaks).all() and min(peaks) > 0 and window >= 3:
-            found[i] = structural_similarity(one / peaks[0], other / peaks[1], win_size=window, data_range=2.0)
-    return found
-
-
-MEASURES: dict[str, Callable[[Maps, Maps], NDArray[np.float64]]] = {
-    "pearson": pearson,
-    "spearman": spearman,
-    "spearman_of_size": spearman_of_size,
-    "ssim": ssim,
-}
-
-
 @dataclass(frozen=True)
 class SimilarityAtDepth:
     """How alike maps of the trained network and of a shuffled one are.
@@ -125,7 +48,7 @@ class SimilarityAtDepth:
     Attributes
     ----------
     measure
-        Of `MEASURES`.
+        Of `map_similarity.MEASURES`.
     layer
         The layer shuffled last.
     n_layers
@@ -204,7 +127,7 @@ def randomisation_check(
     subjects
         Whose face each image shows.
     measures
-        Names of `MEASURES` for the curve.
+        Names of `map_similarity.MEASURES` for the curve.
     level
         Of the intervals by subject.
 
@@ -226,58 +149,47 @@ def randomisation_check(
         raise ValueError(f"expected a map and a subject per image, got {trained.shape} and {len(subjects)}")
     if unknown := sorted(set(measures) - set(MEASURES)):
         raise ValueError(f"unknown measure {', '.join(unknown)}; expected {', '.join(MEASURES)}")
-    found: dict[tuple[str, str, int], list[NDArray[np.float64]]] = {}
-    of_seed: dict[int, list[NDArray[np.float64]]] = {}
-    of_all: list[NDArray[np.float64]] = []
-    partners, ranks = _partners(subjects), _ranks(trained)
-    for one in shuffled:
-        if one.maps.shape != trained.shape:
-            raise ValueError(f"expected shuffled maps {trained.shape} as the trained ones, got {one.maps.shape}")
-        for measure in measures:
-            key = (measure, one.layer, one.n_layers)
-            found.setdefault(key, []).append(MEASURES[measure](trained, one.maps))
-        same_and_other = _with_chance(ranks, _ranks(one.maps), partners)
-        of_seed.setdefault(one.seed, []).append(same_and_other)
-        of_all += [same_and_other] * one.everything
+    found = _Found({}, {}, [])
+    found.take(trained, shuffled, _partners(subjects), measures)
 
     def mean(values: Sequence[NDArray[np.float64]]) -> SubjectMean:
         return subject_mean(_nanmean(values, len(trained)), subjects, level=level)
 
-    curve = [SimilarityAtDepth(*key, mean(values)) for key, values in found.items()]
+    curve = [SimilarityAtDepth(*key, mean(values)) for key, values in found.by_depth.items()]
     curve.sort(key=lambda row: list(measures).index(row.measure))  # stable: layers stay in their order
-    own = [[same - other for same, other in pairs] for pairs in of_seed.values()]
+    own = [[same - other for same, other in pairs] for pairs in found.by_seed.values()]
     by_seed = [subject_mean(_nanmean(values, len(trained)), subjects).mean for values in own]
     return RandomisationCheck(
         tuple(curve),
-        mean([same for same, _ in of_all]),
-        mean([other for _, other in of_all]),
+        mean([same for same, _ in found.of_all]),
+        mean([other for _, other in found.of_all]),
         mean([values for seed in own for values in seed]),
         tuple(by_seed),
     )
 
 
-def _rows(maps: Maps) -> NDArray[np.float64]:
-    return maps.reshape(len(maps), -1).astype(np.float64)
+@dataclass(frozen=True)
+class _Found:
+    """Similarities of shape (N,) by measure, layer and depth; with chance, of shape (2, N), by seed, and of all."""
 
+    by_depth: dict[tuple[str, str, int], list[NDArray[np.float64]]]
+    by_seed: dict[int, list[NDArray[np.float64]]]
+    of_all: list[NDArray[np.float64]]
 
-def _ranks(maps: Maps) -> NDArray[np.float64]:
-    """Ranks of the pixels of each map, in rows; NaN for a map that is not finite."""
-    rows = _rows(maps)
-    finite = np.isfinite(rows).all(1)
-    ranks = np.full(rows.shape, np.nan)
-    ranks[finite] = rankdata(rows[finite], axis=1)
-    return ranks
-
-
-def _row_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):
-        scales = [np.linalg.norm(rows, axis=1) for rows in (a, b)]
-        a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-        lengths = [np.linalg.norm(rows, axis=1) for rows in (a, b)]
-    # what is left of a constant map is rounding
-    kept = [np.isfinite(length) & (length > 1e-12 * scale) for length, scale in zip(lengths, scales, strict=True)]
-    products, size = (a * b).sum(1), lengths[0] * lengths[1]
-    return np.clip(np.divide(products, size, out=np.full(len(a), np.nan), where=kept[0] & kept[1]), -1, 1)
+    def take(
+        self, trained: Maps, shuffled: Iterable[ShuffledMaps], partners: NDArray[np.int64], measures: Sequence[str]
+    ) -> None:
+        """Compare one list of maps after another."""
+        before = ranks(trained)
+        for one in shuffled:
+            if one.maps.shape != trained.shape:
+                raise ValueError(f"expected shuffled maps {trained.shape} as the trained ones, got {one.maps.shape}")
+            for measure in measures:
+                key = (measure, one.layer, one.n_layers)
+                self.by_depth.setdefault(key, []).append(MEASURES[measure](trained, one.maps))
+            same_and_other = _with_chance(before, ranks(one.maps), partners)
+            self.by_seed.setdefault(one.seed, []).append(same_and_other)
+            self.of_all.extend([same_and_other] * one.everything)
 
 
 def _partners(subjects: Sequence[Hashable]) -> NDArray[np.int64]:
@@ -296,8 +208,8 @@ def _with_chance(
     trained: NDArray[np.float64], shuffled: NDArray[np.float64], partners: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Correlation of ranks for the same image, and the mean over images of others, shape (2, N)."""
-    others = [np.where(who >= 0, _row_correlation(trained, shuffled[who]), np.nan) for who in partners.T]
-    return np.stack([_row_correlation(trained, shuffled), _nanmean(others, len(trained))])
+    others = [np.where(who >= 0, row_correlation(trained, shuffled[who]), np.nan) for who in partners.T]
+    return np.stack([row_correlation(trained, shuffled), _nanmean(others, len(trained))])
 
 
 def _nanmean(values: Sequence[NDArray[np.float64]], n: int) -> NDArray[np.float64]:

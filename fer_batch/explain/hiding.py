@@ -29,7 +29,7 @@ _OUTPUTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Perturbation:
     """How pictures are hidden and what is read from the network.
 
@@ -137,6 +137,7 @@ class Pictures:
         self, model: nn.Module, images: Array, targets: NDArray[np.int64], options: Perturbation, first: int = 0
     ) -> None:
         self.model, self.options = model, options
+        self._side_by_side = True  # convolutions over pixels whose channels lie side by side take less time
         self.shown = prepared_images(model, images)
         self.instead = prepared_images(model, options.replacement(images, first))
         self.targets = torch.from_numpy(targets).to(self.shown.device)
@@ -189,13 +190,20 @@ class Pictures:
             rows = slice(low, low + self.options.batch_size)
             i = image[rows]
             x = torch.where(hidden(rows)[:, None], self.instead[i], self.shown[i])
-            # oneDNN convolves pixels whose channels lie side by side up to twice as fast
-            logits = self.model(x.contiguous(memory_format=torch.channels_last)).double()
+            logits = self._logits(x).double()
             target = self.targets[i]
             if int(target.max()) >= logits.shape[1]:
                 raise ValueError(f"output {int(target.max())} is asked for; the network has {logits.shape[1]}")
             found.append(_OUTPUTS[self.options.output](logits).gather(1, target[:, None])[:, 0].cpu())
         return torch.cat(found).numpy()
+
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        if self._side_by_side:
+            try:
+                return self.model(x.contiguous(memory_format=torch.channels_last))
+            except RuntimeError:  # a network that calls view wants the usual order; what else is wrong is so again
+                self._side_by_side = False
+        return self.model(x)
 
 
 def scores_of_sets(

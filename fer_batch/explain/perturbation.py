@@ -228,7 +228,7 @@ def region_drops(
     for i, mask in enumerate(masks):
         if not mask.any():
             continue
-        moved = moved_masks(mask, n_elsewhere, seed + i, None if within is None else within[i])
+        moved = moved_masks(mask, n_elsewhere, (seed, i), None if within is None else within[i])
         hidden = np.concatenate([np.zeros((1, *mask.shape), bool), mask[None], moved])
         pictures = Pictures(model, images[i : i + 1], target[i : i + 1], options or Perturbation(), i)
         scores = pictures.scores_of_masks(np.zeros(len(hidden), np.int64), hidden)
@@ -247,7 +247,10 @@ def _checked(
         )
     shape = (len(images), *images.shape[2:])
     if maps is not None and maps.shape[1:] != shape:
-        raise ValueError(f"expected maps (M, {', '.join(map(str, shape))}) as the images, got {maps.shape}")
+        raise ValueError(
+            f"expected maps (M, {', '.join(map(str, shape))}) as the images, got {maps.shape}; bring smaller ones to "
+            "that size first (option upsample of the CAM methods)"
+        )
     if regions is not None and regions.shape != shape:
         raise ValueError(f"expected regions {shape} as the images, got {regions.shape}")
     return target.astype(np.int64)

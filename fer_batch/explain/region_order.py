@@ -5,6 +5,8 @@ Regions are numbers in a label image, -1 where a pixel is in none: superpixels (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import correlate
@@ -180,7 +182,7 @@ def removed_sets(ranks: NDArray[np.int64], present: NDArray[np.bool_], n_steps: 
 
 
 def moved_masks(
-    mask: NDArray[np.bool_], n: int, seed: int = 0, within: NDArray[np.bool_] | None = None
+    mask: NDArray[np.bool_], n: int, seed: int | Sequence[int] = 0, within: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
     """A region moved elsewhere: same shape and area, no pixel in common with where it was.
 

@@ -82,3 +82,19 @@ def test_each_distinct_picture_runs_once(images, batch_size):
 def test_a_network_in_training_mode_is_refused(images):
     with pytest.raises(ValueError, match="training mode"):
         Pictures(nn.Sequential(Counting(), nn.Dropout()).train(), images, np.zeros(3, np.int64), Perturbation())
+
+
+def test_a_network_that_views_its_features_as_rows_runs_too(images):
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 6 * 8, 2)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).view(len(x), -1))
+
+    model, targets = Rows().eval(), np.array([1, 0, 1])
+    pictures = Pictures(model, images, targets, Perturbation(output="logit", batch_size=2))
+    found = pictures.scores_of_masks(np.arange(3), np.zeros((3, 8, 10), bool))
+    expected = model(torch.from_numpy(images)).detach()[[0, 1, 2], targets]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
