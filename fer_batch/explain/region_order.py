@@ -35,24 +35,6 @@ def grid_segments(shape: tuple[int, int], side: int) -> NDArray[np.int64]:
     return rows[:, None] * (columns[-1] + 1) + columns
 
 
-def regions_of_masks(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Label image of landmark regions; a pixel of several belongs to the smallest.
-
-    Parameters
-    ----------
-    masks : shape (N, R, H, W), bool
-        An empty mask is a region that an image does not have.
-
-    Returns
-    -------
-    shape (N, H, W), int64
-        0 to R - 1; -1 outside all of them.
-    """
-    size = masks.sum((2, 3)).astype(np.float64)[:, :, None, None]
-    smallest = np.where(masks, size, np.inf).argmin(1)
-    return np.where(masks.any(1), smallest, -1)
-
-
 def pixel_steps(maps: NDArray[np.floating], n_pixels: int) -> NDArray[np.int64]:
     """Groups of pixels as regions, the most relevant group first: deletion by pixels.
 

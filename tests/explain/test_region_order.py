@@ -11,7 +11,6 @@ from fer_batch.explain.region_order import (
     pixel_steps,
     random_ranks,
     region_relevance,
-    regions_of_masks,
     removal_ranks,
     removed_sets,
 )
@@ -20,12 +19,6 @@ from fer_batch.types import InputError
 
 def test_squares_with_a_rest():
     assert grid_segments((3, 5), 2).tolist() == [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5]]
-
-
-def test_a_pixel_of_several_masks_belongs_to_the_smallest():
-    masks = np.zeros((1, 3, 2, 4), bool)
-    masks[0, 0, :, :3] = masks[0, 1, 0, 1:] = True  # 6 and 3 pixels; the third is empty
-    assert regions_of_masks(masks)[0].tolist() == [[0, 1, 1, 1], [0, 0, 0, -1]]
 
 
 def test_relevance_of_regions():
