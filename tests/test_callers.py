@@ -24,7 +24,6 @@ WITHOUT_CALLER = {
     "report.comparison.comparison_files": "waits for the comparisons of studies",
     "report.comparisons.class_discrimination": "waits for the comparisons of studies",
     "report.comparisons.faithfulness": "waits for the comparisons of studies",
-    "report.comparisons.folds": "waits for the comparisons of studies",
     "report.comparisons.grids": "waits for the comparisons of studies",
     "report.comparisons.misclassified": "waits for the comparisons of studies",
     "report.comparisons.randomisation": "waits for the comparisons of studies",
