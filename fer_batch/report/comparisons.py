@@ -66,6 +66,36 @@ def grids(sections: Sequence[tuple[str, Picture]], lead: str = "") -> Comparison
     )
 
 
+def folds(
+    table: DataTable,
+    lead: str,
+    curves: Sequence[Picture] = (),
+    reports: Sequence[DataTable] = (),
+    matrices: Sequence[Picture] = (),
+) -> Comparison:
+    """How well every fold's network answers on the people it never saw (methods PD-e).
+
+    Parameters
+    ----------
+    table
+        One row per fold, then their mean, published figures beside ours.
+    lead
+        The mean, and the best fold.
+    curves, matrices
+        Of the training, and confusion matrices, raw and normalised.
+    reports
+        Precision, recall and F1 of every class.
+    """
+    parts = (
+        Section("Folds", "The people are dealt out over the folds; each network is tested on those of its own fold.",
+                (table,)),
+        Section("Training", figures=tuple(curves)),
+        Section("Classes", tables=tuple(reports), figures=tuple(matrices)),
+    )  # fmt: skip
+    shown = tuple(part for part in parts if part.tables or part.figures)
+    return Comparison("fold_table", "How well do the networks answer?", lead, shown)
+
+
 def misclassified(pairs: Sequence[Picture], stills: Sequence[Picture] = ()) -> Comparison:
     """Pairs of one person under every method, and stills of other data sets (methods PD-j, PD-k).
 

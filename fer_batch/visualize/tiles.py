@@ -136,7 +136,8 @@ def fitted(text: str, width: float, lines: int, size: float = SMALL, bold: bool 
     def fits(part: str) -> bool:
         return text_width(part, size, bold) <= width
 
-    found, rest = [], one_line(text)[:_LONGEST]
+    found: list[str] = []
+    rest = one_line(text)[:_LONGEST]
     while rest and len(found) <= lines:
         length = bisect_right(range(1, len(rest) + 1), False, key=lambda n: not fits(rest[:n])) or 1
         space = rest.rfind(" ", 0, length + 1) if length < len(rest) else -1

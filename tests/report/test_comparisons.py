@@ -9,12 +9,13 @@ from fer_batch.report.comparisons import (
     MethodFigure,
     class_discrimination,
     faithfulness,
+    folds,
     grids,
     misclassified,
     randomisation,
     runtime,
 )
-from fer_batch.report.page import Picture, Published, RunSummary
+from fer_batch.report.page import DataTable, Picture, Published, RunSummary
 from fer_batch.visualize.figure import png
 
 PICTURE = Picture(png(np.full((4, 4, 3), 9, np.uint8)), "a picture")
@@ -76,9 +77,17 @@ def test_pages_of_pictures_have_a_section_each_and_leave_out_what_is_empty():
     assert len(misclassified([PICTURE], [PICTURE]).sections) == 2
 
 
+def test_folds_show_what_there_is():
+    table = DataTable("Folds", ("Fold", "Accuracy"), (("1", 0.5),))
+    assert [section.title for section in folds(table, "Mean .5.").sections] == ["Folds"]
+    page = folds(table, "Mean .5.", [PICTURE], [table], [PICTURE, PICTURE])
+    assert [(len(section.tables), len(section.figures)) for section in page.sections] == [(1, 0), (0, 1), (1, 2)]
+
+
 def test_every_page_can_be_written_under_its_own_name():
     rows = [figure("a", 0.4, chance=0.3)]
     pages = [
+        folds(DataTable("", ("a",), ()), "", [PICTURE]),
         grids([("a", PICTURE)]),
         misclassified([PICTURE]),
         class_discrimination(rows, PICTURE),
