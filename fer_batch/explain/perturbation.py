@@ -241,6 +241,8 @@ def _checked(
 ) -> NDArray[np.int64]:
     """The targets, once all shapes fit."""
     target = np.asarray(targets)
+    if not len(images):
+        raise ValueError("expected at least one image")
     if images.ndim != 4 or target.shape != (len(images),) or target.dtype.kind not in "iu" or (target < 0).any():
         raise ValueError(
             f"expected images (N, C, H, W) and the output of each, got {images.shape} and {target.dtype} {target.shape}"

@@ -143,6 +143,8 @@ def test_a_region_that_the_score_stands_on_falls_more_than_as_much_elsewhere(cas
 
 def test_what_does_not_fit_is_refused(case, squares):
     images, targets, maps = case
+    with pytest.raises(ValueError, match="at least one image"):
+        flipping_curves(network(), images[:0], [], maps[:, :0], squares[:0])
     with pytest.raises(ValueError, match="output of each"):
         flipping_curves(network(), images, targets[:3], maps, squares)
     with pytest.raises(ValueError, match="expected maps"):
