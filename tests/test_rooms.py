@@ -41,7 +41,7 @@ ALLOWED = {
         *("evaluate", "models", "prototypes", "regions", "report", "sources", "visualize"),
     },
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
-    "pipeline.inspect": {"models", "output", "sources", "storage"},
+    "pipeline.inspect": {"models", "output", "regions", "sources", "storage", "visualize"},
     "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER},
     "cli": {"pipeline", "pipeline.base", "config", "output", "storage", "sources"}
     | {f"pipeline.{room}" for room in INNER},
