@@ -46,7 +46,7 @@ ALLOWED = {
         *("config", "evaluate", "explain", "media", "models", "output", "regions", "report", "sources", "storage"),
         *("training", "visualize"),
     },
-    "pipeline.inspect": {"models", "output", "sources", "storage"},
+    "pipeline.inspect": {"models", "output", "regions", "sources", "storage", "visualize"},
     # a study runs jobs: what wires one job knows nothing of it
     "pipeline": ROOMS - {"cli"} | {"pipeline.base"} | {f"pipeline.{room}" for room in INNER - {"study"}},
     "cli": {"pipeline", "pipeline.base", "config", "output", "storage", "sources"}

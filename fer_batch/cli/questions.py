@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -121,14 +121,36 @@ def compare(
 
 
 @cli.command(cls=Command)
-@click.argument("uri")
+@click.argument("uri", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(uri: str, as_json: bool) -> None:
+@click.option("--au-map", "landmarks", metavar="LANDMARKS", help="Draw where a face should be looked at: 68 points.")
+@click.option("--expression", help="Of that face, such as fear.")
+@click.option("--codebook", default="martinez", show_default=True, help="martinez, emfacs_sh or emfacs_pd.")
+@click.option("--disgust-release", is_flag=True, help="AU05 for AU10 in disgust, as SA's released code.")
+@click.option("--size", type=click.IntRange(8, 4096), default=224, show_default=True, help="Side of the image, pixels.")
+@click.option("--output", type=click.Path(dir_okay=False), help="The picture [default: au_map_EXPRESSION.png].")
+def inspect(uri: str | None, as_json: bool, landmarks: str | None, expression: str | None, **drawn: Any) -> None:
     """Say what a folder of media, a manifest, a checkpoint or an output is, without running anything."""
+    if landmarks is not None:
+        _draw_au_map(landmarks, expression, **drawn)
+        return
     from fer_batch.pipeline.inspect.uri import inspect_text, inspect_uri
 
+    if uri is None:
+        raise click.UsageError("name what to inspect, or --au-map LANDMARKS --expression EXPRESSION")
     found = inspect_uri(uri)
     click.echo(json.dumps(found, indent=1) if as_json else inspect_text(found))
+
+
+def _draw_au_map(landmarks: str, expression: str | None, output: str | None, **how: Any) -> None:
+    from fer_batch.pipeline.inspect.au_map import AuMap, au_map_picture
+
+    if expression is None:
+        raise click.UsageError("--au-map needs --expression, such as fear")
+    picture, sentence = au_map_picture(AuMap(landmarks, expression, **how))
+    path = output or f"au_map_{expression}.png"
+    picture.save(path, "png")
+    click.echo(f"{path}: {sentence}")
 
 
 @cli.command(cls=Command)

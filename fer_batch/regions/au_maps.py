@@ -174,7 +174,7 @@ def unit_maps(landmarks: ArrayLike, units: Sequence[Iterable[int]], size: tuple[
     place = functools.cache(lambda ellipse: ellipse.placed(whole, size).tolist())
     maps = np.full((len(points), *size), np.inf, np.float32)
     canvas = np.zeros(size, np.float32)
-    for i in np.flatnonzero(known):
+    for i in np.flatnonzero(known).tolist():
         shapes = {ELLIPSES[unit] for unit in units[i] if unit in ELLIPSES}
         _fill(maps[i], canvas, ([place(ellipse)[i] for ellipse in ellipses] for ellipses in shapes))
     return maps
@@ -198,7 +198,9 @@ def _coarse(canvas: NDArray[np.float32], ellipses: list[list[int]]) -> NDArray[n
     canvas.fill(0)
     for x, y, across, down in ellipses:
         cv2.ellipse(canvas, (x, y), (across, down), 0, 0, 360, 1, cv2.FILLED)
-    return cv2.blur(_resized(canvas, _COARSE), (3, 3)) if cv2.countNonZero(canvas) else None
+    if not cv2.countNonZero(canvas):
+        return None
+    return np.asarray(cv2.blur(_resized(canvas, _COARSE), (3, 3)), np.float32)
 
 
 def _resized(values: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

@@ -63,7 +63,7 @@ def defined(landmarks: ArrayLike) -> NDArray[np.bool_]:
         If the landmarks are not (n, 68, 2).
     """
     points = checked(landmarks)
-    known = (np.abs(points) < _FARTHEST).all(axis=(1, 2))
+    known = np.asarray((np.abs(points) < _FARTHEST).all(axis=(1, 2)))
     centred = np.where(known[:, None, None], points, 0.0)
     centred = centred - centred.mean(axis=1, keepdims=True)
     spread = np.linalg.eigvalsh(np.einsum("nki,nkj->nij", centred, centred))
