@@ -41,10 +41,17 @@ def fold_means(rows: Iterable[FoldFigures]) -> FoldFigures:
         The folds; a figure that is NaN in one is the mean of the others.
     """
     folds = list(rows)
-    names = [name for name, _ in _FIGURES.values() if name != "epochs"]
-    known = {name: [v for row in folds if not math.isnan(v := getattr(row, name))] for name in names}
+
+    def mean(name: str) -> float:
+        known = [value for row in folds if not math.isnan(value := getattr(row, name))]
+        return float(np.mean(known)) if known else math.nan
+
     return FoldFigures(
-        "mean", **{name: float(np.mean(values)) if values else math.nan for name, values in known.items()}
+        "mean",
+        test_loss=mean("test_loss"),
+        test_accuracy=mean("test_accuracy"),
+        train_accuracy=mean("train_accuracy"),
+        validation_accuracy=mean("validation_accuracy"),
     )
 
 

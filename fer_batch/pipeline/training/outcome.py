@@ -151,6 +151,7 @@ def use_line(config: TrainConfig, sources: Sequence[Source], checkpoint: str) ->
     kinds = {ref.kind for source in sources for ref in source.refs}
     usual, faces = FaceSettings(), config.faces
     changed = [name for name in ("align", "margin", "choose") if getattr(faces, name) != getattr(usual, name)]
+    changed += ["size"] if faces.size not in (None, config.network.preprocessing.size) else []
     # whether landmarks come with the data is a matter of the data
     changed += ["detector"] if faces.detector not in (usual.detector, "dataset") else []
     settings = [

@@ -24,6 +24,8 @@ def test_the_line_to_use_the_network_cuts_faces_as_its_training_did(job):
     other = use_line(job(faces={"align": "eyes", "margin": 0.4, "detector": "none"}), listed("still"), "b c.pt")
     assert "run jobs/stills.yaml --set model.checkpoint='b c.pt' --set faces.align=eyes --set faces.margin=0.4" in other
     assert "--set faces.detector=none" in other
+    larger, same = (use_line(job(faces={"size": side}), listed("video"), "best.safetensors") for side in (256, 48))
+    assert "--set faces.size=256" in larger and same == usual
     assert "--set source.format=image_sequences" in use_line(job(), listed("image_sequence"), "best.pt")
 
 
