@@ -80,10 +80,44 @@ def plan_expressions(n_subjects: int, expressions: Sequence[str], n_frames: int 
         for number, name in enumerate(expressions):
             rng = np.random.default_rng([seed, subject, number, 0xE59])
             aus = _personal(expression_units(name), rng)
-            curves = PAIN_LEVELS.get(name, 1.0) * together(aus, n_frames, rng)
+            curves = PAIN_LEVELS.get(name, 1.0) * held(aus, n_frames, rng)
             poses = head_motion(n_frames, rng)
             plans.append(ClipPlan(subject, f"{number + 1:02d}_{name}", name, curves, poses, int(rng.integers(2**31))))
     return plans
+
+
+def held(aus: Sequence[int], n_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Intensities of some Action Units that rise in the first quarter of a clip and stay.
+
+    Parameters
+    ----------
+    aus
+        Numbers of the Action Units, of `POSED_AUS`.
+    n_frames
+        Length of the clip.
+    rng
+        Draws onset, speed and strength.
+
+    Returns
+    -------
+    shape (n_frames, len(POSED_AUS))
+        0 to 5, implied units included.
+    """
+    t = np.arange(n_frames)
+    curves = np.zeros((n_frames, len(POSED_AUS)))
+    for au in aus:
+        start, rise = rng.uniform(-0.1, 0.1) * n_frames, rng.uniform(0.05, 0.15) * n_frames
+        ramp = np.clip((t - start) / rise, 0, 1)
+        curves[:, POSED_AUS.index(au)] = rng.uniform(3.6, 5.0) * ramp**2 * (3 - 2 * ramp)
+    return _with_implied(curves)
+
+
+def _with_implied(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rounded intensities with the units that others imply, frame by frame."""
+    for row in curves:
+        coded = with_implied(dict(zip(POSED_AUS, row, strict=True)))
+        row[:] = [coded[au] for au in POSED_AUS]
+    return curves.round(3)
 
 
 def expression_units(name: str) -> tuple[int, ...]:
@@ -135,7 +169,4 @@ def together(aus: Sequence[int], n_frames: int, rng: np.random.Generator) -> NDA
         rise, fall = rng.uniform(0.15, 0.25, 2) * n_frames
         ramp = np.clip(np.minimum((t - start) / rise, (stop - t) / fall), 0, 1)
         curves[:, POSED_AUS.index(au)] = rng.uniform(3.6, 5.0) * ramp**2 * (3 - 2 * ramp)
-    for row in curves:
-        coded = with_implied(dict(zip(POSED_AUS, row, strict=True)))
-        row[:] = [coded[au] for au in POSED_AUS]
-    return curves.round(3)
+    return _with_implied(curves)

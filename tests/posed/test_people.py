@@ -38,3 +38,23 @@ def test_plans_are_written_as_clips(tmp_path):
     paths = write_clips(tmp_path, size=64, plans=plan_people(1, 2, 12))
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["P001/01_mixed.mp4", "P001/02_mixed.mp4"]
     assert len((tmp_path / "P001/01_mixed.annotations.csv").read_text().splitlines()) == 1 + 12 * len(POSED_AUS)
+
+
+def test_every_subject_shows_every_expression_from_the_first_quarter_on():
+    names = ("pain3", "pain4", "disgust", "happiness")
+    plans = plan_expressions(5, names, n_frames=16, seed=3)
+    assert [(plan.subject, plan.emotion) for plan in plans] == [(who, name) for who in range(5) for name in names]
+    for plan in plans:
+        units = set(expression_units(plan.emotion))
+        shown = {POSED_AUS[i] for i in np.flatnonzero(plan.intensities[4:].min(0) > 0)}
+        assert len(units & shown) >= min(len(units), 2) and len(shown - units) <= 2
+    level = {name: np.mean([p.intensities.max() for p in plans if p.emotion == name]) for name in ("pain3", "pain4")}
+    assert level["pain3"] < level["pain4"]
+
+
+@pytest.mark.parametrize(
+    ("expressions", "frames", "words"), [(("sad",), 16, "unknown expression 'sad'"), (("pain",), 8, "at least 12 frames")]
+)
+def test_what_cannot_be_posed_is_said(expressions, frames, words):
+    with pytest.raises(ValueError, match=words):
+        plan_expressions(2, expressions, frames)
