@@ -5,7 +5,7 @@ import pytest
 
 from fer_batch.posed.clips import write_clips
 from fer_batch.posed.face import POSED_AUS
-from fer_batch.posed.people import APART, plan_people
+from fer_batch.posed.people import APART, expression_units, plan_expressions, plan_people
 from fer_batch.posed.plans import occurrence
 
 
@@ -53,7 +53,8 @@ def test_every_subject_shows_every_expression_from_the_first_quarter_on():
 
 
 @pytest.mark.parametrize(
-    ("expressions", "frames", "words"), [(("sad",), 16, "unknown expression 'sad'"), (("pain",), 8, "at least 12 frames")]
+    ("expressions", "frames", "words"),
+    [(("sad",), 16, "unknown expression 'sad'"), (("pain",), 8, "at least 12 frames")],
 )
 def test_what_cannot_be_posed_is_said(expressions, frames, words):
     with pytest.raises(ValueError, match=words):
