@@ -46,6 +46,7 @@ def run_study_job(job: str, overrides: tuple[str, ...], output: str | None, dry_
 
 def _as_json(outcome: StudyOutcome) -> dict[str, object]:
     failures = [{"cell": cell.title, "reason": cell.reason} for cell in outcome.cells if cell.status == "failed"]
+    failures += [{"part": one.title, "reason": one.reason} for one in outcome.lost]
     return {**outcome.counts, "already_done": outcome.n_done_before, "failures": failures, "page": outcome.page}
 
 
@@ -53,6 +54,7 @@ def study_summary(study: Study, outcome: StudyOutcome) -> str:
     """What a study ended with, and where to look."""
     counts, out = outcome.counts, shlex.quote(study.config.output)
     lines = [f"{counts['found']} cells: {counts['done']} done, {counts['failed']} failed"]
+    lines += [f"  failed {one.title}: {one.reason}" for one in outcome.lost]
     lines += [f"  failed {cell.title}: {cell.reason}" for cell in outcome.cells if cell.status == "failed"]
     lines += [f"page    {outcome.page}", f'query   fer-batch query {out} "SELECT * FROM study_cells"']
     return "\n".join(lines)

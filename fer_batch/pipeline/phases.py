@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from fer_batch.config import RunConfig
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
+from fer_batch.pipeline.engine import gpus_of
 from fer_batch.pipeline.explaining.units import explain_key, joint_units
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
 from fer_batch.pipeline.plan import Plan, stale_shards, waiting_inputs
@@ -21,7 +21,6 @@ from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
-from fer_batch.types import InputError
 
 if TYPE_CHECKING:
     from fer_batch.pipeline.explaining.chunk import ExplainOptions
@@ -108,7 +107,7 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
     from fer_batch.pipeline.explaining.stream import Bookkeeping, JointBookkeeping, dataset_of, explain_units
 
     store, config, plans = jobs[0].store, jobs[0].config, [job.plan for job in jobs]
-    resources, num_gpus = config.resources, _gpus(config.resources.num_gpus)
+    resources, num_gpus = config.resources, gpus_of(config.resources.num_gpus)
     units, own = joint_units(plans[0].refs, [plan.units for plan in plans])
     decode, options = decode_options(jobs), [explain_options(job, n_cpus) for job in jobs]
     sink = SinkOptions(store.uri, config.faces.store == "jpeg", tuple(job.metadata for job in jobs))
@@ -156,18 +155,6 @@ def explain_options(job: Job, n_threads: int) -> ExplainOptions:
         batch_size=explain.batch_size,
         n_threads=n_threads,
     )
-
-
-def _gpus(asked: float | None) -> float:
-    """GPUs of one explaining actor: what the job says, else one where there is any."""
-    import ray
-
-    available = ray.cluster_resources().get("GPU", 0)
-    if asked is None:
-        return 1.0 if available else 0.0
-    if asked > available and not os.environ.get("RAY_ADDRESS"):
-        raise InputError(f"resources.num_gpus is {asked:g}, but this machine offers Ray {available:g} GPUs")
-    return asked
 
 
 def publish_prototypes(job: Job, n_cpus: int) -> None:

@@ -99,7 +99,7 @@ def make_plans(configs: Sequence[RunConfig], store: Store) -> list[Plan]:
     source = config.source
     refs = list_source(source.format, source.uri, source.pattern, source.keywords)
     _say_dataset(config)
-    _check_faces(config, refs)
+    check_faces(config, refs)
     _check_sampling(config, refs)
     for one in configs:
         _check_targets(one, model)
@@ -154,7 +154,14 @@ def _check_targets(config: RunConfig, model: ResolvedModel) -> None:
             raise InputError(f"explain.targets: the model has no output {target!r}; {known}")
 
 
-def _check_faces(config: RunConfig, refs: list[SequenceRef]) -> None:
+def check_faces(config: RunConfig, refs: Sequence[SequenceRef]) -> None:
+    """Refuse a way to find faces that cannot find those of some inputs.
+
+    Raises
+    ------
+    InputError
+        If the job wants landmarks of the dataset and there are none, or a detector that is not installed.
+    """
     detector = config.faces.detector
     waiting = [ref for ref in refs if not ref.skip_reason and not ref.crops]
     known = any(ref.landmarks_uri or len(ref.landmarks) or ref.face_box for ref in waiting)

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fer_batch.sources.dataset import TruthForm, annotation_uris, register_form
 from fer_batch.sources.fetch import read_bytes
-from fer_batch.sources.label_files import ANNOTATION_SCHEMA, Frames, annotation_table
+from fer_batch.sources.label_files import ANNOTATION_SCHEMA, Frames
 from fer_batch.sources.listing import FORMATS
 from fer_batch.storage.crop_set import CropSet, open_crops, shard_table
 from fer_batch.storage.manifest import digest
@@ -28,6 +27,7 @@ from fer_batch.storage.store import Store
 from fer_batch.types import InputError, SequenceRef
 
 CROPS = "crops"
+SUFFIX = ".parquet"
 _NEEDED = ("row", "sequence_id", "frame_index")
 
 
@@ -56,6 +56,8 @@ def list_crops(
     if pattern:
         raise InputError("source.pattern: crops have no paths; name them with source.options.chosen")
     crops = CropSet(uri)
+    if truth and not truth.endswith(SUFFIX):
+        raise InputError(f"source.options.truth: expected a file {SUFFIX}, got {truth!r}")
     rows = _chosen(chosen) if chosen else _all(crops)
     version = digest([crops.store.read_bytes("crops.json").decode(), _digest_of(truth)])
     known = rows.column_names
@@ -131,19 +133,22 @@ def _digest_of(uri: str | None) -> str:
     return digest(read_bytes(uri).hex()) if uri else ""
 
 
-@lru_cache(maxsize=4)
-def _labels(uri: str) -> pa.Table:
-    return decode(read_bytes(uri))
+@lru_cache(maxsize=2)
+def _labels(uri: str) -> tuple[pa.Table, dict[str, tuple[int, int]]]:
+    """Labels of all inputs sorted by input, and where those of each lie: first row and number."""
+    table = decode(read_bytes(uri)).sort_by("sequence_id").combine_chunks()
+    counts = table.group_by("sequence_id", use_threads=False).aggregate([([], "count_all")])
+    ends = np.cumsum(counts["count_all"].to_numpy())
+    names, numbers = counts["sequence_id"].to_pylist(), counts["count_all"].to_pylist()
+    return table, {name: (int(end) - n, n) for name, end, n in zip(names, ends, numbers, strict=True)}
 
 
 def _annotations(uris: Sequence[str], frames: Frames) -> pa.Table:
     """Labels of one input out of the file of all, `FILE#sequence_id`."""
     (named,) = uris
-    uri, _, sequence_id = named.partition("#")
-    rows = _labels(uri)
-    rows = rows.filter(pc.equal(rows["sequence_id"], sequence_id))
-    if not rows.num_rows:
-        return annotation_table(())
+    stem, _, sequence_id = named.partition(SUFFIX + "#")  # either may have a # of its own
+    table, places = _labels(stem + SUFFIX)
+    rows = table.slice(*places.get(sequence_id, (0, 0)))
     n, known = rows.num_rows, rows.column_names
     columns = [rows[f.name].cast(f.type) if f.name in known else pa.nulls(n, f.type) for f in ANNOTATION_SCHEMA]
     return pa.table(columns, ANNOTATION_SCHEMA)

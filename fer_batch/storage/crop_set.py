@@ -47,7 +47,7 @@ class CropSet:
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """Number of the first crop of every shard, and of all crops, shape (shards + 1,), int64."""
-        counts = [self._layout(name)[1] for name in self.shards]
+        counts = [self._layouts[name][1] for name in self.shards]
         return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
 
     def table(self) -> pa.Table:
@@ -76,25 +76,32 @@ class CropSet:
         return self.shards[shard], int(number - self.starts[shard])
 
     def images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        """Pixels of some crops, shape (n, size, size, 3), uint8, RGB."""
+        """Pixels of some crops, shape (n, size, size, 3), uint8, RGB; neighbours are read together."""
         found = np.empty((len(numbers), self.size, self.size, 3), np.uint8)
-        for index, number in enumerate(numbers):
-            name, row = self.place(number)
-            offset, _ = self._layout(name)
-            begin = offset + row * found[0].nbytes
-            if self.store.local:
-                with open(self.store.path(f"{name}.npy"), "rb") as file:
-                    file.seek(begin)
-                    data = file.read(found[0].nbytes)
-            else:
-                data = self.store.fs.cat_file(self.store.path(f"{name}.npy"), begin, begin + found[0].nbytes)
-            found[index] = np.frombuffer(data, np.uint8).reshape(found[index].shape)
+        places = [self.place(number) for number in numbers]
+        start = 0
+        for end in range(1, len(places) + 1):
+            name, row = places[start]
+            if end < len(places) and places[end] == (name, row + end - start):
+                continue
+            found[start:end] = self._read(name, row, end - start)
+            start = end
         return found
 
+    def _read(self, name: str, row: int, n: int) -> NDArray[np.uint8]:
+        """Crops of one shard, from a row on."""
+        n_bytes = self.size * self.size * 3
+        begin = self._layouts[name][0] + row * n_bytes
+        data = self.store.fs.cat_file(self.store.path(f"{name}.npy"), begin, begin + n * n_bytes)
+        return np.frombuffer(data, np.uint8).reshape(n, self.size, self.size, 3)
+
+    @cached_property
+    def _layouts(self) -> dict[str, tuple[int, int]]:
+        """First byte of the pixels of every shard, and how many crops it holds."""
+        return {name: self._layout(name) for name in self.shards}
+
     def _layout(self, name: str) -> tuple[int, int]:
-        """First byte of the pixels of a shard, and how many crops it holds."""
-        path = self.store.path(f"{name}.npy")
-        head = io.BytesIO(self.store.fs.cat_file(path, 0, _HEADER))
+        head = io.BytesIO(self.store.fs.cat_file(self.store.path(f"{name}.npy"), 0, _HEADER))
         version = np.lib.format.read_magic(head)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, _ = read(head)

@@ -264,7 +264,7 @@ SCHEMAS = MappingProxyType(
             ("status", _STR, "done, failed, waiting"),
             ("n_images", _I64, "images that were explained and timed"),
             ("seconds", _F64, "of the explanation alone, without decoding"),
-            ("seconds_per_image", _F64),
+            ("seconds_per_image", _F64, "without the first call of each process where there are others"),
             ("reason", _STR),
             ("dataset", _STR, "with model and explain: where its rows are in other tables"),
             ("model", _STR),

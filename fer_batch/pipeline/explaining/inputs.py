@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.media.decode import Decoder, Frame
-from fer_batch.pipeline.explaining.chunk import FrameRow, SequenceRow
+from fer_batch.pipeline.explaining.chunk import CHUNK_FRAMES, FrameRow, SequenceRow
 from fer_batch.pipeline.explaining.faces import (
     DecodeOptions,
     Item,
@@ -100,14 +100,16 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
 def _cut_before(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
     """Faces of an input of which a crop set has the crops."""
     truth = KnownFaces(ref, options, row)
-    images = open_crops(ref.uri).images(ref.crops)
+    crops = open_crops(ref.uri)
     row.update({"n_declared": len(ref.crops), "n_decoded": len(ref.crops)})
-    for image, found in zip(images, crop_rows(ref), strict=True):
+    for place, found in enumerate(crop_rows(ref)):
+        if place % CHUNK_FRAMES == 0:
+            images = crops.images(ref.crops[place : place + CHUNK_FRAMES])
         frame: FrameRow = {"frame_index": found["frame_index"], "status": "ok", "track_id": 0}
         for name in ("timestamp_ns", "face_box", "crop_matrix", "landmarks"):
             if found.get(name) is not None:
                 frame[name] = found[name]
-        yield Item(frame, image, truth.targets.get(found["frame_index"], []))
+        yield Item(frame, images[place % CHUNK_FRAMES], truth.targets.get(found["frame_index"], []))
 
 
 def _check_source(ref: SequenceRef, options: DecodeOptions) -> None:

@@ -36,6 +36,8 @@ class Cell:
         Why it failed, or what to know of it.
     seconds, n_images
         That the explanation itself took, and the images that it explained; None where it was not measured.
+    rate
+        Seconds an image, without the first call of each process where there are others.
     """
 
     network: StudyNetwork
@@ -46,6 +48,7 @@ class Cell:
     reason: str | None = None
     seconds: float | None = None
     n_images: int | None = None
+    rate: float | None = None
 
     @property
     def partition(self) -> Partition:
@@ -77,14 +80,28 @@ class Cell:
         """In words."""
         return f"{self.network.title}, {self.variant}"
 
-    @property
-    def seconds_per_image(self) -> float | None:
-        """Seconds of the explanation over the images that it explained."""
-        return self.seconds / self.n_images if self.seconds is not None and self.n_images else None
-
     def failed(self, reason: str) -> Cell:
         """The same cell, failed."""
         return replace(self, status="failed", reason=reason)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A part of a study that could not be made.
+
+    Attributes
+    ----------
+    title
+        A training, or the name of a comparison.
+    reason
+        Why.
+    varied
+        What distinguishes the training, dotted key to value; None of a comparison.
+    """
+
+    title: str
+    reason: str
+    varied: Mapping[str, object] | None = None
 
 
 def variants(varied: Sequence[Mapping[str, object]], methods: Sequence[str]) -> list[str]:
@@ -114,9 +131,21 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, separators=(",", ":"))
 
 
-def write_cells(store: Store, study: Study, cells: Sequence[Cell]) -> None:
-    """Write table `study_cells` of a study."""
-    rows = [
+def write_cells(store: Store, study: Study, cells: Sequence[Cell], lost: Sequence[Lost] = ()) -> None:
+    """Write table `study_cells` of a study.
+
+    Parameters
+    ----------
+    store
+        The output.
+    study
+        What was asked.
+    cells
+        As far as they are.
+    lost
+        Trainings that could not be done, of which there are no cells.
+    """
+    rows: list[dict[str, object]] = [
         {
             "cell": cell.key,
             "network": cell.network.name,
@@ -127,11 +156,16 @@ def write_cells(store: Store, study: Study, cells: Sequence[Cell]) -> None:
             "status": cell.status,
             "n_images": cell.n_images,
             "seconds": cell.seconds,
-            "seconds_per_image": cell.seconds_per_image,
+            "seconds_per_image": cell.rate,
             "reason": cell.reason,
             **({} if cell.job is None else cell.partition.key),
         }
         for cell in cells
+    ]
+    rows += [
+        {"network": one.title, "varied": json.dumps(one.varied, default=str), "status": "failed", "reason": one.reason}
+        for one in lost
+        if one.varied is not None
     ]
     store.put(f"{PATH}/study={study.config.name}/cells.parquet", encode(rows_of("study_cells", rows)))
 

@@ -55,7 +55,8 @@ def check_inputs(networks: Sequence[StudyNetwork], how: Choose) -> None:
 
 def _drawn(network: StudyNetwork, rows: NDArray[np.int64], how: Choose) -> NDArray[np.int64]:
     detected = network.detected
-    subjects = np.asarray([str(one) for one in network.samples["subject_id"].to_pylist()])
+    people = zip(network.samples["subject_id"].to_pylist(), network.samples["sequence_id"].to_pylist(), strict=True)
+    subjects = np.asarray([str(who or where) for who, where in people])
     kept: list[NDArray[np.int64]] = []
     for place in range(detected.shape[1]):
         rng = np.random.default_rng([how.seed, place])

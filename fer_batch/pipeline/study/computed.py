@@ -11,6 +11,7 @@ from fer_batch.pipeline.progress import progress
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.storage.manifest import digest, dump
 
+VERSION = 1  # raised when a comparison computes something else
 RESULTS = "_studies/results"
 Result = dict[str, Any]  # JSON values
 
@@ -36,7 +37,8 @@ class Task:
     @property
     def path(self) -> str:
         """Where its result is kept."""
-        return f"{RESULTS}/{digest([self.function.__module__, self.function.__qualname__, *self.identity])}.json"
+        known = [VERSION, self.function.__module__, self.function.__qualname__, *self.identity]
+        return f"{RESULTS}/{digest(known)}.json"
 
 
 def computed(work: StudyWork, name: str, tasks: Sequence[Task]) -> list[Result]:
@@ -57,7 +59,9 @@ def computed(work: StudyWork, name: str, tasks: Sequence[Task]) -> list[Result]:
         work.start()
         import ray
 
-        gpus = work.study.config.runs.base.get("resources", {}).get("num_gpus") or 0
+        from fer_batch.pipeline.engine import gpus_of
+
+        gpus = gpus_of(work.study.config.runs.base.get("resources", {}).get("num_gpus"))
         with progress(name, len(waiting), "cell") as advance:
             running = {_submit(ray, task, gpus): task for task in waiting}
             while running:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from fer_batch.config import RunConfig
 from fer_batch.models.card import ResolvedModel
+from fer_batch.pipeline.engine import gpus_of
 from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.units import units_to_do
+from fer_batch.pipeline.plan import check_faces
 from fer_batch.pipeline.progress import progress
 from fer_batch.pipeline.study.networks import StudyNetwork, kinds_of, with_kinds
 from fer_batch.pipeline.training.crops import crops_folder, prepare
@@ -31,8 +34,8 @@ ANSWERS = "_studies/answers"
 BATCH = 64
 
 
-def cut(store: Store, job: RunConfig, size: int) -> str:
-    """URI of the crops of a job's source, cut where they are not yet; needs a running Ray.
+def cut(store: Store, job: RunConfig, size: int, start: Callable[[], int], n: int | None = None) -> str:
+    """URI of the crops of a job's source, cut where they are not yet.
 
     Parameters
     ----------
@@ -42,15 +45,20 @@ def cut(store: Store, job: RunConfig, size: int) -> str:
         Says what the source is, and how faces are found.
     size : pixels
         Side of the crops.
+    start
+        Starts Ray.
+    n
+        At most so many inputs, evenly over the listing; all where None.
     """
-    source = source_of(job, size)
+    source = source_of(job, size, n)
     folder = crops_folder([source])
     if read_crops(store, folder) is None:
+        start()
         prepare(store, [source], size, job.resources.window)
     return join(store.uri, folder)
 
 
-def source_of(job: RunConfig, size: int) -> Source:
+def source_of(job: RunConfig, size: int, n: int | None = None) -> Source:
     """The source of a job in units, as trainings cut them.
 
     Parameters
@@ -59,17 +67,27 @@ def source_of(job: RunConfig, size: int) -> Source:
         Says what the source is, and how faces are found.
     size : pixels
         Side of the crops.
+    n
+        At most so many inputs.
+
+    Raises
+    ------
+    InputError
+        If the job wants landmarks of the dataset and there are none, or a detector that is not installed.
     """
     listed = list_source(job.source.format, job.source.uri, job.source.pattern, job.source.keywords)
+    if n is not None and n < len(listed):
+        listed = [listed[place] for place in np.unique(np.linspace(0, len(listed) - 1, n).astype(np.int64))]
+    check_faces(job, listed)
     options = DecodeOptions.of(job.faces, job.source, job.resources, size=size)
     where = Partition(job.name, "crops", crop_key(job.faces, job.source, size))
     return Source(job.name, tuple(units_to_do(listed, where, set(), set())), options)
 
 
 def given_network(
-    store: Store, job: RunConfig, model: ResolvedModel, crops: str, labels: LabelSettings
+    store: Store, job: RunConfig, model: ResolvedModel, crops: str, labels: LabelSettings, start: Callable[[], int]
 ) -> StudyNetwork:
-    """A network that was given, with every crop of a source as its samples; needs a running Ray.
+    """A network that was given, with every crop of a source as its samples.
 
     Parameters
     ----------
@@ -83,6 +101,8 @@ def given_network(
         URI of the crop set.
     labels
         When an annotation counts as present.
+    start
+        Starts Ray.
     """
     rows = open_crops(crops).table()
     truth = _labels(rows, model, labels)
@@ -91,7 +111,7 @@ def given_network(
     samples = rows.select(["dataset", "subject_id", "sequence_id", "frame_index", "emotion"])
     samples = samples.append_column("row", pa.array(np.arange(len(truth), dtype=np.int64)))
     samples = samples.append_column("labels", pa.ListArray.from_arrays(offsets, flat))
-    samples = samples.append_column("logits", answers(store, crops, model))
+    samples = samples.append_column("logits", answers(store, crops, model, start, job.resources.num_gpus))
     return StudyNetwork(
         name=model.model_id,
         fold=None,
@@ -108,25 +128,40 @@ def _labels(rows: pa.Table, model: ResolvedModel, rule: LabelSettings) -> NDArra
     """The truth of every crop by target, shape (n, A); NaN where it is not known."""
     truth = np.full((rows.num_rows, len(model.targets)), np.nan, np.float32)
     if model.head == "softmax":
-        with suppress(InputError):  # a source without labels can be explained all the same
-            truth = class_labels(rows, model.targets, rule)
-        return truth
+        return class_labels(rows, model.targets, rule, every_class=False)
     for place, target in enumerate(model.targets):
-        with suppress(InputError):
+        with suppress(InputError):  # a source without labels of it can be explained all the same
             truth[:, [place]] = occurrence_labels(rows, [target], rule)
     return truth
 
 
-def answers(store: Store, crops: str, model: ResolvedModel) -> pa.ChunkedArray:
-    """Logits of a network for every crop of a set, lists of float32; computed on Ray once, and kept."""
+def answers(
+    store: Store, crops: str, model: ResolvedModel, start: Callable[[], int], num_gpus: float | None = None
+) -> pa.ChunkedArray:
+    """Logits of a network for every crop of a set, lists of float32; computed on Ray once, and kept.
+
+    Parameters
+    ----------
+    store
+        The output.
+    crops
+        URI of the crop set.
+    model
+        The network.
+    start
+        Starts Ray.
+    num_gpus
+        Of a task, as a job says it.
+    """
     path = f"{ANSWERS}/{digest([crops.rsplit('/', 1)[-1], model.digest])}.parquet"
     if not store.exists(path):
+        start()
         import ray
 
         with progress(f"predict {model.model_id}", int(open_crops(crops).starts[-1]), "crop") as advance:
-            task = ray.remote(num_cpus=1)(_predict)
+            task = ray.remote(num_cpus=1, num_gpus=gpus_of(num_gpus))(_predict)
             starts = range(0, int(open_crops(crops).starts[-1]), 16 * BATCH)
-            waiting = [task.remote(crops, model, start, 16 * BATCH) for start in starts]
+            waiting = [task.remote(crops, model, first, 16 * BATCH) for first in starts]
             parts: list[NDArray[np.float32]] = []
             for one in waiting:
                 parts.append(ray.get(one))
@@ -142,55 +177,30 @@ def _predict(crops: str, model: ResolvedModel, start: int, n: int) -> NDArray[np
     """Logits of some crops of a set, shape (n, A)."""
     import torch
 
-    from fer_batch.models.checkpoint import load
     from fer_batch.models.preprocess import preprocess
 
     torch.set_num_threads(1)
-    found, network = open_crops(crops), load(model).eval()
+    found, (network, device) = open_crops(crops), _loaded(model.digest, model)
     numbers = range(start, min(start + n, int(found.starts[-1])))
     parts: list[NDArray[np.float32]] = []
     with torch.inference_mode():
         for first in range(0, len(numbers), BATCH):
-            images = preprocess(found.images(numbers[first : first + BATCH]), model.preprocessing)
-            parts.append(network(images).float().numpy())
+            images = preprocess(found.images(numbers[first : first + BATCH]), model.preprocessing, device)
+            parts.append(network(images).float().cpu().numpy())
     return np.concatenate(parts)
 
 
-def chosen_rows(network: StudyNetwork, rows: NDArray[np.int64]) -> pa.Table:
-    """The chosen samples as the source format `crops` takes them."""
-    table = network.samples.take(pa.array(rows))
-    return table.select(["row", "sequence_id", "frame_index", "kind", "subject_id", "emotion"])
+_LOADED: dict[str, Any] = {}  # of this worker, the last
 
 
-def write_chosen(store: Store, network: StudyNetwork, rows: NDArray[np.int64]) -> str:
-    """Write which samples a network explains, under a name that says what they are; its URI."""
-    table = chosen_rows(network, rows)
-    name = digest([network.crops.rsplit("/", 1)[-1], table.to_pylist()])
-    return _put(store, f"_studies/chosen/{name}.parquet", table)
+def _loaded(digest_of: str, model: ResolvedModel) -> Any:
+    """The network and its device, loaded once a worker."""
+    import torch
 
+    from fer_batch.models.checkpoint import load
 
-def write_truth(store: Store, networks: Sequence[StudyNetwork]) -> str:
-    """Write the labels of all samples of some networks of one crop set, each frame once; their URI."""
-    rows: dict[tuple[str, int, str], bool] = {}
-    for network in networks:
-        known = zip(network.samples["sequence_id"].to_pylist(), network.samples["frame_index"].to_pylist(), strict=True)
-        for (sequence, frame), labels in zip(known, network.labels, strict=True):
-            for target, label in zip(network.model.targets, labels.tolist(), strict=True):
-                if not np.isnan(label):
-                    rows[sequence, frame, target] = label == 1
-    keys = sorted(rows)
-    table = pa.table(
-        {
-            "sequence_id": pa.array([key[0] for key in keys], pa.string()),
-            "frame_index": pa.array([key[1] for key in keys], pa.int64()),
-            "target": pa.array([key[2] for key in keys], pa.string()),
-            "occurrence": pa.array([rows[key] for key in keys], pa.bool_()),
-        }
-    )
-    return _put(store, f"_studies/truth/{digest(table.to_pylist())}.parquet", table)
-
-
-def _put(store: Store, path: str, table: pa.Table) -> str:
-    if not store.exists(path):
-        store.put(path, encode(table))
-    return join(store.uri, path)
+    if digest_of not in _LOADED:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _LOADED.clear()
+        _LOADED[digest_of] = load(model).to(device).eval(), device
+    return _LOADED[digest_of]

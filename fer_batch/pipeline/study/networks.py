@@ -16,7 +16,7 @@ from fer_batch.pipeline.training.results import fold_results
 from fer_batch.pipeline.training.tables import best_fold
 from fer_batch.sources.crops import as_sequence
 from fer_batch.storage.crop_set import open_crops
-from fer_batch.storage.store import join
+from fer_batch.storage.store import Store, join
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def of_training(output: str, outcome: TrainOutcome, varied: Mapping[str, object]
     varied
         What distinguishes it.
     """
-    config, crops = outcome.jobs[0].config, join(output, outcome.crops.folder)
+    config, crops = outcome.jobs[0].config, join(Store(output).uri, outcome.crops.folder)
     kinds, best = kinds_of(crops), outcome.folds[best_fold(outcome.folds)]["fold"]
     found = []
     for fold in fold_results(outcome):

@@ -4,64 +4,85 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from fer_batch import __version__
 from fer_batch.pipeline.progress import say
-from fer_batch.pipeline.study.cells import Cell
+from fer_batch.pipeline.study.cells import Cell, Lost
 from fer_batch.pipeline.study.comparison import COMPARISONS, Measured
+from fer_batch.pipeline.study.computed import VERSION
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.report.comparison import comparison_files
 from fer_batch.report.page import Query, RunSummary
 from fer_batch.report.study import ComparisonLink, StudyCell, StudyContents, study_page
 from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.types import InputError
 
-VERSION = 1  # raised when a comparison computes or draws something else
 REPORT = "report/studies"
 
 
-def publish(work: StudyWork) -> str:
-    """Compare what is not compared yet, and write the pages; the URL of the study's page.
+@dataclass(frozen=True)
+class Published:
+    """What came of the comparisons of a study: URL of its page, and comparisons that could not be made."""
+
+    page: str
+    lost: tuple[Lost, ...] = ()
+
+
+def publish(work: StudyWork, lost: Sequence[Lost] = ()) -> Published:
+    """Compare what is not compared yet, and write the pages.
 
     Parameters
     ----------
     work
         The study, whose cells have run.
+    lost
+        What of it could not be made before.
     """
     asked = work.study.config.compare
-    links = []
+    links, failed = [], []
+    gone = {one.title: one.reason for one in lost if one.varied is None}
     for number, (comparison, options) in enumerate(asked.items(), 1):
-        path, key = _marker(work, comparison), _key(work, comparison, options)
-        kept = json.loads(work.store.read_bytes(path)) if work.store.exists(path) else {}
-        if kept.get("key") != key:
-            say(f"comparison {number} of {len(asked)}: {comparison}")
-            found = COMPARISONS[comparison].load()(work, **options)
-            _write_rows(work, comparison, found.rows)
-            for file, content in comparison_files(_summary(work), found.page):
-                work.store.put(f"{_folder(work)}/{file}", content)
-            kept = {"key": key, "title": found.page.title, "finding": found.page.lead, "file": found.page.file}
-            work.store.put(path, dump(kept))
-        links.append(ComparisonLink(kept["title"], kept["finding"], kept["file"]))
-    work.store.put(f"{_folder(work)}/index.html", study_page(_summary(work), _contents(work, links)))
-    return work.store.url(f"{_folder(work)}/index.html")
+        say(f"comparison {number} of {len(asked)}: {comparison}")
+        try:
+            if comparison in gone:
+                raise InputError(gone[comparison])
+            links.append(_compared(work, comparison, options))
+        except (InputError, ValueError) as error:
+            say(f"{comparison}: {error}")
+            links.append(ComparisonLink(comparison, reason=str(error)))
+            failed += [] if comparison in gone else [Lost(comparison, str(error))]
+    path = f"{_folder(work)}/index.html"
+    work.store.put(path, study_page(_summary(work), _contents(work, links, lost)))
+    return Published(work.store.url(path), tuple(failed))
+
+
+def _compared(work: StudyWork, comparison: str, options: Mapping[str, object]) -> ComparisonLink:
+    """The link to a comparison, made where it is not current."""
+    path, key = f"_studies/{work.study.config.name}/{comparison}.json", _key(work, comparison, options)
+    kept = json.loads(work.store.read_bytes(path)) if work.store.exists(path) else {}
+    if kept.get("key") != key or not work.store.exists(f"{_folder(work)}/{kept['file']}"):
+        found = COMPARISONS[comparison].load()(work, **options)
+        _write_rows(work, comparison, found.rows)
+        for file, content in comparison_files(_summary(work), found.page):
+            work.store.put(f"{_folder(work)}/{file}", content)
+        kept = {"key": key, "title": found.page.title, "finding": found.page.lead, "file": found.page.file}
+        work.store.put(path, dump(kept))
+    return ComparisonLink(kept["title"], kept["finding"], kept["file"])
 
 
 def _folder(work: StudyWork) -> str:
     return f"{REPORT}/{work.study.config.name}"
 
 
-def _marker(work: StudyWork, comparison: str) -> str:
-    return f"_studies/{work.study.config.name}/{comparison}.json"
-
-
 def _key(work: StudyWork, comparison: str, options: Mapping[str, object]) -> str:
     """What a comparison depends on."""
     cells = [[cell.key, cell.variant, cell.status, cell.seconds] for cell in (*work.cells, *work.panel)]
     trained = [training.outcome.model for training in work.trainings]
-    choose = work.study.config.runs.choose.model_dump(mode="json")
-    return digest([VERSION, comparison, dict(options), cells, trained, choose])
+    jobs = [cell.job.model_dump(mode="json", include={"source", "labels", "report"}) for cell in work.cells if cell.job]
+    return digest([VERSION, comparison, dict(options), cells, trained, jobs])
 
 
 def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> None:
@@ -71,7 +92,9 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
     file = f"study-{config.name}-{comparison}.parquet"
     by_partition: dict[Partition, list[dict[str, object]]] = {}
     for row in rows:
-        where = Partition(dataset, row.model or f"study-{config.name}", _path_name(row.explain))
+        # a training has rows of its own under its networks and no explanation
+        explain = f"study-{config.name}" if row.model and row.explain == "none" else _path_name(row.explain)
+        where = Partition(dataset, row.model or f"study-{config.name}", explain)
         columns = {name: value for name, value in asdict(row).items() if name not in ("model", "explain")}
         by_partition.setdefault(where, []).append(columns)
     written = {f"{where.folder('evaluation')}/{file}" for where in by_partition}
@@ -121,13 +144,14 @@ def _facts(work: StudyWork) -> Iterator[tuple[str, str]]:
         yield "Network", f"{network.name}: {', '.join(network.model.targets)}"
 
 
-def _contents(work: StudyWork, links: Sequence[ComparisonLink]) -> StudyContents:
+def _contents(work: StudyWork, links: Sequence[ComparisonLink], lost: Sequence[Lost]) -> StudyContents:
     name = work.study.config.name
     return StudyContents(
         name=name,
         question=work.study.config.question,
         cells=tuple(_cells(work.cells)),
         comparisons=tuple(links),
+        warnings=tuple((f"{one.title} could not be done", one.reason) for one in lost if one.varied is not None),
         notes=tuple(_notes(work)),
         queries=(
             Query("cells of this study", f"SELECT * FROM study_cells WHERE study = '{name}' ORDER BY network, fold"),
@@ -153,7 +177,7 @@ def _cells(cells: Sequence[Cell]) -> Iterator[StudyCell]:
             status=cell.status,
             n_images=cell.n_images,
             seconds=cell.seconds,
-            seconds_per_image=cell.seconds_per_image,
+            seconds_per_image=cell.rate,
             reason=cell.reason or "",
         )
 

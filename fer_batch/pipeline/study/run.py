@@ -6,37 +6,27 @@ trainings -> networks with their test people -> chosen samples -> runs -> cells 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
-import numpy as np
-import pyarrow as pa
-
-from fer_batch.config import RunConfig, Study, build
-from fer_batch.config.study import PanelConfig
-from fer_batch.models.card import ModelSpec, resolve
-from fer_batch.output.explain_cost import explain_cost
+from fer_batch.config import Study, TrainConfig
+from fer_batch.models.card import resolve
 from fer_batch.pipeline.progress import say
-from fer_batch.pipeline.run import run_all
-from fer_batch.pipeline.study.cells import Cell, variants, write_cells
-from fer_batch.pipeline.study.choose import check_inputs, chosen
+from fer_batch.pipeline.study.cells import Cell, Lost, write_cells
+from fer_batch.pipeline.study.choose import check_inputs
 from fer_batch.pipeline.study.comparison import check_comparisons
-from fer_batch.pipeline.study.crops import cut, given_network, write_chosen, write_truth
+from fer_batch.pipeline.study.crops import cut, given_network
+from fer_batch.pipeline.study.execute import run_cells
 from fer_batch.pipeline.study.networks import StudyNetwork, of_training
-from fer_batch.pipeline.study.publish import publish
+from fer_batch.pipeline.study.plan import given_job, panel_cells, planned_cells
+from fer_batch.pipeline.study.publish import Published, publish
 from fer_batch.pipeline.study.work import StudyWork, Training
 from fer_batch.pipeline.training.train import train
-from fer_batch.storage.crop_set import open_crops
-from fer_batch.storage.manifest import Ledger, digest, dump
+from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.store import Store
 from fer_batch.training.settings import LabelSettings
 from fer_batch.types import InputError
-
-STUDIES = "_studies"
-CELLS = f"{STUDIES}/cells"
-PANEL = "panel"  # dataset of its rows
 
 
 @dataclass
@@ -47,13 +37,16 @@ class StudyOutcome:
     ----------
     cells
         In their order.
+    lost
+        Trainings and comparisons that could not be made, and why.
     n_done_before
         Cells that were done before this run.
     page
-        URL of its page; None after a dry run.
+        URL of its page.
     """
 
     cells: list[Cell] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     n_done_before: int = 0
     page: str | None = None
 
@@ -65,8 +58,8 @@ class StudyOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0 where all is done, 3 where a cell failed."""
-        return 3 if self.counts["failed"] else 0
+        """0 where all is done, 3 where a cell failed, or a training or comparison could not be made."""
+        return 3 if self.counts["failed"] or self.lost else 0
 
 
 def run_study(study: Study) -> StudyOutcome:
@@ -81,27 +74,32 @@ def run_study(study: Study) -> StudyOutcome:
     ------
     InputError
         If it cannot be done as asked; what is finished is kept.
+    EnvironmentFault
+        If the store or the machine failed; the next run goes on.
     """
-    store = Store(study.config.output)
+    store, outcome = Store(study.config.output), StudyOutcome()
     check_comparisons(study)
     store.check_writable()
     with StudyEngine(study) as engine:
         if not store.exists(_finished(study)):
             engine.start()
-        trainings = _trained(study)
+        trainings = _trained(study, outcome.lost)
         networks = [network for training in trainings for network in training.networks] or _given(study, store, engine)
         check_inputs(networks, study.config.runs.choose)
         cells = planned_cells(study, store, networks)
-        outcome = StudyOutcome(cells, sum(cell.status == "done" for cell in cells))
-        _say_plan(study, outcome)
-        outcome.cells = _run_cells(store, cells, engine)
-        panel = _panel(study, store, networks, engine)
-        write_cells(store, study, outcome.cells)
+        outcome.n_done_before = sum(cell.status == "done" for cell in cells)
+        write_cells(store, study, cells, outcome.lost)
+        _say_plan(study, cells, outcome.n_done_before)
+        outcome.cells = run_cells(store, cells, engine.start)
+        write_cells(store, study, outcome.cells, outcome.lost)
+        panel = _panel(study, store, networks, engine, outcome.lost)
         work = StudyWork(store, study, tuple(trainings), tuple(outcome.cells), tuple(panel), engine.start)
-        outcome.page = publish(work)
-        store.put(_finished(study), dump(outcome.counts))
-        if not study.config.keep_crops and not outcome.counts["failed"]:
-            _drop_crops(store, networks)
+        made: Published = publish(work, outcome.lost)
+        outcome.page, outcome.lost = made.page, [*outcome.lost, *made.lost]
+        if not outcome.exit_code:
+            store.put(_finished(study), dump(outcome.counts))
+            if not study.config.keep_crops:
+                _drop_crops(store, networks, panel)
     return outcome
 
 
@@ -130,217 +128,64 @@ class StudyEngine(contextlib.ExitStack):
 def _finished(study: Study) -> str:
     """Path of what says that the study was done as it is now."""
     key = digest([study.config.model_dump(mode="json"), [job.model_dump(mode="json") for _, job in study.trainings]])
-    return f"{STUDIES}/{study.config.name}-{key}.json"
+    return f"_studies/{study.config.name}-{key}.json"
 
 
-def _trained(study: Study) -> list[Training]:
-    """The trainings of a study, each done to its end."""
+def _trained(study: Study, lost: list[Lost]) -> list[Training]:
+    """The trainings of a study, each done to its end; one of several that cannot be done is added to the lost."""
     found = []
     for number, (varied, config) in enumerate(study.trainings, 1):
-        shown = f" ({', '.join(f'{key}={value}' for key, value in varied.items())})" if varied else ""
-        say(f"training {number} of {len(study.trainings)}: {config.name}{shown}")
-        outcome = train(config)
+        title = training_title(config, varied)
+        say(f"training {number} of {len(study.trainings)}: {title}")
+        try:
+            outcome = train(config)
+        except InputError as error:
+            if len(study.trainings) == 1:
+                raise
+            lost.append(Lost(title, str(error), dict(varied)))
+            say(f"training {title} failed: {error}")
+            continue
         found.append(Training(varied, config, outcome, tuple(of_training(study.config.output, outcome, varied))))
+    if study.trainings and not found:
+        raise InputError(f"study {study.config.name!r}: none of its trainings could be done; {lost[0].reason}")
     return found
+
+
+def training_title(config: TrainConfig, varied: Mapping[str, object]) -> str:
+    """A training in words: its name, and what varies."""
+    shown = ", ".join(f"{key}={value}" for key, value in varied.items())
+    return f"{config.name} ({shown})" if shown else config.name
 
 
 def _given(study: Study, store: Store, engine: StudyEngine) -> list[StudyNetwork]:
     """The networks that a study names, with every crop of its source as their samples."""
     found = []
     for spec in study.config.networks:
-        job, model = _given_job(study, spec), resolve(spec)
-        engine.start()
-        crops = cut(store, job, job.faces.size or model.preprocessing.size)
-        found.append(given_network(store, job, model, crops, LabelSettings(**asdict(job.labels))))
+        job, model = given_job(study, spec), resolve(spec)
+        crops = cut(store, job, job.faces.size or model.preprocessing.size, engine.start)
+        found.append(given_network(store, job, model, crops, LabelSettings(**asdict(job.labels)), engine.start))
     return found
 
 
-def _given_job(study: Study, spec: ModelSpec) -> RunConfig:
-    base = study.config.runs.base
-    filled = {"name": study.config.name, **base, "output": study.config.output}
-    values = {**filled, "model": spec.model_dump(mode="json", exclude_unset=True)}
-    return build(values, f"study {study.config.name!r}, runs.base")
+def _say_plan(study: Study, cells: Sequence[Cell], n_done: int) -> None:
+    networks = len({cell.network.title for cell in cells})
+    earlier = f", {n_done} done earlier" if n_done else ""
+    say(f"{study.config.name}: {len(cells)} cells of {networks} networks{earlier}")
 
 
-def planned_cells(study: Study, store: Store, networks: Sequence[StudyNetwork]) -> list[Cell]:
-    """Every cell of a study, with what is known of those that are done.
-
-    Parameters
-    ----------
-    study
-        What was asked.
-    store
-        Its output.
-    networks
-        Trained, or given.
-    """
-    truth = {crops: write_truth(store, own) for crops, own in _by_crops(networks).items()}
-    cells: list[Cell] = []
-    for network in networks:
-        values = _filled(study, network)
-        try:
-            rows = chosen(network, study.config.runs.choose)
-            options: dict[str, object] = {"chosen": write_chosen(store, network, rows), "truth": truth[network.crops]}
-            values["source"] = {"format": "crops", "uri": network.crops, "options": options}
-            reason = ""
-        except InputError as error:
-            values["source"], reason = {"format": "crops", "uri": network.crops}, str(error)
-        cells += cells_of(study, store, network, values, reason)
-    return cells
-
-
-def cells_of(
-    study: Study, store: Store, network: StudyNetwork, values: Mapping[str, object], reason: str = ""
+def _panel(
+    study: Study, store: Store, networks: Sequence[StudyNetwork], engine: StudyEngine, lost: list[Lost]
 ) -> list[Cell]:
-    """The cells of one network.
-
-    Parameters
-    ----------
-    study
-        What was asked.
-    store
-        Its output.
-    network
-        Who explains.
-    values
-        What the study fills into its runs.
-    reason
-        Why it has nothing to explain, where that is so.
-    """
-    jobs = list(study.run_jobs(values))
-    names = variants([varied for varied, _ in jobs], [job.explain.method for _, job in jobs])
-    cells = [
-        Cell(network, varied, name, None if reason else job) for (varied, job), name in zip(jobs, names, strict=True)
-    ]
-    return [cell.failed(reason) if reason else _known(store, cell) for cell in cells]
-
-
-def _by_crops(networks: Iterable[StudyNetwork]) -> Mapping[str, list[StudyNetwork]]:
-    found: dict[str, list[StudyNetwork]] = {}
-    for network in networks:
-        found.setdefault(network.crops, []).append(network)
-    return found
-
-
-def _filled(study: Study, network: StudyNetwork) -> dict[str, object]:
-    """What a study fills into the runs of a network."""
-    base = study.config.runs.base
-    datasets = sorted(set(network.samples["dataset"].to_pylist()))
-    faces = {**asdict(network.faces), **{k: v for k, v in base.get("faces", {}).items() if k == "store"}}
-    return {
-        "name": base.get("name") or (datasets[0] if len(datasets) == 1 else study.config.name),
-        "output": study.config.output,
-        "model": network.spec.model_dump(mode="json", exclude_unset=True),
-        "faces": {**faces, "size": open_crops(network.crops).size},
-        "phases": base.get("phases", ["explain", "prototypes"]),
-    }
-
-
-def _known(store: Store, cell: Cell) -> Cell:
-    """The cell as its marker says, where it has one."""
-    path = f"{CELLS}/{cell.key}.json"
-    if not store.exists(path):
-        return cell
-    found = json.loads(store.read_bytes(path))
-    return replace(cell, status="done", **{name: found[name] for name in ("reason", "seconds", "n_images")})
-
-
-def _say_plan(study: Study, outcome: StudyOutcome) -> None:
-    networks = len({cell.network.title for cell in outcome.cells})
-    earlier = f", {outcome.n_done_before} done earlier" if outcome.n_done_before else ""
-    say(f"{study.config.name}: {len(outcome.cells)} cells of {networks} networks{earlier}")
-
-
-def _run_cells(store: Store, cells: Sequence[Cell], engine: StudyEngine) -> list[Cell]:
-    """Run what waits, the explanations of one network together; every cell as it is then."""
-    done: dict[int, Cell] = {}
-    groups: dict[str, list[int]] = {}
-    for index, cell in enumerate(cells):
-        if cell.status == "waiting" and cell.job is not None:
-            groups.setdefault(cell.job.model_dump_json(exclude={"explain"}), []).append(index)
-    for number, (_, indices) in enumerate(groups.items(), 1):
-        engine.start()
-        title = cells[indices[0]].network.title
-        say(f"network {number} of {len(groups)}: {title}, {len(indices)} explanations")
-        for index, cell in zip(indices, run_together(store, [cells[i] for i in indices]), strict=True):
-            done[index] = cell
-    return [done.get(index, cell) for index, cell in enumerate(cells)]
-
-
-def run_together(store: Store, cells: Sequence[Cell]) -> list[Cell]:
-    """Run cells of one network in one pass; where one refuses, each alone, so that the others are done.
-
-    Parameters
-    ----------
-    store
-        The output.
-    cells
-        Of one network, over the same samples.
-    """
+    """Cells over the stills of another dataset; stills that cannot be read are added to the lost."""
     try:
-        outcomes = run_all([cell.job for cell in cells if cell.job is not None])
+        return run_cells(store, panel_cells(study, store, networks, engine.start), engine.start)
     except InputError as error:
-        if len(cells) == 1:
-            return [cells[0].failed(str(error))]
-        return [one for cell in cells for one in run_together(store, [cell])]
-    return [_finish(store, cell, outcomes.failures) for cell in cells]
-
-
-def _finish(store: Store, cell: Cell, failures: Sequence[tuple[str, str]]) -> Cell:
-    """Mark a cell as done."""
-    cost = explain_cost(Ledger(store), cell.partition)
-    seconds, n_images = (cost.seconds, cost.n_images) if cost else (None, None)
-    reason = f"{len(failures)} inputs failed, such as {failures[0][0]}: {failures[0][1]}" if failures else None
-    cell = replace(cell, status="done", reason=reason, seconds=seconds, n_images=n_images)
-    found = {"reason": reason, "seconds": seconds, "n_images": n_images, **cell.partition.key}
-    store.put(f"{CELLS}/{cell.key}.json", dump(found))
-    return cell
-
-
-def _panel(study: Study, store: Store, networks: Sequence[StudyNetwork], engine: StudyEngine) -> list[Cell]:
-    """The best networks over some stills of another dataset, under every explanation of the study."""
-    section = study.config.panel
-    if section is None or "panel" not in study.config.compare:
+        lost.append(Lost("panel", str(error)))
+        say(f"panel: {error}")
         return []
-    cells: list[Cell] = []
-    for network in (one for one in networks if one.best):
-        size = open_crops(network.crops).size
-        values = {**_filled(study, network), "name": PANEL, "source": _panel_source(section, store)}
-        job = build(values, f"study {study.config.name!r}, panel")
-        if not store.exists(_finished(study)):
-            engine.start()
-        crops = cut(store, job, size)
-        found = given_network(store, job, network.model, crops, LabelSettings())
-        n = found.samples.num_rows
-        rows = np.unique(np.linspace(0, n - 1, min(section.n, n)).astype(np.int64)) if n else np.zeros(0, np.int64)
-        if not len(rows):
-            continue
-        source = {"format": "crops", "uri": crops, "options": {"chosen": write_chosen(store, found, rows)}}
-        shown = replace(
-            found,
-            name=network.name,
-            fold=network.fold,
-            spec=network.spec,
-            faces=network.faces,
-            samples=found.samples.take(pa.array(rows)),
-        )
-        cells += cells_of(study, store, shown, {**values, "source": source})
-    return _run_cells(store, cells, engine)
 
 
-def _panel_source(section: PanelConfig, store: Store) -> dict[str, object]:
-    """Section `source` of the runs of a panel; posed people are made first, in the output."""
-    if section.posed_seed is None:
-        return section.source
-    from fer_batch.posed.clips import write_stills
-
-    root = store.path(f"_data/panel-{section.posed_seed}-{section.n}")
-    if not os.path.exists(f"{root}/manifest.csv"):  # which is written last
-        write_stills(root, n=section.n, seed=section.posed_seed, size=256, first_identity=5000)
-    return {"format": "manifest", "uri": f"{root}/manifest.csv"}
-
-
-def _drop_crops(store: Store, networks: Sequence[StudyNetwork]) -> None:
-    """Remove the crop sets of a finished study."""
-    for crops in {network.crops for network in networks}:
-        store.delete(crops.removeprefix(store.uri).lstrip("/"))
+def _drop_crops(store: Store, networks: Sequence[StudyNetwork], panel: Sequence[Cell]) -> None:
+    """Remove the crop sets of a finished study; a study that needs them again cuts them again."""
+    for crops in {network.crops for network in (*networks, *(cell.network for cell in panel))}:
+        store.delete(f"_crops/{crops.rsplit('/', 1)[-1]}")

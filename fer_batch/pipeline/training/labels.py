@@ -84,7 +84,9 @@ def _floats(rows: pa.Table, name: str) -> NDArray[np.float32]:
     return values.to_numpy(zero_copy_only=False).astype(np.float32)
 
 
-def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelSettings) -> NDArray[np.float32]:
+def class_labels(
+    rows: pa.Table, targets: Sequence[str], rule: LabelSettings, every_class: bool = True
+) -> NDArray[np.float32]:
     """Labels of classes.
 
     The class that a frame is annotated with decides. Where it has none, the expression of its input does if the rule
@@ -98,6 +100,8 @@ def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelSettings) ->
         Names of the C classes, in order.
     rule
         When an annotation counts as present, and which names are one class.
+    every_class
+        Whether each class must be shown by some crop, as a training needs it.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelSettings) ->
     Raises
     ------
     InputError
-        If no crop shows a class.
+        If no crop shows a class that must be shown.
     """
     place = {name: column for column, name in enumerate(targets)}
     labels = np.full((rows.num_rows, len(targets)), np.nan, np.float32)
@@ -122,7 +126,7 @@ def class_labels(rows: pa.Table, targets: Sequence[str], rule: LabelSettings) ->
             labels[row] = 0
             labels[row, place[wanted.pop()]] = 1
     for name, shown_at_all in zip(targets, (labels == 1).any(0), strict=True):
-        if not shown_at_all:
+        if every_class and not shown_at_all:
             raise _never_shown(name, rows, rule, known)
     return labels
 

@@ -50,7 +50,7 @@ def test_the_table_says_where_rows_are_and_why_cells_failed(network, tmp_path):
             name = "s"
 
     net = network(head="multilabel", name="n", fold=3)
-    good = Cell(net, {"explain.method": "z"}, "z", job(str(tmp_path)), "done", None, 6.0, 4)
+    good = Cell(net, {"explain.method": "z"}, "z", job(str(tmp_path)), "done", None, 6.0, 4, 1.5)
     store = Store(str(tmp_path))
     write_cells(store, Study, [good, Cell(net, {}, "lime").failed("no faces")])
     first, second = read_cells(store)
