@@ -207,7 +207,7 @@ def test_twelve_cells_over_one_source_decode_it_once(tmp_path):
         import torch
 
         torch.manual_seed(seed)
-        net = backbone.build("resnet18", 3, width=0.125)
+        net = backbone.build("resnet18", 3, {"width": 0.125})
         card = Card(
             name=f"net{seed}",
             architecture="resnet18",
