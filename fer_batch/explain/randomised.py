@@ -146,15 +146,21 @@ def randomised(model: nn.Module, layers: Sequence[Layer], chosen: Sequence[int],
         In the model's mode, on its device.
     """
     changed = copy.deepcopy(model)
-    parameters = dict(changed.named_parameters())
+    _shuffle(changed, layers, chosen, seed)
+    return changed
+
+
+@torch.no_grad()
+def _shuffle(network: nn.Module, layers: Sequence[Layer], chosen: Sequence[int], seed: int) -> None:
+    """Permute the weights of layers in place: the values themselves, since an index of them would be twice as large."""
+    parameters = dict(network.named_parameters())
     for place in chosen:
         rng = np.random.default_rng([seed, place])
         for name in layers[place].parameters:
             weight = parameters[name]
-            order = torch.from_numpy(rng.permutation(weight.numel())).to(weight.device)
-            with torch.no_grad():
-                weight.copy_(weight.flatten()[order].view_as(weight))
-    return changed
+            values = weight.float() if weight.dtype == torch.bfloat16 else weight  # numpy has no bfloat16
+            shuffled = rng.permutation(values.detach().cpu().numpy().ravel())
+            weight.copy_(torch.from_numpy(shuffled).view_as(weight))
 
 
 def depths(n_layers: int, n_steps: int | None) -> list[int]:
@@ -207,9 +213,13 @@ def randomised_maps(
     """
     layers = weight_layers(model, images)
     for seed in seeds:
+        network, done = copy.deepcopy(model), len(layers)
         for depth in depths(len(layers), n_steps):
             last = len(layers) - depth
-            chosen = [last] if independent else range(last, len(layers))
-            network = randomised(model, layers, chosen, seed)
+            if independent:
+                network, chosen = randomised(model, layers, [last], seed), range(last, last + 1)
+            else:  # deeper into the same network, so that each layer is shuffled once
+                _shuffle(network, layers, range(last, done), seed)
+                chosen, done = range(last, len(layers)), last
             found = explainer(network, images, pairs, np.random.default_rng(draw))
             yield RandomisedMaps(layers[last].name, len(chosen), len(chosen) == len(layers), seed, found.values)

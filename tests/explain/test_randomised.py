@@ -103,14 +103,17 @@ def test_depths_have_both_ends():
     assert depths(4, 1) == [1, 4]
 
 
-def test_cascade_and_single_layers(trained):
+@pytest.mark.parametrize("name", ["gradient", "epsilon"])  # LRP keeps a canonical form, which must follow the weights
+def test_cascade_and_single_layers(trained, name):
     images, pairs = planted(4, 5)[0], np.stack([np.arange(4), np.zeros(4, int)], 1)
-    explainer = method("gradient")
+    explainer = method(name)
     cascade = list(randomised_maps(trained, explainer, images, pairs, seeds=(0, 1)))
     assert [(one.layer, one.n_layers, one.everything, one.seed) for one in cascade[:4]] == [
         *[("12", 1, False, 0), ("7", 2, False, 0), ("4", 3, False, 0), ("0", 4, True, 0)]
     ]
     assert len(cascade) == 8 and (cascade[3].maps != cascade[7].maps).any()
+    whole = randomised(trained, weight_layers(trained, images), range(4), 1)
+    np.testing.assert_array_equal(cascade[7].maps, explainer(whole, images, pairs).values)
     single = list(randomised_maps(trained, explainer, images, pairs, independent=True))
     assert [(one.layer, one.n_layers, one.everything) for one in single] == [
         *[("12", 1, False), ("7", 1, False), ("4", 1, False), ("0", 1, False)]
