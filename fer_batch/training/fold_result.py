@@ -29,7 +29,15 @@ class Running:
         self._loss = self._right = 0.0
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor, loss: float) -> None:
-        """Count one more batch, logits and labels of shape (n, A), with its mean loss; batches are of one size."""
+        """Count one more batch; batches are of one size.
+
+        Parameters
+        ----------
+        logits, labels : shape (n, A), floating
+            What the network answered, and a 1 at the class of each sample.
+        loss
+            Mean over the batch.
+        """
         self._n += 1
         self._loss += loss
         if self._head == "softmax":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fer_batch.visualize.figure import INK, RULE, SMALL, SOFT_INK, TEXT, new_figure
 
@@ -53,21 +54,29 @@ def confusion_figure(confusion: ArrayLike, names: Sequence[str], normalise: bool
         (left / width, (height - _TOP - side) / height, side / width, side / height), label="confusion"
     )
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+    _write_cells(axes, counts, shares, normalise)
+    _name_classes(axes, names, n[:, 0])
+    unit = "share of the true class" if normalise else "samples"
+    figure.text(0.1 / width, 1 - 0.2 / height, title, fontsize=TEXT + 1, weight="bold", color=INK, va="center")
+    figure.text(0.1 / width, 1 - 0.42 / height, unit, fontsize=SMALL, color=SOFT_INK, va="center")
+    return figure
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64], normalise: bool) -> None:
     for row, column in np.ndindex(*counts.shape):
         value = shares[row, column]
         text = "-" if np.isnan(value) else f"{value:.2f}" if normalise else f"{counts[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", fontsize=TEXT,
                   color="white" if value > _WHITE_FROM else INK)  # fmt: skip
+
+
+def _name_classes(axes: Axes, names: Sequence[str], totals: NDArray[np.int64]) -> None:
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(
-        range(len(names)), [f"{name}\nn = {int(total):,}" for name, total in zip(names, n[:, 0], strict=True)]
+        range(len(names)), [f"{name}\nn = {int(total):,}" for name, total in zip(names, totals, strict=True)]
     )
     axes.tick_params(labelsize=SMALL, colors=SOFT_INK, length=0)
     axes.set_xlabel("predicted", fontsize=SMALL, color=SOFT_INK)
     axes.set_ylabel("true", fontsize=SMALL, color=SOFT_INK)
     for spine in axes.spines.values():
         spine.set_color(RULE)
-    unit = "share of the true class" if normalise else "samples"
-    figure.text(0.1 / width, 1 - 0.2 / height, title, fontsize=TEXT + 1, weight="bold", color=INK, va="center")
-    figure.text(0.1 / width, 1 - 0.42 / height, unit, fontsize=SMALL, color=SOFT_INK, va="center")
-    return figure
