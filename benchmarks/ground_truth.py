@@ -1,12 +1,12 @@
-"""How true the stories are: posed clips, whose Action Units are known for every frame, through the real pipeline.
+"""How true temporal prototypes are: posed clips, whose Action Units are known in every frame, through the pipeline.
 
 python benchmarks/ground_truth.py [--clips 12] [--noise 0 8 16 32 64] [--work DIR]
 
-Stories: clips of the demo under camera noise, predicted stages against annotated ones. Letters: clips that hold one
-Action Unit all the time while the middle third has one half of the face covered, so that the evidence for it must move,
-beside the same clips uncovered, each with a still and with a drifting head; then the same maps clustered with other
-options. Last the synthetic maps of golden example G-22 under rising noise. Writes RESULTS.md, RESULTS.json and a
-picture; with --work a second call goes on where the first was stopped. See docs/ground_truth.md.
+Temporal prototypes: clips of the demo under camera noise, predicted stages against annotated ones. Letters: clips that
+hold one Action Unit all the time while the middle third has one half of the face covered, so that the evidence for it
+must move, beside the same clips uncovered, each with a still and with a drifting head; then the same maps clustered
+with other options. Last the synthetic maps of golden example G-22 under rising noise. Writes RESULTS.md, RESULTS.json
+and a picture; with --work a second call goes on where the first was stopped. See docs/ground_truth.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from fer_batch.prototypes import cluster_letters, find_stages, label_sets, proto
 from fer_batch.prototypes.stages import without_short_runs
 from fer_batch.spray import cluster
 
-MIN_RUN = 3  # frames of a stage, for the figures of smoothed stories
+MIN_RUN = 3  # frames of a stage, for the figures of smoothed temporal prototypes
 HELD, HOLDERS, HOLD_FRAMES = (4, 5, 15, 23), 2, 48  # units that the demo model still sees in half a face
 HEADS = ("still", "drifting")
 COVER = slice(HOLD_FRAMES // 3, 2 * HOLD_FRAMES // 3)
@@ -64,7 +64,7 @@ def write_world(root: Path, n_clips: int, noise: Sequence[float]) -> None:
     from fer_batch.posed.clips import with_noise
     from fer_batch.posed.plans import plan_clips
 
-    jobs = [(f"stories/{plan.name}_{plan.subject}", plan, False) for plan in plan_clips(n_clips)]
+    jobs = [(f"prototypes/{plan.name}_{plan.subject}", plan, False) for plan in plan_clips(n_clips)]
     for head, plan in itertools.product(HEADS, held_plans()):
         if head == "still":
             plan = dataclasses.replace(plan, poses=plan.poses[:1] * HOLD_FRAMES)
@@ -203,35 +203,35 @@ def clips_of(connection: Any, folder: str) -> dict[str, Clip]:
     return {name: Clip([row[1:] for row in rows]) for name, rows in groups}
 
 
-def story_figures(clips: dict[str, Clip]) -> dict[str, float]:
+def prototype_figures(clips: dict[str, Clip]) -> dict[str, float]:
     """Means over clips, and over the beginnings and ends of all units of all clips."""
     figures: dict[str, list[float]] = {}
     onsets: list[int] = []
     offsets: list[int] = []
     unseen = n_runs = 0
-    stories = []
+    prototypes = []
     for clip in clips.values():
         true = clip.intensity >= LEVEL_B
         predicted, truth = clip.stages(clip.active), clip.stages(true)
-        missed, invented = boundary_error([s.first_frame for s in predicted[1:]], [s.first_frame for s in truth[1:]])
-        story, true_story = [s.labels for s in predicted], [s.labels for s in truth]
-        stories.append((story, true_story))
+        missed, false = boundary_error([s.first_frame for s in predicted[1:]], [s.first_frame for s in truth[1:]])
+        prototype, true_prototype = [s.labels for s in predicted], [s.labels for s in truth]
+        prototypes.append((prototype, true_prototype))
         own: dict[str, float] = {
             "frames_right": float((clip.active == true).all(1).mean()),
             "boundary_missed": missed,
-            "boundary_invented": invented,
+            "boundary_false": false,
             "stage_f1": stage_f1(predicted, truth),
-            "edits": edit_distance(story, true_story) / max(len(story), len(true_story)),
-            "same_story": float(story == true_story),
-            "n_stages": len(story),
-            "n_true_stages": len(true_story),
+            "edits": edit_distance(prototype, true_prototype) / max(len(prototype), len(true_prototype)),
+            "same_prototype": float(prototype == true_prototype),
+            "n_stages": len(prototype),
+            "n_true_stages": len(true_prototype),
         }
         smooth = clip.stages(clip.active, MIN_RUN)
-        story = [s.labels for s in smooth]
+        prototype = [s.labels for s in smooth]
         own |= {
             "smooth_stage_f1": stage_f1(smooth, truth),
-            "smooth_edits": edit_distance(story, true_story) / max(len(story), len(true_story)),
-            "smooth_n_stages": len(story),
+            "smooth_edits": edit_distance(prototype, true_prototype) / max(len(prototype), len(true_prototype)),
+            "smooth_n_stages": len(prototype),
         }
         for name, value in own.items():
             figures.setdefault(name, []).append(value)
@@ -252,9 +252,9 @@ def story_figures(clips: dict[str, Clip]) -> dict[str, float]:
         result[f"{name}_median"] = float(np.median(errors)) if errors else math.nan
         result[f"{name}_within_3"] = float((np.abs(errors) <= 3).mean()) if errors else math.nan
     result["unseen_runs"] = unseen / max(n_runs, 1)
-    others = stories[1:] + stories[:1]  # the story of the next clip, which is what chance would tell
+    others = prototypes[1:] + prototypes[:1]  # the temporal prototype of the next clip, which is what chance would give
     result["edits_of_another"] = float(
-        np.mean([edit_distance(s, o[1]) / max(len(s), len(o[1])) for (s, _), o in zip(stories, others, strict=True)])
+        np.mean([edit_distance(s, o[1]) / max(len(s), len(o[1])) for (s, _), o in zip(prototypes, others, strict=True)])
     )
     return result
 
@@ -297,7 +297,7 @@ def letter_figures(clips: Sequence[tuple[list[str | None], bool]]) -> dict[str, 
         "exactly_right": float(np.mean(right)),
         "clusters": float(np.mean(counts)),
         "change_missed": _mean([e[0] for e in errors]),
-        "change_invented": _mean([e[1] for e in errors]),
+        "change_false": _mean([e[1] for e in errors]),
         "split_controls": _mean(split),
     }
 
@@ -342,8 +342,8 @@ def with_options(maps: dict[str, Any], options: dict[str, Any], head: str, durat
     return letter_figures(clips)
 
 
-def toy_stories_right(noise: float, seeds: int = 20) -> float:
-    """Share of seeds whose synthetic maps of G-22 give the story of G-01."""
+def toy_prototypes_right(noise: float, seeds: int = 20) -> float:
+    """Share of seeds whose synthetic maps of G-22 give the temporal prototype of G-01."""
     grid = np.arange(28)
 
     def blob(y: float, x: float) -> NDArray[np.float64]:
@@ -393,14 +393,14 @@ UNIT_COLUMNS = {
     "offset_median": "offset, median",
     "offset_within_3": "within 3",
 }
-STORY_COLUMNS = {
+PROTOTYPE_COLUMNS = {
     "noise": "noise",
     "boundary_missed": "true boundary to nearest predicted",
-    "boundary_invented": "predicted to nearest true",
+    "boundary_false": "predicted to nearest true",
     "stage_f1": "stage F1",
     "edits": "edit distance",
     "edits_of_another": "to another clip",
-    "same_story": "same story",
+    "same_prototype": "same temporal prototype",
     "n_stages": "stages",
     "n_true_stages": "true stages",
     "smooth_stage_f1": f"runs of {MIN_RUN} or more: stage F1",
@@ -414,7 +414,7 @@ LETTER_COLUMNS = {
     "exactly_right": "exactly right",
     "clusters": "clusters (2 are true)",
     "change_missed": "true change to nearest letter change",
-    "change_invented": "letter change to nearest true",
+    "change_false": "letter change to nearest true",
     "split_controls": "uncovered clips split",
 }
 OPTION_COLUMNS = {
@@ -439,13 +439,13 @@ DURATION_COLUMNS = {
 
 
 def markdown(results: dict[str, Any]) -> str:
-    stories = [{**row, "noise": f"{row['noise']:g}"} for row in results["stories"]]
+    prototypes = [{**row, "noise": f"{row['noise']:g}"} for row in results["prototypes"]]
     parts = [
-        "# Stories and letters against the truth",
+        "# Temporal prototypes and letters against the truth",
         f"`python benchmarks/ground_truth.py --clips {results['n_clips']}`; docs/ground_truth.md says what it means.",
-        f"## Stories: {results['n_clips']} posed clips, {results['n_frames']} frames at each level",
-        table(stories, UNIT_COLUMNS),
-        table(stories, STORY_COLUMNS),
+        f"## Temporal prototypes: {results['n_clips']} posed clips, {results['n_frames']} frames at each level",
+        table(prototypes, UNIT_COLUMNS),
+        table(prototypes, PROTOTYPE_COLUMNS),
         "Noise is a standard deviation in grey values at 320x320. Errors are in frames at 25 fps; `onset` and `offset`"
         " are signed, negative is early.",
         f"## Letters: {results['n_held']} clips that hold one unit, half of them covered for the middle third",
@@ -455,7 +455,7 @@ def markdown(results: dict[str, Any]) -> str:
         "## Letters by how long the cover lasts, without noise, still head",
         table(results["durations"], DURATION_COLUMNS),
         "## Synthetic maps of G-22",
-        table(results["synthetic"], {"noise": "noise, share of the peak", "right": "stories right, of 20 seeds"}),
+        table(results["synthetic"], {"noise": "noise, share of the peak", "right": "right, of 20 seeds"}),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -468,19 +468,19 @@ def picture(results: dict[str, Any], path: Path) -> None:
 
     blue, orange, grey = "#0072b2", "#d55e00", "#57606a"
     figure, axes = plt.subplots(1, 4, figsize=(13, 4.2), dpi=110, layout="constrained")
-    stories, letters = results["stories"], results["letters"]
+    prototypes, letters = results["prototypes"], results["letters"]
 
     def line(axis: Any, rows: Sequence[dict[str, Any]], name: str, color: str, label: str, style: str) -> None:
         axis.plot([row["noise"] for row in rows], [row[name] for row in rows], style, color=color, label=label)
 
-    line(axes[0], stories, "au_f1", grey, "F1 of the units, frame by frame", "o-")
-    line(axes[0], stories, "stage_f1", blue, "stage F1", "s-")
-    line(axes[0], stories, "smooth_stage_f1", blue, f"stage F1, runs of {MIN_RUN} frames or more", "s--")
+    line(axes[0], prototypes, "au_f1", grey, "F1 of the units, frame by frame", "o-")
+    line(axes[0], prototypes, "stage_f1", blue, "stage F1", "s-")
+    line(axes[0], prototypes, "smooth_stage_f1", blue, f"stage F1, runs of {MIN_RUN} frames or more", "s--")
     axes[0].set(title="Stages", ylim=(-0.02, 1.05))
-    line(axes[1], stories, "edits", orange, "to the clip's own true story", "^-")
-    line(axes[1], stories, "smooth_edits", orange, f"the same, runs of {MIN_RUN} frames or more", "^--")
-    line(axes[1], stories, "edits_of_another", grey, "to the true story of another clip", "o:")
-    axes[1].set(title="Edit distance of stories (share)", ylim=(-0.02, 1.05))
+    line(axes[1], prototypes, "edits", orange, "to the clip's own true temporal prototype", "^-")
+    line(axes[1], prototypes, "smooth_edits", orange, f"the same, runs of {MIN_RUN} frames or more", "^--")
+    line(axes[1], prototypes, "edits_of_another", grey, "to the true temporal prototype of another clip", "o:")
+    axes[1].set(title="Edit distance (share)", ylim=(-0.02, 1.05))
     for head, dashes in zip(HEADS, ("-", "--"), strict=True):
         rows = [row for row in letters if row["head"] == head]
         line(axes[2], rows, "rand", blue, f"letters tell the cover, {head} head", "s" + dashes)
@@ -519,11 +519,11 @@ def main() -> None:
         work = options.work or Path(scratch)
         write_world(work / "clips", options.clips, options.noise)
         connection = run_pipeline(work / "clips", work / "out")
-        stories, letters = [], []
+        prototypes, letters = [], []
         for level in options.noise:
             folder = f"noise{level:03.0f}"
-            clips = clips_of(connection, f"{folder}/stories/")
-            stories.append({"noise": level, **story_figures(clips)})
+            clips = clips_of(connection, f"{folder}/prototypes/")
+            prototypes.append({"noise": level, **prototype_figures(clips)})
             held = clips_of(connection, f"{folder}/letters/")
             for head in HEADS:
                 own = [(c.letters[held_target(n)], "/covered/" in n) for n, c in held.items() if f"/{head}/" in n]
@@ -548,10 +548,10 @@ def main() -> None:
         "n_clips": options.clips,
         "n_frames": sum(len(clip.active) for clip in clips.values()),
         "n_held": len(held),
-        "stories": stories,
+        "prototypes": prototypes,
         "letters": letters,
         "options": settings,
-        "synthetic": [{"noise": noise, "right": toy_stories_right(noise)} for noise in SYNTHETIC_NOISE],
+        "synthetic": [{"noise": noise, "right": toy_prototypes_right(noise)} for noise in SYNTHETIC_NOISE],
     }
     text = markdown(results)
     options.results.parent.mkdir(parents=True, exist_ok=True)

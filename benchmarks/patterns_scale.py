@@ -1,8 +1,8 @@
-"""How long mining takes: patterns of 1,000 to 100,000 invented stories that are as long as those of CK+ or far longer.
+"""How long mining takes: 1,000 to 100,000 synthetic temporal prototypes of CK+'s lengths or far longer.
 
 python benchmarks/patterns_scale.py
 
-A run mines its stories twice, with letters and without; these have letters, which is the dearer half.
+A run mines its temporal prototypes twice, with letters and without; these have letters, which is the dearer half.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ AUS = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU12", "AU15", "AU17", "
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
-def stories(n: int, mean_stages: float, seed: int = 0) -> tuple[list[StageSequence], list[str | None]]:
-    """Stories that rise from NONE and change by one label a stage, and the class that chose their labels.
+def temporal_prototypes(n: int, mean_stages: float, seed: int = 0) -> tuple[list[StageSequence], list[str | None]]:
+    """Temporal prototypes that rise from NONE and change by one label a stage, and the class that chose their labels.
 
-    Each class prefers four Action Units; a label is in cluster A three times out of four. One story in five has no
-    class. Lengths are geometric about `mean_stages`, at most 60.
+    Each class prefers four Action Units; a label is in cluster A three times out of four. One in five has no class.
+    Lengths are geometric about `mean_stages`, at most 60.
     """
     rng = np.random.default_rng(seed)
     found: list[StageSequence] = []
@@ -35,13 +35,13 @@ def stories(n: int, mean_stages: float, seed: int = 0) -> tuple[list[StageSequen
         group = int(rng.integers(len(CLASSES)))
         preferred = [(2 * group + i) % len(AUS) for i in range(4)]
         active: dict[str, str] = {}
-        story = [label_set(())]
+        stages = [label_set(())]
         for _ in range(min(60, int(rng.geometric(1 / mean_stages)))):
             target = AUS[preferred[int(rng.integers(4))] if rng.random() < 0.85 else int(rng.integers(len(AUS)))]
             if active.pop(target, None) is None:
                 active[target] = "ABC"[int(rng.choice(3, p=(0.75, 0.2, 0.05)))]
-            story.append(label_set(active.items()))
-        found.append(tuple(story))
+            stages.append(label_set(active.items()))
+        found.append(tuple(stages))
         groups.append(None if rng.random() < 0.2 else CLASSES[group])
     return found, groups
 
@@ -49,18 +49,18 @@ def stories(n: int, mean_stages: float, seed: int = 0) -> tuple[list[StageSequen
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="at most 10,000 stories")
+    parser.add_argument("--quick", action="store_true", help="at most 10,000 temporal prototypes")
     sizes = (1_000, 10_000) if parser.parse_args().quick else (1_000, 10_000, 100_000)
-    print("| stories | mean stages | different stages | CPU seconds | patterns | gapped, up to | rows | peak, GB |")
+    print("| sequences | mean stages | different stages | CPU seconds | patterns | gapped, up to | rows | peak, GB |")
     print("|---|---|---|---|---|---|---|---|")
     for mean_stages in (6.0, 18.0):
         for n in sizes:
-            told, groups = stories(n, mean_stages)
+            sequences, groups = temporal_prototypes(n, mean_stages)
             began = time.process_time()
-            rows = mine(told, groups, min_share=MIN_SHARE)
+            rows = mine(sequences, groups, min_share=MIN_SHARE)
             took = time.process_time() - began
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            stages = [stage for story in told for stage in story]
+            stages = [stage for sequence in sequences for stage in sequence]
             patterns = len({(row.pattern.kind, row.pattern.stages) for row in rows})
             longest = min(row.longest for row in rows if row.pattern.kind == "gapped")
             print(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fer_batch.sources.listing import IMAGE_SUFFIXES, in_order, listing_version
@@ -111,13 +110,6 @@ class Tree:
             return self.read(path).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{self.url(path)} is not UTF-8: {error}") from None
-
-    def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Contents of many small files."""
-        if self.store.local:
-            return [self.read(path) for path in paths]
-        with ThreadPoolExecutor(16) as pool:
-            return list(pool.map(self.read, paths))
 
     def scan(self, folder: str | None, suffixes: tuple[str, ...]) -> Iterator[Entry]:
         """Files below a folder (none where it is None) in any order, with paths relative to the folder."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from fer_batch.models import checkpoint, pretrained
 from fer_batch.models.backbone import build, head_prefixes
-from fer_batch.models.card import ModelSpec
 
 
 def on_meta(name: str, n_outputs: int, **options: object) -> nn.Module:
@@ -69,17 +64,6 @@ def test_g19_pretrained_layouts_are_those_of_keras(name, keras, millions):
         differs = sum(m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     assert n_with_statistics(model) == keras + differs
     assert round(n_with_statistics(model) / 1e6, 1) == pytest.approx(millions, abs=0.05)
-
-
-def test_the_documented_key_map_of_vgg_face_names_every_tensor():
-    """The converted file's names are those of the Caffe model: conv1_1 ... conv5_3, fc6, fc7, fc8."""
-    page = (Path(__file__).parents[2] / "docs" / "own_network.md").read_text()
-    (block,) = re.findall(r"<!-- example: vgg_face\.yaml -->\n```yaml\n(.*?)```", page, flags=re.S)
-    spec = ModelSpec.model_validate(yaml.safe_load(block))
-    layers = [f"conv{i}_{k + 1}" for i, n in enumerate((2, 2, 3, 3, 3), 1) for k in range(n)] + ["fc6", "fc7", "fc8"]
-    keys = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
-    found = checkpoint.rename(keys, spec.key_map)
-    assert list(found.values()) == list(on_meta("vgg_face", 3).state_dict())
 
 
 LAYERS = [f"conv{i}_{k + 1}" for i, n in enumerate((2, 2, 3, 3, 3), 1) for k in range(n)] + ["fc6", "fc7", "fc8"]

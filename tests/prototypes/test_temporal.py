@@ -68,7 +68,7 @@ def test_g01_swapped_cluster_numbers_change_nothing():
     assert toy(swap=True) == toy()
 
 
-def test_g01_every_consistent_reading_of_the_figure_tells_the_same_story():
+def test_g01_every_consistent_reading_of_the_figure_is_the_same_temporal_prototype():
     readings = list(itertools.product((2, 3, 4), range(5, 11), (12, 13, 14)))
     assert len(readings) == 54
     assert {toy(False, s, b, c).text for s, b, c in readings} == {G01}

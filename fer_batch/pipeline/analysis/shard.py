@@ -66,38 +66,7 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
     if published and published.analysis_id == options.analysis.analysis_id:
         _delete_stage(store, plan)  # its worker died after the marker
         return published.counts
-    names = [name for name in SHARD_TABLES if not (again and name in ("frames", "relevance"))]
-    counts: dict[str, int] = {}
-    with ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(
-                TableWriter(store, f"{options.partition.folder(name)}/{shard}.parquet", name, options.metadata)
-            )
-            for name in names
-        }
-        # Maps stay as they are in a new analysis, and so do their sums.
-        each = options.keep_relevance != "all"
-        sums = None if again else stack.enter_context(SumsWriter(store, shard, each))
-        for row, data in _shard_sequences(store, plan, options, again):
-            tables: dict[str, pa.Table] = {}
-            if data is not None and row["sequence_id"] in crashing:
-                row.update(status="failed", reason="its analysis crashed the worker three times")
-            elif data is not None:
-                try:
-                    tables = analyse(data, options.analysis)
-                except StoreFault:
-                    raise
-                except Exception as error:  # one odd sequence must not stop the others; its row says what happened
-                    log.exception("analysis of %s", row["sequence_id"])
-                    row.update(status="failed", reason=f"analysis: {type(error).__name__}: {error}")
-            counts[row["status"]] = counts.get(row["status"], 0) + 1
-            writers["sequences"].write(rows_of("sequences", [{k: row.get(k) for k in SCHEMAS["sequences"].names}]))
-            for name, table in tables.items():
-                writers[name].write(table)
-            if data is not None and sums is not None:
-                writers["frames"].write(data.frames)
-                if row["status"] in READ:
-                    _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
+    counts = _publish_tables(store, plan, options, again, crashing)
     if plan.annotations and not again:
         _publish_annotations(store, plan, options)
     marker = ShardMarker(
@@ -112,6 +81,54 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
     if not again:
         _delete_stage(store, plan)
     return counts
+
+
+def _publish_tables(
+    store: Store, plan: ShardPlan, options: ShardOptions, again: bool, crashing: tuple[str, ...]
+) -> dict[str, int]:
+    """Write the tables of the shard, one file each; inputs by status."""
+    names = [name for name in SHARD_TABLES if not (again and name in ("frames", "relevance"))]
+    counts: dict[str, int] = {}
+    with ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(
+                TableWriter(store, f"{options.partition.folder(name)}/{plan.shard}.parquet", name, options.metadata)
+            )
+            for name in names
+        }
+        # Maps stay as they are in a new analysis, and so do their sums.
+        each = options.keep_relevance != "all"
+        sums = None if again else stack.enter_context(SumsWriter(store, plan.shard, each))
+        for row, data in _shard_sequences(store, plan, options, again):
+            tables = _analysed(row, data, options.analysis, crashing)
+            counts[row["status"]] = counts.get(row["status"], 0) + 1
+            writers["sequences"].write(rows_of("sequences", [{k: row.get(k) for k in SCHEMAS["sequences"].names}]))
+            for name, table in tables.items():
+                writers[name].write(table)
+            if data is not None and sums is not None:
+                writers["frames"].write(data.frames)
+                if row["status"] in READ:
+                    _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
+    return counts
+
+
+def _analysed(
+    row: dict[str, Any], data: SequenceData | None, options: AnalysisOptions, crashing: tuple[str, ...]
+) -> dict[str, pa.Table]:
+    """Tables of one input; none where it has no frames or its analysis failed, which its row then says."""
+    if data is None:
+        return {}
+    if row["sequence_id"] in crashing:
+        row.update(status="failed", reason="its analysis crashed the worker three times")
+        return {}
+    try:
+        return analyse(data, options)
+    except StoreFault:
+        raise
+    except Exception as error:  # one odd sequence must not stop the others; its row says what happened
+        log.exception("analysis of %s", row["sequence_id"])
+        row.update(status="failed", reason=f"analysis: {type(error).__name__}: {error}")
+        return {}
 
 
 def _delete_stage(store: Store, plan: ShardPlan) -> None:

@@ -79,7 +79,12 @@ def _facts(record: KnownNetwork) -> Iterator[tuple[str, str]]:
     else:
         options = "".join(f", {key} {value}" for key, value in build.options.items())
         yield "network", f"{build.architecture}{options}; {build.n_parameters:,} parameters"
-        yield "LRP", "yes" if build.relevance_rules else "no; gradients, Grad-CAM and LIME take it"
+        yield (
+            "LRP",
+            "yes; how much of a logit arrives: docs/lrp.md"
+            if build.relevance_rules
+            else "no; gradient methods take it",
+        )
         yield from (("key map", f"{old} -> {new}") for old, new in _key_map(record))
         if build.outputs is not None:
             yield "taken", f"outputs {', '.join(map(str, build.outputs))} of the file's last layer"

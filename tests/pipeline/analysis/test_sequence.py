@@ -18,7 +18,7 @@ def analysed(world, commit):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_g22_gives_the_story_of_g01(world, golden, seed):
+def test_g22_gives_the_temporal_prototype_of_g01(world, golden, seed):
     tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(seed))))
     (story,) = tables["temporal_prototypes"].to_pylist()
     assert story["text"] == golden.story
@@ -90,7 +90,7 @@ def test_where_every_run_is_short_the_letters_stay(world, golden):
 
 
 @pytest.mark.parametrize("max_frames", [24, 1000])
-def test_a_cap_tells_the_same_story_of_a_long_easy_sequence(world, golden, max_frames):
+def test_a_cap_gives_a_long_easy_sequence_the_same_temporal_prototype(world, golden, max_frames):
     world.max_frames = max_frames
     active, maps = golden.make(np.random.default_rng(1), scale=6)
     tables = analysed(world, world.stage("a", active, maps))

@@ -106,7 +106,7 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
     assert all(row["support"] >= 2 for row in rows)
 
 
-def test_stories_are_mined_with_letters_and_without(store):
+def test_temporal_prototypes_are_mined_with_letters_and_without(store):
     publish(store, [("(AU12_A) -> (AU12_B) -> (AU06_A, AU12_B)", None), ("(AU12_A) -> (AU06_A, AU12_A)", None)])
     publish_patterns(store, HERE)
     rows = table(store)
@@ -169,7 +169,7 @@ def test_nothing_is_written_where_nothing_changed(store):
     assert {entry.path: entry.version for entry in store.walk()} != versions
 
 
-def test_stills_tell_no_stories_and_leave_no_table(store):
+def test_stills_have_no_temporal_prototypes_and_leave_no_table(store):
     publish_patterns(store, HERE)
     publish(store, [("", None)])
     assert publish_patterns(store, HERE) == 0
@@ -197,7 +197,7 @@ def shown(stories: list[str], name: str | None = None, emotions: list[str | None
     return _group(name, len(stories), [row for row in rows if row["group"] == (name or "all")], None)
 
 
-def test_the_commonest_of_a_long_common_story_is_the_story_not_its_fragments():
+def test_the_commonest_of_a_long_common_prototype_is_the_whole_not_its_fragments():
     whole = " -> ".join(f"(AU{n:02d}_A)" for n in range(1, 16))
     group = shown([whole] * 30 + [" -> ".join(reversed(whole.split(" -> ")))] * 20)
     assert [(row.text == whole, row.support, row.at_once) for row in group.commonest[:1]] == [(True, None, 30)]
@@ -218,7 +218,7 @@ def test_what_chance_gives_is_not_called_typical():
     assert mixed.typical == ()
 
 
-def test_20_000_stories_take_seconds():
+def test_20_000_temporal_prototypes_take_seconds():
     rng = np.random.default_rng(0)
     texts = [" -> ".join(f"(AU{n:02d}_A)" for n in rng.integers(1, 20, rng.integers(2, 12))) for _ in range(20_000)]
     emotions = [("fear", "joy", None)[n] for n in rng.integers(0, 3, len(texts))]
