@@ -147,8 +147,8 @@ def _run_phases(
     if explaining:
         outcome.n_changed = explain(list(explaining.values()), list(explaining), n_cpus)
     for job, record in zip(busy, records, strict=True):
-        _say_name(job)
         if "prototypes" in phases:
+            _say_name(job)
             publish_prototypes(job, n_cpus)
             publish_stages("prototypes", job, job.config.resources.scheduler, n_cpus)
         record.known |= run_columns(store, job.plan.partition, job.config)
