@@ -37,7 +37,7 @@ STUDIES = {
     "evaluate.subject_mean": "SubjectMean subject_mean",
     "explain.hiding": "Pictures Pictures.scores_of_masks Pictures.scores_of_regions scores_of_sets",
     "explain.perturbation": "FlippingCurves PixelCurves RegionDrops flipping_curves pixel_curves region_drops",
-    "explain.randomised": "Layer RandomisedMaps depths randomised randomised_maps weight_layers",
+    "explain.randomised": "RandomisedMaps depths randomised randomised_maps weight_layers",
     "explain.region_order": "grid_segments moved_masks pixel_steps random_ranks region_relevance regions_of_masks "
     "removal_ranks removed_sets",
 }
