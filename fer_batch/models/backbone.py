@@ -220,9 +220,10 @@ def take_outputs(
     model
         Into which the state goes; says which layer is the last.
     state
-        Tensors by the names of the model.
+        Tensors by the names of the model, each of the shape and dtype that the file has; those of the last layer are
+        (n_file_outputs, ...).
     outputs
-        Numbers of the outputs, in the order that they get.
+        Numbers of the outputs, in the order that they get; those tensors become (len(outputs), ...).
     uri
         Where the state came from, for errors.
 
