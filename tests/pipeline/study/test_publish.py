@@ -1,0 +1,39 @@
+from fer_batch.config.study import Study, StudyConfig
+from fer_batch.pipeline.study.cells import Lost
+from fer_batch.pipeline.study.publish import publish
+from fer_batch.pipeline.study.work import StudyWork
+from fer_batch.storage.store import Store
+
+
+def work(tmp_path, compare):
+    config = StudyConfig(name="s", output=str(tmp_path), trainings={"base": {}}, compare=compare)
+    return StudyWork(Store(str(tmp_path)), Study(config, ()), (), ())
+
+
+def test_a_comparison_that_cannot_be_made_leaves_the_others_and_says_why(tmp_path):
+    made = publish(work(tmp_path, {"faithfulness": {"segments": "stars"}, "fold_table": {}}))
+    assert [one.title for one in made.lost] == ["faithfulness"]
+    assert "segments is superpixels or grid, got 'stars'" in made.lost[0].reason
+    folder = tmp_path / "report" / "studies" / "s"
+    assert {path.name for path in folder.glob("*.html")} == {"index.html", "fold-table.html"}
+    assert "superpixels or grid" in (folder / "index.html").read_text()
+
+
+def test_what_was_lost_before_is_on_the_page_and_not_lost_twice(tmp_path):
+    lost = [Lost("panel", "no stills there"), Lost("net (seed=1)", "no crops", {"seed": 1})]
+    made = publish(work(tmp_path, {"panel": {}, "fold_table": {}}), lost)
+    assert made.lost == ()
+    page = (tmp_path / "report" / "studies" / "s" / "index.html").read_text()
+    assert "no stills there" in page and "net (seed=1) could not be done" in page
+
+
+def test_a_page_that_is_current_is_left_and_one_that_is_gone_is_made_again(tmp_path):
+    asked = work(tmp_path, {"fold_table": {}})
+    publish(asked)
+    page = tmp_path / "report" / "studies" / "s" / "fold-table.html"
+    page.write_text("marked")
+    publish(asked)
+    assert page.read_text() == "marked"
+    page.unlink()
+    publish(asked)
+    assert "How well each fold was learned" in page.read_text()
