@@ -244,4 +244,4 @@ def _sentence(error: ValidationError, job: type[BaseModel]) -> str:
             got = problem.get("input")
             shown = "" if got is None or isinstance(got, dict) or "got" in message else f", got {got!r}"
             problems.append(f"{key}: {message[0].lower()}{message[1:]}{shown}")
-    return "; ".join(problems)
+    return "; ".join(dict.fromkeys(problems))

@@ -247,4 +247,7 @@ def _trainings(config: StudyConfig, beside: Path) -> Iterator[tuple[dict[str, An
         _set_keys(values, section.set, f"study {config.name!r}, trainings.set")
         _set_keys(values, varied, f"study {config.name!r}, trainings.vary")
         values |= {"output": config.output, "keep_models": "all", "kind": "train"}
-        yield varied, build_train(values, where)
+        try:
+            yield varied, build_train(values, where)
+        except InputError as error:  # which names keys of a training
+            raise InputError(str(error).replace("--set sources.", "--set trainings.set.sources.")) from None

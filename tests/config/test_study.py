@@ -127,6 +127,13 @@ def test_the_commands_that_a_job_names_are_accepted(name):
     assert read_study(JOBS / name, small, "out").config.size == "small"
 
 
+def test_a_source_without_a_folder_says_how_the_study_names_it():
+    with pytest.raises(InputError) as error:
+        read_study(JOBS / "study_verification.yaml", (), "out")
+    assert str(error.value).count("name the folder of the data") == 1
+    assert str(error.value).endswith("for example --set trainings.set.sources.0.uri=DIR")
+
+
 def test_the_participant_whom_the_verification_study_leaves_out_can_be_left_out():
     line = next(one for one in (JOBS / "study_verification.yaml").read_text().splitlines() if "exclude" in one)
     overrides = [*next(commands(JOBS / "study_verification.yaml")), shlex.split(line.partition("--set ")[2])[0]]
