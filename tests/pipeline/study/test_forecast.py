@@ -13,17 +13,18 @@ import yaml
 from fer_batch.config import read_study
 from fer_batch.config.reading import merged
 from fer_batch.models import backbone, checkpoint
-from fer_batch.models.card import Card
+from fer_batch.models.card import Card, resolve
 from fer_batch.pipeline.study.cells import write_cells
+from fer_batch.pipeline.study.crops import ANSWERS, source_of
 from fer_batch.pipeline.study.forecast import forecast
 from fer_batch.pipeline.study.networks import of_training
-from fer_batch.pipeline.study.run import _finish, planned_cells
+from fer_batch.pipeline.study.run import _finish, _given_job, planned_cells
 from fer_batch.pipeline.study.standing import standings
 from fer_batch.pipeline.training.crops import crops_folder
 from fer_batch.pipeline.training.listing import list_sources
 from fer_batch.pipeline.training.shards import _INPUTS, ROWS, read_crops
 from fer_batch.pipeline.training.train import _planned, left_by
-from fer_batch.storage.manifest import dump
+from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import encode
 from fer_batch.storage.store import Store
 
@@ -67,9 +68,9 @@ class Output:
         (self.root / "study.yaml").write_text(yaml.safe_dump(values))
         return read_study(self.root / "study.yaml", (), self.store.uri)
 
-    def cut(self, study):
+    def cut(self, study, sources=None):
         """Crops of every input, all black."""
-        sources = list_sources(study.trainings[0][1], SIZE)
+        sources = sources or list_sources(study.trainings[0][1], SIZE)
         folder, rows, inputs = crops_folder(sources), [], []
         for ref in sources[0].refs:
             where = {"dataset": "a", "sequence_id": ref.sequence_id, "subject_id": ref.subject_id}
@@ -93,11 +94,7 @@ class Output:
             self.store.put(job.path(".predictions.parquet"), encode(rows.append_column("logit", pa.array(logits))))
             self.store.put(job.path(".json"), dump({"fold": job.index, "f1": [0.5] * len(CLASSES)}))
         for job in plan.jobs if n_folds == K else ():
-            card = Card(name="net", architecture="resnet18", options={"width": 0.125}, targets=CLASSES, head="softmax",
-                        preprocessing={"size": SIZE})  # fmt: skip
-            net = backbone.build("resnet18", len(CLASSES), {"width": 0.125})
-            net.bn1.bias.data += job.index
-            checkpoint.save(net, f"{self.store.uri}/checkpoints/{plan.model}/fold-{job.index:03d}.safetensors", card)
+            save_network(f"{self.store.uri}/checkpoints/{plan.model}/fold-{job.index:03d}.safetensors", job.index)
 
     def explain(self, study, wanted=lambda cell: True):
         """Marks of some cells, each with 2 seconds an image."""
@@ -120,6 +117,14 @@ class Output:
 
     def files(self):
         return {path: path.stat().st_mtime_ns for path in (self.root / "out").rglob("*")}
+
+
+def save_network(path, number):
+    card = Card(name="net", architecture="resnet18", options={"width": 0.125}, targets=CLASSES, head="softmax",
+                preprocessing={"size": SIZE})  # fmt: skip
+    net = backbone.build("resnet18", len(CLASSES), {"width": 0.125})
+    net.bn1.bias.data += number
+    checkpoint.save(net, path, card)
 
 
 @pytest.fixture
@@ -223,6 +228,34 @@ def test_crops_that_were_removed_leave_the_training_done(done):
     lines = done.said(study)
     assert line(lines, "  training").endswith("; trained; its crops were removed and will be cut again")
     assert line(lines, "  cells") == "  cells: 0 done, 4 waiting"
+
+
+def test_networks_that_were_given_say_how_far_they_are(output):
+    cards = [str(output.root / f"net{number}.safetensors") for number in range(2)]
+    for number, path in enumerate(cards):
+        save_network(path, number)
+    base = {"source": {"format": "images", "uri": str(output.root / "media")}, "faces": {"detector": "none"}}
+    values = merged(STUDY, {"networks": cards, "runs": {"base": base}})
+    (output.root / "study.yaml").write_text(yaml.safe_dump(values))
+    study = read_study(output.root / "study.yaml", (), output.store.uri)
+    lines = output.said(study)
+    assert sum(one.endswith("safetensors; the faces of its source are not cut yet") for one in lines) == 2
+    assert line(lines, "  cells") == "  cells: 0 done, 4 waiting"
+    jobs = [_given_job(study, spec) for spec in study.config.networks]
+    output.cut(study, [source_of(jobs[0], SIZE)])
+    assert sum(one.endswith("safetensors; it has not answered yet") for one in output.said(study)) == 2
+    (crops,) = (output.root / "out" / "_crops").iterdir()
+    for spec in study.config.networks:
+        logits = pa.table({"logits": np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32).tolist()})
+        name = digest([crops.name, resolve(spec).digest])
+        output.store.put(
+            f"{ANSWERS}/{name}.parquet", encode(logits.cast(pa.schema([("logits", pa.list_(pa.float32()))])))
+        )
+    lines = output.said(study)
+    assert sum(one.endswith("safetensors; ready") for one in lines) == 2
+    assert [one for one in lines if one.endswith(": waiting all 2")] == [
+        f"    {one.title}: waiting all 2" for one in standings(study)
+    ]
 
 
 def test_a_dry_run_needs_neither_torch_nor_ray(done):
