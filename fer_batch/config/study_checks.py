@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from fer_batch.config.run import ExplainConfig, RunConfig
+from fer_batch.config.run import RunConfig
 from fer_batch.explain.methods import METHODS
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
@@ -14,7 +14,7 @@ from fer_batch.types import InputError
 if TYPE_CHECKING:
     from fer_batch.config.study import Study
 
-VARIES = ("explain", *(f"explain.{name}" for name in ExplainConfig.model_fields))  # what tells cells apart
+VARIES = ("explain", "explain.method", "explain.options", "explain.targets")  # what tells cells apart
 FILLED = ("source", "model", "output", "kind", "name")  # of a run
 OF_TRAININGS = ("faces", "labels", "seed")  # sections of a run or of a study that belong to trainings.vary
 

@@ -136,10 +136,10 @@ def test_clips_that_are_too_short_for_their_slots_are_counted_and_stills_have_no
 
 
 def test_whether_posed_people_are_there_is_known_without_making_them(job_of, tmp_path):
-    config = job_of(tmp_path, {"dataset": "a", "posed": {"subjects": 1, "clips": 1, "frames": 2}})
+    config = job_of(tmp_path, {"dataset": "a", "posed": {"subjects": 1, "clips": 2, "frames": 12}})
     assert not posed_people_made(config) and not list(tmp_path.iterdir())
     list_sources(config, 48)
     assert posed_people_made(config)
-    other = job_of(tmp_path, {"dataset": "a", "posed": {"subjects": 1, "clips": 1, "frames": 2, "seed": 1}})
+    other = job_of(tmp_path, {"dataset": "a", "posed": {"subjects": 1, "clips": 2, "frames": 12, "seed": 1}})
     assert not posed_people_made(other)
     assert posed_people_made(job_of("s3://bucket/out", {"dataset": "a", "uri": "x"}))
