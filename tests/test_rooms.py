@@ -20,7 +20,8 @@ ALLOWED = {
     "training": {"models", "evaluate"},  # says how well it trained
     "posed": {"regions", "models", "training", "evaluate"},  # the demo's faces, and the networks trained on them
     "visualize": {"regions"},  # the standard face
-    "config": {"media", "models", "training"},  # whose settings are sections of a job
+    # whose settings are sections of a job; of `explain` the names of the methods
+    "config": {"explain", "media", "models", "training"},
     "output": {"config", "evaluate", "models", "prototypes", "storage"},
     "pipeline.base": {"storage"},
     "pipeline.explaining": {"pipeline.base", "config", "explain", "media", "models", "sources", "storage"},

@@ -130,14 +130,21 @@ def compare(
 @click.option("--size", type=click.IntRange(8, 4096), default=224, show_default=True, help="Side of the image, pixels.")
 @click.option("--output", type=click.Path(dir_okay=False), help="The picture [default: au_map_EXPRESSION.png].")
 def inspect(uri: str | None, as_json: bool, landmarks: str | None, expression: str | None, **drawn: Any) -> None:
-    """Say what a folder of media, a manifest, a checkpoint or an output is, without running anything."""
+    """Say what a folder of media, a manifest, a checkpoint, an output or a study's job is, without running anything."""
     if landmarks is not None:
         _draw_au_map(landmarks, expression, **drawn)
         return
+    from fer_batch.config.reading import kind_of
     from fer_batch.pipeline.inspect.uri import inspect_text, inspect_uri
 
     if uri is None:
         raise click.UsageError("name what to inspect, or --au-map LANDMARKS --expression EXPRESSION")
+    if uri.lower().endswith((".yaml", ".yml")) and kind_of(uri) == "study":
+        from fer_batch.pipeline.study.describe import study_facts, study_text
+
+        job = study_facts(uri)
+        click.echo(json.dumps(job, indent=1) if as_json else study_text(job))
+        return
     found = inspect_uri(uri)
     click.echo(json.dumps(found, indent=1) if as_json else inspect_text(found))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, MutableMapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,9 +127,7 @@ def apply_override(values: MutableMapping[str, Any], override: str) -> None:
 def _subsection(section: Any, name: str, override: str) -> Any:
     """The part of a section that a key of `--set` leads to; made where it is not there."""
     if isinstance(section, list):  # of sections, which are named by their place
-        if not name.isdigit() or int(name) >= len(section):
-            raise InputError(f"--set {override!r}: expected a number below {len(section)} in the place of {name!r}")
-        found = section[int(name)]
+        found = section[_place(section, name, f"--set {override!r}")]
     else:
         if section.get(name) is None:
             section[name] = {}
@@ -136,6 +135,80 @@ def _subsection(section: Any, name: str, override: str) -> Any:
     if not isinstance(found, dict | list):
         raise InputError(f"--set {override!r}: {name!r} is no section of the job file")
     return found
+
+
+def _place(section: Sequence[object], name: object, where: str) -> int:
+    """The place in a list that a part of a dotted key names."""
+    if not str(name).isdigit() or int(str(name)) >= len(section):
+        wanted = f"a number below {len(section)}" if section else "no key below an empty list"
+        raise InputError(f"{where}: expected {wanted} in the place of {str(name)!r}")
+    return int(str(name))
+
+
+def set_key(values: MutableMapping[str, Any], key: str, value: object) -> None:
+    """Set a dotted key; sections on the way are made, and a mapping adds to what is there (`merged`).
+
+    Parameters
+    ----------
+    values
+        Of a job file; changed in place.
+    key
+        A number in it is the place in a list.
+    value
+        What it becomes.
+
+    Raises
+    ------
+    InputError
+        If the key leads through something that is no section, or to a place that a list does not have.
+    """
+    *parents, last = key.split(".")
+    section: Any = values
+    for parent in parents:
+        if isinstance(section, list):
+            section = section[_place(section, parent, f"key {key!r}")]
+        else:
+            if section.get(parent) is None:
+                section[parent] = {}
+            section = section[parent]
+        if not isinstance(section, dict | list):
+            raise InputError(f"key {key!r}: {parent!r} is no section")
+    if isinstance(section, list):
+        place = _place(section, last, f"key {key!r}")
+        section[place] = merged(section[place], value, key)
+    else:
+        section[last] = merged(section.get(last), value, key)
+
+
+def merged(old: Any, new: Any, key: str = "") -> Any:
+    """`new` over `old`: mappings key by key, a mapping over a list place by place, everything else replaced.
+
+    Parameters
+    ----------
+    old, new
+        Plain values of a job file; neither is changed.
+    key
+        Where they are, for an error.
+
+    Raises
+    ------
+    InputError
+        If a mapping names a place that a list does not have.
+    """
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        below = {name: merged(old.get(name), value, _below(key, name)) for name, value in new.items()}
+        return {**deepcopy(dict(old)), **below}
+    if isinstance(new, Mapping) and isinstance(old, list):
+        found = deepcopy(old)
+        for name, value in new.items():
+            place = _place(found, name, f"key {_below(key, name)!r}")
+            found[place] = merged(found[place], value, _below(key, name))
+        return found
+    return deepcopy(new)
+
+
+def _below(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
 
 
 def _known_keys(location: tuple[Any, ...], job: type[BaseModel]) -> list[str]:
@@ -171,4 +244,4 @@ def _sentence(error: ValidationError, job: type[BaseModel]) -> str:
             got = problem.get("input")
             shown = "" if got is None or isinstance(got, dict) or "got" in message else f", got {got!r}"
             problems.append(f"{key}: {message[0].lower()}{message[1:]}{shown}")
-    return "; ".join(problems)
+    return "; ".join(dict.fromkeys(problems))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,15 +11,25 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from fer_batch.config.reading import apply_override, build_job, load_yaml
+from fer_batch.config.reading import apply_override, build_job, load_yaml, merged, set_key
 from fer_batch.config.run import RunConfig, build
 from fer_batch.config.sections import Output, PathName, Section
+from fer_batch.config.study_checks import check_study
 from fer_batch.config.train import TrainConfig, build_train
 from fer_batch.models.card import ModelSpec
 from fer_batch.types import InputError
 
 Values = dict[str, Any]  # of a job file
-STUDY_KEYS = ("source", "model", "output", "kind", "name")  # of a run, which a study fills in
+STUDY_KEYS = ("model", "output", "kind")  # of a run, which a study fills in
+
+
+def _dotted(values: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Nested sections of what varies, as `--set` makes them, as dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _dotted(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 class Grid(Section):
@@ -34,6 +43,7 @@ class Grid(Section):
     def _lists(cls, vary: Any) -> Any:
         if not isinstance(vary, Mapping):
             return vary
+        vary = dict(_dotted(vary))
         for key, values in vary.items():
             if not isinstance(values, list | tuple) or not values:
                 raise ValueError(f"{key} needs a list of one value or more, got {values!r}")
@@ -73,7 +83,7 @@ class Choose(Section):
 class RunsConfig(Grid):
     """How every network is explained."""
 
-    # sections of a run job; `source` where it is not the trainings' own test people
+    # sections of a run job; `source` and `faces` only of networks that are given
     base: dict[str, Any] = Field(default_factory=dict)
     choose: Choose = Choose()
 
@@ -95,6 +105,16 @@ class PanelConfig(Section):
         if bool(self.source.get("uri")) == (self.posed_seed is not None):
             raise ValueError("give either source, such as --set panel.source.uri=DIR, or posed_seed")
         return self
+
+
+def _by_name(compare: object) -> object:
+    """What is compared as a mapping of names to options, where it is a list of names and such mappings."""
+    if not isinstance(compare, list | tuple) or any(not isinstance(one, str | Mapping) for one in compare):
+        return compare
+    named: dict[str, object] = {}
+    for one in compare:
+        named |= {one: {}} if isinstance(one, str) else {name: options or {} for name, options in one.items()}
+    return named
 
 
 class StudyConfig(Section):
@@ -121,12 +141,7 @@ class StudyConfig(Section):
     @field_validator("compare", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        named: dict[str, Any] = {}
-        for one in value:
-            named |= {one: {}} if isinstance(one, str) else {name: options or {} for name, options in one.items()}
-        return named
+        return _by_name(value)
 
     @model_validator(mode="after")
     def _networks_from_somewhere(self) -> StudyConfig:
@@ -134,8 +149,8 @@ class StudyConfig(Section):
             raise ValueError("give exactly one of trainings and networks")
         if self.networks and "source" not in self.runs.base:
             raise ValueError("networks that are given need runs.base.source: what they are compared on")
-        for key in STUDY_KEYS[1:]:
-            if key in self.runs.base and key != "name":
+        for key in STUDY_KEYS:
+            if key in self.runs.base:
                 raise ValueError(f"runs.base.{key} is not of a study: it fills that in; remove it")
         if not self.compare:
             raise ValueError("compare names no comparison; a study compares")
@@ -167,36 +182,16 @@ class Study:
         """
         for varied in self.config.runs.combinations():
             job = {**deepcopy(self.config.runs.base), **values}
-            for key, value in varied.items():
-                set_key(job, key, value)
+            _set_keys(job, varied, f"study {self.config.name!r}, runs.vary")
             yield varied, build(job, f"study {self.config.name!r}, runs")
 
 
-def set_key(values: Values, key: str, value: Any) -> None:
-    """Set a dotted key; sections on the way are made, and a mapping adds to the section that is there.
-
-    Raises
-    ------
-    InputError
-        If the key leads through something that is no section.
-    """
-    *parents, last = key.split(".")
-    section: Any = values
-    for parent in parents:
-        section = section[int(parent)] if isinstance(section, list) else section.setdefault(parent, {})
-        if not isinstance(section, dict | list):
-            raise InputError(f"key {key!r}: {parent!r} is no section")
-    if isinstance(section, list):
-        section[int(last)] = deepcopy(value)
-    else:
-        section[last] = merged(section.get(last), value)
-
-
-def merged(old: Any, new: Any) -> Any:
-    """`new` over `old`: mappings key by key, everything else replaced."""
-    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
-        return deepcopy(new)
-    return {**deepcopy(dict(old)), **{key: merged(old.get(key), value) for key, value in new.items()}}
+def _set_keys(values: Values, keys: Mapping[str, object], where: str) -> None:
+    for key, value in keys.items():
+        try:
+            set_key(values, str(key), value)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
 
 def read_study(path: str | Path, overrides: Sequence[str] = (), output: str | None = None) -> Study:
@@ -218,6 +213,8 @@ def read_study(path: str | Path, overrides: Sequence[str] = (), output: str | No
     """
     values = dict(load_yaml(path))
     small = values.pop("small", {})
+    if "compare" in values:
+        values["compare"] = _by_name(values["compare"])
     probe: Values = {"size": values.get("size", "full")}
     for override in overrides:
         if override.startswith("size="):
@@ -225,15 +222,17 @@ def read_study(path: str | Path, overrides: Sequence[str] = (), output: str | No
     if probe["size"] == "small":
         if not small:
             raise InputError(f"{path}: size: small, but the job has no section 'small' that says what that is")
-        values = merged(values, small)
+        try:
+            values = merged(values, small)
+        except InputError as error:
+            raise InputError(f"{path}: small: {error}") from None
     for override in overrides:
         apply_override(values, override)
     if output is not None:
         values["output"] = output
     config = build_job(StudyConfig, values, str(path))
     study = Study(config, tuple(_trainings(config, Path(path).parent)))
-    _check_trainings(study, str(path))
-    _check_runs(study, str(path))
+    check_study(study, str(path))
     return study
 
 
@@ -245,51 +244,10 @@ def _trainings(config: StudyConfig, beside: Path) -> Iterator[tuple[dict[str, An
     base: Values = dict(load_yaml(where)) if isinstance(section.base, str) else section.base
     for varied in section.combinations():
         values = deepcopy(base)
-        for key, value in {**section.set, **varied}.items():
-            set_key(values, key, value)
+        _set_keys(values, section.set, f"study {config.name!r}, trainings.set")
+        _set_keys(values, varied, f"study {config.name!r}, trainings.vary")
         values |= {"output": config.output, "keep_models": "all", "kind": "train"}
-        yield varied, build_train(values, where)
-
-
-def _check_trainings(study: Study, where: str) -> None:
-    seen: dict[str, dict[str, Any]] = {}
-    for varied, job in study.trainings:
-        key = job.model_dump_json(exclude={"resources", "name", "tensorboard"})
-        _check_new(f"{where}: trainings.vary", varied, seen.setdefault(key, varied))
-
-
-def _check_new(where: str, varied: dict[str, Any], first: dict[str, Any]) -> None:
-    """Refuse a cell that is the same as the one that was first."""
-    if varied is first:
-        return
-    key = next((name for name in varied if varied[name] != first.get(name)), "")
-    if not key:
-        raise InputError(f"{where}: the cell {varied!r} is listed twice")
-    raise InputError(
-        f"{where}: {key} changes nothing: its values {first.get(key)!r} and {varied[key]!r} are the same cell"
-    )
-
-
-def _check_runs(study: Study, where: str) -> None:
-    """Refuse what no cell could run, before anything is trained."""
-    source = study.config.runs.base.get("source", {"format": "crops", "uri": "crops"})
-    filled = {"name": study.config.name, "source": source, "output": study.config.output, "model": {"checkpoint": "m"}}
-    jobs = list(study.run_jobs(filled))
-    seen: dict[str, dict[str, Any]] = {}
-    for varied, job in jobs:
-        changing = job.model_dump(mode="json", exclude={"resources", "phases", "report"})
-        changing["explain"].pop("batch_size", None)
-        key = json.dumps(changing, sort_keys=True, default=str)
-        _check_new(f"{where}: runs.vary", varied, seen.setdefault(key, varied))
-        if study.trainings and "source" not in study.config.runs.base and any(k.startswith("faces") for k in varied):
-            raise InputError(f"{where}: runs.vary: faces changes nothing: the crops are the training's own; vary it in "
-                             "trainings, or give runs.base.source")  # fmt: skip
-    networks = len(study.config.networks) or len(study.trainings) * _folds(study)
-    if len(jobs) * networks == 1:
-        raise InputError(f"{where}: the grid has one cell, which compares nothing; vary something, or use kind: run")
-
-
-def _folds(study: Study) -> int:
-    """Folds of a training as far as its job says so: 2 stands for some."""
-    split = study.trainings[0][1].split
-    return {"folds": split.k, "leave_one_subject_out": 2}.get(split.kind, 1)
+        try:
+            yield varied, build_train(values, where)
+        except InputError as error:  # which names keys of a training
+            raise InputError(str(error).replace("--set sources.", "--set trainings.set.sources.")) from None

@@ -1,43 +1,15 @@
+import itertools
+import shlex
+from pathlib import Path
+
 import pytest
-import yaml
 
 from fer_batch.config import read_study
-from fer_batch.config.study import merged, set_key
 from fer_batch.types import InputError
 
-TRAINING = {
-    "kind": "train",
-    "name": "pd",
-    "sources": [{"dataset": "posed", "posed": {"subjects": 4}}],
-    "network": {"architecture": "resnet18"},
-    "split": {"kind": "folds", "k": 2},
-}
-STUDY = {
-    "kind": "study",
-    "name": "pd",
-    "trainings": {"base": "train.yaml"},
-    "runs": {"vary": {"explain.method": ["gradient", "z"]}},
-    "compare": ["fold_table", {"grids": {"people": 2}}],
-}
+from .conftest import TRAINING
 
-
-@pytest.fixture
-def study(tmp_path):
-    (tmp_path / "train.yaml").write_text(yaml.safe_dump(TRAINING))
-
-    def read(changes=(), overrides=(), output="out", **more):
-        values = merged(STUDY, more)
-        for key, value in dict(changes).items():
-            if "." in key:
-                set_key(values, key, value)
-            else:
-                values[key] = value
-        (tmp_path / "study.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-        return read_study(tmp_path / "study.yaml", overrides, output)
-
-    return read
-
-
+JOBS = Path(__file__).parents[2] / "jobs"
 FILLED = {"name": "posed", "output": "out", "model": {"checkpoint": "m"}, "source": {"format": "crops", "uri": "crops"}}
 
 
@@ -81,10 +53,9 @@ def test_the_small_size_is_laid_over_the_job_and_what_is_set_over_both(study):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"runs.vary": {"explain.batch_size": [8, 16]}}, "explain.batch_size changes nothing: its values 8 and 16"),
-        ({"runs.vary": {"resources.window": [8, 16]}}, "resources.window changes nothing"),
-        ({"runs.vary": {"faces.margin": [0.1, 0.3]}}, "faces changes nothing: the crops are the training's own"),
-        ({"trainings.vary": {"resources.workers": [1, 2]}}, "resources.workers changes nothing: its values 1 and 2"),
+        ({"trainings.vary": {"sources.1.uri": ["a", "b"]}}, "expected a number below 1 in the place of '1'"),
+        ({"trainings.set": {"sources": {"first": {"uri": "a"}}}}, "below 1 in the place of 'first'"),
+        ({"trainings.vary": {"recipe": {}}}, "recipe needs a list of one value or more"),
         ({"runs.vary": {"explain.method": ["z", "z"]}}, "explain.method has the same value twice"),
         ({"runs.vary": {"explain.method": "z"}}, "needs a list of one value or more, got 'z'"),
         ({"runs.vary": {"explain.mehtod": ["z", "gradient"]}}, "unknown key 'explain.mehtod'; did you mean 'method'"),
@@ -94,10 +65,6 @@ def test_the_small_size_is_laid_over_the_job_and_what_is_set_over_both(study):
         ({"compare": []}, "compare names no comparison"),
         ({"trainings.base": "nowhere.yaml"}, "nowhere.yaml' does not exist"),
         ({"trainings.set": {"recipe.epoch": 3}}, "unknown key 'recipe.epoch'; did you mean 'epochs'"),
-        (
-            {"trainings.set": {"split": {"kind": "holdout"}}, "runs.vary": {"explain.method": ["z"]}},
-            "grid has one cell",
-        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(study, changes, words):
@@ -112,3 +79,62 @@ def test_networks_that_are_given_need_a_source(study):
     base = {"source": {"format": "images", "uri": "faces"}}
     found = study({"trainings": None, "networks": ["a.safetensors"], "runs.base": base})
     assert [spec.checkpoint for spec in found.config.networks] == ["a.safetensors"]
+
+
+def test_what_is_set_from_the_command_line_reaches_sections_in_lists(study):
+    base = {"format": "image_sequences", "uri": None}
+    sources = {"trainings.base": {**TRAINING, "sources": [{**base, "dataset": "a"}, {**base, "dataset": "b"}]}}
+    overrides = ("trainings.set.sources.0.uri=A", "trainings.set.sources.1.uri=B")
+    both = [study(sources, overrides)]
+    both.append(study({**sources, "trainings.set": {"sources.0.uri": "A", "sources.1.uri": "B"}}))
+    both.append(study({**sources, "trainings.set": {"sources": {0: {"uri": "A"}, 1: {"uri": "B"}}}}))
+    for found in both:
+        assert [(one.dataset, one.uri) for one in found.trainings[0][1].sources] == [("a", "A"), ("b", "B")]
+    with pytest.raises(InputError, match="expected a number below 2 in the place of '2'"):
+        study(sources, (*overrides, "trainings.set.sources.2.uri=C"))
+
+
+def test_what_varies_wins_over_what_is_set_however_either_is_written(study):
+    changes = {"trainings.set": {"recipe.epochs": 3, "recipe": {"epochs": 4}}, "trainings.vary": {"recipe.epochs": [5]}}
+    assert study(changes).trainings[0][1].recipe.epochs == 5
+    found = study(changes, ("trainings.vary.recipe.epochs=[6, 7]",))
+    assert [job.recipe.epochs for _, job in found.trainings] == [6, 7]
+
+
+def test_options_can_be_set_for_comparisons_that_are_a_list(study):
+    found = study((), ("compare.grids.people=3", "compare.runtime={}"))
+    assert found.config.compare == {"fold_table": {}, "grids": {"people": 3}, "runtime": {}}
+
+
+def commands(job):
+    """The commands in the comments of a job file, as words after `fer-batch run JOB`."""
+    text = " ".join(line[1:].strip() for line in job.read_text().splitlines() if line.startswith("#"))
+    parts = text.replace("\\ ", "").split("fer-batch run ")[1:]
+    words = [shlex.split(part)[:20] for part in parts]
+    for own in words:
+        assert own[0] == f"jobs/{job.name}"
+        yield [word for flag, word in itertools.pairwise(own) if flag == "--set"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in JOBS.glob("study_*.yaml")))
+def test_the_commands_that_a_job_names_are_accepted(name):
+    full, small = commands(JOBS / name)
+    assert len(full) >= 2 and small == ["size=small"]
+    found = read_study(JOBS / name, full, "out")
+    given = dict(one.split("=", 1) for one in full)
+    for number, source in enumerate(found.trainings[0][1].sources):
+        assert source.uri == given[f"trainings.set.sources.{number}.uri"]
+    assert read_study(JOBS / name, small, "out").config.size == "small"
+
+
+def test_a_source_without_a_folder_says_how_the_study_names_it():
+    with pytest.raises(InputError) as error:
+        read_study(JOBS / "study_verification.yaml", (), "out")
+    assert str(error.value).count("name the folder of the data") == 1
+    assert str(error.value).endswith("for example --set trainings.set.sources.0.uri=DIR")
+
+
+def test_the_participant_whom_the_verification_study_leaves_out_can_be_left_out():
+    line = next(one for one in (JOBS / "study_verification.yaml").read_text().splitlines() if "exclude" in one)
+    overrides = [*next(commands(JOBS / "study_verification.yaml")), shlex.split(line.partition("--set ")[2])[0]]
+    assert read_study(JOBS / "study_verification.yaml", overrides, "out").trainings[0][1].sources[1].exclude == ("16",)

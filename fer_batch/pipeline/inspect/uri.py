@@ -24,13 +24,16 @@ from fer_batch.sources.tree import Tree, is_junk
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
+STUDIES = "report/studies"  # below it the pages of every study
+
 
 class OutputFacts(TypedDict):
-    """What `inspect` says of an output: that it is one, and `output.status`."""
+    """What `inspect` says of an output: that it is one, and `output.status`, studies with the URL of their page."""
 
     kind: Literal["output"]
     output: str
     partitions: list[dict[str, object]]
+    studies: list[dict[str, object]]
     units_committed_not_published: int
     units_begun: int
 
@@ -86,7 +89,7 @@ def inspect_uri(uri: str) -> Facts:
             return checkpoint_facts(str(shipped_path(uri)))
         raise InputError(f"{uri!r} does not exist")
     if store.exists("tables") or store.exists("_commits"):
-        return cast("OutputFacts", {"kind": "output", **status(store)})
+        return _output(store)
     is_table = uri.lower().endswith((".csv", ".parquet"))
     tables = {name for record in DATASETS.values() for name in record.tables}
     known = recognise(Tree(uri)) if not is_table or posixpath.basename(uri).lower() in tables else []
@@ -95,6 +98,14 @@ def inspect_uri(uri: str) -> Facts:
     if known:
         return dataset_facts(known[0], uri, known[1:])
     return _media(store, uri)
+
+
+def _output(store: Store) -> OutputFacts:
+    found = status(store)
+    for study in found["studies"]:
+        page = f"{STUDIES}/{study['study']}/index.html"
+        study["page"] = store.url(page) if store.exists(page) else None
+    return cast("OutputFacts", {"kind": "output", **found})
 
 
 def _media(store: Store, uri: str) -> SourceFacts:
@@ -192,7 +203,8 @@ def inspect_text(found: Facts) -> str:
     if found["kind"] == "dataset":
         return dataset_text(found)
     if found["kind"] == "output":
-        return "an output of fer-batch\n" + status_text(dict(found))
+        pages = [f"  page of study {study['study']}: {study['page']}" for study in found["studies"] if study["page"]]
+        return "\n".join(["an output of fer-batch", status_text(dict(found)), *pages])
     if found["kind"] == "checkpoint":
         return checkpoint_text(found)
     kinds = ", ".join(_count(count, kind.replace("_", " ")) for kind, count in found["kinds"].items())

@@ -188,14 +188,29 @@ def _check_detector(faces: FaceSettings, refs: Sequence[SequenceRef]) -> None:
         check_detector(faces.detector)
 
 
+def posed_people_made(config: TrainConfig) -> bool:
+    """Whether the posed people of all sources are there, so that listing them makes none."""
+    sources = [(source, source.posed) for source in config.sources if source.posed is not None]
+    return all(not has_scheme(config.output) and _made(_root(config, source), posed) for source, posed in sources)
+
+
+def _root(config: TrainConfig, source: TrainSourceConfig) -> Path:
+    return Path(Store(config.output).path(f"{DATA}/{source.dataset}"))
+
+
+def _made(root: Path, posed: PosedConfig) -> bool:
+    mark = root.with_suffix(".json")  # says what the folder holds, and is written last
+    return mark.exists() and PosedConfig(**json.loads(mark.read_text())) == posed
+
+
 def _posed(config: TrainConfig, source: TrainSourceConfig, posed: PosedConfig) -> str:
     """Folder of the posed people of a source; made where it is not there yet."""
     if has_scheme(config.output):
         raise InputError(f"posed people are made as local files; output {config.output!r} is a URL")
-    root = Path(Store(config.output).path(f"{DATA}/{source.dataset}"))
-    mark = root.with_suffix(".json")  # says what the folder holds, and is written last
+    root = _root(config, source)
+    mark = root.with_suffix(".json")
     wanted = posed.model_dump(mode="json", exclude_defaults=True)
-    if not (mark.exists() and PosedConfig(**json.loads(mark.read_text())) == posed):
+    if not _made(root, posed):
         shutil.rmtree(root, ignore_errors=True)
         mark.unlink(missing_ok=True)
         _make_posed(root, config.output, source.dataset, posed)

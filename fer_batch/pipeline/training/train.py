@@ -25,7 +25,7 @@ from fer_batch.pipeline.training.checks import check_early, check_network, check
 from fer_batch.pipeline.training.crops import crops_folder, prepare
 from fer_batch.pipeline.training.folds import check_workers, parts_lines, parts_of
 from fer_batch.pipeline.training.lanes import train_folds
-from fer_batch.pipeline.training.listing import Source, list_sources, short_inputs
+from fer_batch.pipeline.training.listing import Source, list_sources, posed_people_made, short_inputs
 from fer_batch.pipeline.training.marker import FoldJob
 from fer_batch.pipeline.training.outcome import TrainOutcome, announce, use_line
 from fer_batch.pipeline.training.samples import counts_sentence, read_samples, write_samples
@@ -90,6 +90,33 @@ def train(config: TrainConfig) -> TrainOutcome:
     outcome.use = use_line(config, sources, outcome.checkpoint)
     record.write(outcome.counts | {"n_folds": len(plan.jobs), "already_done": outcome.n_done_before})
     return outcome
+
+
+def left_by(config: TrainConfig) -> TrainOutcome | None:
+    """What earlier runs left of a training, without doing any of it; None where it was not begun.
+
+    Returns
+    -------
+    TrainOutcome
+        `jobs` are all of its folds, `folds` the markers of those that are done; inputs are not counted.
+
+    Raises
+    ------
+    InputError
+        If the sources are not what the job says.
+    """
+    store = Store(config.output)
+    if not store.exists(TRAIN) or not posed_people_made(config):
+        return None
+    folder = crops_folder(list_sources(config, _size(config)))
+    crops = read_crops(store, folder) or Crops(folder, (), _size(config))  # a study may have removed them
+    if not store.exists(f"{TRAIN}/{digest(training_identity(config, crops))}/targets.json"):
+        return None
+    plan = _planned(config, store, crops)
+    markers = [job.marker(store) for job in plan.jobs if store.exists(job.path(".json"))]
+    found = TrainOutcome({}, [], plan.targets, plan.model, folds=markers, n_done_before=len(markers))
+    found.jobs = tuple(plan.jobs)
+    return found
 
 
 def _size(config: TrainConfig) -> int:

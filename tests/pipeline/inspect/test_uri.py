@@ -1,9 +1,13 @@
 """What a URI is, where it is no dataset or only a part of one."""
 
+import json
+
 import pytest
 
 from fer_batch import cli
 from fer_batch.pipeline.inspect.uri import inspect_text, inspect_uri
+from fer_batch.storage.parquet import encode, rows_of
+from fer_batch.storage.store import Store
 
 TEXTS = {
     "training.csv": "1/a.jpg,1,1,9,9,,3,0.1,0.1\n",
@@ -100,3 +104,23 @@ def test_columns_of_a_manifest_that_nobody_reads_are_said(tmp_path, capsys, requ
     told = [*chosen, "--set", "source.columns={emotion: emotoin}", "--output", str(tmp_path / "out"), "--dry-run"]
     assert cli.main(["run", "jobs/stills.yaml", *told]) == 0
     assert "not read" not in capsys.readouterr().err
+
+
+def test_an_output_names_its_studies_with_their_cells_and_page(tmp_path, capsys):
+    store = Store(str(tmp_path))
+    kept = ("network", "method", "variant", "varied", "status", "reason")
+    rows = [
+        dict(zip(("cell", *kept), (f"{i}", "net", "z", "z", "{}", status, reason), strict=True))
+        for i, (status, reason) in enumerate([("done", None), ("failed", "no such layer")])
+    ]
+    for name in ("seen", "unseen"):
+        store.put(f"tables/study_cells/study={name}/cells.parquet", encode(rows_of("study_cells", rows)))
+    store.put("report/studies/seen/index.html", b"")
+    found = inspect_uri(str(tmp_path))
+    page = store.url("report/studies/seen/index.html")
+    assert [(one["study"], one["page"]) for one in found["studies"]] == [("seen", page), ("unseen", None)]
+    said = inspect_text(found)
+    assert "  study seen: cells 1 done, 1 failed, 0 waiting\n    failed net, z: no such layer\n" in said
+    assert said.endswith(f"\n  page of study seen: {page}")
+    assert cli.main(["inspect", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["studies"] == found["studies"]

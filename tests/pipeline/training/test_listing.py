@@ -5,7 +5,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from fer_batch.pipeline.training.listing import list_sources, short_inputs
+from fer_batch.pipeline.training.listing import list_sources, posed_people_made, short_inputs
 from fer_batch.types import InputError
 
 
@@ -133,3 +133,13 @@ def test_clips_that_are_too_short_for_their_slots_are_counted_and_stills_have_no
     source = {"dataset": "a", "uri": str(tmp_path), "format": "images", "subjects": "per_input", "sampling": sampling}
     with pytest.raises(InputError, match=r"it has stills; labels\.per_subject keeps"):
         list_sources(job_of(tmp_path / "out", source, faces={"detector": "none"}), 48)
+
+
+def test_whether_posed_people_are_there_is_known_without_making_them(job_of, tmp_path):
+    config = job_of(tmp_path, {"dataset": "a", "posed": {"subjects": 1, "clips": 2, "frames": 12}})
+    assert not posed_people_made(config) and not list(tmp_path.iterdir())
+    list_sources(config, 48)
+    assert posed_people_made(config)
+    other = job_of(tmp_path, {"dataset": "a", "posed": {"subjects": 1, "clips": 2, "frames": 12, "seed": 1}})
+    assert not posed_people_made(other)
+    assert posed_people_made(job_of("s3://bucket/out", {"dataset": "a", "uri": "x"}))
