@@ -131,7 +131,7 @@ def write_tiny(path, size=32):
     torch.manual_seed(0)
     known = {"name": "tiny", "architecture": "resnet18", "options": {"width": 0.125}, "head": "softmax"}
     card = Card(**known, targets=("pain", "disgust", "happiness"), preprocessing={"size": size})
-    checkpoint.save(backbone.build("resnet18", 3, width=0.125), path, card)
+    checkpoint.save(backbone.build("resnet18", 3, {"width": 0.125}), path, card)
     return str(path)
 
 
