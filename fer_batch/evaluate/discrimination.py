@@ -63,13 +63,17 @@ def class_discrimination(
     Raises
     ------
     ValueError
-        If an image has not three axes and at least two classes, or there is not one subject per image.
+        If an image has not three axes and at least two classes, images have maps of different numbers of classes, or
+        there is not one subject per image.
 
     References
     ----------
     Weitz (2018), class discrimination of methods; Gaya-Morey et al. (2024), Eq. 4: the correlation.
     """
-    tables = np.array([_table(image, centred) for image in maps])
+    found_tables = [_table(image, centred) for image in maps]
+    if len(counts := sorted({len(table) for table in found_tables})) > 1:
+        raise ValueError(f"expected the same classes on every image, got images with {', '.join(map(str, counts))}")
+    tables = np.array(found_tables)
     if len(subjects) != len(tables):
         raise ValueError(f"expected a subject per image, got {len(subjects)} for {len(tables)}")
     tables = tables.reshape(len(tables), *(tables.shape[1:] or (2, 2)))

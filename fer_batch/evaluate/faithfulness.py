@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 
 from fer_batch.evaluate.subject_mean import SubjectMean, subject_mean
 
@@ -30,6 +31,56 @@ def aopc(curves: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     scores = np.asarray(curves, np.float64)
     return scores[..., 0] - scores.mean(-1)
+
+
+def area_over(curves: NDArray[np.floating], hidden: NDArray[np.floating]) -> NDArray[np.float64]:
+    r"""Area over a perturbation curve over the share of pixels hidden, :math:`\int_0^1 f(x_0) - f(x_s) \, ds`.
+
+    By trapezoids. Regions of any size compare: where the score falls by as much for every pixel, whichever it is, all
+    orders have the same area, and no order gains by hiding a large region first.
+
+    Parameters
+    ----------
+    curves : shape (..., K + 1), floating
+        Score of the target after each step, the whole image first.
+    hidden : shape (..., K + 1), floating
+        Share of pixels that is hidden then, ascending from 0 to 1.
+
+    Returns
+    -------
+    shape (...), float64, in the unit of the score
+        Larger where the score falls sooner; NaN where a curve is undefined.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    scores, share = np.asarray(curves, np.float64), np.asarray(hidden, np.float64)
+    if scores.shape != share.shape:
+        raise ValueError(f"expected the share hidden at every point of {scores.shape}, got {share.shape}")
+    return trapezoid(scores[..., :1] - scores, share, axis=-1)
+
+
+def at_shares(
+    curves: NDArray[np.floating], hidden: NDArray[np.floating], shares: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Curves at the same shares of pixels hidden, between their steps by straight lines.
+
+    Parameters
+    ----------
+    curves, hidden : shape (..., K + 1)
+        As in `area_over`.
+    shares : shape (P,), floating
+        Between 0 and 1.
+
+    Returns
+    -------
+    shape (..., P), float64, in the unit of the score
+    """
+    n = curves.shape[-1]
+    rows = [np.interp(shares, x, y) for x, y in zip(hidden.reshape(-1, n), curves.reshape(-1, n), strict=True)]
+    return np.array(rows, np.float64).reshape(*curves.shape[:-1], len(shares))
 
 
 def area_under(curves: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -78,10 +129,10 @@ class AgainstChance:
 
     @property
     def above_chance(self) -> bool | None:
-        """Whether the whole interval of the difference lies above zero; None where there is no interval."""
-        low = self.difference.low
+        """Whether the interval of the difference lies above zero, or no part of it; None where that is open."""
         # what is the same at random is at chance, not above it by what rounding makes of the means
-        return None if np.isnan(low) else low > 1e-9 * max(abs(self.value.mean), abs(self.chance.mean))
+        rounding = 1e-9 * max(abs(self.value.mean), abs(self.chance.mean))
+        return True if self.difference.low > rounding else False if self.difference.high <= rounding else None
 
 
 def against_chance(

@@ -30,10 +30,16 @@ class FlippingCurves:
         In the order of each method's relevance; NaN where a map is not finite or the same everywhere.
     random : shape (R, N, K + 1), float64
         In random orders.
+    hidden : shape (M, N, K + 1), float64
+        Share of the pixels in regions that is hidden at every point of `scores`.
+    random_hidden : shape (R, N, K + 1), float64
+        The same of `random`.
     """
 
     scores: NDArray[np.float64]
     random: NDArray[np.float64]
+    hidden: NDArray[np.float64]
+    random_hidden: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -123,13 +129,16 @@ def flipping_curves(
     n_regions = int(regions.max()) + 1
     if n_regions < 1:
         raise ValueError("expected at least one region, every label is -1")
-    present = np.stack([np.bincount(one[one >= 0], minlength=n_regions) > 0 for one in regions])
+    pixels = np.stack([np.bincount(one[one >= 0], minlength=n_regions) for one in regions])
+    present = pixels > 0
     ranks = removal_ranks(region_relevance(maps, regions, n_regions, reduce), seed)
     ranks = np.concatenate([ranks, random_ranks(present, n_random, seed)])
     removed = removed_sets(ranks, present, n_steps or n_regions)
     scores = scores_of_sets(model, images, target, regions, removed, options or Perturbation())
     scores[: len(maps)][~_defined(maps)] = np.nan
-    return FlippingCurves(scores[: len(maps)], scores[len(maps) :])
+    hidden = np.einsum("onks,ns->onk", removed, pixels) / np.maximum(pixels.sum(1), 1)[:, None]
+    m = len(maps)
+    return FlippingCurves(scores[:m], scores[m:], hidden[:m], hidden[m:])
 
 
 def pixel_curves(

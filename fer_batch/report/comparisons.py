@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 from fer_batch.report.comparison import Comparison, Section
 from fer_batch.report.page import DataTable, Picture, Published, Query
@@ -23,7 +25,7 @@ class MethodFigure:
     Attributes
     ----------
     method
-        As pages name it.
+        As pages name it, with the network where there are several.
     mean, low, high
         Of the figure, and its interval.
     n, n_subjects
@@ -32,6 +34,8 @@ class MethodFigure:
         What the mean would be by chance; None where the comparison has no such level.
     note
         For example that a method has no target.
+    network
+        Its id in the tables; empty where there is one only.
     """
 
     method: str
@@ -42,15 +46,59 @@ class MethodFigure:
     n_subjects: int
     chance: float | None = None
     note: str = ""
+    network: str = ""
 
 
-def grids(sections: Sequence[tuple[str, Picture]], lead: str = "") -> Comparison:
+Finding = Literal["image", "picture", "changes", "open"]
+# What a randomisation check finds, as tables say it.
+FINDINGS: Mapping[Finding, str] = MappingProxyType(
+    {
+        "image": "follows the image",
+        "picture": "always the same picture",
+        "changes": "changes with the weights",
+        "open": "open: too few people or images",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Randomised:
+    """What a randomisation check finds of one method.
+
+    Attributes
+    ----------
+    own
+        Similarity to the map of the same image minus that of other people, over all depths.
+    residual
+        Similarity with every layer shuffled; `chance` is that of other people's maps.
+    finding
+        `image`, where `own` is surely above the margin; else `picture`, where the residual is surely high; `changes`,
+        where neither; `open`, where that is not known.
+    """
+
+    own: MethodFigure
+    residual: MethodFigure
+    finding: Finding
+
+
+def nothing_done(name: str, title: str) -> Comparison:
+    """A page for a study none of whose cells is done.
+
+    Parameters
+    ----------
+    name, title
+        Of the page.
+    """
+    return Comparison(name, title, "No explanation of the study is done, so there is nothing to compare.", ())
+
+
+def grids(sections: Sequence[Section], lead: str = "") -> Comparison:
     """People by classes, one section per method or view of a method (methods PD-j).
 
     Parameters
     ----------
     sections
-        (title of the method, its grid).
+        Title of the method, and its grid.
     lead
         Who and what is shown.
     """
@@ -58,65 +106,11 @@ def grids(sections: Sequence[tuple[str, Picture]], lead: str = "") -> Comparison
         "grids",
         "The same faces under every method",
         lead or "Each grid shows people in rows and their classes in columns, under one method.",
-        tuple(Section(title, figures=(picture,)) for title, picture in sections),
+        tuple(sections),
         (
             ("Titles", "The annotated class, then the predicted one. The map is that of the class that was explained."),
             ("Strength", "Every map is scaled by itself: colours compare places in a map, not one map with another."),
         ),
-    )
-
-
-def folds(
-    table: DataTable,
-    lead: str,
-    curves: Sequence[Picture] = (),
-    reports: Sequence[DataTable] = (),
-    matrices: Sequence[Picture] = (),
-) -> Comparison:
-    """How well every fold's network answers on the people it never saw (methods PD-e).
-
-    Parameters
-    ----------
-    table
-        One row per fold, then their mean, published figures beside ours.
-    lead
-        The mean, and the best fold.
-    curves, matrices
-        Of the training, and confusion matrices, raw and normalised.
-    reports
-        Precision, recall and F1 of every class.
-    """
-    parts = (
-        Section("Folds", "The people are dealt out over the folds; each network is tested on those of its own fold.",
-                (table,)),
-        Section("Training", figures=tuple(curves)),
-        Section("Classes", tables=tuple(reports), figures=tuple(matrices)),
-    )  # fmt: skip
-    shown = tuple(part for part in parts if part.tables or part.figures)
-    return Comparison("fold_table", "How well do the networks answer?", lead, shown)
-
-
-def misclassified(pairs: Sequence[Picture], stills: Sequence[Picture] = ()) -> Comparison:
-    """Pairs of one person under every method, and stills of other data sets (methods PD-j, PD-k).
-
-    Parameters
-    ----------
-    pairs
-        Two images of one person each, of which the network gets one wrong.
-    stills
-        Panels of images that no training saw.
-    """
-    lead_pairs = "Two images of one person, of which the network gets one wrong: what does it look at in each?"
-    lead_stills = "Images of other collections, cropped in the same way. No network of the study was trained on them."
-    parts = (
-        Section("Pairs of one person", lead_pairs, figures=tuple(pairs)),
-        Section("Stills of other data sets", lead_stills, figures=tuple(stills)),
-    )
-    return Comparison(
-        "misclassified",
-        "Right and wrong answers under every method",
-        f"{_counted(len(pairs), 'pair')} of one person" + (" and stills of other data sets." if stills else "."),
-        tuple(part for part in parts if part.figures),
     )
 
 
@@ -136,7 +130,7 @@ def class_discrimination(figures: Sequence[MethodFigure], chart: Picture, querie
     defined = [figure for figure in figures if figure.mean == figure.mean]
     lead = (
         f"{len(alike)} of {_counted(len(defined), 'method')} draw nearly the same map whatever class is asked "
-        f"(mean correlation from {_ALIKE:g}){': ' + ', '.join(alike) if alike else ''}."
+        f"(mean correlation from {_ALIKE:g}){': ' + _listed(alike) if alike else ''}."
     )
     terms = (
         ("Mean correlation", "Of the maps of any two classes on the same image (Pearson, over pixels), averaged over "
@@ -153,80 +147,85 @@ def class_discrimination(figures: Sequence[MethodFigure], chart: Picture, querie
 
 
 def randomisation(
-    figures: Sequence[MethodFigure], curves: Picture, insensitive: Sequence[str], queries: Sequence[Query] = ()
+    found: Sequence[Randomised], pictures: Sequence[Picture], margin: float, same: float, queries: Sequence[Query] = ()
 ) -> Comparison:
     """Whether a map changes when the network's weights are shuffled (Adebayo et al. 2018).
 
     Parameters
     ----------
-    figures
-        Similarity to the map of the trained network when every layer is shuffled; `chance` of unrelated maps.
-    curves
-        The same over the number of layers, with the band of chance.
-    insensitive
-        Methods whose maps stay alike, as the comparison decides it.
+    found
+        Of every method of every network.
+    pictures
+        Dots and intervals of `own`, and the similarity over the number of layers.
+    margin
+        From which `own` a map follows the image.
+    same
+        From which residual a map counts as the same picture.
     queries
         SQL that gives the rows.
     """
-    found = ", ".join(insensitive)
-    lead = (
-        f"The maps of {found} stay alike when the network's weights are shuffled: they show the image, not what the "
-        "network learned."
-        if insensitive
-        else "The maps of every method change when the network's weights are shuffled."
-    )
     terms = (
         ("Randomised layers", "Weights are shuffled layer by layer from the output down; the network then knows "
          "nothing of its task in those layers."),
-        ("Similarity", "Of the map of the shuffled network with that of the trained one, on the same image and class. "
-         "A curve that stays high means that the picture does not depend on what the network learned."),
-        ("Chance", "Similarity of maps that have nothing to do with each other."),
+        ("Similarity", "Rank correlation of the map of the shuffled network with that of the trained one, on the same "
+         "image and class. A curve that stays high means that the picture does not depend on what the network "
+         "learned."),
+        ("Follows the image", f"Similarity to the map of the same image minus that to maps of other people's faces, "
+         f"averaged over all depths, is surely above the margin of {margin:g}: the map redraws its input, whatever the "
+         "network knows."),
+        ("Always the same picture", f"It does not follow the image by so much, yet with every weight shuffled the "
+         f"similarity is still surely above {same:g}: most of what it shows was there before anything was learned."),
+        ("Chance", "Similarity of the trained map of one person with the shuffled map of another: faces are aligned, "
+         "so that any two maps are alike to some degree."),
         _BY_SUBJECT,
     )  # fmt: skip
-    table = _figures_table("Similarity with every layer randomised", "Similarity", figures)
-    section = Section("The figures", tables=(table,), figures=(curves,))
-    return Comparison("randomisation", "Does the map depend on what the network learned?", lead, (section,), terms,
+    section = Section("The figures", tables=(_randomised_table(found, margin),), figures=tuple(pictures))
+    return Comparison("randomisation", RANDOMISATION, _randomised_lead(found), (section,), terms,
                       queries=tuple(queries))  # fmt: skip
 
 
-def faithfulness(
-    figures: Sequence[MethodFigure], pictures: Sequence[Picture], unit: str, queries: Sequence[Query] = ()
-) -> Comparison:
-    """Whether removing what a map marks takes the answer away, more than removing anything.
+RANDOMISATION = "Does the map depend on what the network learned?"
 
-    Parameters
-    ----------
-    figures
-        Area over the perturbation curve; `chance` of random order.
-    pictures
-        Dots and intervals, and the curves.
-    unit
-        Of the area, such as `logits`.
-    queries
-        SQL that gives the rows.
-    """
-    known = [figure for figure in figures if figure.low == figure.low and figure.chance is not None]
-    better = sum(figure.low > (figure.chance or 0.0) for figure in known)
-    lead = f"{better} of {_counted(len(known), 'method')} mark what the network needs better than a random order does."
-    terms = (
-        ("Area over the curve", f"Regions are removed, those with the most relevance first; the area, in {unit}, is "
-         "the mean loss of the score on the way. The larger, the earlier the score falls."),
-        ("Random order", "The same regions removed in random order. A method whose interval reaches down to it marks "
-         "nothing that the network needs more than the rest."),
-        _BY_SUBJECT,
+
+def _randomised_lead(found: Sequence[Randomised]) -> str:
+    """Every kind of finding in a sentence of its own."""
+    named: dict[Finding, list[str]] = {}
+    for one in found:
+        named.setdefault(one.finding, []).append(one.own.method)
+    said: tuple[tuple[Finding, str], ...] = (
+        ("image", "The maps of {} follow the image when the network's weights are shuffled: in part they show the "
+         "image, not what the network learned."),
+        ("picture", "The maps of {} stay the same picture when every weight is shuffled: it was there before anything "
+         "was learned."),
+        ("open", "Of {} it is open: there are too few people or images for an interval."),
+        ("changes", "The maps of {} change with the weights."),
     )  # fmt: skip
-    table = _figures_table(f"Area over the perturbation curve, {unit}", "Area", figures, "Random order")
-    section = Section("The figures", tables=(table,), figures=tuple(pictures))
-    return Comparison("faithfulness", "Does the map mark what the network needs?", lead, (section,), terms,
-                      queries=tuple(queries))  # fmt: skip
+    if set(named) == {"changes"}:
+        return "The maps of every method change when the network's weights are shuffled."
+    return " ".join(words.format(_listed(named[kind])) for kind, words in said if kind in named)
+
+
+def _randomised_table(found: Sequence[Randomised], margin: float) -> DataTable:
+    several = any(one.own.network for one in found)
+    columns = ("Method", *(["Network"] * several), "Own", "95 % from", "to", "All shuffled", "95 % from", "to",
+               "Chance", "Images", "People", "Finding")  # fmt: skip
+    rows = tuple(
+        (one.own.method, *([one.own.network] * several), one.own.mean, one.own.low, one.own.high, one.residual.mean,
+         one.residual.low, one.residual.high, one.residual.chance, one.own.n, one.own.n_subjects,
+         FINDINGS[one.finding])
+        for one in found
+    )  # fmt: skip
+    caption = f"Own: similarity beyond that of other people, over all depths; the margin is {margin:g}."
+    return DataTable("Rank correlation with the trained map", columns, rows, caption, decimals=3)
 
 
 def runtime(
     seconds: Mapping[str, float],
-    chart: Picture,
+    chart: Picture | None,
     published: Mapping[str, tuple[float, float]] | None = None,
     source: str = "",
     machine: str = "",
+    networks: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Seconds per image of every method (methods PD-l).
 
@@ -235,20 +234,27 @@ def runtime(
     seconds
         By method; NaN where not measured.
     chart
-        The same as bars.
+        The same as bars; None where nothing was measured.
     published
         Shortest and longest duration that a paper says, by method.
     source
         Which paper.
     machine
         Where it was measured.
+    networks
+        Id of the network of each method, where there are several.
     """
-    printed = published or {}
+    printed, ids = published or {}, networks or {}
     rows = tuple(
-        (name, value, *([Published(_span(printed[name])) if name in printed else None] * bool(printed)))
+        (
+            name,
+            *([ids.get(name)] * bool(ids)),
+            value,
+            *([Published(_span(printed[name])) if name in printed else None] * bool(printed)),
+        )
         for name, value in seconds.items()
     )
-    columns = ("Method", "Seconds per image", *(["Published"] * bool(printed)))
+    columns = ("Method", *(["Network"] * bool(ids)), "Seconds per image", *(["Published"] * bool(printed)))
     caption = "Of the method alone, decoding and finding the face left out" + (f"; {machine}" if machine else "") + "."
     known = {name: value for name, value in seconds.items() if value == value}
     slowest, fastest = (f(known, key=known.__getitem__) if known else "" for f in (max, min))
@@ -258,17 +264,19 @@ def runtime(
         else "No method was measured."
     )
     table = DataTable("Runtime of the methods", columns, rows, caption, source if printed else "")
-    return Comparison("runtime", "What an explanation costs", lead, (Section("The figures", "", (table,), (chart,)),))
+    section = Section("The figures", tables=(table,), figures=(chart,) if chart else ())
+    return Comparison("runtime", "What an explanation costs", lead, (section,))
 
 
-def _figures_table(title: str, name: str, figures: Sequence[MethodFigure], chance: str = "Chance") -> DataTable:
+def _figures_table(title: str, name: str, figures: Sequence[MethodFigure]) -> DataTable:
     with_chance = any(figure.chance is not None for figure in figures)
     with_notes = any(figure.note for figure in figures)
-    columns = ("Method", name, "95 % from", "to", *([chance] * with_chance), "Images", "People",
-               *(["Note"] * with_notes))  # fmt: skip
+    several = any(figure.network for figure in figures)
+    columns = ("Method", *(["Network"] * several), name, "95 % from", "to", *(["Chance"] * with_chance), "Images",
+               "People", *(["Note"] * with_notes))  # fmt: skip
     rows = tuple(
-        (figure.method, figure.mean, figure.low, figure.high, *([figure.chance] * with_chance), figure.n,
-         figure.n_subjects, *([figure.note] * with_notes))
+        (figure.method, *([figure.network] * several), figure.mean, figure.low, figure.high,
+         *([figure.chance] * with_chance), figure.n, figure.n_subjects, *([figure.note] * with_notes))
         for figure in figures
     )  # fmt: skip
     return DataTable(title, columns, rows, decimals=3)
@@ -277,6 +285,11 @@ def _figures_table(title: str, name: str, figures: Sequence[MethodFigure], chanc
 def _span(printed: tuple[float, float]) -> str:
     low, high = printed
     return duration(low) if low == high else f"{duration(low)} to {duration(high)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names after each other; names that have a comma, by semicolons."""
+    return ("; " if any("," in name for name in names) else ", ").join(names)
 
 
 def _counted(n: int, noun: str) -> str:

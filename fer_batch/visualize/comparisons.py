@@ -44,6 +44,7 @@ def intervals_figure(
     label: str,
     *,
     chance: ArrayLike | None = None,
+    chance_name: str = "chance",
     limits: tuple[float, float] | None = None,
     title: str = "",
 ) -> Figure:
@@ -59,6 +60,8 @@ def intervals_figure(
         What the axis measures, with its unit.
     chance : scalar or shape (n,)
         What would be expected by chance, as an upright line.
+    chance_name
+        What that line is called, where it is another level.
     limits
         Ends of the axis; by default those of the figures.
     title
@@ -80,11 +83,11 @@ def intervals_figure(
         _draw_interval(axes, place, row)
         if np.isfinite(by_chance):
             axes.plot([by_chance] * 2, [place - 0.36, place + 0.36], color=_CHANCE, linewidth=1.4,
-                      linestyle=(0, (3, 1.5)), label="chance" if place == 0 else None)  # fmt: skip
+                      linestyle=(0, (3, 1.5)), label=chance_name if place == 0 else None)  # fmt: skip
     found = np.concatenate([values.ravel(), expected])
     _set_limits(axes, found[np.isfinite(found)], limits)
     if np.isfinite(expected).any():
-        _say_chance(axes)
+        _say_chance(axes, chance_name)
     return axes.figure  # type: ignore[return-value]
 
 
@@ -233,8 +236,8 @@ def _draw_interval(axes: Axes, place: int, row: NDArray[np.float64]) -> None:
     axes.plot([middle], [place], "o", color=_BLUE, markersize=4.6)
 
 
-def _say_chance(axes: Axes) -> None:
-    axes.text(1, 1.02, "┆ chance", transform=axes.transAxes, fontsize=SMALL, color=_CHANCE, ha="right")
+def _say_chance(axes: Axes, name: str) -> None:
+    axes.text(1, 1.02, f"┆ {name}", transform=axes.transAxes, fontsize=SMALL, color=_CHANCE, ha="right")
 
 
 def _set_limits(axes: Axes, found: NDArray[np.float64], limits: tuple[float, float] | None) -> None:

@@ -31,7 +31,7 @@ class Explained:
     face : shape (H, W) or (H, W, 3), uint8; or None
         The crop that was explained.
     maps : each (h, w), floating, of any grid
-        By method.
+        By method, or variant of one (`lime (n_samples=10)`).
     truth, predicted
         Names of the annotated and of the predicted class; `truth` is empty where it is not known.
     correct
@@ -78,7 +78,7 @@ def comparison_grid(
     rows, columns
         People, and classes such as `pain3, pain4, disgust, happiness`.
     method
-        Whose maps are shown.
+        Whose maps are shown, or those of which variant of it.
     look
         Which of the pictures of `RENDERING`; by default the method's first.
     layout
@@ -108,7 +108,7 @@ def methods_figure(
     images
         (name of the row, image); at least one.
     methods
-        In any order; drawn in that of `RENDERING`, LIME twice.
+        In any order, or variants of some; drawn in that of `RENDERING`, LIME twice.
     title
         Above all.
     per_band

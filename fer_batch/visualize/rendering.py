@@ -73,21 +73,33 @@ LEGENDS: Mapping[str, str] = MappingProxyType(
 _SUFFIXES = {"best_segments": "positive", "signed_segments": "±"}
 
 
-def rendering(method: str) -> Rendering:
-    """How a method is shown; one that the table lacks by its own name in blue, white and red."""
-    return RENDERING.get(method, Rendering(method))
+def method_of(variant: str) -> str:
+    """The method of a variant: `lime` of `lime (n_samples=10)`."""
+    return variant.partition(" (")[0]
 
 
-def view_title(method: str, look: Look) -> str:
-    """Name of one picture of a method: `LIME ±`, `LRP z`."""
-    known = rendering(method)
-    return f"{known.title} {_SUFFIXES[look]}" if len(known.looks) > 1 and look in _SUFFIXES else known.title
+def rendering(variant: str) -> Rendering:
+    """How a method is shown, or a variant of it: by its method's looks, and what it varies behind the title.
+
+    A method that the table lacks is shown under its own name in blue, white and red.
+    """
+    method = method_of(variant)
+    known = RENDERING.get(method)
+    return Rendering(variant) if known is None else Rendering(known.title + variant[len(method) :], known.looks)
 
 
-def views(methods: Iterable[str]) -> list[tuple[str, Look]]:
-    """(method, look) of every picture that some methods make of one image, methods in the order of `RENDERING`."""
+def view_title(variant: str, look: Look) -> str:
+    """Name of one picture of a method or variant: `LIME ±`, `LRP z`, `LIME ± (n_samples=10)`."""
+    method = method_of(variant)
+    looks, whole = rendering(variant).looks, rendering(method).title
+    suffix = f" {_SUFFIXES[look]}" if len(looks) > 1 and look in _SUFFIXES else ""
+    return f"{whole}{suffix}{variant[len(method) :]}"
+
+
+def views(variants: Iterable[str]) -> list[tuple[str, Look]]:
+    """(variant, look) of every picture that some make of one image, by their methods in the order of `RENDERING`."""
     order = {name: number for number, name in enumerate(RENDERING)}
-    known = sorted(dict.fromkeys(methods), key=lambda name: order.get(name, len(order)))
+    known = sorted(dict.fromkeys(variants), key=lambda name: order.get(method_of(name), len(order)))
     return [(name, look) for name in known for look in rendering(name).looks]
 
 

@@ -45,3 +45,9 @@ def test_other_shapes_are_refused():
         class_discrimination(np.ones((2, 1, 3, 3)), ["a", "b"])
     with pytest.raises(ValueError, match="a subject per image"):
         class_discrimination(np.ones((2, 2, 3, 3)), ["a"])
+
+
+def test_images_with_other_numbers_of_classes_are_refused():
+    images = [np.random.default_rng(n).normal(size=(n, 3, 3)) for n in (2, 3)]
+    with pytest.raises(ValueError, match="the same classes on every image, got images with 2, 3"):
+        class_discrimination(images, ["a", "b"])

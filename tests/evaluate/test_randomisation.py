@@ -74,3 +74,14 @@ def test_what_does_not_fit_is_refused():
         randomisation_check(random_maps(0), [], SUBJECTS, measures=("hog",))
     with pytest.raises(ValueError, match="as the trained ones"):
         randomisation_check(random_maps(0), [Shuffled(random_maps(0, 9))], SUBJECTS)
+
+
+def test_intervals_stay_where_correlations_can_be():
+    rng = np.random.default_rng(5)
+    maps = np.repeat(random_maps(0, 5), 2, axis=0)
+    mixed = np.where(np.arange(10)[:, None, None] < 8, maps, random_maps(9)) + rng.normal(0, 0.01, maps.shape)
+    found = randomisation_check(maps, [Shuffled(mixed.astype(np.float32))], SUBJECTS)
+    means = [row.similarity for row in found.curve] + [found.residual, found.chance]
+    assert max(mean.high for mean in means) == 1, "cut where no correlation is above"
+    assert min(mean.low for mean in means) >= -1
+    assert -2 <= found.own.low < found.own.high <= 2

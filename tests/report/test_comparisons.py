@@ -4,18 +4,17 @@ import math
 
 import numpy as np
 
-from fer_batch.report.comparison import comparison_files
+from fer_batch.report.comparison import Section, comparison_files
 from fer_batch.report.comparisons import (
     MethodFigure,
+    Randomised,
     class_discrimination,
-    faithfulness,
-    folds,
     grids,
-    misclassified,
+    nothing_done,
     randomisation,
     runtime,
 )
-from fer_batch.report.page import DataTable, Picture, Published, RunSummary
+from fer_batch.report.page import Picture, Published, RunSummary
 from fer_batch.visualize.figure import png
 
 PICTURE = Picture(png(np.full((4, 4, 3), 9, np.uint8)), "a picture")
@@ -39,21 +38,32 @@ def test_methods_that_draw_one_picture_for_every_class_are_named():
     )
 
 
-def test_a_method_is_faithful_where_its_whole_interval_is_above_random_order():
-    rows = [figure("a", 0.4, chance=0.3), figure("b", 0.33, chance=0.3), figure("c", math.nan, chance=0.3)]
-    page = faithfulness(rows, [PICTURE, PICTURE], "logits")
-    assert page.lead == "1 of 2 methods mark what the network needs better than a random order does."
+def test_randomisation_says_each_finding_in_its_own_words():
+    kinds = ("image", "picture", "changes", "open")
+    found = [Randomised(figure(f"m{i}", 0.5), figure(f"m{i}", 0.9, chance=0.1), kind) for i, kind in enumerate(kinds)]
+    page = randomisation(found, [PICTURE], 0.35, 0.5)
+    said = page.lead.split(". ")
+    assert len(said) == 4 and "m0 follow the image" in said[0] and "m1 stay the same picture" in said[1]
+    assert "Of m2" not in page.lead and "Of m3 it is open" in said[2] and "m2 change" in said[3]
     (table,) = page.sections[0].tables
-    assert table.columns[4] == "Random order" and table.title.endswith("logits")
+    assert table.rows[0][1:4] == (0.5, 0.45, 0.55) and table.rows[0][-1] == "follows the image"
+    assert "0.35" in table.caption and any("0.5" in text for _, text in page.terms)
+    assert "every method change" in randomisation(found[2:3], [PICTURE], 0.35, 0.5).lead
 
 
-def test_randomisation_names_the_methods_that_do_not_change():
-    rows = [figure("a", 0.9, chance=0.1)]
-    assert (
-        "guided backpropagation, deconvnet stay alike"
-        in randomisation(rows, PICTURE, ["guided backpropagation", "deconvnet"]).lead
-    )
-    assert "every method change" in randomisation(rows, PICTURE, []).lead
+def test_networks_are_named_where_there_are_several():
+    rows = [figure("z, a", 0.95, network="a-1"), figure("z, b", 0.2, network="b-2")]
+    page = class_discrimination(rows, PICTURE)
+    assert page.lead.endswith(": z, a.") and page.sections[0].tables[0].rows[1][:2] == ("z, b", "b-2")
+    both = class_discrimination([rows[0], figure("y, a", 0.95, network="a-1")], PICTURE)
+    assert both.lead.endswith(": z, a; y, a.")
+    table = runtime({"z, a": 1.0}, None, networks={"z, a": "a-1"}).sections[0].tables[0]
+    assert (table.columns[1], table.rows[0]) == ("Network", ("z, a", "a-1", 1.0))
+
+
+def test_a_study_without_a_cell_that_is_done_says_so():
+    page = nothing_done("grids", "Grids")
+    assert (page.name, page.sections) == ("grids", ()) and "nothing to compare" in page.lead
 
 
 def test_runtime_sets_published_durations_beside_ours():
@@ -68,31 +78,17 @@ def test_runtime_sets_published_durations_beside_ours():
     assert runtime({"a": math.nan}, PICTURE).lead == "No method was measured."
 
 
-def test_pages_of_pictures_have_a_section_each_and_leave_out_what_is_empty():
-    assert [section.title for section in grids([("LRP z", PICTURE), ("LIME ±", PICTURE)]).sections] == [
-        "LRP z",
-        "LIME ±",
-    ]
-    assert len(misclassified([PICTURE]).sections) == 1
-    assert len(misclassified([PICTURE], [PICTURE]).sections) == 2
-
-
-def test_folds_show_what_there_is():
-    table = DataTable("Folds", ("Fold", "Accuracy"), (("1", 0.5),))
-    assert [section.title for section in folds(table, "Mean .5.").sections] == ["Folds"]
-    page = folds(table, "Mean .5.", [PICTURE], [table], [PICTURE, PICTURE])
-    assert [(len(section.tables), len(section.figures)) for section in page.sections] == [(1, 0), (0, 1), (1, 2)]
+def test_grids_have_a_section_each():
+    sections = [Section("LRP z", figures=(PICTURE,)), Section("LIME ±", figures=(PICTURE,), notes=("None.",))]
+    assert grids(sections).sections == tuple(sections)
 
 
 def test_every_page_can_be_written_under_its_own_name():
     rows = [figure("a", 0.4, chance=0.3)]
     pages = [
-        folds(DataTable("", ("a",), ()), "", [PICTURE]),
-        grids([("a", PICTURE)]),
-        misclassified([PICTURE]),
+        grids([Section("a", figures=(PICTURE,))]),
         class_discrimination(rows, PICTURE),
-        randomisation(rows, PICTURE, ["a"]),
-        faithfulness(rows, [PICTURE], "logits"),
+        randomisation([Randomised(rows[0], rows[0], "image")], [PICTURE], 0.35, 0.5),
         runtime({"a": 1.0}, PICTURE),
     ]
     files = [path for page in pages for path, _ in comparison_files(SUMMARY, page)]

@@ -82,3 +82,8 @@ def test_near_durations_are_bars_and_far_ones_dots_on_a_logarithmic_axis():
 def test_arrays_that_do_not_fit_are_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_another_level_than_chance_has_its_name():
+    axes = intervals_figure(["a"], [0.5], [0.4], [0.6], "own", chance=0.35, chance_name="margin 0.35").axes[0]
+    assert "┆ margin 0.35" in texts(axes) and "┆ chance" not in texts(axes)

@@ -78,3 +78,13 @@ def test_the_overlay_lies_over_the_face():
     assert picture.shape == FACE.shape
     assert picture[0, 0, 0] > picture[0, 0, 2] + 60, "red where it is highest"
     assert np.ptp(picture[20:, 20:], axis=2).max() == 0, "the greyed face where it is lowest"
+
+
+def test_a_variant_has_the_looks_of_its_method_and_its_own_title():
+    asked = ["lime (n_samples=10)", "grad_cam (layer=a (b))", "lime", "of_mine (x=1)", "z (targets=all)"]
+    assert [view_title(*view) for view in views(asked)] == [
+        *("Grad-CAM (layer=a (b))", "LRP z (targets=all)", "LIME positive (n_samples=10)", "LIME ± (n_samples=10)"),
+        *("LIME positive", "LIME ±", "of_mine (x=1)"),
+    ]
+    assert rendering("grad_cam (layer=a (b))").looks == ("overlay",)
+    assert rendering("z (targets=all)").title == "LRP z (targets=all)"

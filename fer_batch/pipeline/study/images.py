@@ -84,14 +84,15 @@ def drawn(work: StudyWork, network: StudyNetwork, n: int, seed: int = 0) -> Draw
     )
 
 
-def landmarks_of(images: Drawn) -> NDArray[np.float32] | None:
-    """Landmarks of the images in crop pixels, shape (n, 68, 2); None where one has none."""
-    crops = open_crops(images.crops)
-    table = crops.table()
-    found = [table["landmarks"][number].as_py() for number in images.numbers]
-    if any(points is None or len(points) != 136 for points in found):
-        return None
-    return np.asarray(found, np.float32).reshape(-1, 68, 2)
+def landmarks_of(images: Drawn) -> NDArray[np.float32]:
+    """Landmarks of the images in crop pixels, shape (n, 68, 2); NaN for an image without 68 of them."""
+    table = open_crops(images.crops).table()
+    found = np.full((len(images.numbers), 136), np.nan, np.float32)
+    for place, number in enumerate(images.numbers):
+        points = table["landmarks"][number].as_py()
+        if points is not None and len(points) == 136:
+            found[place] = points
+    return found.reshape(-1, 68, 2)
 
 
 def maps_of(work: StudyWork, network: StudyNetwork, images: Drawn) -> Mapping[str, NDArray[np.float32]]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from fer_batch.models.card import ResolvedModel
+from fer_batch.evaluate.randomisation import MARGIN, SAME
 from fer_batch.pipeline.study.comparison import Compared, Measured
+from fer_batch.pipeline.study.comparisons.charts import interval_chart
+from fer_batch.pipeline.study.comparisons.figures import figure, kept, numbers
+from fer_batch.pipeline.study.comparisons.networks import title_of
+from fer_batch.pipeline.study.comparisons.options import check_options
 from fer_batch.pipeline.study.computed import Result, Task, computed
 from fer_batch.pipeline.study.images import Drawn, drawn
+from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.report import comparisons as pages
+from fer_batch.report.comparison import Comparison
+from fer_batch.report.comparisons import Finding, Randomised
 from fer_batch.report.page import Picture
 from fer_batch.visualize.comparisons import Curve, curves_figure
 from fer_batch.visualize.figure import save
 
 MEASURE = "spearman"
+VERSION = 2  # of what `check` gives
 
 
 def randomisation(work: StudyWork, *, images: int = 32, steps: int = 6, seeds: int = 2) -> Compared:
@@ -34,26 +41,58 @@ def randomisation(work: StudyWork, *, images: int = 32, steps: int = 6, seeds: i
         Depths that are looked at: the output layer, all layers, and as evenly as can be between them.
     seeds
         Shuffles of each depth.
+
+    Raises
+    ------
+    InputError
+        If an option is no whole number from 1.
     """
-    tasks, names = [], []
+    check_options("randomisation", {"images": images, "steps": steps, "seeds": seeds})
+    tasks = _tasks(work, images, steps, seeds)
+    if not tasks:
+        return Compared(pages.nothing_done("randomisation", pages.RANDOMISATION))
+    several = len(work.shown()) > 1
+    results = computed(work, "randomisation", [task for _, _, task in tasks])
+    found = [
+        _Checked(variant, network.model.model_id, title_of(work, network), several, result)
+        for (network, variant, _), result in zip(tasks, results, strict=True)
+    ]
+    rows = [row for one in found for row in _rows(one.variant, one.network, one.result)]
+    return Compared(_page(found), tuple(rows))
+
+
+def _tasks(work: StudyWork, images: int, steps: int, seeds: int) -> list[tuple[StudyNetwork, str, Task]]:
+    """What to compute of each explanation of each network that is shown."""
+    tasks = []
     for network in work.shown():
         sample = drawn(work, network, images)
         for variant, cell in work.of_network(network).items():
-            if cell.job is None:
+            if cell.job is None or not sample.numbers:  # it finds nothing in any of its images
                 continue
             explain = cell.job.explain
             arguments = (sample, explain.method, dict(explain.options), steps, seeds)
-            identity = (*sample.identity, explain.method, dict(explain.options), steps, seeds)
-            tasks.append(Task(check, arguments, identity))
-            names.append((network, variant))
-    found = computed(work, "randomisation", tasks)
-    several = len(work.shown()) > 1
-    named = {
-        (f"{variant}, {network.title}" if several else variant): (variant, network, result)
-        for (network, variant), result in zip(names, found, strict=True)
-    }
-    rows = [row for variant, network, result in named.values() for row in _rows(variant, network.model, result)]
-    return Compared(_page({name: result for name, (_, _, result) in named.items()}), tuple(rows))
+            identity = (VERSION, *sample.identity, explain.method, dict(explain.options), steps, seeds)
+            tasks.append((network, variant, Task(check, arguments, identity)))
+    return tasks
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One explanation of one network, checked; `several` says whether pages must name the network."""
+
+    variant: str
+    network: str
+    title: str
+    several: bool
+    result: Result
+
+    @property
+    def label(self) -> str:
+        return f"{self.variant}, {self.title}" if self.several else self.variant
+
+    @property
+    def shown_id(self) -> str:
+        return self.network if self.several else ""
 
 
 def check(images: Drawn, method: str, options: Mapping[str, object], steps: int, seeds: int) -> Result:
@@ -89,62 +128,68 @@ def check(images: Drawn, method: str, options: Mapping[str, object], steps: int,
     shuffled = randomised_maps(network, explainer, inputs, pairs, n_steps=steps, seeds=range(seeds))
     result = randomisation_check(trained, shuffled, images.subjects, measures=(MEASURE,))
     return {
-        "curve": [[row.n_layers, row.layer, *_mean(row.similarity)] for row in result.curve],
-        "residual": _mean(result.residual),
-        "chance": _mean(result.chance),
-        "own": _mean(result.own),
+        "curve": [[row.n_layers, row.layer, *kept(row.similarity)] for row in result.curve],
+        "residual": kept(result.residual),
+        "chance": kept(result.chance),
+        "own": kept(result.own),
         "follows_image": result.follows_image,
         "stays": result.stays,
         "flagged": result.flagged,
     }
 
 
-def _mean(found: Any) -> list[float | None]:
-    """Mean, interval, images and people of a `SubjectMean`, as JSON values."""
-    return [None if math.isnan(v) else float(v) for v in (found.mean, found.low, found.high)] + [
-        found.n,
-        found.n_subjects,
-    ]
-
-
-def _numbers(values: Sequence[float | None]) -> list[float]:
-    return [math.nan if value is None else float(value) for value in values]
-
-
-def _rows(variant: str, model: ResolvedModel, result: Result) -> list[Measured]:
-    mean, low, high, n, n_subjects = _numbers(result["residual"])
+def _rows(variant: str, network: str, result: Result) -> list[Measured]:
+    rows = []
     chance = result["chance"][0]
-    common = {"explain": variant, "model": model.model_id}
-    rows = [
-        Measured("randomised_similarity", mean, int(n), baseline=chance, **common),
-        Measured("randomised_similarity_low", low, int(n_subjects), baseline=chance, **common),
-        Measured("randomised_similarity_high", high, int(n_subjects), baseline=chance, **common),
-        Measured("randomised_own_similarity", result["own"][0], int(result["own"][3]), baseline=0.0, **common),
-    ]
+    for metric, found, baseline in (
+        ("randomised_similarity", result["residual"], chance),
+        ("randomised_own_similarity", result["own"], 0.0),
+    ):
+        mean, low, high, n, n_subjects = found
+        for suffix, value, count in (("", mean, n), ("_low", low, n_subjects), ("_high", high, n_subjects)):
+            rows.append(Measured(f"{metric}{suffix}", value, count, variant, network, baseline=baseline))
     for n_layers, layer, value, *_, n_images, _ in result["curve"]:
         group = f"{n_layers} layers"
-        rows.append(Measured("randomised_similarity", value, n_images, group=group, layer=layer, **common))
+        row = Measured("randomised_similarity", value, n_images, variant, network, group=group, layer=layer)
+        rows.append(row)
     return rows
 
 
-def _page(found: Mapping[str, Result]) -> Any:
-    figures, flagged = [], []
-    for name, result in found.items():
-        mean, low, high, n, n_subjects = _numbers(result["residual"])
-        note = "follows the image" if result["follows_image"] else "always the same picture" if result["stays"] else ""
-        chance = _numbers(result["chance"])[0]
-        figures.append(pages.MethodFigure(name, mean, low, high, int(n), int(n_subjects), chance, note))
-        flagged += [name] if result["flagged"] else []
-    first = next(iter(found.values()))
-    depths = [row[0] for row in first["curve"]]
-    curves = {name: Curve(_curve(result, depths)) for name, result in found.items()}
-    ticks = [f"{row[0]}: {row[1]}" for row in first["curve"]]
+def _page(found: Sequence[_Checked]) -> Comparison:
+    rows = [
+        Randomised(
+            figure(one.label, one.result["own"], network=one.shown_id),
+            figure(one.label, one.result["residual"], one.result["chance"][0], one.shown_id),
+            _finding(one.result),
+        )
+        for one in found
+    ]
+    chart = interval_chart([row.own for row in rows], "own similarity", level=("margin", MARGIN))
+    networks = dict.fromkeys(one.title for one in found)
+    curves = [_curves([one for one in found if one.title == title]) for title in networks]
+    return pages.randomisation(rows, [chart, *curves], MARGIN, SAME)
+
+
+def _finding(result: Result) -> Finding:
+    if result["follows_image"]:
+        return "image"
+    if result["stays"]:
+        return "picture"
+    return "changes" if result["flagged"] is False else "open"
+
+
+def _curves(found: Sequence[_Checked]) -> Picture:
+    """Similarity over depth of the explanations of one network; networks differ in their layers."""
+    layers = {row[0]: f"{row[0]}: {row[1]}" for one in found for row in one.result["curve"]}
+    depths = sorted(layers)
+    curves = {one.variant: Curve(_curve(one.result, depths)) for one in found}
     label = "rank correlation with the trained map"
-    figure = curves_figure(depths, curves, "layers shuffled, from the output down", label, ticks=ticks)
-    picture = Picture(save(figure), f"{label} over shuffled layers, of {', '.join(found)}")
-    return pages.randomisation(figures, picture, flagged)
+    ticks = [layers[depth] for depth in depths]
+    title = found[0].title if found[0].shown_id else ""
+    chart = curves_figure(depths, curves, "layers shuffled, from the output down", label, ticks=ticks, title=title)
+    return Picture(save(chart), f"{label} over shuffled layers, of {', '.join(curves)}; {found[0].title}")
 
 
 def _curve(result: Result, depths: Sequence[int]) -> list[float]:
-    known = {row[0]: row[2] for row in result["curve"]}
-    return _numbers([known.get(depth) for depth in depths])
+    values = {row[0]: row[2] for row in result["curve"]}
+    return numbers([values.get(depth) for depth in depths])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-import platform
+from collections.abc import Sequence
 
+from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared, Measured
+from fer_batch.pipeline.study.comparisons.figures import known
+from fer_batch.pipeline.study.comparisons.networks import by_name, title_of
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.report import comparisons as pages
 from fer_batch.report.page import Picture
@@ -18,24 +21,33 @@ PUBLISHED = {"lime": (480.0, 480.0), "z": _LRP, "epsilon": _LRP, "preset_a_flat"
 
 
 def runtime(work: StudyWork) -> Compared:
-    """Seconds that each explanation takes for an image with all of its explained classes, over all networks.
+    """Seconds that each explanation takes for an image with all of its explained classes, over the folds of a training.
 
     Parameters
     ----------
     work
         The study.
     """
-    seconds, measured, published = {}, [], {}
+    several = len(by_name(work.done)) > 1
+    seconds, measured, published, ids = {}, [], {}, {}
     for variant in work.variants:
-        cells = [cell for cell in work.of_variant(variant) if cell.seconds is not None and cell.n_images]
-        n = sum(cell.n_images or 0 for cell in cells)
-        each = sum(cell.seconds or 0.0 for cell in cells) / n if n else math.nan
-        seconds[variant] = each
-        measured.append(Measured("seconds_per_image", each, n, variant))
-        if cells and (printed := PUBLISHED.get(cells[0].method)):
-            published[variant] = printed
-    known = {name: value for name, value in seconds.items() if value > 0}
-    chart = durations_figure(list(known), list(known.values()), published=published) if known else None
-    picture = Picture(save(chart) if chart else b"", "Seconds per image of every explanation")
-    machine = f"{platform.machine()}, {work.start()} cores"
-    return Compared(pages.runtime(seconds, picture, published, "Weitz 2018", machine), tuple(measured))
+        for name, cells in by_name(work.of_variant(variant)).items():
+            each, n = _each(cells)
+            label = f"{variant}, {title_of(work, cells[0].network, fold=False)}" if several else variant
+            seconds[label] = each
+            ids[label] = name
+            measured.append(Measured("seconds_per_image", known(each), n, variant, name))
+            if printed := PUBLISHED.get(cells[0].method):
+                published[label] = printed
+    found = {name: value for name, value in seconds.items() if value > 0}
+    chart = durations_figure(list(found), list(found.values()), published=published) if found else None
+    picture = Picture(save(chart), "Seconds per image of every explanation") if chart is not None else None
+    page = pages.runtime(seconds, picture, published, "Weitz 2018", "as measured where it ran", ids if several else {})
+    return Compared(page, tuple(measured))
+
+
+def _each(cells: Sequence[Cell]) -> tuple[float, int]:
+    """Seconds per image over some cells, NaN where none was measured, and how many images that is of."""
+    timed = [cell for cell in cells if cell.seconds is not None and cell.n_images]
+    n = sum(cell.n_images or 0 for cell in timed)
+    return (sum(cell.seconds or 0.0 for cell in timed) / n if n else math.nan), n

@@ -32,7 +32,8 @@ def fold_table(work: StudyWork) -> Compared:
     work
         The study.
     """
-    sections, rows, recipes = [], [], {}
+    sections, recipes = [], {}
+    rows: list[Measured] = []
     for training in work.trainings:
         markers = training.outcome.folds
         best = markers[best_fold(markers)]
