@@ -71,7 +71,7 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
     file = f"study-{config.name}-{comparison}.parquet"
     by_partition: dict[Partition, list[dict[str, object]]] = {}
     for row in rows:
-        where = Partition(dataset, row.model or f"study-{config.name}", _path_name(row.explain))
+        where = Partition(dataset, row.model or f"study-{config.name}", path_name(row.explain))
         columns = {name: value for name, value in asdict(row).items() if name not in ("model", "explain")}
         by_partition.setdefault(where, []).append(columns)
     written = {f"{where.folder('evaluation')}/{file}" for where in by_partition}
@@ -83,7 +83,7 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
             work.store.delete(path)
 
 
-def _path_name(variant: str) -> str:
+def path_name(variant: str) -> str:
     """A variant as the value of a partition."""
     plain = "".join(c if c.isalnum() or c in "_.-" else "-" for c in variant).strip("-")
     return plain if plain == variant else f"{plain}-{digest(variant, 4)}"
