@@ -49,7 +49,7 @@ def test_every_network_and_fold_and_all_together_have_an_overlap_with_every_mask
     assert len(of(found.rows, "heatmap_iou", model="")) == 7
     assert {len(of(found.rows, f"heatmap_{name}", model="")) for name in ("precision", "recall", "f1")} == {7}
     scratch, shifted = (of(found.rows, "heatmap_iou", model=name, fold=None)[-1].value for name in list(FOUR)[1:3])
-    assert scratch > 0.9 > shifted + 0.1
+    assert scratch > 0.8 > shifted + 0.2
 
 
 def test_folds_are_pooled_and_the_figures_are_those_of_the_sums(compared):
