@@ -193,7 +193,10 @@ def set_key(values: Values, key: str, value: Any) -> None:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """`new` over `old`: mappings key by key, everything else replaced."""
+    """`new` over `old`: mappings key by key, members of a list by their number, everything else replaced."""
+    if isinstance(old, list) and isinstance(new, Mapping) and {*map(str, new)} <= {*map(str, range(len(old)))}:
+        given = {str(key): value for key, value in new.items()}  # as --set trainings.set.sources.0.uri names them
+        return [merged(one, given.get(str(place), one)) for place, one in enumerate(old)]
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
         return deepcopy(new)
     return {**deepcopy(dict(old)), **{key: merged(old.get(key), value) for key, value in new.items()}}

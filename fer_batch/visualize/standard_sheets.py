@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fer_batch.regions import standard_face
 from fer_batch.visualize.figure import INK, PALE, RULE, SMALL, SOFT_INK, TEXT, inch_axes, new_figure
-from fer_batch.visualize.heatmap import jet, jet_colours
+from fer_batch.visualize.heatmap import bwr, jet, jet_colours
 from fer_batch.visualize.standard_face import line_face, strokes
 from fer_batch.visualize.tiles import fitted
 
@@ -33,11 +33,14 @@ class Panel:
         Under it, one line.
     mask : shape (H, W), bool; or None
         Whose outline is drawn.
+    outline
+        Its colour.
     """
 
     image: NDArray[np.uint8] | None
     title: str = ""
     mask: NDArray[np.bool_] | None = None
+    outline: str = "white"
 
 
 def heatmap_panel(heatmap: NDArray[np.floating], title: str = "", mask: NDArray[np.bool_] | None = None) -> Panel:
@@ -53,6 +56,23 @@ def heatmap_panel(heatmap: NDArray[np.floating], title: str = "", mask: NDArray[
         Where evidence of the class is expected.
     """
     return Panel(jet(heatmap), title, mask)
+
+
+def difference_panel(
+    difference: NDArray[np.floating], title: str = "", where: NDArray[np.bool_] | None = None
+) -> Panel:
+    """A difference of two heatmaps: red where the first has more, blue where the second has, white where neither.
+
+    Parameters
+    ----------
+    difference : shape (H, W), any unit
+        On the standard face.
+    title
+        Under it.
+    where : shape (H, W), bool
+        What is outlined: where a test finds a difference.
+    """
+    return Panel(bwr(difference), title, where, "black")
 
 
 def mask_panel(mask: NDArray[np.bool_], title: str = "") -> Panel:
@@ -152,7 +172,7 @@ def _draw(axes: Axes, panel: Panel, left: float, top: float, width: float, heigh
         axes.imshow(panel.image, extent=(left, right, bottom, top), aspect="auto", interpolation="antialiased")
         _draw_lines(axes, left, top, width, height)
         if panel.mask is not None and panel.mask.any() and not panel.mask.all():
-            _draw_outline(axes, panel.mask, left, top, width, height)
+            _draw_outline(axes, panel.mask, panel.outline, left, top, width, height)
     axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=RULE, linewidth=0.7)
     axes.text(left + width / 2, bottom + 0.03, fitted(panel.title, width, 1), fontsize=SMALL, color=SOFT_INK,
               ha="center", va="top", parse_math=False)  # fmt: skip
@@ -166,10 +186,12 @@ def _draw_lines(axes: Axes, left: float, top: float, width: float, height: float
         axes.plot(x, y, color="black", linewidth=0.6, alpha=0.55)
 
 
-def _draw_outline(axes: Axes, mask: NDArray[np.bool_], left: float, top: float, width: float, height: float) -> None:
+def _draw_outline(
+    axes: Axes, mask: NDArray[np.bool_], colour: str, left: float, top: float, width: float, height: float
+) -> None:
     x = left + (np.arange(mask.shape[1]) + 0.5) * width / mask.shape[1]
     y = top + (np.arange(mask.shape[0]) + 0.5) * height / mask.shape[0]
-    axes.contour(x, y, mask.astype(np.float64), [0.5], colors="white", linewidths=0.9, linestyles="--")
+    axes.contour(x, y, mask.astype(np.float64), [0.5], colors=colour, linewidths=0.9, linestyles="--")
 
 
 def _draw_bar(axes: Axes, left: float, top: float, width: float) -> None:

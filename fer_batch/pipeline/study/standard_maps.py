@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fer_batch.output.reader import PartitionReader, ShardReader
+from fer_batch.output.reader import PartitionReader
+from fer_batch.pipeline.partition.standard_faces import NO_FACE, evidence, landmarks_of, warped
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task
 from fer_batch.pipeline.study.work import StudyWork
-from fer_batch.regions import StandardWarp
+from fer_batch.regions import standard_face
 from fer_batch.storage.crop_set import open_crops
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition, decode, encode, unpack_maps
@@ -116,7 +117,7 @@ def sum_cell(uri: str, partition: Partition, wanted: Sequence[Wanted], crop: int
         Where the sums go, relative to the output.
     """
     store, names = Store(uri), sorted({target for *_, target in wanted})
-    _, (height, width) = _canvas()
+    _, (height, width) = standard_face()
     totals = {name: np.zeros((height, width)) for name in names}
     counts = dict.fromkeys(names, 0)
     left = set(wanted)
@@ -129,7 +130,7 @@ def sum_cell(uri: str, partition: Partition, wanted: Sequence[Wanted], crop: int
                 continue
             left.difference_update(keys[place] for place in chosen)
             maps = evidence(np.stack(unpack_maps(rows.take(chosen))), scale)
-            faces = np.stack([points.get(keys[place][:2], _NO_FACE) for place in chosen])
+            faces = np.stack([points.get(keys[place][:2], NO_FACE) for place in chosen])
             values, defined = warped(maps, faces, crop)
             for name in {keys[place][2] for place in chosen}:
                 own = defined & np.array([keys[place][2] == name for place in chosen])
@@ -138,56 +139,6 @@ def sum_cell(uri: str, partition: Partition, wanted: Sequence[Wanted], crop: int
     asked = {name: sum(target == name for *_, target in wanted) for name in names}
     store.put(path, encode(_table(totals, counts, asked)))
     return {"path": path, "n": sum(counts.values()), "n_undefined": len(wanted) - sum(counts.values())}
-
-
-_NO_FACE = np.full((68, 2), np.nan, np.float32)
-
-
-def _canvas() -> tuple[NDArray[np.float64], tuple[int, int]]:
-    from fer_batch.regions import standard_face
-
-    return standard_face()
-
-
-def landmarks_of(shard: ShardReader) -> dict[tuple[str, int], NDArray[np.float32]]:
-    """Landmarks of the frames of a shard that have any, shape (68, 2), crop pixels."""
-    rows = shard.table("frames", ["sequence_id", "frame_index", "landmarks"])
-    found = {}
-    for sequence, frame, points in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True):
-        if points is not None and len(points) == 136 and None not in points:
-            found[sequence, frame] = np.asarray(points, np.float32).reshape(68, 2)
-    return found
-
-
-def evidence(maps: NDArray[np.float32], scale: str) -> NDArray[np.float32]:
-    """What speaks for the class: the positive part of maps (methods X-12).
-
-    Parameters
-    ----------
-    maps : shape (n, h, w), float32, any unit
-    scale
-        `none` keeps the unit; `max` divides every map by its largest value.
-
-    Returns
-    -------
-    shape (n, h, w), float32
-        NaN throughout where a map is not finite.
-    """
-    known = np.isfinite(maps).all(axis=(1, 2), keepdims=True)
-    positive = np.where(known, np.maximum(maps, 0), np.nan).astype(np.float32)
-    if scale == "max":
-        peak = positive.max(axis=(1, 2), keepdims=True)
-        positive /= np.where(peak > 0, peak, np.float32(1))
-    return positive
-
-
-def warped(
-    maps: NDArray[np.float32], landmarks: NDArray[np.float32], crop: int, canvas: tuple[int, int] = (275, 224)
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Maps on the standard face as released, and which of them are defined: shape (n, *canvas), float32, and (n,)."""
-    finite = np.isfinite(maps).all(axis=(1, 2))
-    found = StandardWarp(canvas)(np.where(finite[:, None, None], maps, 0), landmarks, (crop, crop))
-    return found.values, found.defined & finite
 
 
 def _table(totals: Mapping[str, NDArray[np.float64]], counts: Mapping[str, int], asked: Mapping[str, int]) -> pa.Table:
@@ -213,7 +164,7 @@ def read_sums(store: Store, path: str) -> dict[str, StandardSum]:
         As the result of `sum_cell` names it.
     """
     rows = decode(store.read_bytes(path))
-    _, shape = _canvas()
+    _, shape = standard_face()
     found = {}
     for index, (name, n, lost) in enumerate(
         zip(*(rows[column].to_pylist() for column in ("target", "n", "n_undefined")), strict=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fer_batch.evaluate.similarity import pooled_mean
-from fer_batch.pipeline.study.standard_maps import StandardSum, evidence, pooled, read_sums, sums_task, warped
+from fer_batch.pipeline.study.standard_maps import StandardSum, pooled, read_sums, sums_task
 from fer_batch.regions import StandardWarp, standard_face
 from fer_batch.storage.parquet import encode, unpack_maps
 from fer_batch.storage.parquet import read as read_table
@@ -75,24 +75,3 @@ def test_groups_are_pooled_and_not_averaged_g15():
     found = pooled([many, few])
     assert found["a"].mean == 0.375 and found["a"].n == 4 and found["a"].n_undefined == 1
     assert found["b"].mean == 0.5
-
-
-def test_lime_weights_of_the_paper_are_summed_as_they_are_g14():
-    """Weights (.5, -.3, 0) are .5, 0, 0; nothing is stretched."""
-    maps = np.array([[[0.5, -0.3, 0.0]]], np.float32)
-    np.testing.assert_array_equal(evidence(maps, "none"), np.array([[[0.5, 0, 0]]], np.float32))
-    np.testing.assert_array_equal(evidence(maps, "max"), [[[1, 0, 0]]])
-    assert np.isnan(evidence(np.array([[[np.nan, 1.0]]], np.float32), "max")).all()
-    assert (evidence(np.full((1, 1, 2), -1, np.float32), "max") == 0).all()
-
-
-@pytest.mark.parametrize("broken", ["map", "landmarks"])
-def test_what_is_undefined_is_left_out_and_disturbs_no_other(broken):
-    points, (height, width) = standard_face()
-    faces = np.stack([points, points]).astype(np.float32)
-    maps = np.ones((2, height, width), np.float32)
-    (maps if broken == "map" else faces)[1] = np.nan
-    # landmarks are in a crop that is the canvas, stretched to a square
-    values, defined = warped(maps, faces * (275 / width, 1), 275)
-    assert defined.tolist() == [True, False]
-    assert (values[0] == 1).all()
