@@ -124,12 +124,8 @@ def heatmaps(
 
 
 def _compare_groups(out: str, a: str, b: str, as_json: bool) -> None:
-    from fer_batch.pipeline.partition.heatmap_groups import (
-        compare_groups,
-        difference_json,
-        difference_text,
-        write_difference,
-    )
+    from fer_batch.pipeline.partition.heatmap_difference import difference_json, difference_text, write_difference
+    from fer_batch.pipeline.partition.heatmap_groups import compare_groups
     from fer_batch.storage.store import Store
 
     store = Store(out)

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 
 from fer_batch.evaluate.similarity import pooled_mean
 from fer_batch.pipeline.study.standard_maps import StandardSum, pooled, read_sums, sums_task
-from fer_batch.regions import StandardWarp, standard_face
+from fer_batch.regions import StandardWarp
 from fer_batch.storage.parquet import encode, unpack_maps
 from fer_batch.storage.parquet import read as read_table
 from fer_batch.storage.tables import SCHEMAS

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.evaluate.overlap import foreground, overlap
-from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, HEIGHTS
-from fer_batch.evaluate.tables import Table
-from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_tables
+from fer_batch.evaluate.published_heatmaps import GAYA_MOREY
+from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores
+from fer_batch.pipeline.study.comparisons.standard_scores import likeness_section, overlap_section
 from fer_batch.pipeline.study.heatmap_files import NetworkMaps
 from fer_batch.pipeline.study.standard_maps import Sums
 from fer_batch.report.comparison import Comparison, Section
-from fer_batch.report.page import DataTable, Picture, Published
-from fer_batch.visualize.dendrogram import dendrogram_figure
+from fer_batch.report.page import DataTable, Picture
 from fer_batch.visualize.figure import save
 from fer_batch.visualize.fold_bars import fold_bars_figure
 from fer_batch.visualize.standard_sheets import Panel, heatmap_panel, mask_panel, sheet_figure
@@ -125,7 +124,7 @@ def page(
         suffix = f": {maps.variant}" if len(variants) > 1 else ""
         sections += [_over(maps, suffix), *_sheets(maps, networks, suffix)]
         if maps.scores is not None:
-            sections += [_overlap(maps.scores, suffix), _alike(maps.scores, suffix)]
+            sections += [overlap_section(maps.scores, suffix), likeness_section(maps.scores, suffix)]
     sections.append(_files(folder, variants))
     return Comparison("standard_heatmaps", "What every network looks at, on one face", _lead(variants),
                       tuple(sections), TERMS)  # fmt: skip
@@ -244,84 +243,9 @@ def _sheets(maps: VariantMaps, networks: Sequence[NetworkFacts], suffix: str) ->
     return found
 
 
-def _overlap(scores: HeatmapScores, suffix: str) -> Section:
-    tables = heatmap_tables(scores)[:4]
-    lead = "How well the strongest part of each heatmap agrees with the mask of its class."
-    return Section(f"Overlap with the masks{suffix}", lead, tuple(map(_shown, tables)))
-
-
-def _alike(scores: HeatmapScores, suffix: str) -> Section:
-    figures = []
-    for name, found in scores.expressions.items():
-        if len(found.compared) > 1:
-            legend = "pretrained" if scores.pretrained else ""
-            figure = dendrogram_figure(found.centred_tree.links, found.compared, scores.pretrained, name, legend)
-            figures.append(Picture(save(figure), f"Dendrogram of {len(found.compared)} networks for {name}"))
-    table = heatmap_tables(scores)[-1]
-    kinds = two_kinds(scores)
-    rows = [tuple(map(_number, row)) for row in table.rows]
-    if kinds:
-        rows = [line for row in rows for line in (row, *_printed_heights(row))]
-    source = GAYA_MOREY if kinds else ""
-    shown = DataTable("Heights of the dendrograms", table.columns, tuple(rows), table.caption, source, decimals=3)
-    notes = (_apart(scores),) if kinds else ()
-    return Section(f"Which networks look alike{suffix}", tables=(shown,), figures=tuple(figures), notes=notes)
-
-
-def two_kinds(scores: HeatmapScores) -> bool:
-    """Whether there are two pretrained networks and two others: one of a kind is a cluster by itself."""
-    names = {name for one in scores.expressions.values() for name in one.compared}
-    own = names & set(scores.pretrained)
-    return len(own) > 1 and len(names - own) > 1
-
-
-def _printed_heights(row: tuple[object, ...]) -> list[tuple[object, ...]]:
-    """The published heights of an expression, where they are printed."""
-    if row[0] not in HEIGHTS:
-        return []
-    pretrained, scratch = (Published(value) for value in HEIGHTS[str(row[0])])
-    return [("  published", None, None, pretrained, None, scratch, None, Published("yes"))]
-
-
-def _apart(scores: HeatmapScores) -> str:
-    """In words, for which expressions pretrained networks and those from scratch fall into two clusters (E-9)."""
-    found = []
-    for name, one in scores.expressions.items():
-        own = [place for place, network in enumerate(one.compared) if network in scores.pretrained]
-        if one.centred_tree.separates(own):
-            found.append(name)
-    said = ", ".join(found) or "no class"
-    return (
-        f"The cut into two clusters divides pretrained networks from those that were trained from scratch for {said}; "
-        f"published: for disgust, happiness, sadness and surprise ({GAYA_MOREY})."
-    )
-
-
 def _files(folder: str, variants: Sequence[VariantMaps]) -> Section:
     lead = (
         f"All heatmaps are PNG files in {folder}/EXPLANATION/grey/CLASS/NETWORK.png, and in jet/ in colour; their "
         "values are in table heatmaps (face = 'standard')."
     )
     return Section("Files", lead) if variants else Section("Files")
-
-
-def _shown(table: Table) -> DataTable:
-    """A table of the command line with numbers, published ones in their style."""
-    rows, printed = [], False
-    for row in table.rows:
-        numbers = tuple(map(_number, row[1:]))
-        if row[0].strip() == "published":
-            printed = True
-            numbers = tuple(None if one is None else Published(one) for one in numbers)
-        rows.append((row[0], *numbers))
-    source = GAYA_MOREY if printed else ""
-    title = table.title[:1].upper() + table.title[1:]
-    return DataTable(title, table.columns, tuple(rows), table.caption, source, decimals=4)
-
-
-def _number(cell: str) -> object:
-    """The number that a cell prints, None for a dash, else its text."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None if cell in ("-", "–", "") else cell
