@@ -84,8 +84,9 @@ class Written:
         paths relative to the output
         """
         written = []
-        parts = [(one.name, [(None, one.total), *_several(one.folds)]) for one in networks]
-        for model, sums in [*parts, (f"study-{self.study}", [(None, over)])]:
+        parts = {one.name: [(None, one.total), *_several(one.folds)] for one in networks}
+        parts[f"study-{self.study}"] = [(None, over)]
+        for model, sums in parts.items():
             rows = [row for fold, of_fold in sums for row in _rows(of_fold, method, scale, fold)]
             where = Partition(self.dataset, model, path_name(variant)).folder("heatmaps")
             written.append(f"{where}/{self._file}")

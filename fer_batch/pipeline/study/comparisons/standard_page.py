@@ -136,7 +136,7 @@ def _lead(variants: Sequence[VariantMaps]) -> str:
         means = _mean_ious(maps)
         if means:
             best, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-            said = f"mean IoU with the masks {_two(np.mean(list(means.values())))}"
+            said = f"mean IoU with the masks {_two(_mean(list(means.values())))}"
             span = f", from {_two(means[least])} ({least}) to {_two(means[best])} ({best})" if len(means) > 1 else ""
             found.append(f"{maps.variant}: {said}{span}")
     return f"{'; '.join(found)}." if found else "No class has a mask, so maps are drawn and not scored."
@@ -172,7 +172,7 @@ def _networks(networks: Sequence[NetworkFacts], variants: Sequence[VariantMaps])
     )
     table = DataTable("The networks", columns, rows, f"{caption}landmarks, and maps that are undefined.", decimals=3)
     marked = {one.title for one in networks if one.pretrained}
-    figures = ()
+    figures: tuple[Picture, ...] = ()
     if any(math.isfinite(value) for one in networks for value in one.accuracy):
         bars = fold_bars_figure([one.title for one in networks], [one.accuracy for one in networks],
                                 "accuracy on the test people of each fold", marked,
