@@ -9,6 +9,8 @@ CREATE TABLE heatmaps (
     "relevance" FLOAT[],  -- mean map, row-major map divided by scale; R = relevance * scale
     "normalisation" VARCHAR,  -- of each map before the mean; none: logit units; since schema 3, before "MAX"
     "complete" BOOLEAN,  -- false where maps of older shards could not be counted; since schema 3, before NULL
+    "face" VARCHAR,  -- whose grid it has: crop, or standard (the standard face); since schema 4, before "CROP"
+    "fold" INTEGER,  -- of the network; NULL over all of its folds; since schema 4, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

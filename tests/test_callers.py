@@ -25,8 +25,6 @@ WITHOUT_CALLER = {
     "media.align.invert_affine": "benchmarks/decode.py",
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
-    "regions.ekman_masks.expression_masks": "waits for standardised heatmaps (methods 16.5)",
-    "regions.ekman_masks.expression_outlines": "waits for standardised heatmaps",
     "training.alignment.alignment": "waits for the same study as guided_loss",
     "training.alignment.alignment_loss": "waits for the same study",
     "training.alignment.guided_loss": "waits for the study of spatial AU cues (methods 5 L-2 to L-4, 16.3)",

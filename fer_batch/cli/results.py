@@ -84,23 +84,54 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
 
 
 @cli.command(cls=Command)
-@click.option("--evaluate", "maps", required=True, metavar="FOLDER", help="Grey PNG heatmaps on the standard face.")
-@click.option("--masks", required=True, metavar="FOLDER", help="Black and white PNG masks, named by expression.")
+@click.argument("out", required=False)
+@click.option(
+    "--compare", "groups", nargs=2, metavar="A B", help="Test where maps of two groups differ; SQL conditions."
+)
+@click.option("--evaluate", "maps", metavar="FOLDER", help="Grey PNG heatmaps on the standard face.")
+@click.option("--masks", metavar="FOLDER", help="Black and white PNG masks, named by expression.")
 @click.option("--pretrained", multiple=True, metavar="NETWORK", help="A network that was pretrained; repeat for more.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, which has every correlation.")
-def heatmaps(maps: str, masks: str, pretrained: tuple[str, ...], as_json: bool) -> None:
-    """Compare heatmaps of several networks with masks and among each other.
+def heatmaps(
+    out: str | None,
+    groups: tuple[str, str] | None,
+    maps: str | None,
+    masks: str | None,
+    pretrained: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Compare heatmaps on the standard face: those of files with masks and among each other, or two groups of OUT.
 
-    Masks are named by expression: anger.png. The path of a heatmap holds the expression and the network:
-    anger/ResNet50.png, ResNet50/anger.png or ResNet50_Anger_heatmap.png; words that all files share (heatmap) do not
-    count. Prints intersection over union, precision, recall and F1 of the maps above their Otsu threshold, and for each
-    expression the average-linkage dendrogram of the networks.
+    With --evaluate, masks are named by expression: anger.png. The path of a heatmap holds the expression and the
+    network: anger/ResNet50.png, ResNet50/anger.png or ResNet50_Anger_heatmap.png; words that all files share (heatmap)
+    do not count. Prints intersection over union, precision, recall and F1 of the maps above their Otsu threshold, and
+    for each expression the average-linkage dendrogram of the networks.
+
+    With --compare, groups are conditions over the maps of an output: --compare "correct" "NOT correct", or
+    "target = 'fear'" "target = 'surprise'". A permutation test of people, corrected over all pixels, says where they
+    differ; the picture is written into OUT.
     """
+    if out and groups and not (maps or masks or pretrained):
+        _compare_groups(out, *groups, as_json)
+        return
+    if out or groups or not (maps and masks):
+        raise InputError("give --evaluate FOLDER and --masks FOLDER, or an output and --compare A B")
     from fer_batch.pipeline.partition.heatmap_files import read_heatmaps
     from fer_batch.pipeline.partition.heatmap_scores import heatmap_json, heatmap_scores, heatmap_text
 
     found = heatmap_scores(read_heatmaps(maps, masks), pretrained)
     click.echo(json.dumps(heatmap_json(found)) if as_json else heatmap_text(found))
+
+
+def _compare_groups(out: str, a: str, b: str, as_json: bool) -> None:
+    from fer_batch.pipeline.partition.heatmap_difference import difference_json, difference_text, write_difference
+    from fer_batch.pipeline.partition.heatmap_groups import compare_groups
+    from fer_batch.storage.store import Store
+
+    store = Store(out)
+    found = compare_groups(store, a, b)
+    picture = write_difference(store, found)
+    click.echo(json.dumps(difference_json(found, picture)) if as_json else difference_text(found, picture))
 
 
 @cli.command(cls=Command)

@@ -25,10 +25,33 @@ IOU = MappingProxyType({name: MappingProxyType(dict(zip(EXPRESSIONS, row, strict
 """Table 3: intersection over union with the mask of each expression, by network. The row of SilNet does not follow from
 the published maps."""
 
+MEAN_IOU = MappingProxyType(
+    dict(
+        zip(
+            _IOU,
+            (0.2951, 0.2273, 0.2066, 0.2322, 0.3243, 0.2457, 0.2303, 0.3269, 0.3150, 0.2544, 0.2768, 0.3083),
+            strict=True,
+        )
+    )
+)
+"""The last column of the same table, as it is printed."""
+
+HEIGHTS = MappingProxyType(
+    {"disgust": (0.2, 0.35), "happiness": (0.05, 0.2), "sadness": (0.15, 0.25), "surprise": (0.2, 0.5)}
+)
+"""Highest merge within the pretrained networks and within those from scratch, as section 5 quotes them; those of anger
+and fear are not divided."""
+
 
 def published_iou(network: str) -> MappingProxyType[str, float] | None:
     """The printed row of a network; that of `MobileNetV3` for `mobilenetv3large`, None for one that has none."""
+    name = printed_name(network)
+    return None if name is None else IOU[name]
+
+
+def printed_name(network: str) -> str | None:
+    """What the tables call a network: `MobileNetV3` for `mobilenetv3large`; None for one that they do not have."""
     plain = "".join(filter(str.isalnum, network.lower()))
     exact = [name for name in IOU if plain == name.lower()]
     longest = sorted((name for name in IOU if plain.startswith(name.lower())), key=len)
-    return IOU[(exact or longest)[-1]] if exact or longest else None
+    return (exact or longest)[-1] if exact or longest else None

@@ -106,6 +106,22 @@ def line_face_svg(landmarks: NDArray[np.floating] | None = None, side: float = 1
     )
 
 
+def strokes(landmarks: NDArray[np.floating]) -> list[NDArray[np.float64]]:
+    """The lines of a face.
+
+    Parameters
+    ----------
+    landmarks : shape (68, 2), any unit
+
+    Returns
+    -------
+    arrays of shape (k, 2), float64, the unit of the landmarks
+        One a line; where the first point comes again at the end it is closed.
+    """
+    points = np.asarray(landmarks, np.float64)
+    return [np.vstack([points[i:end], points[i : i + 1]]) if closed else points[i:end] for i, end, closed in _STROKES]
+
+
 @lru_cache(maxsize=8)
 def _draw_standard(height: int, width: int) -> NDArray[np.uint8]:
     return _draw(standard_landmarks(height, width), height, width)

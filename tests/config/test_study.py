@@ -138,3 +138,31 @@ def test_the_participant_whom_the_verification_study_leaves_out_can_be_left_out(
     line = next(one for one in (JOBS / "study_verification.yaml").read_text().splitlines() if "exclude" in one)
     overrides = [*next(commands(JOBS / "study_verification.yaml")), shlex.split(line.partition("--set ")[2])[0]]
     assert read_study(JOBS / "study_verification.yaml", overrides, "out").trainings[0][1].sources[1].exclude == ("16",)
+
+
+def test_a_source_of_the_training_is_set_by_its_number(study):
+    values = study({"trainings.set": {"sources": {"0": {"posed": {"subjects": 5}}}}})
+    (_, job), *_ = values.trainings
+    assert job.sources[0].posed.subjects == 5 and job.sources[0].dataset
+
+
+def test_the_job_of_standard_heatmaps_has_the_twelve_networks_of_the_paper():
+    """Input sizes of MD-4; optimiser, rate and epochs of T-SH."""
+    path = Path(__file__).parents[2] / "jobs" / "study_standard_heatmaps.yaml"
+    sources = [f"trainings.set.sources.{place}.uri=a{place}" for place in range(3)]
+    found = read_study(path, [*sources, "trainings.cells.4.network.checkpoint=vgg16.pth"], "out")
+    jobs = {job.network.architecture: job for _, job in found.trainings}
+    assert len(jobs) == len(found.trainings) == 12 and {job.split.k for job in jobs.values()} == {5}
+    sizes = {name: job.network.preprocessing.size for name, job in jobs.items()}
+    assert (sizes.pop("silnet"), sizes.pop("weinet")) == (150, 64) and set(sizes.values()) == {224}
+    epochs = {name: job.recipe.epochs for name, job in jobs.items()}
+    ten = ("silnet", "alexnet", "weinet", "mobilenet_v3_large", "efficientnet_v2_b0")
+    assert [epochs.pop(name) for name in ten] == [10] * 5 and epochs.pop("songnet") == 25
+    assert len(epochs) == 6 and set(epochs.values()) == {2}
+    assert {n for n, job in jobs.items() if job.recipe.optimizer == "rmsprop"} == {"alexnet", "weinet", "songnet"}
+    assert {n for n, job in jobs.items() if job.recipe.learning_rate == 1e-6} == set(ten[3:])
+    assert {job.recipe.learning_rate for job in jobs.values()} == {1e-4, 1e-6}
+    assert {n for n, job in jobs.items() if job.network.checkpoint} == {"vgg16"}
+    assert {job.recipe.batch_size for job in jobs.values()} == {128} and all(
+        job.network.preprocessing.color == "gray" for job in jobs.values()
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_batch.evaluate.published_heatmaps import EXPRESSIONS, IOU, published_iou
+from fer_batch.evaluate.published_heatmaps import EXPRESSIONS, HEIGHTS, IOU, MEAN_IOU, published_iou
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,12 @@ def test_printed_rows_are_found_by_the_networks_name(network, row):
 def test_printed_means_are_those_of_the_printed_rows():
     means = [round(float(np.mean([IOU[name][e] for name in IOU])), 4) for e in EXPRESSIONS]
     assert means == [0.2337, 0.4820, 0.2037, 0.1963, 0.2458, 0.2600]
+
+
+def test_the_printed_means_are_those_of_the_printed_rows():
+    assert list(MEAN_IOU) == list(IOU)
+    for name, mean in MEAN_IOU.items():
+        row = IOU[name].values()
+        assert abs(sum(row) / len(row) - mean) < 0.0001, name
+    assert np.mean(list(MEAN_IOU.values())) == pytest.approx(0.2702, abs=6e-5)
+    assert set(HEIGHTS) == set(EXPRESSIONS) - {"anger", "fear"}

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks
+from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks, strokes
 
 
 def test_a_line_face_follows_its_landmarks_and_stands_in_for_none():
@@ -15,3 +15,12 @@ def test_a_line_face_follows_its_landmarks_and_stands_in_for_none():
     ET.fromstring(f"<svg>{line_face_svg()}</svg>")
     with pytest.raises(ValueError, match="68 landmarks"):
         line_face_svg(points[:67])
+
+
+def test_strokes_are_the_lines_of_a_face_and_lids_and_lips_are_closed():
+    points = standard_landmarks(100, 100)
+    lines = strokes(points)
+    assert len(lines) == 9 and sum(len(line) for line in lines) == 68 + 4
+    closed = [line for line in lines if np.array_equal(line[0], line[-1])]
+    assert [len(line) for line in closed] == [7, 7, 13, 9]
+    np.testing.assert_array_equal(lines[0], points[:17])

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from fer_batch.evaluate.overlap import Overlap, foreground, overlap
-from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, published_iou
+from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, MEAN_IOU, printed_name, published_iou
 from fer_batch.evaluate.similarity import Dendrogram, correlations, dendrogram, pooled_mean
 from fer_batch.evaluate.tables import Table, share
 from fer_batch.output.text import aligned
@@ -158,7 +158,10 @@ def _overlap_table(scores: HeatmapScores, metric: str) -> Table:
         rows.append(_row(network, figures[network], expressions))
         printed = published_iou(network) if metric == "iou" else None
         if printed and set(expressions) & printed.keys():
-            rows.append(_row("  published", dict(printed), expressions))
+            row = _row("  published", dict(printed), expressions)
+            if set(expressions) == printed.keys():
+                row = (*row[:-1], _four(MEAN_IOU[str(printed_name(network))]))
+            rows.append(row)
             any_printed = True
     columns = {e: _mean([figures[network].get(e, math.nan) for network in figures]) for e in expressions}
     overall = [_mean(list(of_network.values())) for of_network in figures.values()]

@@ -28,7 +28,8 @@ def publish_heatmaps(work: StageWork) -> None:
     rows = []
     for target, own in sorted(sums.items()):
         values, scale = pack_maps((own.total / own.n)[None])
-        row = {"group": target, "method": work.config.explain.method, "n": own.n, "normalisation": NORMALISATION}
+        row = {"group": target, "method": work.config.explain.method, "n": own.n, "normalisation": NORMALISATION,
+               "face": "crop"}  # fmt: skip
         size = {"height": values.shape[1], "width": values.shape[2]}
         relevance = {"scale": float(scale[0]), "relevance": values[0].ravel(), "complete": not n_missing}
         rows.append({**row, **size, **relevance})

@@ -119,6 +119,10 @@ COMPARISONS.add(
     "faithfulness",
     Comparison("faithfulness:faithfulness", "Whether what a map marks is what the network uses", "explanations"),
 )
+COMPARISONS.add(
+    "standard_heatmaps",
+    Comparison("standard_heatmaps:standard_heatmaps", "What every network looks at, on one face", "explanations"),
+)
 COMPARISONS.add("runtime", Comparison("runtime:runtime", "Seconds per image of each explanation", "explanations"))
 COMPARISONS.add(
     "verdict", Comparison("verdict:verdict", "Right answers beside the place of their evidence", "explanations")

@@ -93,7 +93,7 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
     by_partition: dict[Partition, list[dict[str, object]]] = {}
     for row in rows:
         # a training has rows of its own under its networks and no explanation
-        explain = f"study-{config.name}" if row.model and row.explain == "none" else _path_name(row.explain)
+        explain = f"study-{config.name}" if row.model and row.explain == "none" else path_name(row.explain)
         where = Partition(dataset, row.model or f"study-{config.name}", explain)
         columns = {name: value for name, value in asdict(row).items() if name not in ("model", "explain")}
         by_partition.setdefault(where, []).append(columns)
@@ -106,7 +106,7 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
             work.store.delete(path)
 
 
-def _path_name(variant: str) -> str:
+def path_name(variant: str) -> str:
     """A variant as the value of a partition."""
     plain = "".join(c if c.isalnum() or c in "_.-" else "-" for c in variant).strip("-")
     return plain if plain == variant else f"{plain}-{digest(variant, 4)}"

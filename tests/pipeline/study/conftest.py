@@ -1,15 +1,18 @@
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from fer_batch.config import build
-from fer_batch.config.study import Study, StudyConfig
+from fer_batch.config import Study, build
+from fer_batch.config.study import StudyConfig
 from fer_batch.models.card import ModelSpec, resolve
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.networks import StudyNetwork
+from fer_batch.pipeline.study.standard_maps import sums_task
 from fer_batch.pipeline.study.work import StudyWork, Training
+from fer_batch.regions import expression_masks, standard_face
 from fer_batch.storage.manifest import dump
 from fer_batch.storage.parquet import encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
@@ -142,3 +145,88 @@ def no_engine():
 @pytest.fixture
 def study():
     return SimpleNamespace(network=make_network, cell=make_cell, work=make_work, crops=write_crops, tiny=write_tiny)
+
+
+CROP = 64
+
+
+def standard_points(size=CROP):
+    """The standard face in a square crop."""
+    points, (height, width) = standard_face()
+    return points * (size / width, size / height)
+
+
+NETWORKS = {"weinet-0a": None, "resnet18-0b": "r.safetensors"}
+
+
+class MadeStudy:
+    """A study of trainings over folds whose tables are written by hand.
+
+    Maps mark the mask of their class; those of networks that started from a file (the values of `networks`) mark it 20
+    pixels beside.
+    """
+
+    def __init__(self, root, methods=("lime",), n=24, seed=0, folds=(0, 1), lost=0, networks=NETWORKS):
+        self.store = Store(str(root / "out"))
+        self.crops = str(root / "crops")
+        Store(self.crops).put("crops.json", json.dumps({"shards": [], "size": CROP}).encode())
+        self.methods, self.n, self.seed, self.lost = methods, n, seed, lost
+        self.folds = folds
+        self.config = StudyConfig(name="sh", output=self.store.uri, compare={"runtime": {}}, trainings={"base": {}})
+        trainings, cells = [], []
+        self.shift = {name: 20 * bool(start) + place for place, (name, start) in enumerate(networks.items())}
+        for place, (name, start) in enumerate(networks.items()):
+            networks = [
+                make_network(n=n, seed=seed + 10 * place + fold, name=name, fold=fold, crops=self.crops)
+                for fold in folds
+            ]
+            config = SimpleNamespace(network=SimpleNamespace(checkpoint=start))
+            trainings.append(Training({}, config, SimpleNamespace(model=name), tuple(networks)))
+            cells += [self.cell(network, method) for network in networks for method in methods]
+        self.cells = tuple(cells)
+        self.work = StudyWork(self.store, Study(self.config, ()), tuple(trainings), self.cells)
+
+    def cell(self, network, method):
+        source = {"format": "crops", "uri": self.crops, "options": {"chosen": f"{network.title}.parquet"}}
+        values = {"name": "posed", "output": self.store.uri, "source": source, "explain": {"method": method}}
+        job = build({**values, "model": {"checkpoint": DEMO["softmax"]}}, "test")
+        cell = Cell(network, {"explain.method": method}, method, job, "done", None, 1.0, 4)
+        self.write(cell)
+        return cell
+
+    def write(self, cell):
+        """Tables of a cell; the landmarks of the first `lost` images are missing."""
+        network, rng = cell.network, np.random.default_rng([self.seed, cell.network.fold, len(cell.network.name)])
+        masks = expression_masks((CROP, CROP))
+        rows = {name: network.samples[name].to_pylist() for name in ("sequence_id", "frame_index")}
+        targets = [network.model.targets[place] for place in network.logits.argmax(1)]
+        maps, frames = [], []
+        for place, target in enumerate(targets):
+            key = {"sequence_id": rows["sequence_id"][place], "frame_index": rows["frame_index"][place]}
+            found = rng.random((CROP, CROP)).astype(np.float32) * 0.3
+            found += np.roll(masks[target], self.shift[network.name], 1) if target in masks else 0
+            values, scale = pack_maps((found - 0.1)[None])
+            size = {"height": CROP, "width": CROP, "scale": float(scale[0]), "relevance": values[0].ravel()}
+            maps.append({**key, "target": target, **size})
+            points = None if place < self.lost else standard_points().ravel().tolist()
+            frames.append({**key, "status": "ok", "landmarks": points})
+        sequences = [{"sequence_id": one, "status": "done", "run_id": "r"} for one in sorted(set(rows["sequence_id"]))]
+        for table, found in (("sequences", sequences), ("frames", frames), ("relevance", maps)):
+            path = f"{cell.partition.folder(table)}/s.parquet"
+            self.store.put(path, encode(rows_of(table, found)))
+
+    def compute(self, scale="none"):
+        """What the tasks of the comparison leave, without Ray."""
+        for cell in self.cells:
+            task = sums_task(self.work, cell, scale)
+            self.store.put(task.path, dump(task.function(*task.arguments)))
+
+
+@pytest.fixture
+def made_study(tmp_path):
+    return lambda **options: MadeStudy(tmp_path, **options)
+
+
+@pytest.fixture(scope="module")
+def made_study_once(tmp_path_factory):
+    return lambda **options: MadeStudy(tmp_path_factory.mktemp("made"), **options)

@@ -1,0 +1,196 @@
+"""Two groups of maps of an output on the standard face, and where they differ (`fer-batch heatmaps OUT --compare`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.evaluate.permutation import MIN_SUBJECTS, MapDifference, paired_difference, unpaired_difference
+from fer_batch.facs import EXPRESSIONS
+from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
+from fer_batch.output.query import connect
+from fer_batch.output.reader import PartitionReader
+from fer_batch.pipeline.partition.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.storage.parquet import Partition, unpack_maps
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError
+
+CANVAS = (138, 112)  # half of the standard face: as much as maps of networks say
+BATCH = 64
+_MAP = ("sequence_id", "frame_index", "target", "height", "width", "scale", "relevance")
+_EXPRESSIONS = ", ".join(f"'{name}'" for name in EXPRESSIONS)
+
+# A row for each map of a class or Action Unit that its network finds, with what groups can be told by.
+MAPS = f"""
+CREATE VIEW maps AS
+SELECT r.dataset, r.model, r.explain, r.sequence_id, r.frame_index, r.target,
+       coalesce(s.subject_id, s.sequence_id) AS subject_id, s.emotion, s.kind, s.split, d.probability,
+       coalesce(a.occurrence, CASE WHEN r.target IN ({_EXPRESSIONS}) THEN s.emotion = r.target END) AS correct,
+       c.network, c.fold, c.method, c.variant
+FROM relevance r
+JOIN sequences s USING (dataset, model, explain, sequence_id)
+JOIN detections d USING (dataset, model, explain, sequence_id, frame_index, target)
+LEFT JOIN (SELECT dataset, sequence_id, frame_index, target, bool_or(occurrence) AS occurrence
+           FROM annotations GROUP BY ALL) a
+    ON (a.dataset, a.sequence_id, a.frame_index, a.target)
+     = (r.dataset, r.sequence_id, r.frame_index, r.target)
+LEFT JOIN (SELECT dataset, model, explain, any_value(network) AS network, any_value(fold) AS fold,
+                  any_value(method) AS method, any_value(variant) AS variant
+           FROM study_cells GROUP BY ALL) c
+    ON (c.dataset, c.model, c.explain) = (r.dataset, r.model, r.explain)
+WHERE d.active
+"""
+COLUMNS = (
+    "dataset, model, explain, sequence_id, frame_index, target, subject_id, emotion, kind, split, probability, "
+    "correct, network, fold, method, variant"
+)
+
+Key = tuple[str, int, str]  # sequence, frame, class
+
+
+@dataclass
+class Group:
+    """One group of maps.
+
+    Attributes
+    ----------
+    condition
+        SQL over the columns of `MAPS`.
+    people
+        By partition and key, whose maps are in it.
+    sums, counts
+        Of the maps of each person.
+    n_left_out
+        Maps without landmarks, or undefined.
+    """
+
+    condition: str
+    people: dict[Partition, dict[Key, str]] = field(default_factory=dict)
+    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    n_left_out: int = 0
+
+    @property
+    def n(self) -> int:
+        """Maps that count."""
+        return sum(self.counts.values())
+
+    def add(self, who: str, values: NDArray[np.floating] | None) -> None:
+        """Count a map on `CANVAS`, or one that is undefined."""
+        if values is None:
+            self.n_left_out += 1
+            return
+        self.sums[who] = self.sums.get(who, 0.0) + values.astype(np.float64)
+        self.counts[who] = self.counts.get(who, 0) + 1
+
+    def means(self, people: Sequence[str]) -> NDArray[np.float64]:
+        """The mean map of each of some people, shape (n, *CANVAS)."""
+        return np.stack([self.sums[who] / self.counts[who] for who in people])
+
+
+@dataclass(frozen=True)
+class GroupDifference:
+    """How two groups of maps differ.
+
+    Attributes
+    ----------
+    a, b
+        The groups.
+    people
+        Of each group in the test.
+    result
+        Of the test.
+    """
+
+    a: Group
+    b: Group
+    people: tuple[tuple[str, ...], tuple[str, ...]]
+    result: MapDifference
+
+
+def compare_groups(store: Store, a: str, b: str, n_arrangements: int = 2000, seed: int = 0) -> GroupDifference:
+    """Test where the maps of two groups differ.
+
+    Every map is its positive part over its largest value, so that groups are compared by where evidence is. Every
+    person counts once. Where most people are in both groups, each is compared with themselves and the others are left
+    out; else people in both are left out.
+
+    Parameters
+    ----------
+    store
+        The output.
+    a, b
+        Conditions in SQL over the columns of `MAPS`, such as `correct` and `NOT correct`.
+    n_arrangements, seed
+        Of the permutation test.
+
+    Raises
+    ------
+    InputError
+        If a condition is none, or a group has too few people.
+    """
+    groups = Group(a), Group(b)
+    connection = connect(store)
+    connection.execute(MAPS)
+    for group in groups:
+        _find(connection, group)
+    for partition in sorted({*groups[0].people, *groups[1].people}, key=str):
+        _add(store, partition, groups)
+    people = _people(*groups)
+    first, second = (group.means(own) for group, own in zip(groups, people, strict=True))
+    test = paired_difference if people[0] == people[1] else unpaired_difference
+    return GroupDifference(*groups, people, test(first, second, n_arrangements, seed))
+
+
+def _find(connection: duckdb.DuckDBPyConnection, group: Group) -> None:
+    """Which maps are in a group."""
+    query = "SELECT dataset, model, explain, sequence_id, frame_index, target, subject_id FROM maps WHERE "
+    try:
+        rows = connection.execute(f"{query}({group.condition})").fetchall()
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"--compare {group.condition!r} is no condition over the columns {COLUMNS}: {said}") from None
+    if not rows:
+        raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group")
+    for *partition, sequence, frame, target, who in rows:
+        group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+
+
+def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> None:
+    """Add the maps of a partition to the sums of their people."""
+    wanted = [group.people.get(partition, {}) for group in groups]
+    run = latest_run(store, partition)
+    side = crop_size_of(run, card_of(run))
+    for shard in PartitionReader(store, partition).shards():
+        points = landmarks_of(shard)
+        for rows in shard.batches("relevance", _MAP, BATCH):
+            keys = list(zip(*(rows[name].to_pylist() for name in _MAP[:3]), strict=True))
+            chosen = [place for place, key in enumerate(keys) if any(key in one for one in wanted)]
+            if not chosen:
+                continue
+            maps = evidence(np.stack(unpack_maps(rows.take(chosen))), "max")
+            faces = np.stack([points.get(keys[place][:2], NO_FACE) for place in chosen])
+            values, defined = warped(maps, faces, side or maps.shape[1], CANVAS)
+            for place, value, known in zip(chosen, values, defined.tolist(), strict=True):
+                for group, own in zip(groups, wanted, strict=True):
+                    if (who := own.get(keys[place])) is not None:
+                        group.add(who, value if known else None)
+
+
+def _people(a: Group, b: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who is in the test of each group: the same people, where most are in both."""
+    both = tuple(sorted(set(a.counts) & set(b.counts)))
+    apart = tuple(tuple(sorted(set(one.counts) - set(other.counts))) for one, other in ((a, b), (b, a)))
+    if len(both) >= MIN_SUBJECTS and 2 * len(both) >= min(len(a.counts), len(b.counts)):
+        return both, both
+    for group, people in zip((a, b), apart, strict=True):
+        if len(people) < MIN_SUBJECTS:
+            raise InputError(
+                f"--compare {group.condition!r} has maps with landmarks of {len(group.counts)} people, {len(people)} "
+                f"of them in this group alone; a test needs {MIN_SUBJECTS} people or more in each group, or in both"
+            )
+    return apart[0], apart[1]

@@ -1,0 +1,104 @@
+"""Sections of the page of standardised heatmaps: overlap with the masks, and which networks look alike."""
+
+from __future__ import annotations
+
+from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, HEIGHTS
+from fer_batch.evaluate.tables import Table
+from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_tables
+from fer_batch.report.comparison import Section
+from fer_batch.report.page import DataTable, Picture, Published
+from fer_batch.visualize.dendrogram import dendrogram_figure
+from fer_batch.visualize.figure import save
+
+
+def overlap_section(scores: HeatmapScores, suffix: str) -> Section:
+    """IoU, precision, recall and F1 in the layout of methods 13.7.
+
+    Parameters
+    ----------
+    scores
+        Of one explanation.
+    suffix
+        Of the headline.
+    """
+    tables = heatmap_tables(scores)[:4]
+    lead = "How well the strongest part of each heatmap agrees with the mask of its class."
+    return Section(f"Overlap with the masks{suffix}", lead, tuple(map(_shown, tables)))
+
+
+def likeness_section(scores: HeatmapScores, suffix: str) -> Section:
+    """A dendrogram for each class and how high their merges are, pretrained networks against others (methods E-9).
+
+    Parameters
+    ----------
+    scores
+        Of one explanation.
+    suffix
+        Of the headline.
+    """
+    figures = []
+    for name, found in scores.expressions.items():
+        if len(found.compared) > 1:
+            legend = "pretrained" if scores.pretrained else ""
+            figure = dendrogram_figure(found.centred_tree.links, found.compared, scores.pretrained, name, legend)
+            figures.append(Picture(save(figure), f"Dendrogram of {len(found.compared)} networks for {name}"))
+    table = heatmap_tables(scores)[-1]
+    kinds = _two_kinds(scores)
+    rows = [tuple(map(_number, row)) for row in table.rows]
+    if kinds:
+        rows = [line for row in rows for line in (row, *_printed_heights(row))]
+    source = GAYA_MOREY if kinds else ""
+    shown = DataTable("Heights of the dendrograms", table.columns, tuple(rows), table.caption, source, decimals=3)
+    notes = (_apart(scores),) if kinds else ()
+    return Section(f"Which networks look alike{suffix}", tables=(shown,), figures=tuple(figures), notes=notes)
+
+
+def _two_kinds(scores: HeatmapScores) -> bool:
+    """Whether there are two pretrained networks and two others: one of a kind is a cluster by itself."""
+    names = {name for one in scores.expressions.values() for name in one.compared}
+    own = names & set(scores.pretrained)
+    return len(own) > 1 and len(names - own) > 1
+
+
+def _printed_heights(row: tuple[object, ...]) -> list[tuple[object, ...]]:
+    """The published heights of an expression, where they are printed."""
+    if row[0] not in HEIGHTS:
+        return []
+    pretrained, scratch = (Published(value) for value in HEIGHTS[str(row[0])])
+    return [("  published", None, None, pretrained, None, scratch, None, Published("yes"))]
+
+
+def _apart(scores: HeatmapScores) -> str:
+    """In words, for which expressions pretrained networks and those from scratch fall into two clusters (E-9)."""
+    found = []
+    for name, one in scores.expressions.items():
+        own = [place for place, network in enumerate(one.compared) if network in scores.pretrained]
+        if one.centred_tree.separates(own):
+            found.append(name)
+    said = ", ".join(found) or "no class"
+    return (
+        f"The cut into two clusters divides pretrained networks from those that were trained from scratch for {said}; "
+        f"published: for disgust, happiness, sadness and surprise ({GAYA_MOREY})."
+    )
+
+
+def _shown(table: Table) -> DataTable:
+    """A table of the command line with numbers, published ones in their style."""
+    rows, printed = [], False
+    for row in table.rows:
+        numbers = tuple(map(_number, row[1:]))
+        if row[0].strip() == "published":
+            printed = True
+            numbers = tuple(None if one is None else Published(one) for one in numbers)
+        rows.append((row[0], *numbers))
+    source = GAYA_MOREY if printed else ""
+    title = table.title[:1].upper() + table.title[1:]
+    return DataTable(title, table.columns, tuple(rows), table.caption, source, decimals=4)
+
+
+def _number(cell: str) -> object:
+    """The number that a cell prints, None for a dash, else its text."""
+    try:
+        return float(cell)
+    except ValueError:
+        return None if cell in ("-", "–", "") else cell

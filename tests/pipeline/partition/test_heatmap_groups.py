@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from fer_batch.pipeline.partition.heatmap_groups import CANVAS, compare_groups
+from fer_batch.regions import standard_face
+from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError
+
+SIDE = 40
+WHERE = Partition("d", "net-1", "lime-1")
+
+
+def write(store, maps, landmarks=True, partition=WHERE):
+    """Tables of stills: `maps` has (subject, emotion, predicted class, active, map)."""
+    points, (height, width) = standard_face()
+    points = (points * (SIDE / width, SIDE / height)).ravel().tolist()
+    tables = {"sequences": [], "frames": [], "detections": [], "relevance": []}
+    for number, (subject, emotion, target, active, values) in enumerate(maps):
+        key = {"sequence_id": f"s{number:03d}", "frame_index": 0}
+        who = {"subject_id": subject, "emotion": emotion, "kind": "still", "status": "done", "run_id": "r"}
+        tables["sequences"].append({"sequence_id": key["sequence_id"], **who})
+        tables["frames"].append({**key, "status": "ok", "landmarks": points if landmarks else None})
+        tables["detections"].append({**key, "target": target, "active": active, "probability": 0.9})
+        packed, scale = pack_maps(values[None])
+        size = {"height": SIDE, "width": SIDE, "scale": float(scale[0]), "relevance": packed[0].ravel()}
+        tables["relevance"].append({**key, "target": target, **size})
+    for name, rows in tables.items():
+        store.put(f"{partition.folder(name)}/s.parquet", encode(rows_of(name, rows)))
+
+
+def made(n=12, seed=0, planted=True):
+    """Everybody smiles twice: rightly recognised with the mouth, and taken for fear with the forehead."""
+    rng = np.random.default_rng(seed)
+    for person in range(n):
+        for target, rows in (("happiness", slice(26, 32)), ("fear", slice(4, 10))):
+            values = rng.random((SIDE, SIDE)).astype(np.float32) * 0.5
+            if planted:
+                values[rows, 12:28] += 1
+            yield f"p{person}", "happiness", target, True, values
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = Store(str(tmp_path / "out"))
+    write(found, made())
+    return found
+
+
+def test_people_in_both_groups_are_compared_with_themselves_and_the_difference_is_where_it_is(store):
+    found = compare_groups(store, "correct", "NOT correct", n_arrangements=500)
+    assert found.people[0] == found.people[1] and found.result.paired
+    assert (found.a.n, found.b.n, found.result.n_a) == (12, 12, 12)
+    for sign, rows in ((1, slice(26, 32)), (-1, slice(4, 10))):
+        where = found.result.significant() & (sign * found.result.difference > 0)
+        planted = np.zeros(CANVAS, bool)
+        planted[round((rows.start - 1) / SIDE * CANVAS[0]) : round((rows.stop + 1) / SIDE * CANVAS[0])] = True
+        assert where.mean() > 0.03 and where[planted].sum() > 0.95 * where.sum()
+
+
+def test_groups_of_different_people_are_compared_as_such(store):
+    split = "subject_id IN ('p0', 'p1', 'p2', 'p3', 'p4')"
+    found = compare_groups(store, f"correct AND {split}", f"NOT correct AND NOT {split}", n_arrangements=300)
+    assert not found.result.paired and (found.result.n_a, found.result.n_b) == (5, 7)
+    assert found.result.significant().mean() > 0.03
+    same = compare_groups(store, f"correct AND {split}", f"correct AND NOT {split}", n_arrangements=300)
+    assert same.result.significant().mean() < 0.005
+
+
+def test_who_is_in_both_where_few_are_is_in_neither(store):
+    a, b = "correct AND subject_id < 'p6'", "target = 'fear' AND subject_id > 'p4'"  # p10 and p11 come before p2
+    found = compare_groups(store, a, b, n_arrangements=50)
+    assert not found.result.paired and not set(found.people[0]) & set(found.people[1])
+    assert set(found.people[0]) == {"p0", "p1", "p10", "p11", "p2", "p3", "p4"}
+    assert set(found.people[1]) == {"p6", "p7", "p8", "p9"}
+
+
+def test_what_a_network_does_not_find_is_in_no_group(tmp_path):
+    store = Store(str(tmp_path))
+    write(store, [(*row[:3], row[2] == "happiness", row[4]) for row in made()])
+    with pytest.raises(InputError, match="no map of a class that is found is in this group"):
+        compare_groups(store, "target = 'happiness'", "target = 'fear'")
+
+
+@pytest.mark.parametrize(
+    ("a", "words"),
+    [
+        ("corect", "is no condition over the columns dataset, model, .*: Binder Error"),
+        ("correct) OR (", "is no condition over the columns"),
+        ("subject_id = 'p1'", "maps with landmarks of 1 people, 0 of them in this group alone; a test needs 3"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(store, a, words):
+    with pytest.raises(InputError, match=words):
+        compare_groups(store, a, "NOT correct")
+
+
+def test_maps_without_landmarks_are_counted_and_left_out(tmp_path):
+    store = Store(str(tmp_path))
+    write(store, made())
+    write(store, made(4, seed=5), landmarks=False, partition=Partition("d", "net-2", "lime-1"))
+    found = compare_groups(store, "correct", "NOT correct", n_arrangements=20)
+    assert (found.a.n, found.a.n_left_out) == (12, 4)
+    alone = compare_groups(store, "correct AND model = 'net-1'", "NOT correct AND model = 'net-1'", n_arrangements=20)
+    np.testing.assert_array_equal(found.result.difference, alone.result.difference)
