@@ -12,7 +12,7 @@ from fer_batch.config.study_checks import grid_jobs
 from fer_batch.pipeline.study.cells import Cell, read_cells, variants
 from fer_batch.pipeline.study.choose import chosen
 from fer_batch.pipeline.study.comparison import check_comparisons
-from fer_batch.pipeline.study.run import CELLS
+from fer_batch.pipeline.study.plan import CELLS
 from fer_batch.pipeline.study.standing import Standing, known_cells, standings, waiting_networks
 from fer_batch.storage.store import Store
 

@@ -11,7 +11,7 @@ from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.choose import check_inputs
 from fer_batch.pipeline.study.crops import ANSWERS, given_network, source_of
 from fer_batch.pipeline.study.networks import StudyNetwork, of_training
-from fer_batch.pipeline.study.run import _given_job, planned_cells
+from fer_batch.pipeline.study.plan import given_job, planned_cells
 from fer_batch.pipeline.training.crops import crops_folder
 from fer_batch.pipeline.training.train import left_by
 from fer_batch.storage.manifest import digest
@@ -72,14 +72,7 @@ def known_cells(study: Study, found: Sequence[Standing]) -> list[Cell]:
     networks = [network for one in found for network in one.networks]
     if networks and all(one.networks for one in found):
         check_inputs(networks, study.config.runs.choose)
-    return planned_cells(study, _Unwritten(study.config.output), networks)
-
-
-class _Unwritten(Store):
-    """A store whose files stay as they are."""
-
-    def put(self, relative: str, data: bytes) -> None:
-        """Write nothing."""
+    return planned_cells(study, Store(study.config.output), networks, write=False)
 
 
 def _of_training(varied: Mapping[str, object], config: TrainConfig) -> Standing:
@@ -101,14 +94,14 @@ def _of_training(varied: Mapping[str, object], config: TrainConfig) -> Standing:
 
 
 def _of_given(study: Study, spec: ModelSpec) -> Standing:
-    job, model = _given_job(study, spec), resolve(spec)
+    job, model = given_job(study, spec), resolve(spec)
     store = Store(study.config.output)
     crops = join(store.uri, crops_folder([source_of(job, job.faces.size or model.preprocessing.size)]))
     if not Store(crops).exists("crops.json"):
         return Standing(model.model_id, 1, "the faces of its source are not cut yet")
     if not store.exists(f"{ANSWERS}/{digest([crops.rsplit('/', 1)[-1], model.digest])}.parquet"):
         return Standing(model.model_id, 1, "it has not answered yet")
-    network = given_network(store, job, model, crops, LabelSettings(**asdict(job.labels)))
+    network = given_network(store, job, model, crops, LabelSettings(**asdict(job.labels)), start=lambda: 1)
     return Standing(model.model_id, 1, "ready", (network,))
 
 

@@ -16,9 +16,10 @@ from fer_batch.models import backbone, checkpoint
 from fer_batch.models.card import Card, resolve
 from fer_batch.pipeline.study.cells import write_cells
 from fer_batch.pipeline.study.crops import ANSWERS, source_of
+from fer_batch.pipeline.study.execute import _finish
 from fer_batch.pipeline.study.forecast import forecast
 from fer_batch.pipeline.study.networks import of_training
-from fer_batch.pipeline.study.run import _finish, _given_job, planned_cells
+from fer_batch.pipeline.study.plan import given_job, planned_cells
 from fer_batch.pipeline.study.standing import standings
 from fer_batch.pipeline.training.crops import crops_folder
 from fer_batch.pipeline.training.listing import list_sources
@@ -241,7 +242,7 @@ def test_networks_that_were_given_say_how_far_they_are(output):
     lines = output.said(study)
     assert sum(one.endswith("safetensors; the faces of its source are not cut yet") for one in lines) == 2
     assert line(lines, "  cells") == "  cells: 0 done, 4 waiting"
-    jobs = [_given_job(study, spec) for spec in study.config.networks]
+    jobs = [given_job(study, spec) for spec in study.config.networks]
     output.cut(study, [source_of(jobs[0], SIZE)])
     assert sum(one.endswith("safetensors; it has not answered yet") for one in output.said(study)) == 2
     (crops,) = (output.root / "out" / "_crops").iterdir()

@@ -13,7 +13,7 @@ def work(tmp_path, compare):
 def test_a_comparison_that_cannot_be_made_leaves_the_others_and_says_why(tmp_path):
     made = publish(work(tmp_path, {"faithfulness": {"segments": "stars"}, "fold_table": {}}))
     assert [one.title for one in made.lost] == ["faithfulness"]
-    assert "segments is superpixels or grid, got 'stars'" in made.lost[0].reason
+    assert "unknown value 'stars'; known: grid, superpixels" in made.lost[0].reason
     folder = tmp_path / "report" / "studies" / "s"
     assert {path.name for path in folder.glob("*.html")} == {"index.html", "fold-table.html"}
     assert "superpixels or grid" in (folder / "index.html").read_text()

@@ -12,7 +12,7 @@ from fer_batch.pipeline.partition.heatmap_files import HeatmapFiles
 from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_scores
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared
-from fer_batch.pipeline.study.comparisons.faithfulness import region_of
+from fer_batch.pipeline.study.comparisons.hiding import region_of
 from fer_batch.pipeline.study.comparisons.standard_page import NetworkFacts, VariantMaps, page
 from fer_batch.pipeline.study.comparisons.standard_rows import rows_of_variant
 from fer_batch.pipeline.study.computed import computed
