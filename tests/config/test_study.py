@@ -108,7 +108,7 @@ def test_options_can_be_set_for_comparisons_that_are_a_list(study):
 
 def commands(job):
     """The commands in the comments of a job file, as words after `fer-batch run JOB`."""
-    text = " ".join(line[1:].strip() for line in job.read_text().splitlines() if line.startswith("#"))
+    text = " ".join(line[1:].strip() for line in job.read_text().splitlines() if line.startswith("#   "))
     parts = text.replace("\\ ", "").split("fer-batch run ")[1:]
     words = [shlex.split(part)[:20] for part in parts]
     for own in words:
