@@ -155,3 +155,15 @@ def test_what_does_not_fit_is_refused(case, squares):
         flipping_curves(network(), images, targets, maps, np.full_like(squares, -1))
     with pytest.raises(ValueError, match="output 7 is asked for; the network has 4"):
         flipping_curves(network(), images, np.full(N, 7), maps, squares)
+
+
+def test_the_share_hidden_is_that_of_the_pixels_of_the_regions(case):
+    images, targets, maps = case
+    labels = np.full((N, SIZE, SIZE), -1)
+    labels[:, :, :6], labels[:, 0, 6:8] = 0, 1  # a large region, and one of two pixels; the rest is in none
+    found = flipping_curves(network(), images, targets, maps, labels, n_random=3)
+    large = SIZE * 6
+    for scores, hidden in ((found.scores, found.hidden), (found.random, found.random_hidden)):
+        assert hidden.shape == scores.shape
+        assert (hidden[..., 0] == 0).all() and (hidden[..., -1] == 1).all()
+        assert set(np.unique(hidden[..., 1].round(9))) <= {round(large / (large + 2), 9), round(2 / (large + 2), 9)}

@@ -49,4 +49,4 @@ def warped(
     """Maps on the standard face as released, and which of them are defined: shape (n, *canvas), float32, and (n,)."""
     finite = np.isfinite(maps).all(axis=(1, 2))
     found = StandardWarp(canvas)(np.where(finite[:, None, None], maps, 0), landmarks, (crop, crop))
-    return found.values, found.defined & finite
+    return found.values, np.asarray(found.defined & finite)

@@ -48,6 +48,6 @@ def runtime(work: StudyWork) -> Compared:
 
 def _each(cells: Sequence[Cell]) -> tuple[float, int]:
     """Seconds per image over some cells, NaN where none was measured, and how many images that is of."""
-    timed = [cell for cell in cells if cell.seconds is not None and cell.n_images]
-    n = sum(cell.n_images or 0 for cell in timed)
-    return (sum(cell.seconds or 0.0 for cell in timed) / n if n else math.nan), n
+    timed = [(cell.rate, cell.n_images) for cell in cells if cell.rate is not None and cell.n_images]
+    n = sum(images for _, images in timed)
+    return (sum(rate * images for rate, images in timed) / n if n else math.nan), n
