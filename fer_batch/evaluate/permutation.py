@@ -24,7 +24,8 @@ class MapDifference:
     difference : shape (H, W), float64, unit of the maps
         Mean over the people of one group minus that of the other; of pairs the mean of their differences.
     statistic : shape (H, W), float64
-        Student's t of the difference; 0 where all people are the same.
+        The difference over the sum of its standard error and a constant, the median error of all pixels had the groups
+        no difference: Student's t, that does not grow where few people happen to be alike. 0 where all are the same.
     p : shape (H, W), float64, in (0, 1]
         Corrected over pixels: share of the arrangements whose largest absolute statistic reaches that of the pixel.
     n_a, n_b
@@ -76,7 +77,8 @@ def paired_difference(
 
     References
     ----------
-    Nichols & Holmes (2002), Human Brain Mapping 15: the maximum statistic.
+    Nichols & Holmes (2002), Human Brain Mapping 15: the maximum statistic. Tusher, Tibshirani & Chu (2001), PNAS 98:
+    the constant in the denominator.
     """
     one, other = _checked(a), _checked(b)
     if one.shape != other.shape:
@@ -84,10 +86,11 @@ def paired_difference(
     n = len(one)
     rows = (one - other).reshape(n, -1)
     squares = (rows**2).sum(0)
+    scale = np.sqrt(squares / n / (n - 1))
 
     def statistic(signs: NDArray[np.float64]) -> NDArray[np.float64]:
         mean = signs @ rows / n
-        return _over(mean, np.maximum(squares / n - mean**2, 0) / (n - 1), squares)
+        return _over(mean, np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1)), scale)
 
     exact = 2**n <= n_arrangements
     arrangements = _all_signs(n) if exact else _drawn_signs(n, n_arrangements, seed)
@@ -123,11 +126,13 @@ def unpaired_difference(
     rows = np.concatenate([one, other]).reshape(n, -1)
     rows = rows - rows.mean(0)  # changes no difference, and keeps the sums of squares small
     squares = (rows**2).sum(0)
+    scale = np.sqrt(squares / (n - 2) * (1 / n_a + 1 / n_b))
 
     def statistic(member: NDArray[np.float64]) -> NDArray[np.float64]:
         sums = member @ rows  # of those in the first group; the others' is minus that
         within = np.maximum(squares - sums**2 * (1 / n_a + 1 / n_b), 0)
-        return _over(sums / n_a + sums / n_b, within / (n - 2) * (1 / n_a + 1 / n_b), squares)
+        error = np.sqrt(within / (n - 2) * (1 / n_a + 1 / n_b))
+        return _over(sums / n_a + sums / n_b, error, scale)
 
     exact = comb(n, n_a) <= n_arrangements
     arrangements = _all_groups(n, n_a) if exact else _drawn_groups(n, n_a, n_arrangements, seed)
@@ -144,12 +149,14 @@ def _checked(maps: NDArray[np.floating]) -> NDArray[np.float64]:
     return found
 
 
-def _over(
-    mean: NDArray[np.float64], variance: NDArray[np.float64], squares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """t of means; 0 where nobody differs. A variance that is rounding alone counts as that rounding."""
-    floor = np.maximum(variance, _ROUNDING * squares)
-    return np.divide(mean, np.sqrt(floor), out=np.zeros_like(mean), where=np.broadcast_to(squares > 0, mean.shape))
+def _over(mean: NDArray[np.float64], error: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over their standard errors and the median of `scale`, an error of each pixel that no arrangement changes.
+
+    Without it the largest of many pixels is one whose few people happen to be alike; 0 where nobody differs.
+    """
+    known = scale > 0
+    usual = float(np.median(scale[known])) if known.any() else 1.0
+    return np.divide(mean, error + usual, out=np.zeros_like(mean), where=np.broadcast_to(known, mean.shape))
 
 
 def _all_signs(n: int) -> Iterator[NDArray[np.float64]]:

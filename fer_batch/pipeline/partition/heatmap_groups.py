@@ -112,7 +112,9 @@ class GroupDifference:
     result: MapDifference
 
 
-def compare_groups(store: Store, a: str, b: str, n_arrangements: int = 2000, seed: int = 0) -> GroupDifference:
+def compare_groups(
+    store: Store, a: str, b: str, n_arrangements: int = 2000, seed: int = 0, within: str = "true"
+) -> GroupDifference:
     """Test where the maps of two groups differ.
 
     Every map is its positive part over its largest value, so that groups are compared by where evidence is. Every
@@ -127,6 +129,8 @@ def compare_groups(store: Store, a: str, b: str, n_arrangements: int = 2000, see
         Conditions in SQL over the columns of `MAPS`, such as `correct` and `NOT correct`.
     n_arrangements, seed
         Of the permutation test.
+    within
+        What holds in both groups.
 
     Raises
     ------
@@ -137,7 +141,7 @@ def compare_groups(store: Store, a: str, b: str, n_arrangements: int = 2000, see
     connection = connect(store)
     connection.execute(MAPS)
     for group in groups:
-        _find(connection, group)
+        _find(connection, group, within)
     for partition in sorted({*groups[0].people, *groups[1].people}, key=str):
         _add(store, partition, groups)
     people = _people(*groups)
@@ -146,11 +150,11 @@ def compare_groups(store: Store, a: str, b: str, n_arrangements: int = 2000, see
     return GroupDifference(*groups, people, test(first, second, n_arrangements, seed))
 
 
-def _find(connection: duckdb.DuckDBPyConnection, group: Group) -> None:
+def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str) -> None:
     """Which maps are in a group."""
     query = "SELECT dataset, model, explain, sequence_id, frame_index, target, subject_id FROM maps WHERE "
     try:
-        rows = connection.execute(f"{query}({group.condition})").fetchall()
+        rows = connection.execute(f"{query}({within}) AND ({group.condition})").fetchall()
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         raise InputError(f"--compare {group.condition!r} is no condition over the columns {COLUMNS}: {said}") from None

@@ -123,6 +123,10 @@ COMPARISONS.add(
     "standard_heatmaps",
     Comparison("standard_heatmaps:standard_heatmaps", "What every network looks at, on one face", "explanations"),
 )
+COMPARISONS.add(
+    "heatmap_differences",
+    Comparison("heatmap_differences:heatmap_differences", "Where maps of two groups differ", "explanations"),
+)
 COMPARISONS.add("runtime", Comparison("runtime:runtime", "Seconds per image of each explanation", "explanations"))
 COMPARISONS.add(
     "verdict", Comparison("verdict:verdict", "Right answers beside the place of their evidence", "explanations")

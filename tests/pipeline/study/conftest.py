@@ -200,7 +200,7 @@ class MadeStudy:
         masks = expression_masks((CROP, CROP))
         rows = {name: network.samples[name].to_pylist() for name in ("sequence_id", "frame_index")}
         targets = [network.model.targets[place] for place in network.logits.argmax(1)]
-        maps, frames = [], []
+        maps, frames, found_by = [], [], []
         for place, target in enumerate(targets):
             key = {"sequence_id": rows["sequence_id"][place], "frame_index": rows["frame_index"][place]}
             found = rng.random((CROP, CROP)).astype(np.float32) * 0.3
@@ -208,10 +208,14 @@ class MadeStudy:
             values, scale = pack_maps((found - 0.1)[None])
             size = {"height": CROP, "width": CROP, "scale": float(scale[0]), "relevance": values[0].ravel()}
             maps.append({**key, "target": target, **size})
+            found_by.append({**key, "target": target, "active": True})
             points = None if place < self.lost else standard_points().ravel().tolist()
             frames.append({**key, "status": "ok", "landmarks": points})
-        sequences = [{"sequence_id": one, "status": "done", "run_id": "r"} for one in sorted(set(rows["sequence_id"]))]
-        for table, found in (("sequences", sequences), ("frames", frames), ("relevance", maps)):
+        people = dict(zip(rows["sequence_id"], network.samples["subject_id"].to_pylist(), strict=True))
+        known = {"emotion": "fear", "status": "done", "run_id": "r"}
+        sequences = [{"sequence_id": one, "subject_id": people[one], **known} for one in sorted(people)]
+        tables = {"sequences": sequences, "frames": frames, "relevance": maps, "detections": found_by}
+        for table, found in tables.items():
             path = f"{cell.partition.folder(table)}/s.parquet"
             self.store.put(path, encode(rows_of(table, found)))
 

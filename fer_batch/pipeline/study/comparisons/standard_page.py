@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.evaluate.overlap import foreground, overlap
-from fer_batch.evaluate.published_heatmaps import GAYA_MOREY
+from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, printed_name
 from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores
 from fer_batch.pipeline.study.comparisons.standard_scores import likeness_section, overlap_section
 from fer_batch.pipeline.study.heatmap_files import NetworkMaps
@@ -182,7 +182,7 @@ def _networks(networks: Sequence[NetworkFacts], variants: Sequence[VariantMaps])
 
 
 def _published_accuracy(networks: Sequence[NetworkFacts]) -> tuple[str, ...]:
-    if not any(one.trained for one in networks):
+    if not any(one.trained and printed_name(one.title) for one in networks):
         return ()
     return (f"Published: 80 to 84 % for all of the twelve networks but ResNet50, 74 % ({GAYA_MOREY}).",)
 
