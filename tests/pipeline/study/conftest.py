@@ -88,7 +88,8 @@ def make_cell(folder, network, variant, maps=None, rows=None, seconds=None, **ex
     values = {"name": "posed", "output": str(folder), "source": source, "explain": explain}
     job = build({**values, "model": {"checkpoint": network.spec.checkpoint}}, "test")
     rows = list(range(network.samples.num_rows)) if rows is None else rows
-    cell = Cell(network, {}, variant, job, "done", None, seconds, len(rows))
+    rate = None if seconds is None else seconds / len(rows)
+    cell = Cell(network, {}, variant, job, "done", None, seconds, len(rows), rate)
     if maps is not None:
         write_maps(Store(str(folder)), cell, rows, maps)
     return cell

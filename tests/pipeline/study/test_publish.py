@@ -16,7 +16,7 @@ def test_a_comparison_that_cannot_be_made_leaves_the_others_and_says_why(tmp_pat
     assert "unknown value 'stars'; known: grid, superpixels" in made.lost[0].reason
     folder = tmp_path / "report" / "studies" / "s"
     assert {path.name for path in folder.glob("*.html")} == {"index.html", "fold-table.html"}
-    assert "superpixels or grid" in (folder / "index.html").read_text()
+    assert "known: grid, superpixels" in (folder / "index.html").read_text()
 
 
 def test_what_was_lost_before_is_on_the_page_and_not_lost_twice(tmp_path):
