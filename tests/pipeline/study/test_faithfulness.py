@@ -38,6 +38,7 @@ def test_one_image_without_landmarks_does_not_take_the_parts_from_the_others(wor
     found = json.loads(dump(measure(*task.arguments)))
     assert (found["n_images"], found["n_marked"]) == (8, 7)
     assert [one[3] for one in found["curves"]["segments"]["area"]] == [8, 8]
+    assert found["region"] is None or found["region"]["difference"][3] > 0, "no figure of no image"
     assert [one[3] for one in found["curves"]["parts"]["area"]] == [7, 7]
     parts = found["curves"]["parts"]
     assert parts["by_area"] and not found["curves"]["segments"]["by_area"]

@@ -5,12 +5,11 @@ import math
 import numpy as np
 
 from fer_batch.evaluate.subject_mean import subject_mean
-from fer_batch.pipeline.study.comparisons.figures import figure, kept, known, number, numbers, rounded
+from fer_batch.pipeline.study.comparisons.figures import figure, kept, known, number, numbers
 
 
 def test_what_is_undefined_is_none_where_it_is_kept_and_nan_where_it_is_drawn():
     assert [known(one) for one in (1, np.float32(0.5), math.nan, math.inf, None)] == [1, 0.5, None, None, None]
-    assert [rounded(one) for one in (0.12345, math.nan, None)] == [0.123, None, None]
     assert number(2) == 2 and math.isnan(number(None)) and numbers([1, 2]) == [1, 2]
     found = kept(subject_mean([1.0, 3.0], ["a", "b"]))
     assert found == [2, None, None, 2, 2]

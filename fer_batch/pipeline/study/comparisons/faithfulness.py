@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.comparisons.charts import interval_chart
-from fer_batch.pipeline.study.comparisons.figures import figure, numbers, rounded
+from fer_batch.pipeline.study.comparisons.figures import figure, number, numbers
 from fer_batch.pipeline.study.comparisons.hiding import VERSION, How, measure
 from fer_batch.pipeline.study.comparisons.networks import title_of
 from fer_batch.pipeline.study.comparisons.options import check_options
@@ -123,7 +123,7 @@ def _section(title: str, result: Result, way: str) -> Section:
     found = result["curves"][way]
     figures = [figure(name, one) for name, one in zip(result["methods"], found["difference"], strict=True)]
     rows = [
-        (name, rounded(area[0]), rounded(chance[0]), *map(rounded, difference[:3]), _SAID[above], *difference[3:])
+        (name, number(area[0]), number(chance[0]), *numbers(difference[:3]), _SAID[above], *difference[3:])
         for name, area, chance, difference, above in zip(
             result["methods"], found["area"], found["random"], found["difference"], found["above_chance"], strict=True
         )
@@ -152,7 +152,7 @@ def _marked(result: Result) -> str:
 
 def _pixel_section(title: str, result: Result) -> Section:
     rows = tuple(
-        (name, *map(rounded, deletion[:3]), *map(rounded, insertion[:3]))
+        (name, *numbers(deletion[:3]), *numbers(insertion[:3]))
         for name, deletion, insertion in zip(result["methods"], result["deletion"], result["insertion"], strict=True)
     )
     columns = ("Method", "Deletion", "from", "to", "Insertion", "from", "to")
@@ -168,7 +168,7 @@ def _region_section(title: str, result: Result) -> Section:
         None: "Whether hiding the region of the predicted target costs more than hiding as much of the face elsewhere "
         "is open.",
     }[found["above_chance"]]
-    cells = (rounded(inside[0]), rounded(elsewhere[0]), *map(rounded, difference[:3]), *difference[3:])
+    cells = (number(inside[0]), number(elsewhere[0]), *numbers(difference[:3]), *difference[3:])
     columns = ("", "Fall of the score", "As much elsewhere", "Difference", "95 % from", "to", "Images", "People")
     table = DataTable(f"Fall of the {result['score']}", columns, (("its region hidden", *cells),))
     said = f"{lead} This is of the network alone, whatever explains it. {_marked(result)}"

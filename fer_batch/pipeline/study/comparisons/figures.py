@@ -24,12 +24,6 @@ def numbers(values: Iterable[float | None]) -> list[float]:
     return [number(value) for value in values]
 
 
-def rounded(value: float | None) -> float | None:
-    """To three digits behind the point; None where it is undefined."""
-    found = known(value)
-    return None if found is None else round(found, 3)
-
-
 def kept(found: SubjectMean) -> list[float | None]:
     """Mean, ends of the interval, images and people, as JSON values."""
     return [known(found.mean), known(found.low), known(found.high), found.n, found.n_subjects]

@@ -136,6 +136,8 @@ def _region(
         return None
     found = region_drops(network, inputs, images.targets, masks, options, within=faces | masks)
     drop = against_chance(found.inside, found.elsewhere, images.subjects)
+    if not drop.difference.n:  # no region has room elsewhere on the face
+        return None
     return {
         "inside": kept(drop.value),
         "elsewhere": kept(drop.chance),
