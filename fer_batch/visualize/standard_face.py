@@ -122,6 +122,29 @@ def strokes(landmarks: NDArray[np.floating]) -> list[NDArray[np.float64]]:
     return [np.vstack([points[i:end], points[i : i + 1]]) if closed else points[i:end] for i, end, closed in _STROKES]
 
 
+def with_mesh(image: NDArray[np.uint8], points: NDArray[np.floating], triangles: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """A picture with a mesh over it: its triangles as thin lines, its points as dots.
+
+    Parameters
+    ----------
+    image : shape (H, W, 3), uint8, RGB
+    points : shape (n, 2), pixels (x, y) of the picture
+    triangles : shape (t, 3), indices of points
+
+    Returns
+    -------
+    shape (H, W, 3), uint8, RGB
+    """
+    drawn = Image.fromarray(image).resize((image.shape[1] * 2, image.shape[0] * 2), Image.Resampling.BILINEAR)
+    canvas = ImageDraw.Draw(drawn)
+    at = (np.asarray(points, np.float64) + 0.5) * 2
+    for triangle in triangles:
+        canvas.polygon([tuple(point) for point in at[triangle]], outline=(0, 158, 115))
+    for x, y in at:
+        canvas.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(213, 94, 0))
+    return np.asarray(drawn.resize((image.shape[1], image.shape[0]), Image.Resampling.LANCZOS))
+
+
 @lru_cache(maxsize=8)
 def _draw_standard(height: int, width: int) -> NDArray[np.uint8]:
     return _draw(standard_landmarks(height, width), height, width)

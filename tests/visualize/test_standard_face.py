@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks, strokes
+from fer_batch.visualize.standard_face import line_face_svg, standard_landmarks, strokes, with_mesh
 
 
 def test_a_line_face_follows_its_landmarks_and_stands_in_for_none():
@@ -24,3 +24,11 @@ def test_strokes_are_the_lines_of_a_face_and_lids_and_lips_are_closed():
     closed = [line for line in lines if np.array_equal(line[0], line[-1])]
     assert [len(line) for line in closed] == [7, 7, 13, 9]
     np.testing.assert_array_equal(lines[0], points[:17])
+
+
+def test_a_mesh_has_its_lines_and_points_where_they_are():
+    image = np.full((60, 40, 3), 255, np.uint8)
+    drawn = with_mesh(image, np.array([[5.0, 10], [35, 10], [20, 50]]), np.array([[0, 1, 2]])).astype(int)
+    orange, green = ((drawn - colour).__abs__().sum(-1) < 120 for colour in ([213, 94, 0], [0, 158, 115]))
+    assert orange[10, 5] and orange[50, 20] and not orange[30, 20]
+    assert (drawn[10, 15:25] < 250).any(-1).all() and (drawn[30, 20] == 255).all() and green.sum() < 200

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from fer_batch.config import Study
+from fer_batch.pipeline.study.comparisons.options import check_options
 from fer_batch.registry import Registry, nearest
 from fer_batch.types import InputError
 
@@ -153,3 +154,4 @@ def check_comparisons(study: Study) -> None:
             if option not in (known := record.options()):
                 choice = nearest(option, known) if known else "it has none"
                 raise InputError(f"compare.{name}: no option {option!r}; {choice}")
+        check_options(name, options)

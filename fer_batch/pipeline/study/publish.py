@@ -146,6 +146,7 @@ def _facts(work: StudyWork) -> Iterator[tuple[str, str]]:
 
 def _contents(work: StudyWork, links: Sequence[ComparisonLink], lost: Sequence[Lost]) -> StudyContents:
     name = work.study.config.name
+    explanations = ["'" + path_name(one) + "'" for one in (*work.variants, f"study-{name}")]
     return StudyContents(
         name=name,
         question=work.study.config.question,
@@ -157,8 +158,8 @@ def _contents(work: StudyWork, links: Sequence[ComparisonLink], lost: Sequence[L
             Query("cells of this study", f"SELECT * FROM study_cells WHERE study = '{name}' ORDER BY network, fold"),
             Query(
                 "figures of its comparisons",
-                'SELECT explain, metric, target, "group", value, n, baseline FROM evaluation\n'
-                f"WHERE model = 'study-{name}' ORDER BY metric, explain",
+                'SELECT model, explain, metric, target, "group", value, n, baseline FROM evaluation\n'
+                f"WHERE explain IN ({', '.join(explanations)}) ORDER BY metric, explain, model",
             ),
         ),
     )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from fer_batch.config import Study, TrainConfig
+from fer_batch.config import Study
 from fer_batch.models.card import resolve
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.study.cells import Cell, Lost, write_cells
@@ -21,7 +21,7 @@ from fer_batch.pipeline.study.execute import run_cells
 from fer_batch.pipeline.study.networks import StudyNetwork, of_training
 from fer_batch.pipeline.study.plan import given_job, panel_cells, planned_cells
 from fer_batch.pipeline.study.publish import Published, publish
-from fer_batch.pipeline.study.work import StudyWork, Training
+from fer_batch.pipeline.study.work import StudyWork, Training, training_title
 from fer_batch.pipeline.training.train import train
 from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.store import Store
@@ -149,12 +149,6 @@ def _trained(study: Study, lost: list[Lost]) -> list[Training]:
     if study.trainings and not found:
         raise InputError(f"study {study.config.name!r}: none of its trainings could be done; {lost[0].reason}")
     return found
-
-
-def training_title(config: TrainConfig, varied: Mapping[str, object]) -> str:
-    """A training in words: its name, and what varies."""
-    shown = ", ".join(f"{key}={value}" for key, value in varied.items())
-    return f"{config.name} ({shown})" if shown else config.name
 
 
 def _given(study: Study, store: Store, engine: StudyEngine) -> list[StudyNetwork]:

@@ -42,9 +42,14 @@ class Training:
 
     @property
     def title(self) -> str:
-        """In words: its name, and what varies."""
-        shown = ", ".join(f"{key}={value}" for key, value in self.varied.items())
-        return f"{self.outcome.model} ({shown})" if shown else self.outcome.model
+        """In words: the name of its job, and what varies."""
+        return training_title(self.config, self.varied)
+
+
+def training_title(config: TrainConfig, varied: Mapping[str, object]) -> str:
+    """A training in words: the name of its job, and what varies."""
+    shown = ", ".join(f"{key}={value}" for key, value in varied.items())
+    return f"{config.name} ({shown})" if shown else config.name
 
 
 @dataclass(frozen=True)

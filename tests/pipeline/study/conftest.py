@@ -1,3 +1,4 @@
+import io
 import json
 from types import SimpleNamespace
 
@@ -121,7 +122,9 @@ def make_work(folder, cells, trainings=(), **runs):
         compare=["runtime"],
         runs={"base": {"source": {}}, **runs},
     )
-    titled = [Training(varied, None, SimpleNamespace(model=model), ()) for model, varied in trainings]
+    titled = [
+        Training(varied, SimpleNamespace(name=model), SimpleNamespace(model=model), ()) for model, varied in trainings
+    ]
     return StudyWork(Store(str(folder)), Study(config, ()), tuple(titled), tuple(cells), start=no_engine)
 
 
@@ -157,6 +160,19 @@ def standard_points(size=CROP):
     return points * (size / width, size / height)
 
 
+def write_crops(uri, n, landmarks=True):
+    """A crop set of n grey pictures with a bright left half."""
+    images = np.full((n, CROP, CROP, 3), 60, np.uint8)
+    images[:, :, : CROP // 2] = 200
+    pixels = io.BytesIO()
+    np.save(pixels, images)
+    store = Store(uri)
+    store.put("a.npy", pixels.getvalue())
+    points = [standard_points().ravel().tolist() if landmarks else None] * n
+    store.put("a.parquet", encode(pa.table({"landmarks": pa.array(points, pa.list_(pa.float32()))})))
+    store.put("crops.json", json.dumps({"shards": ["a"], "size": CROP}).encode())
+
+
 NETWORKS = {"weinet-0a": None, "resnet18-0b": "r.safetensors"}
 
 
@@ -170,7 +186,7 @@ class MadeStudy:
     def __init__(self, root, methods=("lime",), n=24, seed=0, folds=(0, 1), lost=0, networks=NETWORKS):
         self.store = Store(str(root / "out"))
         self.crops = str(root / "crops")
-        Store(self.crops).put("crops.json", json.dumps({"shards": [], "size": CROP}).encode())
+        write_crops(self.crops, n)
         self.methods, self.n, self.seed, self.lost = methods, n, seed, lost
         self.folds = folds
         self.config = StudyConfig(name="sh", output=self.store.uri, compare={"runtime": {}}, trainings={"base": {}})

@@ -13,6 +13,7 @@ from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_s
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared
 from fer_batch.pipeline.study.comparisons.hiding import region_of
+from fer_batch.pipeline.study.comparisons.standard_example import example
 from fer_batch.pipeline.study.comparisons.standard_page import NetworkFacts, VariantMaps, page
 from fer_batch.pipeline.study.comparisons.standard_rows import rows_of_variant
 from fer_batch.pipeline.study.computed import computed
@@ -58,7 +59,7 @@ def standard_heatmaps(work: StudyWork, *, scale: Literal["none", "max"] = "none"
     written += files.masks(masks)
     files.remove_others(written)
     rows = tuple(row for one in found for row in rows_of_variant(one))
-    return Compared(page(found, tuple(facts.values()), masks, files.folder), rows)
+    return Compared(page(found, tuple(facts.values()), masks, files.folder, example(work)), rows)
 
 
 def _sums(work: StudyWork, scale: str) -> Mapping[str, str]:

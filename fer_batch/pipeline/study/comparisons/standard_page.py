@@ -22,6 +22,7 @@ from fer_batch.visualize.fold_bars import fold_bars_figure
 from fer_batch.visualize.standard_sheets import Panel, heatmap_panel, mask_panel, sheet_figure
 
 _PRETRAINED, _SCRATCH, _OTHER = "Pretrained networks", "Networks from scratch", "Networks"
+_EXAMPLE = "One of the images: each triangle of the mesh goes to its place on the standard face, and the map with it."
 TERMS = (
     ("Heatmap", "Mean, over all images that a network predicts as the class, right or wrong, of what speaks for it "
      "(the positive part of each map), every map warped to the standard face by the landmarks of its image. Images "
@@ -103,6 +104,7 @@ def page(
     networks: Sequence[NetworkFacts],
     masks: Mapping[str, NDArray[np.bool_]],
     folder: str,
+    example: Picture | None = None,
 ) -> Comparison:
     """The page.
 
@@ -116,8 +118,12 @@ def page(
         By class.
     folder
         Of the maps as PNG files, relative to the output.
+    example
+        One image on its way to the standard face.
     """
     sections = [_networks(networks, variants)]
+    if example is not None:
+        sections.append(Section("From an image to the standard face", _EXAMPLE, figures=(example,)))
     if masks:
         sections.append(_masks(masks))
     for maps in variants:
