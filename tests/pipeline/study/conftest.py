@@ -160,7 +160,7 @@ def standard_points(size=CROP):
     return points * (size / width, size / height)
 
 
-def write_crops(uri, n, landmarks=True):
+def write_plain_crops(uri, n, landmarks=True):
     """A crop set of n grey pictures with a bright left half."""
     images = np.full((n, CROP, CROP, 3), 60, np.uint8)
     images[:, :, : CROP // 2] = 200
@@ -186,7 +186,7 @@ class MadeStudy:
     def __init__(self, root, methods=("lime",), n=24, seed=0, folds=(0, 1), lost=0, networks=NETWORKS):
         self.store = Store(str(root / "out"))
         self.crops = str(root / "crops")
-        write_crops(self.crops, n)
+        write_plain_crops(self.crops, n)
         self.methods, self.n, self.seed, self.lost = methods, n, seed, lost
         self.folds = folds
         self.config = StudyConfig(name="sh", output=self.store.uri, compare={"runtime": {}}, trainings={"base": {}})
