@@ -163,14 +163,14 @@ def _all_signs(n: int) -> Iterator[NDArray[np.float64]]:
     """Every change of signs, the observed one first, in blocks of shape (k, n)."""
     numbers = np.arange(2**n)
     for start in range(0, len(numbers), _BLOCK):
-        yield np.asarray(1.0 - 2.0 * (numbers[start : start + _BLOCK, None] >> np.arange(n) & 1), np.float64)
+        yield np.asarray(1 - 2 * (numbers[start : start + _BLOCK, None] >> np.arange(n) & 1), np.float64)
 
 
 def _drawn_signs(n: int, n_arrangements: int, seed: int) -> Iterator[NDArray[np.float64]]:
     rng = np.random.default_rng(seed)
     yield np.ones((1, n))
     for start in range(1, n_arrangements, _BLOCK):
-        yield np.asarray(1.0 - 2.0 * rng.integers(0, 2, (min(_BLOCK, n_arrangements - start), n)), np.float64)
+        yield np.asarray(1 - 2 * rng.integers(0, 2, (min(_BLOCK, n_arrangements - start), n)), np.float64)
 
 
 def _all_groups(n: int, n_a: int) -> Iterator[NDArray[np.float64]]:

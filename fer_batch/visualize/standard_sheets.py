@@ -86,8 +86,9 @@ def mask_panel(mask: NDArray[np.bool_], title: str = "") -> Panel:
         Under it.
     """
     points, (height, width) = standard_face()
-    rows, columns = mask.shape
-    face = line_face(rows, columns, points * (columns / width, rows / height)).astype(np.float64)
+    face = line_face(mask.shape[0], mask.shape[1], points * (mask.shape[1] / width, mask.shape[0] / height)).astype(
+        np.float64
+    )
     face[mask] = 0.45 * face[mask] + 0.55 * _MASK
     return Panel(np.round(face).astype(np.uint8), title)
 

@@ -47,6 +47,6 @@ def warped(
     maps: NDArray[np.float32], landmarks: NDArray[np.float32], crop: int, canvas: tuple[int, int] = (275, 224)
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Maps on the standard face as released, and which of them are defined: shape (n, *canvas), float32, and (n,)."""
-    finite = np.atleast_1d(np.isfinite(maps).all(axis=(1, 2)))
+    finite = np.asarray(np.isfinite(maps).all(axis=(1, 2)))
     found = StandardWarp(canvas)(np.where(finite[:, None, None], maps, 0), landmarks, (crop, crop))
-    return found.values, np.asarray(found.defined & finite)
+    return found.values, found.defined & finite
