@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from fer_batch.facs import OccurrenceRule
@@ -42,8 +43,9 @@ def card_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rule_of(run: Mapping[str, Any]) -> OccurrenceRule:
-    """When annotations count as present, as the job of a run says; the default where it does not."""
-    return OccurrenceRule(**(run.get("config", {}).get("labels") or {}))
+    """When annotations count as present, as the job of a run or a training says; the default where it does not."""
+    labels = run.get("config", {}).get("labels") or {}
+    return OccurrenceRule(**{one.name: labels[one.name] for one in fields(OccurrenceRule) if one.name in labels})
 
 
 def threshold_of(run: Mapping[str, Any], card: Mapping[str, Any]) -> float | None:

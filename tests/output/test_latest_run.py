@@ -2,12 +2,14 @@
 
 import datetime
 import json
+from dataclasses import asdict
 
 from fer_batch.facs import DEFAULT_RULE
 from fer_batch.models.card import Card
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.training.settings import LabelSettings
 
 HERE, OTHER = Partition("d", "m", "e"), Partition("d", "m", "f")
 
@@ -49,3 +51,8 @@ def test_the_job_decides_before_the_card():
     assert crop_size_of({}, card) == 112
     assert crop_size_of({}, {}) is None
     assert rule_of(run) == rule_of({}) == DEFAULT_RULE
+
+
+def test_the_rule_of_a_training_is_that_of_its_labels_whatever_else_these_say():
+    own = LabelSettings(whole_inputs=True, classes={"PA3": "pain"})
+    assert rule_of({"config": {"labels": asdict(own)}}) == DEFAULT_RULE
