@@ -16,19 +16,24 @@ hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
+TRAININGS = ("test_cheat", "test_study", "test_train")  # of tests/end_to_end
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """One worker runs the engine: those tests share a reference run, and two engines at once want four cores.
+    """The tests of one engine run share a reference run, so that one worker has them all; those that train, another.
 
     The group marker of `--dist loadgroup` would say the same, but pytest-xdist 3.8 does not get it through pytest 9.2.
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class OneEngine(LoadFileScheduling):
+    class ByEngine(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "end_to_end" if "tests/end_to_end/" in nodeid else super()._split_scope(nodeid)
+            if "tests/end_to_end/" not in nodeid:
+                return super()._split_scope(nodeid)
+            return "trainings" if nodeid.split("/")[-1].startswith(TRAININGS) else "end_to_end"
 
-    return OneEngine(config, log)
+    return ByEngine(config, log)
 
 
 @pytest.fixture(scope="session")
