@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 MIN_SUBJECTS = 4  # with three, the quantile of t is above 4 and hardly any mean differs from chance
 
@@ -66,7 +66,7 @@ def subject_interval(
     squares = (u**2).sum(-1)
     error = np.sqrt(squares * (n_subjects - 1) / n_subjects)
     dof = 1 / (weight**2).sum(-1) - 1
-    quantile = stats.t.ppf((1 + level) / 2, np.where(dof >= 1, dof, np.nan))
+    quantile = special.stdtrit(np.where(dof >= 1, dof, np.nan), (1 + level) / 2)
     skewness = np.divide((u**3).sum(-1), squares**1.5, out=np.zeros_like(mean), where=squares > 0)
     shift = skewness * (2 * quantile**2 + 1) / 6
     low = mean - (quantile + np.maximum(0, -shift)) * error
