@@ -93,18 +93,25 @@ class RandomisationCheck:
     @property
     def follows_image(self) -> bool | None:
         """Whether maps follow the image by more than `MARGIN` without learned weights; None where that is open."""
-        return None if np.isnan(self.own.low) else self.own.low > MARGIN
+        return _beyond(self.own, MARGIN)
 
     @property
     def stays(self) -> bool | None:
         """Whether maps without any learned weight are still the same picture, image or not; None where that is open."""
-        return None if np.isnan(self.residual.low) else self.residual.low > SAME
+        return _beyond(self.residual, SAME)
 
     @property
     def flagged(self) -> bool | None:
         """Whether much of the maps does not come from what was learned; None where that is open."""
         found = (self.follows_image, self.stays)
         return True if True in found else None if None in found else False
+
+
+def _beyond(found: SubjectMean, level: float) -> bool | None:
+    """Whether a mean surely lies above a level, or surely not; None where its interval has the level in it."""
+    if found.low > level:
+        return True
+    return False if found.high <= level else None
 
 
 def randomisation_check(

@@ -56,7 +56,7 @@ FINDINGS: Mapping[Finding, str] = MappingProxyType(
         "image": "follows the image",
         "picture": "always the same picture",
         "changes": "changes with the weights",
-        "open": "open: too few people or images",
+        "open": "open: the interval includes the margin",
     }
 )
 
@@ -73,7 +73,7 @@ class Randomised:
         Similarity with every layer shuffled; `chance` is that of other people's maps.
     finding
         `image`, where `own` is surely above the margin; else `picture`, where the residual is surely high; `changes`,
-        where neither; `open`, where that is not known.
+        where surely neither; `open`, where the intervals leave it open.
     """
 
     own: MethodFigure
@@ -197,7 +197,7 @@ def _randomised_lead(found: Sequence[Randomised]) -> str:
          "image, not what the network learned."),
         ("picture", "The maps of {} stay the same picture when every weight is shuffled: it was there before anything "
          "was learned."),
-        ("open", "Of {} it is open: there are too few people or images for an interval."),
+        ("open", "Of {} it is open: the margin lies in the interval, or too few people for one were explained."),
         ("changes", "The maps of {} change with the weights."),
     )  # fmt: skip
     if set(named) == {"changes"}:

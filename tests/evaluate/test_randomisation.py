@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from fer_batch.evaluate.randomisation import randomisation_check
+from fer_batch.evaluate.randomisation import RandomisationCheck, randomisation_check
+from fer_batch.evaluate.subject_mean import SubjectMean
 
 SUBJECTS = [who for who in "abcde" for _ in range(2)]
 
@@ -85,3 +86,20 @@ def test_intervals_stay_where_correlations_can_be():
     assert max(mean.high for mean in means) == 1, "cut where no correlation is above"
     assert min(mean.low for mean in means) >= -1
     assert -2 <= found.own.low < found.own.high <= 2
+
+
+@pytest.mark.parametrize(
+    ("own", "residual", "flagged"),
+    [
+        ((0.4, 0.5), (0.0, 0.1), True),
+        ((0.0, 0.1), (0.6, 0.7), True),
+        ((0.1, 0.3), (-0.1, 0.4), False),
+        ((0.2, 0.6), (0.0, 0.1), None),
+        ((0.0, 0.1), (0.2, 0.6), None),
+    ],
+)
+def test_an_interval_with_the_level_in_it_leaves_the_question_open(own, residual, flagged):
+    of_own, of_residual = (
+        SubjectMean(sum(ends) / 2, *ends, n=12, n_undefined=0, n_subjects=4) for ends in (own, residual)
+    )
+    assert RandomisationCheck((), of_residual, of_residual, of_own, ()).flagged is flagged
