@@ -82,7 +82,7 @@ def _key(work: StudyWork, comparison: str, options: Mapping[str, object]) -> str
     cells = [[cell.key, cell.variant, cell.status, cell.seconds] for cell in (*work.cells, *work.panel)]
     trained = [training.outcome.model for training in work.trainings]
     jobs = [cell.job.model_dump(mode="json", include={"source", "labels", "report"}) for cell in work.cells if cell.job]
-    return digest([VERSION, comparison, dict(options), cells, trained, jobs])
+    return digest([VERSION, comparison, COMPARISONS[comparison].version, dict(options), cells, trained, jobs])
 
 
 def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> None:

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 from fer_batch.config.study import Study, StudyConfig
 from fer_batch.pipeline.study.cells import Lost
+from fer_batch.pipeline.study.comparison import COMPARISONS
 from fer_batch.pipeline.study.publish import publish
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.storage.store import Store
@@ -27,7 +30,7 @@ def test_what_was_lost_before_is_on_the_page_and_not_lost_twice(tmp_path):
     assert "no stills there" in page and "net (seed=1) could not be done" in page
 
 
-def test_a_page_that_is_current_is_left_and_one_that_is_gone_is_made_again(tmp_path):
+def test_a_page_that_is_current_is_left_and_one_that_is_gone_or_of_before_is_made_again(tmp_path, monkeypatch):
     asked = work(tmp_path, {"fold_table": {}})
     publish(asked)
     page = tmp_path / "report" / "studies" / "s" / "fold-table.html"
@@ -35,5 +38,9 @@ def test_a_page_that_is_current_is_left_and_one_that_is_gone_is_made_again(tmp_p
     publish(asked)
     assert page.read_text() == "marked"
     page.unlink()
+    publish(asked)
+    assert "How well each fold was learned" in page.read_text()
+    page.write_text("marked")
+    monkeypatch.setitem(COMPARISONS._entries, "fold_table", replace(COMPARISONS["fold_table"], version=99))
     publish(asked)
     assert "How well each fold was learned" in page.read_text()

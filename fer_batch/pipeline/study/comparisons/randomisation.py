@@ -25,7 +25,7 @@ from fer_batch.visualize.comparisons import Curve, curves_figure
 from fer_batch.visualize.figure import save
 
 MEASURE = "spearman"
-VERSION = 2  # of what `check` gives
+VERSION = 3  # of what `check` gives
 
 
 def randomisation(work: StudyWork, *, images: int = 32, steps: int = 6, seeds: int = 2) -> Compared:
