@@ -125,6 +125,14 @@ def check_network(config: TrainConfig, n_targets: int, known: bool = True) -> No
         raise InputError(
             f"the network returns {shape} for one image, expected one logit for each of the {n_targets} targets"
         )
+    if known:
+        say(_parameters_sentence(config.network.name, model))
+
+
+def _parameters_sentence(name: str, model: nn.Module) -> str:
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    trained = sum(count for count, is_trained in counts if is_trained)
+    return f"network {name}: {sum(count for count, _ in counts):,} parameters, {trained:,} of them trained"
 
 
 def _check_layers(model: nn.Module, recipe: Recipe) -> None:

@@ -1,9 +1,11 @@
 """What cannot be trained is refused before anything is decoded."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 
+from fer_batch.config.train import read_train_job
 from fer_batch.pipeline.training.checks import check_network, check_parts
 from fer_batch.types import InputError
 
@@ -36,3 +38,11 @@ def test_weights_that_are_not_there_and_tensorboard_that_is_not_installed(job, t
     if importlib.util.find_spec("tensorboard") is None:
         with pytest.raises(InputError, match=r"pip install 'fer_batch\[tensorboard\]'"):
             check_parts(job(tensorboard=True))
+
+
+def test_the_job_of_pd_trains_the_dense_layers_alone(tmp_path, capsys):
+    given = (f"sources.0.uri={tmp_path}", f"sources.1.uri={tmp_path}", "network.checkpoint=null")
+    config = read_train_job(Path(__file__).parents[3] / "jobs" / "train_pd.yaml", given, str(tmp_path / "out"))
+    check_network(config, len(config.targets))
+    # Weitz (2018), 5.1: so many weights are trained; methods PD-c
+    assert "network vgg_face: 134,272,835 parameters, 119,558,147 of them trained" in capsys.readouterr().err
