@@ -57,7 +57,8 @@ def default_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     """Name of the last module that returns feature maps whose positions the logits depend on.
 
     For a CNN that is the last residual block or convolution stage (methods X-4), before any pooling; for a transformer
-    that reads its class token alone, the input of the last attention, for behind it the other tokens are not read.
+    that reads its class token alone, the input of the last attention, for behind it the other tokens are not read. A
+    network whose head makes maps itself names the layer that the head reads as its `feature_layer`.
 
     Parameters
     ----------
@@ -70,6 +71,9 @@ def default_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     ValueError
         If there is none.
     """
+    stated = getattr(model, "feature_layer", None)
+    if isinstance(stated, str):
+        return stated
     cached = _DEFAULTS.setdefault(model, {})
     if image_shape not in cached:
         name, certain = _last_feature_map(model, image_shape)

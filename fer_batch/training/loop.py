@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_batch.models.acol import further_losses
 from fer_batch.models.card import Preprocessing
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import normalised
@@ -100,9 +101,12 @@ def train_epoch(
             else:
                 logits, found_by_name = features(model, x, [f"{prefix}{name}" for name in auxiliary.layers])
                 seen = {name.removeprefix(prefix): values for name, values in found_by_name.items()}
+            further = list(further_losses(model, batch.labels, loss))
         value = bare = loss(logits.float(), batch.labels)
         if auxiliary is not None and batch.maps is not None:
             value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)
+        for more in further:
+            value = value + more
         if penalty is not None:
             value = value + penalty()
         if not torch.isfinite(value):
