@@ -21,7 +21,7 @@ class ClassMaps(Protocol):
 
     @property
     def responses(self) -> torch.Tensor:
-        """Maps before pooling, shape (N, n_outputs, h, w), floating, with their graph."""
+        """Maps before pooling, shape (N, n_outputs, h, w), in logit units, with their graph."""
         ...
 
     def of(self, frame: torch.Tensor, output: torch.Tensor, /) -> torch.Tensor:

@@ -70,7 +70,7 @@ def smooth_activations(output: torch.Tensor) -> set[str]:
     Parameters
     ----------
     output
-        Of any shape, floating, with the graph of one forward pass.
+        Of any shape and dtype, with the graph of one forward pass.
     """
     kinds = [(node, re.sub(r"Backward\d*$", "", node.name())) for node in recorded(output)]
     return {

@@ -65,7 +65,7 @@ class Acol(MapHead):
         return super().train(mode)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits of the first classifier, shape (N, n_outputs), of feature maps (N, C, h, w)."""
+        """Logits of the first classifier, shape (N, n_outputs), of feature maps (N, C, h, w) in the weights' dtype."""
         maps = self.first(features)
         if self.training and torch.is_grad_enabled():
             self._seen, self._maps = features, maps.detach()
@@ -98,7 +98,7 @@ class Acol(MapHead):
 
         Parameters
         ----------
-        features : shape (N, C, h, w), floating
+        features : shape (N, C, h, w), dtype of the weights
         """
         maps = self.first(features)
 

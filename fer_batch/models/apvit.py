@@ -91,7 +91,7 @@ class Mlp(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Tokens, shape (N, T, E), floating."""
+        """Tokens of tokens, both of shape (N, T, E) and the weights' dtype."""
         found: torch.Tensor = self.fc2(functional.gelu(self.fc1(x)))
         return found
 
@@ -114,7 +114,7 @@ class PoolingBlock(nn.Module):
         self.attn, self.mlp = Projections(width, n_heads), Mlp(width, 3 * width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Tokens, shape (N, 1 + kept, E), of tokens (N, 1 + T, E), floating."""
+        """Tokens, shape (N, 1 + kept, E), of tokens (N, 1 + T, E) in the dtype of the weights."""
         qkv = self.attn.qkv(self.norm1(x)).unflatten(2, (3, self.attn.n_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)
         attended = functional.scaled_dot_product_attention(query, key, value)
@@ -147,7 +147,7 @@ class PoolingTransformer(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Class token, shape (N, E), of feature maps (N, C, h, w), floating."""
+        """Class token, shape (N, E), of feature maps (N, C, h, w) in the dtype of the weights."""
         projected = self.projs[0](features)
         tokens = projected.flatten(2).transpose(1, 2) + self.patch_pos_embed
         tokens = taken(tokens, kept_patches(projected.detach(), self.keep))

@@ -62,7 +62,7 @@ class AttentionDropout(nn.Module):
         self.threshold = not_negative("threshold", threshold, most=1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Feature maps, shape (N, C, h, w), floating, times their mask in training."""
+        """Feature maps, shape (N, C, h, w), times their mask in training; shape and dtype stay."""
         if not self.training:
             return features
         drops = float(torch.rand(())) < self.drop_rate

@@ -44,11 +44,21 @@ class MapHead(nn.Module):
     """A head that pools maps of classes to logits, in the place of pooling and a dense layer."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits, shape (N, n_outputs), of feature maps (N, C, h, w)."""
+        """Logits, shape (N, n_outputs), of feature maps (N, C, h, w) in the dtype of the weights."""
         return self.class_maps(features).logits
 
     def class_maps(self, features: torch.Tensor) -> ClassMaps:
-        """Logits and maps of feature maps, shape (N, C, h, w), floating."""
+        """Logits and maps of feature maps.
+
+        Parameters
+        ----------
+        features : shape (N, C, h, w), dtype of the weights
+
+        Raises
+        ------
+        NotImplementedError
+            If a head does not say what its maps are.
+        """
         raise NotImplementedError
 
 

@@ -28,7 +28,7 @@ class Unit(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Feature maps, shape (N, n_out, h, w), floating."""
+        """Feature maps, shape (N, n_out, h, w), of maps (N, n_in, H, W) in the dtype of the weights."""
         found: torch.Tensor = self.res_layer(x) + self.shortcut_layer(x)
         return found
 

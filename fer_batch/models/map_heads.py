@@ -140,7 +140,7 @@ class Wildcat(MapHead):
         self.maps = nn.Conv2d(n_channels, n_outputs * self.modalities, 1)
 
     def class_maps(self, features: torch.Tensor) -> ClassMaps:
-        """Maps that are the mean over the modalities, of feature maps (N, C, h, w), floating."""
+        """Maps that are the mean over the modalities, of feature maps (N, C, h, w) in the dtype of the weights."""
         maps = self.maps(features).unflatten(1, (-1, self.modalities)).mean(2)
         return plain(wildcat_scores(maps, self.top, self.bottom, self.alpha, self.released), maps)
 
@@ -176,7 +176,7 @@ class PeakStimulation(MapHead):
         self.maps = nn.Conv2d(n_channels, n_outputs, 1)
 
     def class_maps(self, features: torch.Tensor) -> ClassMaps:
-        """Maps before pooling, of feature maps (N, C, h, w), floating."""
+        """Maps before pooling, of feature maps (N, C, h, w) in the dtype of the weights."""
         maps = self.maps(features)
         if self.stimulation == "peaks":
             return plain(peak_scores(maps, self.window), maps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -47,7 +48,7 @@ class ClassAttention(nn.Module):
     """A place at which the summed attention of the class token can be read by name; it changes nothing."""
 
     def forward(self, rows: Iterable[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        """Sum of the blocks' attention, each of shape (N, P), as maps (N, 1, h, w), not negative."""
+        """Sum of the blocks' attention, each of shape (N, P), as maps (N, 1, h, w) of that dtype."""
         return torch.stack(tuple(rows)).sum(0).unflatten(1, grid)[:, None]
 
 
@@ -92,7 +93,7 @@ class TsCam(VisionTransformer):
         )
         self.size = size
         self.num_classes = n_outputs
-        self.head = nn.Conv2d(width, n_outputs, 3, padding=1)
+        self.head = nn.Conv2d(width, n_outputs, 3, padding=1)  # type: ignore[assignment]  # it is called, no more
         self.class_attention = ClassAttention()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
@@ -109,8 +110,8 @@ class TsCam(VisionTransformer):
     def _semantic(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Maps of the head (N, n_outputs, h, w), and the attention (N, 1, h, w)."""
         tokens = self.norm_pre(self._pos_embed(self.patch_embed(x)))
-        rows = []
-        for block in self.blocks:
+        rows, blocks = [], cast(Iterable[Any], self.blocks)
+        for block in blocks:
             qkv = block.attn.qkv
             rows.append(attention_of_class_token(block.norm1(tokens), qkv.weight, qkv.bias, block.attn.num_heads))
             tokens = block(tokens)
