@@ -198,9 +198,9 @@ def run_from(model: nn.Module, images: torch.Tensor, layer: str | None) -> Pass:
         If it did not run, or returns no feature maps.
     """
     modules = dict(model.named_modules())
-    if layer is not None and (layer not in modules or not layer):
-        raise InputError(f"explain.options.layer: {unknown_module(layer, modules)}")
     name = default_layer(model, tuple(images.shape[1:])) if layer is None else layer
+    if name not in modules or not name:
+        raise InputError(f"explain.options.layer: {unknown_module(name, modules)}")
     found: list[Any] = []
 
     def begin_graph(module: nn.Module, inputs: Any, output: Any) -> Any:

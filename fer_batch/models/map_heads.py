@@ -136,7 +136,9 @@ class Wildcat(MapHead):
             count = isinstance(value, int) and value >= 1
             if isinstance(value, bool) or not (count or (isinstance(value, float) and 0 < value <= 1)):
                 raise InputError(f"options.{name} is a number of positions or a share in (0, 1], got {value!r}")
-        self.top, self.bottom, self.alpha, self.released = top, bottom, not_negative("alpha", alpha), bool(released)
+        if not isinstance(released, bool):
+            raise InputError(f"options.released is true or false, got {released!r}")
+        self.top, self.bottom, self.alpha, self.released = top, bottom, not_negative("alpha", alpha), released
         self.maps = nn.Conv2d(n_channels, n_outputs * self.modalities, 1)
 
     def class_maps(self, features: torch.Tensor) -> ClassMaps:

@@ -119,6 +119,7 @@ def test_max_pool_is_the_mean_over_windows_within_the_map():
         (Wildcat, {"modalities": 0}, "options.modalities must be a positive integer"),
         (Wildcat, {"top": 0}, r"options.top is a number of positions or a share in \(0, 1\]"),
         (Wildcat, {"bottom": 1.5}, "options.bottom is a number of positions"),
+        (Wildcat, {"released": "no"}, "options.released is true or false"),
         (Wildcat, {"alpha": -1}, "options.alpha must be a number 0 or more"),
         (PeakStimulation, {"window": 4}, "options.window must be odd"),
         (PeakStimulation, {"stimulation": "peak"}, "did you mean 'peaks'"),
