@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -11,6 +12,15 @@ from fer_batch.models.class_maps import ClassMaps, MapHead, unit_range
 from fer_batch.models.map_heads import not_negative, whole
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class _Seen(NamedTuple):
+    """What a forward pass in training leaves for the second classifier, and how it was computed."""
+
+    features: torch.Tensor
+    maps: torch.Tensor
+    autocast: bool
+    dtype: torch.dtype
 
 
 def erased(features: torch.Tensor, maps: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -56,19 +66,19 @@ class Acol(MapHead):
         self.threshold = not_negative("threshold", threshold, most=1)
         width = whole("channels", channels)
         self.first, self.second = (_classifier(n_channels, width, n_outputs) for _ in range(2))
-        self._seen: torch.Tensor | None = None
-        self._maps: torch.Tensor | None = None
+        self._seen: _Seen | None = None
 
     def train(self, mode: bool = True) -> Acol:
         """Training or evaluation mode; nothing of an earlier batch is kept."""
-        self._seen = self._maps = None
+        self._seen = None
         return super().train(mode)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Logits of the first classifier, shape (N, n_outputs), of feature maps (N, C, h, w) in the weights' dtype."""
         maps = self.first(features)
         if self.training and torch.is_grad_enabled():
-            self._seen, self._maps = features, maps.detach()
+            kind = features.device.type
+            self._seen = _Seen(features, maps.detach(), torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
         return maps.mean((2, 3))
 
     def further_loss(self, labels: torch.Tensor, loss: Loss) -> torch.Tensor | None:
@@ -85,12 +95,12 @@ class Acol(MapHead):
         -------
         scalar
         """
-        features, maps = self._seen, self._maps
-        self._seen = self._maps = None
-        if features is None or maps is None:
+        seen, self._seen = self._seen, None
+        if seen is None:
             return None
-        present = unit_range(maps).masked_fill((labels != 1)[:, :, None, None], -torch.inf).amax(1)
-        logits = self.second(erased(features, present, self.threshold)).mean((2, 3))
+        present = unit_range(seen.maps).masked_fill((labels != 1)[:, :, None, None], -torch.inf).amax(1)
+        with torch.autocast(labels.device.type, seen.dtype, enabled=seen.autocast):
+            logits = self.second(erased(seen.features, present, self.threshold)).mean((2, 3))
         return loss(logits.float(), labels)
 
     def class_maps(self, features: torch.Tensor) -> ClassMaps:

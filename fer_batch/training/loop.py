@@ -101,14 +101,13 @@ def train_epoch(
             else:
                 logits, found_by_name = features(model, x, [f"{prefix}{name}" for name in auxiliary.layers])
                 seen = {name.removeprefix(prefix): values for name, values in found_by_name.items()}
-            further = list(further_losses(model, batch.labels, loss))
         value = bare = loss(logits.float(), batch.labels)
         if auxiliary is not None and batch.maps is not None:
             value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)
-        for more in further:
-            value = value + more
         if penalty is not None:
             value = value + penalty()
+        for more in further_losses(model, batch.labels, loss):
+            value = value + more
         if not torch.isfinite(value):
             raise FloatingPointError(f"the loss is {value.item()} in {where}, batch {n}")
         optimizer.zero_grad()

@@ -131,6 +131,18 @@ def test_a_training_minimises_both_losses(head):
     assert minimised == pytest.approx(float(first + second), rel=1e-5)
 
 
+def test_a_training_in_lower_precision_computes_the_second_classifier_alike(head):
+    """Autocast ends with the forward pass; what the second classifier reads is then in bfloat16, its weights are not."""
+    head.float().train()
+    labels = torch.eye(3)[:2]
+    with torch.autocast("cpu", torch.bfloat16):
+        head(torch.rand(2, 4, 5, 6).bfloat16())
+    found = head.further_loss(labels, class_loss)
+    assert found.dtype == torch.float32 and torch.isfinite(found)
+    found.backward()
+    assert all(p.grad.dtype == torch.float32 for p in head.second.parameters())
+
+
 def test_a_network_without_further_losses_has_none(head):
     plain = nn.Conv2d(3, 2, 1)
     assert not adds_loss(plain) and list(further_losses(plain, torch.zeros(1, 2), class_loss)) == []
