@@ -132,7 +132,7 @@ def test_a_training_minimises_both_losses(head):
 
 
 def test_a_training_in_lower_precision_computes_the_second_classifier_alike(head):
-    """Autocast ends with the forward pass; what the second classifier reads is then in bfloat16, its weights are not."""
+    """Autocast ends with the forward pass; what the second classifier reads is bfloat16 then, its weights are not."""
     head.float().train()
     labels = torch.eye(3)[:2]
     with torch.autocast("cpu", torch.bfloat16):
