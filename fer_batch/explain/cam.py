@@ -137,36 +137,59 @@ class CAM(GradientCAM):
         self._weights: torch.Tensor | None = None
 
     def _run(self, model: nn.Module, images: torch.Tensor) -> Pass:
-        calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
-
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            # only vectors: large maps would be kept for nothing
-            if inputs[0].ndim == 2 or inputs[0].shape[2:].numel() == 1:
-                calls.append((module, inputs[0].detach(), output.detach()))
-
-        linear = [m for m in model.modules() if isinstance(m, nn.Linear) or _is_pointwise(m)]
-        handles = [module.register_forward_hook(note) for module in linear]
-        try:
-            passed = run_from(model, images, self.layer)
-        finally:
-            for handle in handles:
-                handle.remove()
-        pooled = passed.features.mean((2, 3))
-        for module, before, after in reversed(calls):
-            before, after = before.flatten(1), after.flatten(1)
-            if before.shape == pooled.shape and after.shape == passed.logits.shape:
-                close = torch.allclose(before, pooled, rtol=1e-3, atol=1e-4 * float(pooled.abs().max()))
-                if close and torch.equal(after, passed.logits):
-                    self._weights = module.weight.detach().flatten(1)  # type: ignore[operator, union-attr]
-                    return passed
-        raise ValueError(
-            "cam needs global average pooling and one linear layer between the feature maps and the logits, which this "
-            f"network does not have; take {'class_map' if hasattr(model, 'class_maps') else 'grad_cam'}"
-        )
+        passed, self._weights = linear_head(model, images, self.layer)
+        if self._weights is None:
+            raise ValueError(
+                "cam needs global average pooling and one linear layer between the feature maps and the logits, which "
+                f"this network does not have; take {'class_map' if hasattr(model, 'class_maps') else 'grad_cam'}"
+            )
+        return passed
 
     def _maps(self, passed: Pass, frame: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         assert self._weights is not None
         return cam_map(passed.features[frame], self._weights[output])
+
+
+def linear_head(model: nn.Module, images: torch.Tensor, layer: str | None) -> tuple[Pass, torch.Tensor | None]:
+    """A forward pass, and the weights of the linear layer that reads the mean of the feature maps.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    images : shape (N, C, H, W), dtype of the model
+    layer
+        Module by name; None for `layers.default_layer`.
+
+    Returns
+    -------
+    passed
+        The pass from the layer on.
+    weights : shape (n_outputs, K)
+        None where something else is between the feature maps and the logits.
+    """
+    calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        # only vectors: large maps would be kept for nothing
+        if inputs[0].ndim == 2 or inputs[0].shape[2:].numel() == 1:
+            calls.append((module, inputs[0].detach(), output.detach()))
+
+    linear = [m for m in model.modules() if isinstance(m, nn.Linear) or _is_pointwise(m)]
+    handles = [module.register_forward_hook(note) for module in linear]
+    try:
+        passed = run_from(model, images, layer)
+    finally:
+        for handle in handles:
+            handle.remove()
+    pooled = passed.features.mean((2, 3))
+    for module, before, after in reversed(calls):
+        before, after = before.flatten(1), after.flatten(1)
+        if before.shape == pooled.shape and after.shape == passed.logits.shape:
+            close = torch.allclose(before, pooled, rtol=1e-3, atol=1e-4 * float(pooled.abs().max()))
+            if close and torch.equal(after, passed.logits):
+                return passed, module.weight.detach().flatten(1)  # type: ignore[operator, union-attr]
+    return passed, None
 
 
 def _is_pointwise(module: nn.Module) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import nn
 
+from fer_batch.explain.cam import linear_head
 from fer_batch.explain.coarse import CoarseMaps
 from fer_batch.explain.explainer import Explainer
+
+_HEADS = "a head that is trained to localise (network.options.head: wildcat, prm or acol; ts_cam_deit_small)"
 
 
 class ClassMaps(Protocol):
@@ -45,20 +49,37 @@ def maps_of(model: nn.Module, images: torch.Tensor) -> ClassMaps:
     """
     made = getattr(model, "class_maps", None)
     if made is None:
-        raise ValueError(
-            "the network makes no maps of its classes; train one with network.options.head: wildcat, prm or acol, or "
-            "take ts_cam_deit_small; the maps of this one are of method cam, grad_cam or attention"
-        )
+        raise ValueError(f"the network makes no maps of its classes; it needs {_HEADS}")
     found: ClassMaps = made(images)
     return found
 
 
-class ClassMap(CoarseMaps[ClassMaps]):
-    """The class maps of a network, as its head defines them."""
+@dataclass(frozen=True)
+class _Cam:
+    """The maps of a network that ends in average pooling and a linear layer."""
 
-    @torch.no_grad()
+    logits: torch.Tensor
+    responses: torch.Tensor
+
+    def of(self, frame: torch.Tensor, output: torch.Tensor, /) -> torch.Tensor:
+        return self.responses[frame, output]
+
+
+class ClassMap(CoarseMaps[ClassMaps]):
+    """The class maps of a network, as its head defines them; CAM where that is average pooling and a linear layer."""
+
     def _run(self, model: nn.Module, images: torch.Tensor) -> ClassMaps:
-        return maps_of(model, images)
+        if getattr(model, "class_maps", None) is not None:
+            with torch.no_grad():
+                return maps_of(model, images)
+        passed, weights = linear_head(model, images, None)
+        if weights is None:
+            raise ValueError(
+                f"class_map needs {_HEADS}, or average pooling and one linear layer behind the feature maps; this "
+                "network has neither: take grad_cam or attention"
+            )
+        maps = torch.einsum("ck,nkhw->nchw", weights, passed.features)
+        return _Cam(passed.logits, maps)
 
     @torch.no_grad()
     def _maps(self, passed: ClassMaps, frame: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
@@ -66,5 +87,5 @@ class ClassMap(CoarseMaps[ClassMaps]):
 
 
 def class_map(upsample: bool = False, batch_size: int = 32) -> Explainer:
-    """The map of a head that was trained to localise: WILDCAT, peak stimulation, ACoL, TS-CAM."""
+    """The map of a head that was trained to localise (WILDCAT, peak stimulation, ACoL, TS-CAM), or CAM."""
     return ClassMap(upsample, batch_size)

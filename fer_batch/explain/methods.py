@@ -17,7 +17,9 @@ from fer_batch.registry import Registry
 if TYPE_CHECKING:
     from fer_batch.explain.explainer import Explainer
 
-Need = Literal["gradients", "feature maps", "ReLU", "linear head", "relevance rules", "class maps"]
+Need = Literal[
+    "gradients", "feature maps", "ReLU", "linear head", "relevance rules", "class maps", "class maps or linear head"
+]
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ METHODS.add("layer_cam", Method("cam:layer_cam", ("gradients", "feature maps")))
 METHODS.add("guided_grad_cam", Method("cam:guided_grad_cam", ("gradients", "feature maps", "ReLU")))
 METHODS.add("attention", Method("attention:attention", ("feature maps",), target_free=True))
 
-METHODS.add("class_map", Method("class_maps:class_map", ("class maps",)))
+METHODS.add("class_map", Method("class_maps:class_map", ("class maps or linear head",)))
 METHODS.add("peak_response", Method("peak_response:peak_response", ("gradients", "ReLU", "class maps")))
 
 METHODS.add("lime", Method("lime:lime"))

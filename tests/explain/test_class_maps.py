@@ -42,8 +42,22 @@ def test_maps_are_the_same_whatever_else_is_in_the_batch(model):
     np.testing.assert_allclose(alone.values[0], whole.values[2], rtol=1e-4, atol=1e-6)
 
 
+def test_of_average_pooling_and_a_linear_layer_it_is_the_cam():
+    torch.manual_seed(0)
+    model = build("resnet18", 3, {"width": 0.05, "head": "adl"}).eval()
+    one, other = (explain.method(name)(model, X, PAIRS) for name in ("class_map", "cam"))
+    np.testing.assert_allclose(one.values, other.values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(one.score, other.score)
+
+
+def test_a_network_with_neither_is_told_what_to_take():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
+    with pytest.raises(ValueError, match="this network has neither: take grad_cam or attention"):
+        explain.method("class_map")(model.eval(), X, PAIRS)
+
+
 def test_a_network_without_class_maps_is_told_what_to_take():
     with pytest.raises(
-        ValueError, match=r"makes no maps of its classes; train one with network\.options\.head: wildcat"
+        ValueError, match=r"makes no maps of its classes; it needs a head .*network\.options\.head: wildcat"
     ):
         maps_of(build("resnet18", 2, {"width": 0.05}).eval(), X)

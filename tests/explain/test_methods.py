@@ -125,7 +125,7 @@ class WithoutRules(Network):
 NETWORKS = {
     "whole": (Network, set()),
     "without gradients": (WithoutGradients, {"gradients", "relevance rules"}),
-    "without feature maps": (WithoutMaps, {"feature maps", "linear head", "class maps"}),
+    "without feature maps": (WithoutMaps, {"feature maps", "linear head", "class maps", "class maps or linear head"}),
     "without class maps": (WithoutClassMaps, {"class maps"}),
     "with GELU": (lambda: Network(nn.GELU()), {"ReLU"}),
     "without pooling": (WithoutPooling, {"linear head"}),

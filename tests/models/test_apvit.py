@@ -95,7 +95,7 @@ def test_its_attention_is_the_mean_map_of_the_convolutional_part(small, images):
 
 
 def test_methods_that_it_has_no_place_for_refuse(small, images):
-    for name, message in (("cam", "take grad_cam"), ("class_map", "makes no maps")):
+    for name, message in (("cam", "take grad_cam"), ("class_map", "this network has neither")):
         with pytest.raises(ValueError, match=message):
             explain.method(name)(small, images, [[0, 1]])
     whole = Apvit(nn.Conv2d(3, 4, 8, stride=8), 4, 8, 3, size=32, keep=10, keep_rate=1.0, depth=1, width=8, n_heads=2)
