@@ -29,8 +29,8 @@ def products_and_sums(network: fx.GraphModule) -> None:
     for node in list(network.graph.nodes):
         if node.op not in ("call_function", "call_method") or node.target not in _WITH_CONSTANT:
             continue
-        if node not in dependent or len(node.args) != 2 or node.kwargs or node.meta.get("shape") is None:
-            continue
+        if node not in dependent or len(node.args) != 2 or node.kwargs or not node.meta.get("floating"):
+            continue  # whole numbers are indices, and stay whole
         signals = [i for i, a in enumerate(node.args) if a in dependent]
         if len(signals) == 1:
             module = _with_constant(network, node, signals[0])

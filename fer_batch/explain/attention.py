@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from fer_batch.explain.cam import upsampled
+from fer_batch.explain.coarse import upsampled
 from fer_batch.explain.explainer import Explainer, Images, prepared_images, relevance
 from fer_batch.explain.layers import run_from
 from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, target_free_pairs
@@ -35,7 +35,7 @@ class Attention:
     Parameters
     ----------
     layer
-        Module by name; None for `layers.default_layer`.
+        Module by name; None for the one that the network names as its `attention_layer`, else `layers.default_layer`.
     upsample
         Whether maps have the size of the images instead of the layer's.
     batch_size
@@ -52,10 +52,11 @@ class Attention:
         x = prepared_images(model, images)
         rows = target_free_pairs(pairs, len(x))
         size = (x.shape[2], x.shape[3])
+        layer = getattr(model, "attention_layer", None) if self.layer is None else self.layer
         maps: list[NDArray[np.floating]] = []
         scores = np.full(len(rows), np.nan, np.float32)
         for where, frames, position in frame_chunks(rows, self.batch_size):
-            passed = run_from(model, x[torch.from_numpy(frames).to(x.device)], self.layer)
+            passed = run_from(model, x[torch.from_numpy(frames).to(x.device)], layer)
             check_outputs(rows[where], len(x), passed.logits.shape[1], target_free=True)
             found = attention_map(passed.features)
             maps.append((upsampled(found, size) if self.upsample else found).float().cpu().numpy()[position])

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
-from torch.nn import functional
 
-from fer_batch.explain.explainer import Explainer, Images, checked_pairs, prepared_images, relevance
+from fer_batch.explain.coarse import CoarseMaps, upsampled
+from fer_batch.explain.explainer import Explainer, Images, relevance
 from fer_batch.explain.guided import guided_backprop
 from fer_batch.explain.layers import Pass, run_from
-from fer_batch.explain.targets import check_outputs, frame_chunks, named, positive_int, rank_groups
+from fer_batch.explain.targets import named
 from fer_batch.types import Relevance
 
 Formula = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -103,23 +103,7 @@ def layer_cam_map(features: torch.Tensor, gradients: torch.Tensor) -> torch.Tens
     return (gradients.clamp(min=0) * features).sum(1).clamp(min=0)
 
 
-def upsampled(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Maps at another size: bilinear, pixel areas aligned.
-
-    Parameters
-    ----------
-    maps : shape (m, h, w), floating
-    size
-        Height and width in pixels.
-
-    Returns
-    -------
-    shape (m, *size), dtype of the maps
-    """
-    return functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
-class GradientCAM:
+class GradientCAM(CoarseMaps[Pass]):
     """A map made of feature maps and their gradients; all targets of a frame share its forward pass.
 
     Parameters
@@ -135,35 +119,8 @@ class GradientCAM:
     """
 
     def __init__(self, formula: Formula, layer: str | None, upsample: bool, batch_size: int) -> None:
-        self.formula, self.layer, self.upsample = formula, named(layer), upsample
-        self.batch_size = positive_int("batch_size", batch_size)
-
-    def __call__(
-        self, model: nn.Module, images: Images, pairs: ArrayLike, rng: np.random.Generator | None = None
-    ) -> Relevance:
-        """See `Explainer`; the method has no conservation law, so that is NaN."""
-        x = prepared_images(model, images)
-        rows = checked_pairs(pairs, len(x))
-        size = (x.shape[2], x.shape[3])
-        maps: list[NDArray[np.floating]] = []
-        scores = np.empty(len(rows), np.float32)
-        for where, frames, position in frame_chunks(rows, self.batch_size):
-            passed = self._run(model, x[torch.from_numpy(frames).to(x.device)])
-            check_outputs(rows[where], len(x), passed.logits.shape[1])
-            outputs = rows[where, 1]
-            scores[where] = passed.logits.detach().float().cpu().numpy()[position, outputs]
-            part: NDArray[np.floating] | None = None
-            for group in rank_groups(position):
-                frame, output = (torch.from_numpy(v[group]).to(x.device) for v in (position, outputs))
-                found = self._maps(passed, frame, output)
-                found = upsampled(found, size) if self.upsample else found
-                if part is None:
-                    part = np.empty((len(position), *found.shape[1:]), np.float32)
-                part[group] = found.float().cpu().numpy()
-            if part is not None:
-                maps.append(part)
-        empty = np.zeros((0, *size), np.float32)
-        return relevance(np.concatenate(maps) if maps else empty, scores, conserves=False)
+        super().__init__(upsample, batch_size)
+        self.formula, self.layer = formula, named(layer)
 
     def _run(self, model: nn.Module, images: torch.Tensor) -> Pass:
         return run_from(model, images, self.layer)
@@ -180,36 +137,59 @@ class CAM(GradientCAM):
         self._weights: torch.Tensor | None = None
 
     def _run(self, model: nn.Module, images: torch.Tensor) -> Pass:
-        calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
-
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            # only vectors: large maps would be kept for nothing
-            if inputs[0].ndim == 2 or inputs[0].shape[2:].numel() == 1:
-                calls.append((module, inputs[0].detach(), output.detach()))
-
-        linear = [m for m in model.modules() if isinstance(m, nn.Linear) or _is_pointwise(m)]
-        handles = [module.register_forward_hook(note) for module in linear]
-        try:
-            passed = run_from(model, images, self.layer)
-        finally:
-            for handle in handles:
-                handle.remove()
-        pooled = passed.features.mean((2, 3))
-        for module, before, after in reversed(calls):
-            before, after = before.flatten(1), after.flatten(1)
-            if before.shape == pooled.shape and after.shape == passed.logits.shape:
-                close = torch.allclose(before, pooled, rtol=1e-3, atol=1e-4 * float(pooled.abs().max()))
-                if close and torch.equal(after, passed.logits):
-                    self._weights = module.weight.detach().flatten(1)  # type: ignore[operator, union-attr]
-                    return passed
-        raise ValueError(
-            "cam needs global average pooling and one linear layer between the feature maps and the logits, which this "
-            "network does not have; take grad_cam"
-        )
+        passed, self._weights = linear_head(model, images, self.layer)
+        if self._weights is None:
+            raise ValueError(
+                "cam needs global average pooling and one linear layer between the feature maps and the logits, which "
+                f"this network does not have; take {'class_map' if hasattr(model, 'class_maps') else 'grad_cam'}"
+            )
+        return passed
 
     def _maps(self, passed: Pass, frame: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         assert self._weights is not None
         return cam_map(passed.features[frame], self._weights[output])
+
+
+def linear_head(model: nn.Module, images: torch.Tensor, layer: str | None) -> tuple[Pass, torch.Tensor | None]:
+    """A forward pass, and the weights of the linear layer that reads the mean of the feature maps.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    images : shape (N, C, H, W), dtype of the model
+    layer
+        Module by name; None for `layers.default_layer`.
+
+    Returns
+    -------
+    passed
+        The pass from the layer on.
+    weights : shape (n_outputs, K)
+        None where something else is between the feature maps and the logits.
+    """
+    calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        # only vectors: large maps would be kept for nothing
+        if inputs[0].ndim == 2 or inputs[0].shape[2:].numel() == 1:
+            calls.append((module, inputs[0].detach(), output.detach()))
+
+    linear = [m for m in model.modules() if isinstance(m, nn.Linear) or _is_pointwise(m)]
+    handles = [module.register_forward_hook(note) for module in linear]
+    try:
+        passed = run_from(model, images, layer)
+    finally:
+        for handle in handles:
+            handle.remove()
+    pooled = passed.features.mean((2, 3))
+    for module, before, after in reversed(calls):
+        before, after = before.flatten(1), after.flatten(1)
+        if before.shape == pooled.shape and after.shape == passed.logits.shape:
+            close = torch.allclose(before, pooled, rtol=1e-3, atol=1e-4 * float(pooled.abs().max()))
+            if close and torch.equal(after, passed.logits):
+                return passed, module.weight.detach().flatten(1)  # type: ignore[operator, union-attr]
+    return passed, None
 
 
 def _is_pointwise(module: nn.Module) -> bool:

@@ -8,6 +8,8 @@ layers, or become `Affine`; functional activations and poolings become modules, 
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import fx, nn
 from torch.nn import functional
@@ -152,7 +154,8 @@ def _relevant(network: fx.GraphModule, node: fx.Node, dependent: set[fx.Node]) -
             return sources[:1]
         if node.target is functional.pad and _zero_pad(node):
             return sources
-        what = getattr(node.target, "__name__", str(node.target))
+        made = node.args[0] if node.target is operator.getitem else node  # one of several results of an operation
+        what = getattr(made.target, "__name__", str(made.target))  # type: ignore[union-attr]
     hint = "; explanations start at the logits" if isinstance(module, nn.Softmax | nn.LogSoftmax) else ""
     raise ValueError(f"layer {node.meta['origin']!r} ({what}) has no relevance rule{hint}; supported: {_SUPPORTED}")
 

@@ -16,12 +16,13 @@ RESHAPES = (torch.flatten, torch.reshape, torch.squeeze, "flatten", "reshape", "
 
 
 class Shapes(fx.Interpreter):
-    """Runs the network and notes in `meta["shape"]` what each node returns."""
+    """Runs the network and notes in `meta` the `shape` of what each node returns, and whether it is `floating`."""
 
     def run_node(self, n: fx.Node) -> Any:
         """The node's value."""
         result = super().run_node(n)
         n.meta["shape"] = tuple(result.shape) if isinstance(result, torch.Tensor) else None
+        n.meta["floating"] = isinstance(result, torch.Tensor) and result.is_floating_point()
         return result
 
 

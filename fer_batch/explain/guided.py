@@ -64,6 +64,22 @@ def _is_relu(node: Any, kind: str) -> bool:
     return False
 
 
+def smooth_activations(output: torch.Tensor) -> set[str]:
+    """Names of the activations behind a tensor, but for ReLU, ReLU6 and clamps at zero.
+
+    Parameters
+    ----------
+    output
+        Of any shape and dtype, with the graph of one forward pass.
+    """
+    kinds = [(node, re.sub(r"Backward\d*$", "", node.name())) for node in recorded(output)]
+    return {
+        kind
+        for node, kind in kinds
+        if not _is_relu(node, kind) and (kind in _SMOOTH or isinstance(node, BackwardCFunction))
+    }
+
+
 def put_rule(output: torch.Tensor, rule: str, other_activations: str = "refuse") -> None:
     """Let gradients of `output` obey a rule at every ReLU behind it.
 
@@ -82,16 +98,13 @@ def put_rule(output: torch.Tensor, rule: str, other_activations: str = "refuse")
     ValueError
         If the network applies an activation without a rule.
     """
-    others = set()
     for node in recorded(output):
-        kind = re.sub(r"Backward\d*$", "", node.name())
-        if _is_relu(node, kind):
+        if _is_relu(node, re.sub(r"Backward\d*$", "", node.name())):
             if rule == "guided":
                 node.register_prehook(lambda incoming: (incoming[0].clamp(min=0), *incoming[1:]))
             else:
                 node.register_hook(lambda outgoing, incoming: (incoming[0].clamp(min=0), *outgoing[1:]))
-        elif kind in _SMOOTH or isinstance(node, BackwardCFunction):
-            others.add(kind)
+    others = smooth_activations(output)
     if others and other_activations == "refuse":
         raise ValueError(
             f"{'guided backpropagation' if rule == 'guided' else 'deconvnet'} has a rule for ReLU and ReLU6; the "

@@ -57,7 +57,8 @@ def default_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     """Name of the last module that returns feature maps whose positions the logits depend on.
 
     For a CNN that is the last residual block or convolution stage (methods X-4), before any pooling; for a transformer
-    that reads its class token alone, the input of the last attention, for behind it the other tokens are not read.
+    that reads its class token alone, the input of the last attention, for behind it the other tokens are not read. A
+    network whose head makes maps itself names the layer that the head reads as its `feature_layer`.
 
     Parameters
     ----------
@@ -70,6 +71,9 @@ def default_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     ValueError
         If there is none.
     """
+    stated = getattr(model, "feature_layer", None)
+    if isinstance(stated, str):
+        return stated
     cached = _DEFAULTS.setdefault(model, {})
     if image_shape not in cached:
         name, certain = _last_feature_map(model, image_shape)
@@ -194,9 +198,9 @@ def run_from(model: nn.Module, images: torch.Tensor, layer: str | None) -> Pass:
         If it did not run, or returns no feature maps.
     """
     modules = dict(model.named_modules())
-    if layer is not None and (layer not in modules or not layer):
-        raise InputError(f"explain.options.layer: {unknown_module(layer, modules)}")
     name = default_layer(model, tuple(images.shape[1:])) if layer is None else layer
+    if name not in modules or not name:
+        raise InputError(f"explain.options.layer: {unknown_module(name, modules)}")
     found: list[Any] = []
 
     def begin_graph(module: nn.Module, inputs: Any, output: Any) -> Any:

@@ -17,7 +17,9 @@ from fer_batch.registry import Registry
 if TYPE_CHECKING:
     from fer_batch.explain.explainer import Explainer
 
-Need = Literal["gradients", "feature maps", "ReLU", "linear head", "relevance rules"]
+Need = Literal[
+    "gradients", "feature maps", "ReLU", "linear head", "relevance rules", "class maps", "class maps or linear head"
+]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Method:
     needs
         What a network must have: `gradients` of its logits; a layer with `feature maps`; no activation but `ReLU`, or
         the option that lets others pass; a `linear head` behind global average pooling; `relevance rules` for every
-        operation (`canonizers`). Any module that returns logits will do where there is nothing.
+        operation (`canonizers`); `class maps` that it makes by itself (`class_maps`). Any module that returns logits
+        will do where there is nothing.
     composite
         Of `composites.COMPOSITES`, where relevance is propagated: the function is called with it, and returns the
         factory.
@@ -116,5 +119,8 @@ METHODS.add("grad_cam_pp", Method("cam:grad_cam_pp", ("gradients", "feature maps
 METHODS.add("layer_cam", Method("cam:layer_cam", ("gradients", "feature maps")))
 METHODS.add("guided_grad_cam", Method("cam:guided_grad_cam", ("gradients", "feature maps", "ReLU")))
 METHODS.add("attention", Method("attention:attention", ("feature maps",), target_free=True))
+
+METHODS.add("class_map", Method("class_maps:class_map", ("class maps or linear head",)))
+METHODS.add("peak_response", Method("peak_response:peak_response", ("gradients", "ReLU", "class maps")))
 
 METHODS.add("lime", Method("lime:lime"))

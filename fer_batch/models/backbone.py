@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import functools
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,10 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from fer_batch.models import pretrained, scratch
+from fer_batch.models.apvit import Apvit
 from fer_batch.models.dense_head import DenseHead, without_head
+from fer_batch.models.ir50 import Ir50
+from fer_batch.models.localised import Localised, advice, stages_until, taken_out
 from fer_batch.registry import Registry, nearest
 from fer_batch.types import InputError
 
@@ -114,6 +119,42 @@ def dense_head(n_outputs: int, backbone: str = "resnet18", layers: Sequence[int 
     return DenseHead(model, without_head(model, heads[0].rstrip(".") if heads else ""), layers, n_outputs)
 
 
+@ARCHITECTURES.register("apvit")
+def apvit(n_outputs: int, backbone: str = "ir50", **options: Any) -> nn.Module:
+    """APViT on IR-50, as published, or on the first three stages of a ResNet by name: see `apvit.Apvit`.
+
+    Parameters
+    ----------
+    n_outputs
+        Number of logits.
+    backbone
+        `ir50`, or a ResNet that `build` takes.
+    options
+        Of `Apvit`; `size` is 112 on IR-50, 224 on a ResNet.
+
+    Raises
+    ------
+    InputError
+        If the backbone is neither, or an option is impossible.
+    """
+    if backbone == "ir50":
+        return Apvit(Ir50(), 256, 8, n_outputs, **options)
+    model = build(backbone, 1)
+    extractor = nn.Sequential(OrderedDict(stages_until(f"options.backbone {backbone}", model, "layer3")))
+    n_channels = model.get_submodule("layer4.0.conv1").in_channels
+    return Apvit(extractor, n_channels, 16, n_outputs, **{"size": 224, **options})  # type: ignore[arg-type]
+
+
+def _ts_cam(kind: str, n_outputs: int, **options: Any) -> nn.Module:
+    from fer_batch.models.ts_cam import deit  # timm takes seconds, and most networks do not need it
+
+    return deit(kind, n_outputs, **options)
+
+
+for _kind in ("tiny", "small", "base"):
+    ARCHITECTURES.register(f"ts_cam_deit_{_kind}")(functools.partial(_ts_cam, _kind))
+
+
 def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = None) -> nn.Module:
     """Freshly initialised network; weights are never downloaded.
 
@@ -124,7 +165,8 @@ def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = No
     n_outputs
         Number of logits.
     options
-        Keyword arguments of the architecture (`width` of `resnet18`, `dropout` of torchvision's VGG).
+        Keyword arguments of the architecture (`width` of `resnet18`, `dropout` of torchvision's VGG), and those of
+        `localised` (`head` with its own, `stride`).
 
     Raises
     ------
@@ -137,12 +179,14 @@ def build(architecture: str, n_outputs: int, options: dict[str, Any] | None = No
         if option in _FIXED:
             raise InputError(f"options.{option} cannot be set: weights come from checkpoint, outputs from targets")
     factory = _factory_of(library, name)
+    wanted, rest = taken_out(options)
     try:
-        return factory(n_outputs, **options)
+        return wanted.applied(architecture, factory(n_outputs, **rest), n_outputs)
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
-        raise InputError(f"options do not fit {architecture}: {type(error).__name__}: {error}") from None
+        hint = advice(wanted, rest)
+        raise InputError(f"options do not fit {architecture}: {type(error).__name__}: {error}{hint}") from None
 
 
 def check_architecture(architecture: str) -> None:
@@ -205,6 +249,8 @@ def head_prefixes(model: nn.Module) -> tuple[str, ...]:
     else:
         heads = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1:]
     names = [f"{name}." for name, module in model.named_modules() if any(module is head for head in heads)]
+    if isinstance(model, Localised):
+        names.append(model.replaced)
     if getattr(model, "aux_logits", None) is False:
         names += ["AuxLogits.", "aux1.", "aux2."]
     return tuple(names)
@@ -232,6 +278,8 @@ def take_outputs(
     InputError
         If the last layer has no such output.
     """
+    if isinstance(model, Localised):
+        raise InputError("outputs: a network with a head of class maps has all outputs of its file")
     heads = head_prefixes(model)
     taken = {key: tensor for key, tensor in state.items() if key.startswith(heads)}
     for key, tensor in taken.items():

@@ -14,6 +14,7 @@ import torchvision
 from torch import nn
 from torchvision.models.vgg import make_layers
 
+from fer_batch.models.localised import set_stride
 from fer_batch.models.spec import KeyMap
 from fer_batch.types import InputError
 
@@ -113,15 +114,10 @@ def vgg19(n_outputs: int) -> nn.Module:
 
 
 def resnet50(n_outputs: int, large_maps: bool = False) -> nn.Module:
-    """ResNet-50; weights of torchvision's `resnet50`.
-
-    `large_maps` keeps the resolution in layer3 and layer4, without dilation: 28x28 maps of 224x224 images (methods
-    MD-2). The parameters are the same.
-    """
+    """ResNet-50; weights of torchvision's `resnet50`. `large_maps` is another name of `stride: 8` (methods MD-2)."""
     model = torchvision.models.resnet50(weights=None, num_classes=n_outputs)
     if large_maps:
-        for layer in (model.layer3, model.layer4):
-            layer[0].conv2.stride = layer[0].downsample[0].stride = (1, 1)
+        set_stride("resnet50", model, 8)
     return model
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
 
+from fer_batch.models.acol import adds_loss
 from fer_batch.models.card import Preprocessing, TrainPreprocessing
 from fer_batch.training.augment import AUGMENTATIONS, Augment
 from fer_batch.training.batches import Batch, batches, order_of
@@ -146,7 +147,7 @@ class FoldTraining:
         self._synchronise_buffers()
         self.epoch += 1
         found = {f"train/{name}": self._mean(value) for name, value in seen.summary().items()}
-        if recipe.l2 or self.auxiliary is not None:
+        if recipe.l2 or self.auxiliary is not None or adds_loss(self.model):
             found["train/minimised"] = self._mean(minimised)
         found["train/learning_rate"] = rate
         if len(self.fold.validation):

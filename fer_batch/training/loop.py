@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_batch.models.acol import further_losses
 from fer_batch.models.card import Preprocessing
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import normalised
@@ -105,6 +106,8 @@ def train_epoch(
             value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)
         if penalty is not None:
             value = value + penalty()
+        for more in further_losses(model, batch.labels, loss):
+            value = value + more
         if not torch.isfinite(value):
             raise FloatingPointError(f"the loss is {value.item()} in {where}, batch {n}")
         optimizer.zero_grad()

@@ -110,3 +110,17 @@ def test_a_layer_of_no_consequence_is_refused(images):
 
     with pytest.raises(ValueError, match="logits do not depend on the layer"):
         explain.method("grad_cam", layer="idle")(Idle().eval(), images, [[0, 0]])
+
+
+def test_a_network_names_the_layer_that_its_head_reads(model, images):
+    model.feature_layer = "layer3"
+    try:
+        assert default_layer(model, (3, 96, 64)) == "layer3"
+        found, named = (explain.method("grad_cam", **o)(model, images, [[0, 1]]) for o in ({}, {"layer": "layer3"}))
+        np.testing.assert_array_equal(found.values, named.values)
+        model.feature_layer = "layer_3"
+        with pytest.raises(ValueError, match="no module 'layer_3'; did you mean 'layer3'"):
+            explain.method("grad_cam")(model, images, [[0, 1]])
+    finally:
+        del model.feature_layer
+    assert default_layer(model, (3, 96, 64)) == "layer4"

@@ -18,6 +18,7 @@ from fer_batch import explain
 from fer_batch.explain.composites import COMPOSITES
 from fer_batch.explain.explainer import Explainer
 from fer_batch.explain.methods import METHODS, Given, holds
+from fer_batch.models.class_maps import ClassMaps, plain
 
 ROOM = Path(explain.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "explanations.md"
@@ -85,10 +86,21 @@ class Network(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.last(self.activation(self.conv(x))).mean((2, 3)))
 
+    def class_maps(self, x: torch.Tensor) -> ClassMaps:
+        features = self.last(self.activation(self.conv(x)))
+        return plain(self(x), torch.einsum("ck,nkhw->nchw", self.head.weight[:, :4], features))
+
 
 class WithoutGradients(Network):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.detach()).detach()
+
+    def class_maps(self, x: torch.Tensor) -> ClassMaps:
+        return plain(self(x), super().class_maps(x).responses.detach())
+
+
+class WithoutClassMaps(Network):
+    class_maps = None
 
 
 class WithoutMaps(nn.Sequential):
@@ -113,7 +125,8 @@ class WithoutRules(Network):
 NETWORKS = {
     "whole": (Network, set()),
     "without gradients": (WithoutGradients, {"gradients", "relevance rules"}),
-    "without feature maps": (WithoutMaps, {"feature maps", "linear head"}),
+    "without feature maps": (WithoutMaps, {"feature maps", "linear head", "class maps", "class maps or linear head"}),
+    "without class maps": (WithoutClassMaps, {"class maps"}),
     "with GELU": (lambda: Network(nn.GELU()), {"ReLU"}),
     "without pooling": (WithoutPooling, {"linear head"}),
     "without rules": (WithoutRules, {"relevance rules"}),
