@@ -187,14 +187,14 @@ def test_weight_0_is_the_training_without_to_the_bit_and_no_weight_changes_the_n
     fold = leave_one_subject_out(collection.subjects, collection.datasets)[0]
     recipe = Recipe(**{**vars(FAST), "epochs": 2, "augment": "faces"})
     bare = train_fold(plain, fold, network, recipe)
-    for to in ("attention", "grad_cam", "gradient"):
+    for to, weight in (("attention", 0.5), ("grad_cam", 0.5), ("gradient", 1e-3)):
         align = AlignSettings(to=to, maps="units", layers=("layer3",), weight=0)
         assert_same(bare, train_fold(collection, fold, network, recipe, auxiliary=auxiliary_of(align, "multilabel")))
-        guide = auxiliary_of(AlignSettings(to=to, maps="units", layers=("layer3",), weight=0.5), "multilabel")
+        guide = auxiliary_of(AlignSettings(to=to, maps="units", layers=("layer3",), weight=weight), "multilabel")
         guided = train_fold(collection, fold, network, recipe, auxiliary=guide)
         assert not np.array_equal(guided.logits, bare.logits)
         assert guided.history[0]["train/minimised"] == pytest.approx(
-            guided.history[0]["train/loss"] + 0.5 * guided.history[0]["train/alignment"], rel=1e-4
+            guided.history[0]["train/loss"] + weight * guided.history[0]["train/alignment"], rel=1e-4
         )
         fresh = network()  # the same module, without hooks or weights of its own
         fresh.load_state_dict(guided.model.state_dict())
