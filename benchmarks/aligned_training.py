@@ -2,10 +2,10 @@
 
 python benchmarks/aligned_training.py --work DIR [--seeds 1 2 3] [--output benchmarks/results/aligned_training]
 
-Each seed has people of its own, to train on and to test on, weights and order of its own. Its networks differ in section
-`align` alone: none, and the rows of CELLS. ATT-COS of every layer and CAM-COS are those of methods E-4, class rows and
-their macro mean; the constant map's beside them (E-5). Weight, epochs and network were chosen with seed 0, which is not
-reported. What is measured stays in DIR, a file for each network: a second call goes on.
+Each seed has people of its own, to train on and to test on, weights and order of its own. Its networks differ in
+section `align` alone: none, and the rows of CELLS. ATT-COS of every layer and CAM-COS are those of methods E-4, class
+rows and their macro mean; the constant map's beside them (E-5). Weight, epochs and network were chosen with seed 0,
+which is not reported. What is measured stays in DIR, a file for each network: a second call goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fer_batch.facs import EXPRESSIONS
 from fer_batch.models.backbone import ResNet18
 from fer_batch.models.features import features
 from fer_batch.posed.clips import write_stills
-from fer_batch.posed.crops import still_samples
+from fer_batch.posed.crops import Samples, still_samples
 from fer_batch.regions import expression_maps
 from fer_batch.training.alignment import layer_attention
 from fer_batch.training.batches import as_images
@@ -51,12 +51,15 @@ CELLS = {
 }
 
 
-def stills(seed: int) -> FaceSet:
-    """Seven expressions of each person at varied intensity, cut about their landmarks."""
+def stills(seed: int, work: Path) -> FaceSet:
+    """Seven expressions of each person at varied intensity, cut about their landmarks; drawn once."""
     first, n = FIRST + 100 * seed, (TRAINED + TESTED) * len(EXPRESSIONS)
-    with tempfile.TemporaryDirectory() as folder:
-        write_stills(folder, n, seed, size=160, first_identity=first)
-        found = still_samples(Path(folder), SIZE)
+    kept = work / f"{seed}-stills.npz"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            write_stills(folder, n, seed, size=160, first_identity=first)
+            np.savez(kept, **vars(still_samples(Path(folder), SIZE)))
+    found = Samples(**np.load(kept))
     names = [EXPRESSIONS[i] for i in found.expression]
     people = np.arange(n) // len(EXPRESSIONS)
     return FaceSet(
@@ -154,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in options.cells:
             file = options.work / f"{seed}-{name.replace(', ', '-')}.json"
             if not file.exists():
-                faces = faces or stills(seed)
+                faces = faces or stills(seed, options.work)
                 align = CELLS[name]
                 file.write_text(json.dumps({"align": asdict(align) if align else None, **measured(faces, seed, align)}))
             found[seed][name] = json.loads(file.read_text())

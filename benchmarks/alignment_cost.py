@@ -1,6 +1,6 @@
 """What a second loss costs: an epoch with section `align` over one without, by turns in one process.
 
-python benchmarks/alignment_cost.py [--network resnet18] [--width 1] [--size 112] [--crops 256] [--rounds 5] [--threads 1]
+python benchmarks/alignment_cost.py [--network resnet18] [--width 1] [--size 112] [--rounds 5] [--ways attention]
 
 Two trainings of the very class that a job trains with (`FoldTraining`) on the same crops, landmarks and order: one
 without, one for each way of aligning. They take turns epoch by epoch, so that the machine's other work weighs on all
@@ -86,10 +86,10 @@ def main() -> None:
             wall, cpu = time.perf_counter(), time.process_time()
             one.run_epoch()
             seconds[way].append((time.process_time() - cpu, time.perf_counter() - wall))
+    width = "" if options.width is None else f", width {options.width:g}"
     print(
-        f"{options.network}{'' if options.width is None else f', width {options.width:g}'}, {options.size} px, batches of "
-        f"{options.batch}, {options.crops} crops, {options.augment}, {options.threads} threads, {options.rounds} rounds, "
-        f"load {os.getloadavg()[0]:.1f}"
+        f"{options.network}{width}, {options.size} px, batches of {options.batch}, {options.crops} crops, "
+        f"{options.augment}, {options.threads} threads, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}"
     )
     print("             CPU s/epoch   ratio of CPU   ratio of wall   of the first epoch, CPU")
     bare = np.array(seconds[""])
