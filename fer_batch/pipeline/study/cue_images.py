@@ -14,9 +14,7 @@ from fer_batch.facs import CODEBOOKS, au_id, expression_units
 from fer_batch.models.card import ResolvedModel
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.regions.au_maps import unit_maps
-from fer_batch.registry import nearest
 from fer_batch.storage.crop_set import open_crops
-from fer_batch.types import InputError
 
 Units = tuple[int, ...]
 
@@ -29,19 +27,10 @@ class Codebook:
     ----------
     name, disgust_release
         As in `facs.expression_units`.
-
-    Raises
-    ------
-    InputError
-        If there is no such codebook.
     """
 
     name: str = "martinez"
     disgust_release: bool = False
-
-    def __post_init__(self) -> None:
-        if self.name not in CODEBOOKS:
-            raise InputError(f"unknown codebook {self.name!r}; {nearest(str(self.name), CODEBOOKS)}")
 
     def units(self, target: str, head: str) -> Units:
         """Units of an expression, or the one that an output is of; none where nothing says where to look."""

@@ -17,6 +17,7 @@ from torch import nn
 
 from fer_batch import explain
 from fer_batch.evaluate.alignment import attention_cosines, cam_cosines, constant_baseline, stretched_maps
+from fer_batch.models.card import Preprocessing
 from fer_batch.models.checkpoint import load
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import preprocess
@@ -146,7 +147,7 @@ def measure_attention(uri: str, images: CueImages, layers: tuple[str, ...], path
         maps, of = part.image_maps(), part.pairs[:, 0]
         found.begin(part, maps[of])
         found.add(CONSTANT, constant_baseline(maps)[of])
-        found.add(FACE, maps=faces.mean(axis=3)[of])
+        found.add(FACE, maps=preprocess(faces, Preprocessing(size=part.size)).mean(1).numpy()[of])
         for name, values in ran.items():
             attention = _attention(name, values)
             found.add(LAYER + name, attention_cosines(attention, maps)[of], attention[of])

@@ -251,3 +251,27 @@ def made_study(tmp_path):
 @pytest.fixture(scope="module")
 def made_study_once(tmp_path_factory):
     return lambda **options: MadeStudy(tmp_path_factory.mktemp("made"), **options)
+
+
+def make_cue_study(folder, n=24, subjects=6, folds=(0, 1), methods=("cam", "z"), lost=1, size=64):
+    """A study of one training over two folds whose tasks are computed in this process."""
+    tiny = write_tiny(folder / "tiny.safetensors", size)
+
+    def points(row):
+        return None if row < lost else (standard_points(size) + row % 3).ravel().tolist()
+
+    networks = [
+        make_network(n=n, subjects=subjects, checkpoint=tiny, crops=f"{folder}/crops", name="net-1", fold=f, seed=f)
+        for f in folds
+    ]
+    write_crops(f"{folder}/crops", networks[0].samples, size, points)
+    return make_work(folder, [make_cell(folder, one, method) for one in networks for method in methods])
+
+
+@pytest.fixture
+def cue_study(tmp_path, monkeypatch):
+    def computed(work, name, tasks):
+        return [task.function(*task.arguments) for task in tasks]
+
+    monkeypatch.setattr("fer_batch.pipeline.study.cue_networks.computed", computed)
+    return lambda **options: make_cue_study(tmp_path, **options)
