@@ -10,6 +10,9 @@ from fer_batch.config import Study, build
 from fer_batch.config.study import StudyConfig
 from fer_batch.models.card import ModelSpec, resolve
 from fer_batch.pipeline.study.cells import Cell
+from fer_batch.pipeline.study.cue_figures import Column, FoldCues, NetworkCues
+from fer_batch.pipeline.study.cue_images import Codebook, cue_samples
+from fer_batch.pipeline.study.cue_measures import FACE, UNITS, MapSum
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.standard_maps import sums_task
 from fer_batch.pipeline.study.work import StudyWork, Training
@@ -275,3 +278,43 @@ def cue_study(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fer_batch.pipeline.study.cue_networks.computed", computed)
     return lambda **options: make_cue_study(tmp_path, **options)
+
+
+LAYERS = ("relu", "layer1", "layer2", "layer3", "layer4")
+
+
+def make_cues(
+    name="net-1", att=0.6, cams=(("cam", 0.5),), folds=(None,), n=70, subjects=7, seed=0, crops="crops", **more
+):
+    """Figures of a network as if they had been computed: about `att` at the last layer and less before, and `cams`."""
+    made = []
+    for fold in folds:
+        network = make_network(
+            n=n, subjects=subjects, name=name, fold=fold, seed=seed + (fold or 0), crops=crops, **more
+        )
+        landmarks = np.repeat(standard_points()[None], n, 0).astype(np.float32)
+        samples, rng = cue_samples(network, Codebook(), landmarks), np.random.default_rng(seed)
+        m, targets = len(samples.images.pairs), network.model.targets
+        columns = {Column("att_cos", layer): att - 0.05 * (4 - place) for place, layer in enumerate(LAYERS)}
+        columns |= {Column("cam_cos", method): value for method, value in cams}
+        sums = {}
+        for output, own in zip(*np.unique(samples.images.pairs[:, 1], return_counts=True), strict=True):
+            for place, key in enumerate((UNITS, FACE, *columns)):
+                sums[key, targets[output]] = MapSum(int(own), np.full((4, 4), own * place / 9), np.eye(4))
+        made.append(
+            FoldCues(
+                network=network,
+                samples=samples,
+                labels=np.asarray(targets)[samples.images.pairs[:, 1]],
+                subjects=tuple(network.samples["subject_id"].take(samples.pair_rows).to_pylist()),
+                cosines={key: value + rng.normal(0, 0.02, m) for key, value in columns.items()},
+                constant={key: np.full(m, 0.5) for key in columns},
+                sums=sums,
+            )
+        )
+    return NetworkCues(name, name.partition("-")[0], tuple(made))
+
+
+@pytest.fixture
+def cues():
+    return make_cues
