@@ -178,8 +178,8 @@ def measure_class_maps(uri: str, images: CueImages, method: str, options: Mappin
     network, device = _network(images)
     explainer = explain.method(method, **options_of_model(method, options, images.model))
     # what the head reads off its feature maps counts as it is, of all others what speaks for the class (methods X-5)
-    needs = explain.METHODS[method].needs
-    signed = "feature maps" in needs and "gradients" not in needs
+    needs = {*explain.METHODS[method].needs}
+    signed = bool(needs & {"feature maps", "class maps"}) and "gradients" not in needs
     found = _Found(images)
     for part in images.parts(BATCH):
         faces = open_crops(part.crops).images(part.numbers)

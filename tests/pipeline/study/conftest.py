@@ -318,3 +318,35 @@ def make_cues(
 @pytest.fixture
 def cues():
     return make_cues
+
+
+def make_families(aligned, **more):
+    """A study whose trainings are `aligned`: what varies in each, its section `align` or None, and its figures."""
+    networks, trainings = [], []
+    for place, (varied, section, figures) in enumerate(aligned):
+        networks.append(make_cues(f"net{place}-a", **{**more, **figures}))
+        settings = None if section is None else SimpleNamespace(**{"reduce": "sum", "to": "attention", **section})
+        config = SimpleNamespace(name=f"net{place}", align=settings)
+        trainings.append(Training(varied, config, SimpleNamespace(model=f"net{place}-a"), ()))
+    return SimpleNamespace(trainings=tuple(trainings)), networks
+
+
+BASE = {"weight": 4.0, "layers": ("layer4",)}
+SWEEP = (
+    ({}, BASE, {"att": 0.85, "cams": (("cam", 0.7), ("lime", 0.55))}),
+    ({"align.weight": 0}, {**BASE, "weight": 0.0}, {"att": 0.55, "cams": (("cam", 0.5), ("lime", 0.5))}),
+    ({"align.weight": 1}, {**BASE, "weight": 1.0}, {"att": 0.8, "cams": (("cam", 0.6), ("lime", 0.5))}),
+    (
+        {"align.layers": ["layer1"]},
+        {**BASE, "layers": ("layer1",)},
+        {"att": 0.6, "cams": (("cam", 0.4), ("lime", 0.5))},
+    ),
+    ({"network.options.head": "prm"}, BASE, {"att": 0.75, "cams": (("cam", 0.65), ("lime", 0.5))}),
+    ({"network.options.head": "prm", "align.weight": 0}, None, {"att": 0.5, "cams": (("cam", 0.45), ("lime", 0.5))}),
+)
+
+
+@pytest.fixture
+def sweep():
+    """A study of strengths, layers and a head, as `families` takes it, and its figures."""
+    return lambda **more: make_families(SWEEP, **more)

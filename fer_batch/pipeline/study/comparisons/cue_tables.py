@@ -51,7 +51,7 @@ def networks_table(networks: Sequence[NetworkCues]) -> DataTable:
         rows.append((one.title, _known(one.score), *attention, *cams, int(one.table().n.sum()), _people(one)))
     columns = ("Network", score_name(networks[0]), "Layer", "ATT-COS", "95 % from", "to", "Constant map",
                *(f"CAM-COS {column.name}" for column in variants), "Images", "Intervals by")  # fmt: skip
-    return DataTable("All networks", columns, tuple(rows), "Means over classes, each class counting once.", decimals=3)
+    return DataTable("Means over classes", columns, tuple(rows), "Each class counts once.", decimals=3)
 
 
 def _people(network: NetworkCues) -> str:
