@@ -20,7 +20,7 @@ from fer_batch.posed.clips import with_noise
 from fer_batch.posed.confound import with_disc
 from fer_batch.posed.face import POSED_AUS, Pose, identity, render_frame
 from fer_batch.posed.plans import with_implied
-from fer_batch.training.augment import landmark_crop, recompressed
+from fer_batch.training.cutting import landmark_crop, recompressed
 
 Place = Literal["off", "face", "inside"]
 Size = Literal["small", "large"]

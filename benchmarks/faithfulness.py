@@ -41,7 +41,7 @@ from fer_batch.posed.crops import HELD_OUT_IDENTITIES
 from fer_batch.posed.face import Pose, identity, render_frame
 from fer_batch.posed.plans import still_intensities
 from fer_batch.regions.au_regions import region_masks
-from fer_batch.training.augment import landmark_crop
+from fer_batch.training.cutting import landmark_crop
 
 METHODS = (
     *("deconvnet", "gradient", "guided_backprop", "grad_cam", "guided_grad_cam"),

@@ -9,7 +9,7 @@ from skimage import data
 from fer_batch.posed.astronaut import SMILING_68
 from fer_batch.regions import StandardWarp, expression_maps, expression_masks, standard_face
 from fer_batch.regions.face_mesh import mesh_points, standard_grid
-from fer_batch.training.augment import landmark_crop
+from fer_batch.training.cutting import landmark_crop
 from fer_batch.visualize.heatmap import jet, overlay
 from fer_batch.visualize.regions import sheet
 from fer_batch.visualize.standard_face import line_face

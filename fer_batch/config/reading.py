@@ -220,7 +220,7 @@ def _known_keys(location: tuple[Any, ...], job: type[BaseModel]) -> list[str]:
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             options = [arg for arg in getattr(model, "__args__", ()) if isinstance(arg, type)]
-            model = next((arg for arg in options if issubclass(arg, BaseModel)), model)
+            model = next((arg for arg in options if issubclass(arg, BaseModel) or dataclasses.is_dataclass(arg)), model)
     if isinstance(model, type) and dataclasses.is_dataclass(model):
         return [field.name for field in dataclasses.fields(model)]
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

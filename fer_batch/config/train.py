@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +11,12 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field
 
 from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
+from fer_batch.facs import au_id, expression_units
 from fer_batch.media.settings import FaceSettings
 from fer_batch.models.card import KeyMap, TrainPreprocessing
 from fer_batch.models.known import known_section
 from fer_batch.registry import nearest
-from fer_batch.training.settings import LabelSettings, RecipeSettings, SplitSettings
+from fer_batch.training.settings import AlignSettings, LabelSettings, RecipeSettings, SplitSettings
 
 
 class PosedConfig(Section):
@@ -116,6 +117,8 @@ class TrainConfig(Section):
     faces: FaceSettings = FaceSettings()
     network: NetworkConfig
     recipe: RecipeSettings = RecipeSettings()
+    # a job without the section keeps the identity that it had before there was one
+    align: AlignSettings | None = Field(default=None, exclude_if=lambda value: value is None)
     split: SplitSettings = SplitSettings()
     keep_models: Literal["best", "all"] = "best"
     tensorboard: bool = False
@@ -140,7 +143,47 @@ class TrainConfig(Section):
             raise ValueError("labels.per_subject counts the crops of a class; it goes with head: softmax")
         if self.head == "softmax" and len(set(self.targets)) < 2:
             raise ValueError("targets of a softmax head are its classes; name two or more")
+        if self.head != "softmax" and self.recipe.augment == "cutmix":
+            raise ValueError("recipe.augment: cutmix mixes the labels of classes; it goes with head: softmax")
         return self
+
+    @model_validator(mode="after")
+    def _aligned(self) -> TrainConfig:
+        align = self.align
+        if align is None:
+            return self
+        head = {"expression": "softmax", "units": "multilabel"}[align.maps]
+        if self.head != head:
+            other = "units" if align.maps == "expression" else "expression"
+            raise ValueError(
+                f"align.maps: {align.maps} goes with head: {head}; a {self.head} head has align.maps: {other}"
+            )
+        try:
+            units = self.units_of(self.targets)
+        except ValueError as error:
+            raise ValueError(f"align.maps: expression, codebook {align.codebook}: {error}") from None
+        if units and not any(units):
+            raise ValueError(f"align: none of the targets {', '.join(self.targets)} has Action Units to look at")
+        return self
+
+    def units_of(self, targets: Sequence[str]) -> list[tuple[int, ...]]:
+        """FACS numbers that `align` gives to targets; none to a class or target without Action Units.
+
+        Raises
+        ------
+        ValueError
+            If the codebook does not have a class.
+        """
+        align = self.align
+        if align is None or align.maps == "units":
+            return [() if (au := au_id(name)) is None else (au,) for name in targets]
+        return [expression_units(name, align.codebook, align.disgust_release) for name in targets]
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe as tables have it: its id, and what is aligned with which weight where something is."""
+        align = self.align
+        return self.recipe.id if align is None else f"{self.recipe.id} + {align.to} x {align.weight:g}"
 
 
 def read_train_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> TrainConfig:

@@ -26,22 +26,27 @@ def features(model: nn.Module, x: torch.Tensor, names: Sequence[str]) -> tuple[t
     -------
     logits : shape (N, n_outputs)
     features
-        One tensor per name.
+        One tensor per name, which the logits depend on: `torch.autograd.grad(logits, feature)` is defined.
 
     Raises
     ------
     ValueError
-        If a name is no module of the model, or a named module did not run.
+        If a name is no module of the model, or a named module did not run or gives no tensor.
     """
     modules = dict(model.named_modules())
     for name in names:
         if name not in modules:
             raise ValueError(f"the network has no module {name!r}; {nearest(name, modules)}")
     found: dict[str, torch.Tensor] = {}
+
+    def keep(name: str, output: object) -> torch.Tensor:
+        if not isinstance(output, torch.Tensor):
+            raise ValueError(f"module {name!r} gives a {type(output).__name__}, expected a tensor")
+        found[name] = output
+        return output.clone()  # the next layer may work in place; the logits depend on what is kept
+
     handles = [
-        # the clone keeps the feature as it was where the next layer works in place
-        modules[name].register_forward_hook(lambda _m, _i, output, name=name: found.__setitem__(name, output.clone()))
-        for name in names
+        modules[name].register_forward_hook(lambda _m, _i, output, name=name: keep(name, output)) for name in names
     ]
     try:
         logits = model(x)

@@ -16,7 +16,7 @@ from fer_batch.posed.clips import with_noise
 from fer_batch.posed.confound import Confound, with_sticker
 from fer_batch.posed.face import POSED_AUS, Pose, identity, render_frame
 from fer_batch.posed.plans import TARGETS, emotion_aus, occurrence, still_intensities, with_implied
-from fer_batch.training.augment import jittered_crop, landmark_crop, recompressed
+from fer_batch.training.cutting import cropped_landmarks, jittered_crop, landmark_crop, recompressed
 
 TRAIN_IDENTITIES, HELD_OUT_IDENTITIES = 1000, 2000  # first of each; the demo and the tests show those below 1000
 
@@ -32,11 +32,14 @@ class Samples:
         Of `TARGETS`: 1, 0, or NaN for traces below level B.
     expression : shape (N,), int64
         Index in `facs.EXPRESSIONS`, -1 for none of them.
+    landmarks : shape (N, 68, 2), float32
+        In crop pixels.
     """
 
     images: NDArray[np.uint8]
     occurrence: NDArray[np.float32]
     expression: NDArray[np.int64]
+    landmarks: NDArray[np.float32]
 
 
 def random_intensities(rng: np.random.Generator) -> tuple[dict[int, float], int]:
@@ -92,11 +95,13 @@ def training_samples(
     images = np.empty((n, size, size, 3), np.uint8)
     labels = np.empty((n, len(TARGETS)), np.float32)
     expressions = np.empty(n, np.int64)
+    points = np.empty((n, 68, 2), np.float32)
     for i in progress or range(n):
         # neighbours share an identity, because drawing one takes longer than rendering it
         who = TRAIN_IDENTITIES + i * n_identities // n
-        images[i], labels[i], expressions[i] = _drawn(who, np.random.default_rng([seed, i]), size, often or {})
-    return Samples(images, labels, expressions)
+        rng = np.random.default_rng([seed, i])
+        images[i], labels[i], expressions[i], points[i] = _drawn(who, rng, size, often or {})
+    return Samples(images, labels, expressions, points)
 
 
 def with_confound(
@@ -127,7 +132,7 @@ def with_confound(
 
 def _drawn(
     who: int, rng: np.random.Generator, size: int, often: Mapping[int, float], sticker: bool = False
-) -> tuple[NDArray[np.uint8], list[float], int]:
+) -> tuple[NDArray[np.uint8], list[float], int, NDArray[np.float64]]:
     intensities, expression = random_intensities(rng)
     (others,) = rng.spawn(1)  # a stream of its own: what is drawn below must not depend on `often`
     for au, share in often.items():
@@ -141,7 +146,8 @@ def _drawn(
     if rng.random() < 0.7:
         image = recompressed(image, rng)
     labels = [occurrence(intensities.get(au, 0.0)) for au in POSED_AUS]
-    return jittered_crop(image, landmarks, size, rng), labels, expression
+    crop, points = jittered_crop(image, landmarks, size, rng)
+    return crop, labels, expression, points
 
 
 def clip_samples(path: Path, size: int = 112) -> Samples:
@@ -156,7 +162,7 @@ def clip_samples(path: Path, size: int = 112) -> Samples:
         if row["occurrence"] and row["target"] in TARGETS:  # a sticker is none of them
             labels[int(row["frame_index"]), TARGETS.index(row["target"])] = float(row["occurrence"])
     images = np.stack([landmark_crop(f, p, size) for f, p in zip(frames, landmarks, strict=True)])
-    return Samples(images, labels, np.full(len(frames), -1))
+    return Samples(images, labels, np.full(len(frames), -1), _in_crops(landmarks, size))
 
 
 def still_samples(root: Path, size: int = 112) -> Samples:
@@ -169,7 +175,12 @@ def still_samples(root: Path, size: int = 112) -> Samples:
         image = np.asarray(Image.open(root / row["path"]).convert("RGB"))
         images.append(landmark_crop(image, _points(row), size))
     labels = np.array([[occurrence(float(row[target])) for target in TARGETS] for row in rows], np.float32)
-    return Samples(np.stack(images), labels, np.array([EXPRESSIONS.index(row["emotion"]) for row in rows]))
+    expressions = np.array([EXPRESSIONS.index(row["emotion"]) for row in rows])
+    return Samples(np.stack(images), labels, expressions, _in_crops([_points(row) for row in rows], size))
+
+
+def _in_crops(landmarks: Iterable[NDArray[np.float64]], size: int) -> NDArray[np.float32]:
+    return np.array([cropped_landmarks(points, size) for points in landmarks], np.float32).reshape(-1, 68, 2)
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
@@ -178,6 +189,7 @@ def joined(parts: Sequence[Samples]) -> Samples:
         np.concatenate([p.images for p in parts]),
         np.concatenate([p.occurrence for p in parts]),
         np.concatenate([p.expression for p in parts]),
+        np.concatenate([p.landmarks for p in parts]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of face crops: where the crop falls, and what light, camera and codec do to it.
+"""Augmentation of batches of face crops: where the crop falls, and what light and camera do to it.
 
 An `Augment` of a batch takes images, the maps that go with them (or None) and a generator; what moves pixels moves
 maps alike. Numbers are drawn on the CPU and applied where the batch is, so that a seed means the same everywhere.
@@ -8,97 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from fer_batch.registry import Registry
+from fer_batch.training.cutmix import CutMix
 
 Maps = torch.Tensor | None
 Augment = Callable[[torch.Tensor, Maps, torch.Generator], tuple[torch.Tensor, Maps]]
 AUGMENTATIONS: Registry[Callable[..., Augment]] = Registry("augmentation")
-
-
-def landmark_crop(
-    image: NDArray[np.uint8],
-    landmarks: NDArray[np.floating],
-    size: int = 112,
-    margin: float = 0.2,
-    shift: tuple[float, float] = (0.0, 0.0),
-    rotation: float = 0.0,
-) -> NDArray[np.uint8]:
-    """The square around the box of the landmarks, cut as the pipeline cuts it (area means, black outside the frame).
-
-    Parameters
-    ----------
-    image : shape (H, W, 3)
-        RGB.
-    landmarks : shape (68, 2), source pixels
-    size
-        Side of the crop.
-    margin
-        The square is the longer side of the box times (1 + 2 margin).
-    shift
-        Of the square's centre, in shares of its side.
-    rotation
-        Of the picture about the centre, degrees.
-
-    Returns
-    -------
-    shape (size, size, 3)
-    """
-    low, high = landmarks.min(0), landmarks.max(0)
-    side = float((high - low).max() + 1) * (1 + 2 * margin)
-    centre = (low + high) / 2 + np.asarray(shift) * side
-    factor = max(1, int(np.ceil(side / size - 1e-9)))
-    angle, scale, fine = np.radians(rotation), size * factor / side, size * factor
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = np.column_stack([linear, (fine - 1) / 2 - linear @ centre])
-    crop = cv2.warpAffine(image, matrix, (fine, fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def jittered_crop(
-    image: NDArray[np.uint8], landmarks: NDArray[np.floating], size: int, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """A crop as a less certain detector might cut it: margin 0.1 to 0.35, shifted, turned up to 8 degrees.
-
-    Parameters
-    ----------
-    image : shape (H, W, 3), uint8
-        RGB.
-    landmarks : shape (68, 2), source pixels
-    size
-        Side of the crop.
-    rng
-        Source of randomness.
-
-    Returns
-    -------
-    shape (size, size, 3), uint8
-    """
-    margin, rotation = rng.uniform(0.1, 0.35), rng.uniform(-8, 8)
-    return landmark_crop(image, landmarks, size, margin, (rng.normal(0, 0.02), rng.normal(0, 0.02)), rotation)
-
-
-def recompressed(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The image after JPEG at quality 25 to 90: blocks and lost colour, as video codecs leave them too.
-
-    Parameters
-    ----------
-    image : shape (H, W, 3), uint8
-    rng
-        Source of randomness.
-
-    Returns
-    -------
-    shape (H, W, 3), uint8
-    """
-    quality = int(rng.integers(25, 91))
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
 def mirrored(images: torch.Tensor, maps: Maps, chosen: torch.Tensor) -> tuple[torch.Tensor, Maps]:
@@ -243,3 +161,24 @@ def photometric(batch: torch.Tensor, maps: Maps, generator: torch.Generator) -> 
 def strong_light() -> Augment:
     """`photometric`."""
     return photometric
+
+
+@AUGMENTATIONS.register("cutmix")
+def cutmix(first: str = "flip", share: float = 1.0, alpha: float = 1.0) -> CutMix:
+    """Cut and paste between the images of a batch, after another augmentation with its usual options; for classes.
+
+    Parameters
+    ----------
+    first
+        Name of the other.
+    share, alpha
+        As in `cutmix.CutMix`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or there is no such augmentation.
+    """
+    if first == "cutmix":
+        raise ValueError("cutmix: first is another augmentation, such as flip")
+    return CutMix(AUGMENTATIONS[first](), share, alpha)

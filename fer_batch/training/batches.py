@@ -10,16 +10,31 @@ import torch
 from numpy.typing import NDArray
 
 from fer_batch.training.augment import Augment
-from fer_batch.training.data import Images
+from fer_batch.training.cutmix import CutMix
+from fer_batch.training.data import Images, Maps
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees: images [n, 3, H, W] in [0, 1], labels, and maps [n, H, W] where there are any."""
+    """What one step sees.
+
+    Attributes
+    ----------
+    images : shape (n, 3, H, W), in [0, 1]
+    labels : shape (n, A)
+    maps : shape (n, H, W)
+        Where there are any.
+    others : shape (n, A)
+        Labels of what was pasted into the images; None where nothing was.
+    share
+        Of the images that `labels` are of.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     maps: torch.Tensor | None = None
+    others: torch.Tensor | None = None
+    share: float = 1.0
 
 
 def as_images(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -42,7 +57,7 @@ def as_images(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> 
 def batches(
     images: Images,
     labels: torch.Tensor,
-    maps: NDArray[np.float32] | None,
+    maps: Maps | None,
     rows: Iterable[NDArray[np.int64]],
     augment: Augment,
     generator: torch.Generator,
@@ -68,8 +83,13 @@ def batches(
     """
     for chosen in rows:
         own = None if maps is None else torch.from_numpy(maps[chosen]).to(device)
-        x, own = augment(as_images(images[chosen], device), own, generator)
-        yield Batch(x, labels[chosen].to(device), own)
+        x, y = as_images(images[chosen], device), labels[chosen].to(device)
+        if isinstance(augment, CutMix):
+            mixed = augment.mixed(x, own, y, generator)
+            yield Batch(mixed.images, mixed.labels, mixed.maps, mixed.others, mixed.share)
+        else:
+            x, own = augment(x, own, generator)
+            yield Batch(x, y, own)
 
 
 def order_of(n: int, batch_size: int, generator: torch.Generator) -> list[NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +63,47 @@ class Rows:
 Images = NDArray[np.uint8] | Shards | Rows
 
 
+class MadeMaps:
+    """Maps that are made when they are first asked for, and kept where all of them fit.
+
+    Parameters
+    ----------
+    make
+        From rows (n,), int64, to their maps (n, H, W), float32.
+    shape
+        (N, H, W) of all.
+    memory_mb
+        What kept maps may take; where all would take more, none is kept.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+        shape: tuple[int, int, int],
+        memory_mb: int = 512,
+    ) -> None:
+        self._make, self.shape = make, shape
+        self._kept: NDArray[np.float32] | None = None
+        self._known = np.zeros(shape[0], bool)
+        if 4 * shape[0] * shape[1] * shape[2] <= memory_mb * 2**20:
+            self._kept = np.empty(shape, np.float32)  # takes no memory before it is written
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self._kept is None:
+            return self._make(rows)
+        new = np.unique(rows[~self._known[rows]])
+        if len(new):
+            self._kept[new] = self._make(new)
+            self._known[new] = True
+        return self._kept[rows]
+
+
+Maps = NDArray[np.float32] | MadeMaps
+
+
 @dataclass(frozen=True)
 class FaceSet:
     """Labelled crops of some people.
@@ -80,8 +121,8 @@ class FaceSet:
     head
         `multilabel` or `softmax`.
     maps : shape (N, H, W), float32
-        What goes with each image pixel by pixel (methods 2.7) and follows geometric augmentation; a map that is NaN
-        is no map.
+        What goes with each image pixel by pixel (methods 2.7) and follows geometric augmentation, an array or
+        `MadeMaps`; a map that is not finite is no map.
     spaces : shape (N,)
         Subject space of every sample, where datasets share their people.
 
@@ -97,7 +138,7 @@ class FaceSet:
     subjects: NDArray[np.str_]
     datasets: NDArray[np.str_]
     head: Head = "multilabel"
-    maps: NDArray[np.float32] | None = field(default=None)
+    maps: Maps | None = field(default=None)
     spaces: NDArray[np.str_] | None = field(default=None)
 
     def __post_init__(self) -> None:

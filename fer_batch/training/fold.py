@@ -8,27 +8,30 @@ network together.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import distributed, nn
+from torch import nn
 
 from fer_batch.models.card import Preprocessing, TrainPreprocessing
 from fer_batch.training.augment import AUGMENTATIONS, Augment
+from fer_batch.training.auxiliary import Auxiliary, noted
 from fer_batch.training.batches import Batch, batches, order_of
 from fer_batch.training.centring import measured
 from fer_batch.training.data import FaceSet
 from fer_batch.training.device import deterministic
 from fer_batch.training.fold_result import FoldResult, Running
-from fer_batch.training.loop import Auxiliary, Loss, logits_of, train_epoch
+from fer_batch.training.loop import Loss, logits_of, train_epoch
 from fer_batch.training.losses import class_loss, positive_weights, squared_norm, weighted_bce
 from fer_batch.training.metrics import scores
 from fer_batch.training.prefetch import prefetched
 from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learning_rates
 from fer_batch.training.subjects import Fold
+from fer_batch.training.together import mean_of_workers, rank_and_size, share_buffers
 
 Network = Callable[[], nn.Module]
 _WEIGHTS, _ORDER, _AUGMENT, _DROPOUT, _VALIDATION = range(5)
@@ -73,12 +76,12 @@ class FoldTraining:
             raise ValueError(f"recipe {recipe.id} watches a validation part; split one off")
         if auxiliary is not None and faces.maps is None:
             raise ValueError("an auxiliary loss needs maps, and the collection has none")
-        self.faces, self.fold, self.recipe, self.auxiliary = faces, fold, recipe, auxiliary
+        self.faces, self.fold, self.recipe = faces, fold, recipe
+        self.auxiliary = auxiliary if auxiliary is not None and auxiliary.weight else None
         self.epoch = 0
         self._preprocessing = preprocessing or Preprocessing(size=faces.images.shape[1])
         self.device = torch.device(device)
-        together = distributed.is_available() and distributed.is_initialized()
-        self.rank, self.n_workers = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
+        self.rank, self.n_workers = rank_and_size()
         deterministic(self.device)
         torch.manual_seed(self._seed(_WEIGHTS, shared=True))
         self.model = network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -129,7 +132,7 @@ class FoldTraining:
         recipe = self.recipe
         rate = float(self.optimizer.param_groups[0]["lr"])
         torch.manual_seed(self._seed(_DROPOUT))
-        seen = Running(self.faces.head)
+        seen, second = Running(self.faces.head), list[float]()
         minimised = train_epoch(
             self._module,
             self._batches(),
@@ -137,17 +140,20 @@ class FoldTraining:
             self.optimizer,
             self.schedule,
             preprocessing=self._step,
-            auxiliary=self.auxiliary,
+            auxiliary=None if self.auxiliary is None else noted(self.auxiliary, second),
             penalty=self._l2 if recipe.l2 else None,
             autocast=recipe.autocast,
             on_batch=seen.add,
             where=f"fold {self.fold.index}, epoch {self.epoch + 1}",
         )
-        self._synchronise_buffers()
+        if self.n_workers > 1:
+            share_buffers(self.model)  # so that all measure, stop and keep alike
         self.epoch += 1
-        found = {f"train/{name}": self._mean(value) for name, value in seen.summary().items()}
+        found = {f"train/{name}": mean_of_workers(value, self.device) for name, value in seen.summary().items()}
         if recipe.l2 or self.auxiliary is not None:
-            found["train/minimised"] = self._mean(minimised)
+            found["train/minimised"] = mean_of_workers(minimised, self.device)
+        if self.auxiliary is not None:
+            found["train/alignment"] = mean_of_workers(float(np.mean(second)) if second else math.nan, self.device)
         found["train/learning_rate"] = rate
         if len(self.fold.validation):
             measured_there = self._measure(self.fold.validation, recipe.augment_validation)
@@ -217,7 +223,8 @@ class FoldTraining:
         own = [self.fold.train[batch[start : start + share]] for batch in rows]
         augment = AUGMENTATIONS[self.recipe.augment](**self.recipe.augment_options)
         generator = torch.Generator().manual_seed(self._seed(_AUGMENT))
-        found = batches(self.faces.images, self._labels, self.faces.maps, own, augment, generator, self.device)
+        maps = None if self.auxiliary is None else self.faces.maps
+        found = batches(self.faces.images, self._labels, maps, own, augment, generator, self.device)
         # on a GPU the next batch is read while this one is computed; on CPUs both want the same cores
         return prefetched(found) if self.device.type == "cuda" else found
 
@@ -266,19 +273,6 @@ class FoldTraining:
             return False
         losses = [found["validation/loss"] for found in self.history]
         return len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
-
-    def _synchronise_buffers(self) -> None:
-        """Give every worker the statistics of the first, so that all measure, stop and keep alike."""
-        if self.n_workers > 1:
-            for buffer in self.model.buffers():
-                distributed.broadcast(buffer, 0)
-
-    def _mean(self, value: float) -> float:
-        if self.n_workers == 1:
-            return value
-        together = torch.tensor(value, device=self.device)
-        distributed.all_reduce(together)
-        return float(together) / self.n_workers
 
 
 def train_fold(

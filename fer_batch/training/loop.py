@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,32 +13,14 @@ from fer_batch.models.card import Preprocessing
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import normalised
 from fer_batch.training.augment import Augment
+from fer_batch.training.auxiliary import Auxiliary, Seen
 from fer_batch.training.batches import Batch, as_images, batches, order_of
-from fer_batch.training.data import Images
+from fer_batch.training.data import Images, Maps
 from fer_batch.training.device import computes_bfloat16
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OnBatch = Callable[[torch.Tensor, torch.Tensor, float], None]
-
-
-@dataclass(frozen=True)
-class Auxiliary:
-    """A second loss on activations and maps (the seam of methods L-4).
-
-    Attributes
-    ----------
-    layers
-        Modules whose activations it sees, as `model.named_modules()` names them.
-    loss
-        From activations by layer and the maps of the batch to a scalar, such as `alignment.alignment_loss`.
-    weight
-        Its factor, lambda.
-    """
-
-    layers: tuple[str, ...]
-    loss: Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
-    weight: float = 1.0
 
 
 def train_epoch(
@@ -90,19 +71,10 @@ def train_epoch(
     """
     _train_mode(model)
     total, n = 0.0, 0
-    seen: dict[str, torch.Tensor] = {}
-    prefix = "module." if isinstance(model, nn.parallel.DistributedDataParallel) else ""
+    second = auxiliary if auxiliary is not None and auxiliary.weight else None
     for batch in found:
         x = batch.images if preprocessing is None else normalised(batch.images, preprocessing)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast and computes_bfloat16(x.device)):
-            if auxiliary is None:
-                logits = model(x)
-            else:
-                logits, found_by_name = features(model, x, [f"{prefix}{name}" for name in auxiliary.layers])
-                seen = {name.removeprefix(prefix): values for name, values in found_by_name.items()}
-        value = bare = loss(logits.float(), batch.labels)
-        if auxiliary is not None and batch.maps is not None:
-            value = value + auxiliary.weight * auxiliary.loss({k: v.float() for k, v in seen.items()}, batch.maps)
+        logits, value, bare = _step(model, x, batch, loss, second, autocast)
         if penalty is not None:
             value = value + penalty()
         if not torch.isfinite(value):
@@ -115,6 +87,36 @@ def train_epoch(
         if on_batch is not None:
             on_batch(logits.detach(), batch.labels, bare.item())
     return total / n
+
+
+def _step(
+    model: nn.Module, x: torch.Tensor, batch: Batch, loss: Loss, second: Auxiliary | None, autocast: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits of a batch, its loss with a second one, and without."""
+    reduced = autocast and computes_bfloat16(x.device)
+    if second is None or batch.maps is None:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
+            logits = model(x).float()
+        bare = _label_loss(loss, logits, batch)
+        return logits, bare, bare
+    if second.of_images:
+        x = x.detach().requires_grad_()
+    prefix = "module." if isinstance(model, nn.parallel.DistributedDataParallel) else ""
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
+        logits, found = features(model, x, [f"{prefix}{name}" for name in second.layers])
+    logits = logits.float()
+    bare = _label_loss(loss, logits, batch)
+    by_name = {name.removeprefix(prefix): values for name, values in found.items()}
+    other = second.loss(second.see(Seen(x, logits, batch.labels, by_name)), batch.maps)
+    return logits, bare + second.weight * other, bare
+
+
+def _label_loss(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Of one label a sample, or of two by their shares of the image (`training.cutmix`)."""
+    value = loss(logits, batch.labels)
+    if batch.others is None:
+        return value
+    return batch.share * value + (1 - batch.share) * loss(logits, batch.others)
 
 
 def _train_mode(model: nn.Module) -> None:
@@ -138,6 +140,8 @@ def fit(
     weight_decay: float = 0.02,
     seed: int = 0,
     on_epoch: Callable[[int, float], None] | None = None,
+    maps: Maps | None = None,
+    auxiliary: Auxiliary | None = None,
 ) -> nn.Module:
     """Train `model` in place with AdamW, a warm-up and a cosine, and return it in evaluation mode.
 
@@ -159,6 +163,10 @@ def fit(
         Of order and augmentation.
     on_epoch
         Called with the number of the epoch, from 1, and its mean loss.
+    maps : shape (N, H, W), float32
+        Where the network should look.
+    auxiliary
+        A second loss, on the maps.
 
     Raises
     ------
@@ -182,8 +190,10 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the form
     for epoch in range(1, epochs + 1):
         order = order_of(len(images), batch_size, generator)
-        found = batches(images, labels, None, order, augment, generator)
-        mean = train_epoch(model, found, loss, optimizer, schedule, autocast=True, where=f"epoch {epoch}")
+        found = batches(images, labels, maps, order, augment, generator)
+        mean = train_epoch(
+            model, found, loss, optimizer, schedule, auxiliary=auxiliary, autocast=True, where=f"epoch {epoch}"
+        )
         if on_epoch:
             on_epoch(epoch, mean)
     return model.eval()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fer_batch.facs import OccurrenceRule
+from fer_batch.facs import CODEBOOKS, OccurrenceRule
+from fer_batch.registry import nearest
 
 Schedule = Literal["constant", "step", "warm_cosine"]
 Selection = Literal["last", "best_validation", "best_test"]
@@ -123,6 +124,50 @@ class RecipeSettings:
     def needs_validation(self) -> bool:
         """Whether a fold without a validation part cannot follow this recipe."""
         return self.patience is not None or self.selection == "best_validation"
+
+
+@dataclass(frozen=True)
+class AlignSettings:
+    """Where a network is trained to look (methods 5, L-2 to L-4).
+
+    Attributes
+    ----------
+    to
+        What of the network is aligned with the maps: `attention`, the mean activation of a layer; `grad_cam` or
+        `attribution` (gradient times activation) of what is shown; `gradient`, whose input gradients are punished
+        outside the maps.
+    maps
+        `expression`: of the Action Units that the codebook gives to the class; `units`: of the annotated Action Units.
+    codebook, disgust_release
+        As in `facs.expression_units`.
+    layers
+        Names of modules, as `model.named_modules()` has them; `gradient` needs none.
+    weight
+        Lambda; at 0 the training is the one without.
+    reduce
+        Over several layers: their sum as printed, or their mean as released.
+
+    Raises
+    ------
+    ValueError
+        If the weight is negative, the codebook unknown, or no layer is named where one is needed.
+    """
+
+    to: Literal["attention", "attribution", "gradient", "grad_cam"] = "attention"
+    maps: Literal["expression", "units"] = "expression"
+    codebook: str = "martinez"
+    disgust_release: bool = False
+    layers: tuple[str, ...] = ()
+    weight: float = 4.0
+    reduce: Literal["sum", "mean"] = "sum"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight must be a number >= 0, got {self.weight!r}")
+        if self.codebook not in CODEBOOKS:
+            raise ValueError(f"unknown codebook {self.codebook!r}; {nearest(self.codebook, CODEBOOKS)}")
+        if self.to != "gradient" and not self.layers:
+            raise ValueError(f"to: {self.to} is of layers; name one or more, such as layers: [layer4]")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fer_batch.posed.confound import STICKER, Confound, sticker_frames, with_sti
 from fer_batch.posed.face import identity, render_frame
 from fer_batch.posed.plans import TARGETS, plan_clips
 from fer_batch.regions.au_regions import region_masks
-from fer_batch.training.augment import landmark_crop
+from fer_batch.training.cutting import landmark_crop
 
 
 @pytest.mark.parametrize("pose", [{}, {12: 5.0, 25: 4.0}, {27: 5.0, 25: 5.0}, {4: 5.0, 15: 5.0}])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fer_batch.training.recipe import Recipe
+    from fer_batch.training.settings import AlignSettings
 
 PROVISIONAL = 2  # outputs of a network that is only built to see that it can be
 
@@ -121,6 +122,8 @@ def check_network(config: TrainConfig, n_targets: int, known: bool = True) -> No
     except ValueError as error:
         raise InputError(f"recipe: {error}") from None
     shape = _output_shape(model, config.network.preprocessing.size)
+    if config.align is not None:
+        _check_aligned(model, config.align, config.network.preprocessing.size)
     if (known or not config.network.factory) and shape != (1, n_targets):
         raise InputError(
             f"the network returns {shape} for one image, expected one logit for each of the {n_targets} targets"
@@ -134,6 +137,21 @@ def _check_layers(model: nn.Module, recipe: Recipe) -> None:
     freeze_all_but(model, recipe.trainable)
     if recipe.l2:
         squared_norm(model.named_parameters(), recipe.l2_layers)
+
+
+def _check_aligned(model: nn.Module, align: AlignSettings, side: int) -> None:
+    """Refuse layers that the network has not, or whose activations have no height and width."""
+    import torch
+
+    from fer_batch.models.features import features
+    from fer_batch.training.reasons import check_shapes
+
+    try:
+        with torch.no_grad():
+            _, found = features(model, torch.zeros(1, 3, side, side), align.layers)
+        check_shapes(found, align.layers)
+    except ValueError as error:
+        raise InputError(f"align.layers: {error}") from None
 
 
 def _output_shape(model: nn.Module, side: int) -> tuple[int, ...]:

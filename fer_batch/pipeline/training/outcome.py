@@ -108,7 +108,7 @@ def announce(config: TrainConfig, samples: pa.Table, folds: Sequence[Fold], outc
     say(
         f"{config.name}: {samples.num_rows} crops of {people} subjects "
         f"({', '.join(f'{name} {n}' for name, n in datasets.items())}), {len(outcome.targets)} targets; "
-        f"recipe {config.recipe.id}, {len(folds)} fold{'s'[: len(folds) > 1]} ({config.split.kind}){earlier}"
+        f"recipe {config.recipe_name}, {len(folds)} fold{'s'[: len(folds) > 1]} ({config.split.kind}){earlier}"
     )
     if unusable := {status: n for status, n in outcome.frames.items() if status != "ok"}:
         shown = ", ".join(f"{status} {n}" for status, n in unusable.items())

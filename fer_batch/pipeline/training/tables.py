@@ -27,7 +27,7 @@ CHECKPOINTS = "checkpoints"
 
 def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarker) -> None:
     """Tables `training`, `evaluation` and `predictions` of one fold; the same files however often."""
-    recipe, fold, name = job.config.recipe.id, job.index, f"fold-{job.index:03d}.parquet"
+    recipe, fold, name = job.config.recipe_name, job.index, f"fold-{job.index:03d}.parquet"
     epochs = [
         {"recipe": recipe, "fold": fold, "epoch": number, "split": split, "metric": metric, "value": value}
         for number, epoch in enumerate(marker["history"], 1)
@@ -154,6 +154,7 @@ def _metrics(
     return {
         "training": model,
         "recipe": config.recipe.id,
+        **({"align": asdict(config.align)} if config.align else {}),
         "seed": config.seed,
         "split": config.split.kind,
         "selection": config.recipe.selection,
@@ -203,7 +204,7 @@ def f1_table(config: TrainConfig, model: str, targets: Sequence[str], markers: S
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     head = (
         f"F1 on {' + '.join(tested)}, mean over {len(markers)} fold{'s'[: len(markers) > 1]} ({config.split.kind}); "
-        f"recipe {config.recipe.id}, seed {config.seed}, selection {config.recipe.selection}"
+        f"recipe {config.recipe_name}, seed {config.seed}, selection {config.recipe.selection}"
     )
     return "\n".join([head, *("  ".join(_cells(row, widths)).rstrip() for row in rows)])
 
@@ -250,7 +251,7 @@ def _picture(config: TrainConfig, targets: Sequence[str], markers: Sequence[Fold
             curves.setdefault((split, metric), []).append(line)
     f1 = np.array([[math.nan if v is None else v for v in marker["f1"]] for marker in markers], np.float64)
     judged = f", judged on the part '{stated['test']}'" if (stated := markers[0].get("stated")) else ""
-    return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe.id}{judged}"))
+    return save(training_figure(curves, targets, f1, f"{config.name}: recipe {config.recipe_name}{judged}"))
 
 
 def _confusions(

@@ -26,6 +26,7 @@ from fer_batch.pipeline.training.crops import crops_folder, prepare
 from fer_batch.pipeline.training.folds import check_workers, parts_lines, parts_of
 from fer_batch.pipeline.training.lanes import train_folds
 from fer_batch.pipeline.training.listing import Source, list_sources, posed_people_made, short_inputs
+from fer_batch.pipeline.training.maps import check_maps
 from fer_batch.pipeline.training.marker import FoldJob
 from fer_batch.pipeline.training.outcome import TrainOutcome, announce, use_line
 from fer_batch.pipeline.training.samples import counts_sentence, read_samples, write_samples
@@ -79,6 +80,7 @@ def train(config: TrainConfig) -> TrainOutcome:
         outcome = _outcome(plan, crops, inputs, len(plan.jobs) - len(waiting))
         announce(config, plan.samples, plan.folds, outcome)
         _say_balance(config, plan, inputs)
+        check_maps(config, store, crops, plan.samples, plan.targets)
         record = RunRecord(store, plan.where, config)
         _publish_inputs(store, plan.where, inputs, record.run_id)
         record.write(None)
@@ -182,7 +184,7 @@ def _publish(config: TrainConfig, store: Store, plan: _Plan, outcome: TrainOutco
 
 def training_identity(config: TrainConfig, crops: Crops) -> Mapping[str, object]:
     """Everything that changes a result; where data and weights lie does not, what they are does."""
-    kept = {"labels", "head", "targets", "network", "recipe", "split", "seed"}
+    kept = {"labels", "head", "targets", "network", "recipe", "align", "split", "seed"}
     found = config.model_dump(mode="json", include=kept)
     for section, later in _LATER.items():  # a training of an earlier version is still the same one
         found[section] = {k: v for k, v in found[section].items() if k not in later or v != later[k]}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import NetworkConfig, TrainConfig
 from fer_batch.pipeline.training.folds import folds_of, spaces_of
+from fer_batch.pipeline.training.maps import maps_of
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, StatedParts, defined
 from fer_batch.pipeline.training.samples import labels_of, read_samples
 from fer_batch.storage.manifest import dump
@@ -102,7 +103,7 @@ def make_recipe(config: TrainConfig) -> Recipe:
 
 
 def face_set(job: FoldJob, store: Store, samples: pa.Table) -> FaceSet:
-    """The samples of a training with their crops, uint8 (N, size, size, 3), mapped into memory."""
+    """The samples of a training with their crops, uint8 (N, size, size, 3), mapped into memory, and maps if aligned."""
     from fer_batch.training.data import FaceSet, Rows, Shards
 
     images = Rows(Shards(job.crops.files(store), job.crops.size), samples["row"].to_numpy())
@@ -114,6 +115,7 @@ def face_set(job: FoldJob, store: Store, samples: pa.Table) -> FaceSet:
         subjects=np.asarray(samples["subject_id"].to_pylist(), str),
         datasets=datasets,
         head=job.config.head,
+        maps=maps_of(job, store, samples) if job.config.align else None,
         spaces=spaces_of(job.config, datasets),
     )
 
@@ -170,8 +172,9 @@ def _train(job: FoldJob, store: Store, device: Any, first: bool) -> None:
 
 def _fold_training(job: FoldJob, store: Store, samples: pa.Table, device: Any) -> FoldTraining:
     from fer_batch.training.fold import FoldTraining
+    from fer_batch.training.reasons import auxiliary_of
 
-    network = job.config.network
+    network, align = job.config.network, job.config.align
     return FoldTraining(
         face_set(job, store, samples),
         folds_of(job.config, samples)[job.index],
@@ -179,6 +182,7 @@ def _fold_training(job: FoldJob, store: Store, samples: pa.Table, device: Any) -
         make_recipe(job.config),
         network.preprocessing,
         device,
+        auxiliary_of(align, job.config.head) if align else None,
     )
 
 
@@ -223,7 +227,7 @@ def _predictions(job: FoldJob, result: FoldResult, tested: pa.Table) -> pa.Table
 
     columns = {
         "dataset": repeated("dataset"),
-        "recipe": np.full(n * n_targets, job.config.recipe.id),
+        "recipe": np.full(n * n_targets, job.config.recipe_name),
         "fold": np.full(n * n_targets, result.fold.index, np.int32),
         **{name: repeated(name) for name in ("sequence_id", "frame_index", "subject_id")},
         "target": np.tile(np.array(job.targets), n),
