@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fer_batch.facs import CODEBOOKS, au_id, expression_units
 from fer_batch.models.card import ResolvedModel
 from fer_batch.pipeline.study.networks import StudyNetwork
-from fer_batch.regions.au_maps import unit_maps
+from fer_batch.regions.au_maps import ELLIPSES, unit_maps
 from fer_batch.storage.crop_set import open_crops
 
 Units = tuple[int, ...]
@@ -35,8 +35,8 @@ class Codebook:
     def units(self, target: str, head: str) -> Units:
         """Units of an expression, or the one that an output is of; none where nothing says where to look."""
         if head != "softmax":
-            unit = au_id(target)
-            return () if unit is None else (unit,)
+            unit = au_id(target) or 0
+            return (unit,) if unit in ELLIPSES else ()
         if target not in CODEBOOKS[self.name]:
             return ()
         return expression_units(target, self.name, self.disgust_release)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from fer_batch.pipeline.study.cue_figures import NetworkCues
 from fer_batch.pipeline.study.work import StudyWork, Training
 
-SECTION = "align"
-
 
 @dataclass(frozen=True)
 class Aligned:
@@ -134,11 +132,11 @@ def families(work: StudyWork, networks: Sequence[NetworkCues]) -> list[Family]:
 
 
 def _of_alignment(key: str) -> bool:
-    return key.partition(".")[0] == SECTION
+    return key.partition(".")[0] == "align"
 
 
 def _aligned(training: Training, cues: NetworkCues) -> Aligned:
-    settings = getattr(training.config, SECTION, None)
+    settings = training.config.align
     if settings is None or not settings.weight:
         return Aligned(cues, 0.0)
     own = not any(map(_of_alignment, training.varied))
