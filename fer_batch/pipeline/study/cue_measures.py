@@ -8,28 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from fer_batch import explain
 from fer_batch.evaluate.alignment import attention_cosines, cam_cosines, constant_baseline, stretched_maps
-from fer_batch.models.card import Preprocessing
-from fer_batch.models.checkpoint import load
-from fer_batch.models.features import features
-from fer_batch.models.preprocess import preprocess
-from fer_batch.models.stages import feature_stages
-from fer_batch.pipeline.explaining.explain import options_of_model
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task
 from fer_batch.pipeline.study.cue_images import CueImages
 from fer_batch.storage.crop_set import open_crops
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import decode, encode
 from fer_batch.storage.store import Store
-from fer_batch.training.alignment import layer_attention
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 VERSION = 1  # raised when the same images would give other figures
 PART = 1024  # images of a task
@@ -137,6 +132,13 @@ def measure_attention(uri: str, images: CueImages, layers: tuple[str, ...], path
     path
         Where the result goes, relative to the output.
     """
+    import torch
+
+    from fer_batch.models.card import Preprocessing
+    from fer_batch.models.features import features
+    from fer_batch.models.preprocess import preprocess
+    from fer_batch.models.stages import feature_stages
+
     network, device = _network(images)
     names = layers or feature_stages(network, images.size)
     found = _Found(images)
@@ -155,6 +157,8 @@ def measure_attention(uri: str, images: CueImages, layers: tuple[str, ...], path
 
 
 def _attention(name: str, values: torch.Tensor) -> NDArray[np.float32]:
+    from fer_batch.training.alignment import layer_attention
+
     try:
         return np.asarray(layer_attention(values.float()).cpu().numpy())
     except ValueError as error:
@@ -175,6 +179,10 @@ def measure_class_maps(uri: str, images: CueImages, method: str, options: Mappin
     path
         Where the result goes, relative to the output.
     """
+    from fer_batch import explain
+    from fer_batch.models.preprocess import preprocess
+    from fer_batch.pipeline.explaining.explain import options_of_model
+
     network, device = _network(images)
     explainer = explain.method(method, **options_of_model(method, options, images.model))
     # what the head reads off its feature maps counts as it is, of all others what speaks for the class (methods X-5)
@@ -192,6 +200,10 @@ def measure_class_maps(uri: str, images: CueImages, method: str, options: Mappin
 
 
 def _network(images: CueImages) -> tuple[nn.Module, torch.device]:
+    import torch
+
+    from fer_batch.models.checkpoint import load
+
     torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return load(images.model).to(device).eval(), device
