@@ -38,8 +38,10 @@ def feature_stages(model: nn.Module, size: int) -> tuple[str, ...]:
     Returns
     -------
     names, as `model.named_modules()` has them
-        Empty where no layer has maps (N, K, h, w).
+        Empty where no layer has maps (N, K, h, w); of a network that names an `attention_layer`, that one alone.
     """
+    if isinstance(stated := getattr(model, "attention_layer", None), str):
+        return (stated,)
     ran, modules = _forward(model, size), dict(model.named_modules())
     parts = [name for name, _ in model.named_children()]
     while True:

@@ -33,3 +33,9 @@ def test_stages_of_one_size_are_told_apart_by_their_channels():
 def test_a_network_without_maps_has_none():
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)).eval()
     assert feature_stages(model, 8) == () and torch.is_grad_enabled()
+
+
+def test_a_network_that_names_the_layer_of_its_attention_has_that_one():
+    model = backbone.build("resnet18", 6, {"width": 0.125}).eval()
+    model.attention_layer = "layer3.1"
+    assert feature_stages(model, 64) == ("layer3.1",)
