@@ -81,7 +81,7 @@ class CueImages:
 
     def part(self, start: int, stop: int) -> CueImages:
         """Some of the images, with their pairs."""
-        own = self.pairs[(self.pairs[:, 0] >= start) & (self.pairs[:, 0] < stop)] - [start, 0]
+        own = self.pairs[(self.pairs[:, 0] >= start) & (self.pairs[:, 0] < stop)] - np.array([start, 0])
         return replace(self, numbers=self.numbers[start:stop], landmarks=self.landmarks[start:stop], pairs=own)
 
     def parts(self, n: int) -> Iterator[CueImages]:

@@ -228,7 +228,9 @@ class _Found:
         """Add cosines and maps of the pairs of the part."""
         if cosines is not None:
             self.cosines.setdefault(column, []).append(cosines)
-        for output in np.unique(self.outputs[self.valid]).tolist() if maps is not None else ():
+        if maps is None:
+            return
+        for output in np.unique(self.outputs[self.valid]).tolist():
             own = maps[self.valid & (self.outputs == output)].astype(np.float64)
             new = MapSum(len(own), own.sum(axis=0), own[0])
             known = self.sums.get((column, output))

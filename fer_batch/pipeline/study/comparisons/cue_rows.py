@@ -33,8 +33,8 @@ def rows_of_network(network: NetworkCues) -> Iterator[Measured]:
                 if n:
                     yield _row(network, column, float(value), int(n), baselines[target], target, fold)
     for column in network.columns:
-        for target in (None, *network.classes):
-            yield from _ends(network, column, target)
+        for name in (None, *network.classes):
+            yield from _ends(network, column, name)
 
 
 def _row(

@@ -6,16 +6,18 @@ from fer_batch.pipeline.study.comparisons.cue_page import cue_page
 from fer_batch.pipeline.study.comparisons.cue_pairs import families
 from fer_batch.pipeline.study.cue_images import Codebook
 
+SHEETS = ("mean_sheet", "example_sheet", "pair_sheet")  # which have tests of their own
 
-def made(work, networks, monkeypatch):
-    for sheet in ("mean_sheet", "example_sheet", "pair_sheet"):
+
+def made(work, networks, monkeypatch, without=SHEETS):
+    for sheet in without:
         picture = SimpleNamespace(alt=sheet, content=b"", caption="")
         monkeypatch.setattr(f"fer_batch.pipeline.study.comparisons.cue_page.{sheet}", lambda one, p=picture: p)
     return cue_page(networks, families(work, networks), "raf_db", Codebook("emfacs_sh", True))
 
 
 def test_sections_follow_what_the_study_varies(sweep, monkeypatch):
-    page = made(*sweep(), monkeypatch)
+    page = made(*sweep(), monkeypatch, (*SHEETS, "_matrix", "_confusion"))
     titles = [section.title for section in page.sections]
     assert titles[:4] == [
         *("Without and with maps of Action Units", "Strength of the loss", "Layers that are aligned", "All networks")
