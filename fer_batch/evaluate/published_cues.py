@@ -106,6 +106,7 @@ def printed_method(explanation: str, network: Sequence[str] = ()) -> str | None:
     """
     plain = {name.lower().replace("-", ""): name for name in _NAMES if name not in _OF_EXPLANATION.values()}
     for word in (*network, explanation):
-        if (found := plain.get(word.lower().replace("-", "").replace("_", ""))) is not None:
+        short = word.lower().replace("-", "").replace("_", "")
+        if (found := next((name for key, name in plain.items() if short.startswith(key)), None)) is not None:
             return found
     return _OF_EXPLANATION.get(explanation)

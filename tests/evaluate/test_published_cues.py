@@ -11,7 +11,7 @@ from fer_batch.evaluate.published_cues import LAYERS, METHODS, STRENGTHS, printe
         ("cam", (), "CAM"),
         ("grad_cam_pp", (), "GradCAM++"),
         ("cam", ("wildcat",), "WILDCAT"),
-        ("attention", ("ts_cam",), "TS-CAM"),
+        ("class_map", ("ts_cam_deit_small",), "TS-CAM"),
         ("layer_cam", ("resnet50",), "LayerCAM"),
         ("lime", (), None),
     ],

@@ -115,7 +115,7 @@ def _strengths(found: Sequence[Family], dataset: str) -> Iterator[Section]:
     for family in found:
         table = strengths_table(family, dataset)
         if table is not None:
-            title = f"Strength of the loss{f': {family.title}' if family.varied else ''}"
+            title = f"Strength of the loss{f': {family.title}' if family.title else ''}"
             yield Section(title, tables=(table,), figures=(_strength_chart(family.strengths()),))
 
 
@@ -144,7 +144,7 @@ def _layers(found: Sequence[Family], dataset: str) -> Iterator[Section]:
     for family in found:
         table = layers_table(family, dataset)
         if table is not None:
-            title = f"Layers that are aligned{f': {family.title}' if family.varied else ''}"
+            title = f"Layers that are aligned{f': {family.title}' if family.title else ''}"
             yield Section(title, tables=(table,), figures=tuple(_layer_charts(family.layer_sets())))
 
 

@@ -74,8 +74,8 @@ class Family:
 
     @property
     def title(self) -> str:
-        """In words; empty where a study has one family only."""
-        return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in self.varied.items())
+        """In words; empty of the job's own networks."""
+        return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in self.varied.items() if value)
 
     @property
     def chosen(self) -> tuple[Aligned, ...]:

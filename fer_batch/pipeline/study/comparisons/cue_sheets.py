@@ -54,7 +54,7 @@ def pair_sheet(family: Family) -> Picture | None:
     for column in (*one.cues.layers[-1:], *one.cues.explanations):
         for cues, said in ((none.cues, "without"), (one.cues, f"with, {layers_of(one)}, lambda {one.weight:g}")):
             rows.append((f"{_title(column)}: {said}", [_mean_panel(cues, column, name) for name in classes]))
-    title = f"Without and with maps of Action Units{f': {family.title}' if family.varied else ''}"
+    title = f"Without and with maps of Action Units{f': {family.title}' if family.title else ''}"
     figure = sheet_figure([panels for _, panels in rows], [name for name, _ in rows], classes, title, _NOTE)
     return Picture(save(figure), f"{title}: mean maps of {', '.join(classes)}")
 

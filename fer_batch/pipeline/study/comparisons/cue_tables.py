@@ -91,7 +91,7 @@ def methods_table(found: Sequence[Family], dataset: str) -> DataTable | None:
 
 def _beside(family: Family, one: Aligned) -> str:
     """What distinguishes a row beside its explanation."""
-    parts = [family.title] if family.varied else []
+    parts = [family.title] if family.title else []
     if len(family.chosen) > 1:
         parts += [f"lambda {one.weight:g}", layers_of(one)]
     return f" ({', '.join(parts)})" if parts else ""
