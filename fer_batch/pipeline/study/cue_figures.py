@@ -90,8 +90,8 @@ class NetworkCues:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Layers from the input on, then explanations."""
-        return tuple(self.folds[0].cosines)
+        """Layers from the input on, then explanations; those that every fold has."""
+        return tuple(column for column in self.folds[0].cosines if all(column in fold.cosines for fold in self.folds))
 
     @property
     def layers(self) -> tuple[Column, ...]:

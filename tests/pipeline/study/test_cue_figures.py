@@ -28,3 +28,10 @@ def test_the_score_is_accuracy_or_mean_f1(cues):
     assert classes.score == pytest.approx((fold.logits.argmax(1) == fold.labels.argmax(1)).mean())
     units = cues(head="multilabel")
     assert 0 < units.score < 1 and len(units.classes) > 7
+
+
+def test_an_explanation_that_failed_in_one_fold_is_no_column(cues):
+    network = cues(folds=(0, 1), cams=(("cam", 0.5), ("lime", 0.5)))
+    del network.folds[1].cosines[Column("cam_cos", "lime")]
+    assert [one.name for one in network.explanations] == ["cam"]
+    assert network.table().mean.shape == (6, 6)
