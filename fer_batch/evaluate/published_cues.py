@@ -93,6 +93,8 @@ _OF_EXPLANATION = MappingProxyType(
     {"cam": "CAM", "grad_cam": "GradCAM", "grad_cam_pp": "GradCAM++", "layer_cam": "LayerCAM"}
 )
 
+_OF_HEAD = ("cam", "class_map", "attention")
+
 
 def printed_method(explanation: str, network: Sequence[str] = ()) -> str | None:
     """What the tables call a method: `GradCAM++` for `grad_cam_pp`; None for one that they do not have.
@@ -102,11 +104,12 @@ def printed_method(explanation: str, network: Sequence[str] = ()) -> str | None:
     explanation
         Method of the explanation.
     network
-        Words that tell the network from others, such as `wildcat`: a method that is trained goes by them.
+        Words that tell the network from others, such as `wildcat`: a method that is trained goes by them, and only
+        the maps of its own head are printed.
     """
     plain = {name.lower().replace("-", ""): name for name in _NAMES if name not in _OF_EXPLANATION.values()}
-    for word in (*network, explanation):
-        short = word.lower().replace("-", "").replace("_", "")
-        if (found := next((name for key, name in plain.items() if short.startswith(key)), None)) is not None:
-            return found
+    words = [word.lower().replace("-", "").replace("_", "") for word in network]
+    trained = next((name for key, name in plain.items() for word in words if word.startswith(key)), None)
+    if trained is not None:
+        return trained if explanation in _OF_HEAD else None
     return _OF_EXPLANATION.get(explanation)
