@@ -14,12 +14,16 @@ from fer_batch import explain
 from fer_batch.evaluate.detection import f1_score
 from fer_batch.evaluate.localisation import region_share, relevance_mass, resized
 from fer_batch.models.backbone import ResNet18
-from fer_batch.regions import region_masks
+from fer_batch.regions import region_masks, unit_maps
 from fer_batch.training.augment import flip
+from fer_batch.training.auxiliary import Auxiliary
 from fer_batch.training.batches import as_images, batches, order_of
+from fer_batch.training.data import MadeMaps
 from fer_batch.training.loop import logits_of, train_epoch
 from fer_batch.training.losses import positive_weights, weighted_bce
+from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
+from fer_batch.training.settings import AlignSettings
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def trained(
     seed: int,
     settings: Settings,
     ancestor: Mapping[str, torch.Tensor] | None = None,
+    align: AlignSettings | None = None,
 ) -> ResNet18:
     """A small ResNet-18 on crops of the pool with the marks of these shortcuts.
 
@@ -117,6 +122,8 @@ def trained(
         Of the first weights, the crops that are drawn, their marks and their order.
     ancestor
         State of a network that is fine-tuned; random weights where there is none.
+    align
+        Where it is made to look, as section `align` of a training job says; nowhere where there is none.
     """
     rng = np.random.default_rng([seed, 0])
     n = settings.n_training if ancestor is not None else len(pool.images)
@@ -129,11 +136,30 @@ def trained(
     if ancestor is not None:
         model.load_state_dict(dict(ancestor))
         recipe = replace(recipe, epochs=settings.epochs)
-    _fit(model, images, labels, replace(recipe, schedule="warm_cosine"), seed)
+    second = None if align is None else (auxiliary_of(align, "multilabel"), maps_of(own))
+    _fit(model, images, labels, replace(recipe, schedule="warm_cosine"), seed, second)
     return model
 
 
-def _fit(model: ResNet18, images: NDArray[np.uint8], labels: torch.Tensor, recipe: Recipe, seed: int) -> None:
+def maps_of(crops: Crops) -> MadeMaps:
+    """Maps of the Action Units that each crop shows, float32 (N, S, S)."""
+    size = crops.images.shape[1]
+
+    def make(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        units = [[au for au, here in zip(AUS, crops.occurrence[row], strict=True) if here == 1] for row in rows]
+        return unit_maps(crops.landmarks[rows], units, (size, size))
+
+    return MadeMaps(make, (len(crops.images), size, size))
+
+
+def _fit(
+    model: ResNet18,
+    images: NDArray[np.uint8],
+    labels: torch.Tensor,
+    recipe: Recipe,
+    seed: int,
+    second: tuple[Auxiliary, MadeMaps] | None = None,
+) -> None:
     """`training.loop.fit` in float32: bfloat16 takes nine times as long on a CPU that does not compute in it."""
     generator, weights = torch.Generator().manual_seed(seed), positive_weights(labels)
     optimizer = adamw(model, recipe)
@@ -141,10 +167,12 @@ def _fit(model: ResNet18, images: NDArray[np.uint8], labels: torch.Tensor, recip
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for epoch in range(recipe.epochs):
         order = order_of(len(images), recipe.batch_size, generator)
-        found = batches(images, labels, None, order, flip(), generator)
+        auxiliary, maps = second or (None, None)
+        found = batches(images, labels, maps, order, flip(), generator)
         train_epoch(
-            model, found, lambda z, y: weighted_bce(z, y, weights), optimizer, schedule, where=f"epoch {epoch + 1}"
-        )
+            model, found, lambda z, y: weighted_bce(z, y, weights), optimizer, schedule, auxiliary=auxiliary,
+            where=f"epoch {epoch + 1}",
+        )  # fmt: skip
     model.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
 

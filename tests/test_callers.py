@@ -19,10 +19,7 @@ WITHOUT_CALLER = {
     "media.align.invert_affine": "benchmarks/decode.py",
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
-    "training.alignment.alignment": "waits for the same study as guided_loss",
-    "training.alignment.alignment_loss": "waits for the same study",
-    "training.alignment.guided_loss": "waits for the study of spatial AU cues (methods 5 L-2 to L-4, 16.3)",
-    "training.alignment.resized_maps": "waits for the same study",
+    "training.alignment.guided_loss": "L-4 whole, for a loop of one's own; a job adds its terms in training.loop",
     "training.fold_result.fold_mean": "means of folds in one process; a job has them from its markers",
     "training.fold.train_fold": "one fold in one process; a job trains it on workers",
 }

@@ -35,7 +35,7 @@ ALLOWED = {
     },
     "pipeline.training": {
         *("pipeline.base", "pipeline.explaining", "pipeline.partition", "config", "output", "sources", "storage"),
-        *("media", "models", "posed", "training", "evaluate", "visualize"),
+        *("media", "models", "posed", "training", "evaluate", "regions", "visualize"),
     },
     "pipeline.report": {
         *("pipeline.base", "pipeline.partition", "output", "storage"),

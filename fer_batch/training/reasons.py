@@ -59,7 +59,7 @@ def grad_cams(seen: Seen) -> dict[str, torch.Tensor]:
     Selvaraju et al. (2017), Eq. 1 and 2.
     """
     pairs = zip(activations(seen).items(), _gradients(seen), strict=True)
-    return {name: (g.mean((2, 3), keepdim=True) * values).sum(1, keepdim=True) for (name, values), g in pairs}
+    return {name: _own(seen, g.mean((2, 3), keepdim=True) * values) for (name, values), g in pairs}
 
 
 def attributions(seen: Seen) -> dict[str, torch.Tensor]:
@@ -79,7 +79,13 @@ def attributions(seen: Seen) -> dict[str, torch.Tensor]:
     Bonnard et al. (2022), Privileged attribution constrained deep networks for facial expression recognition, ICPR.
     """  # noqa: E501
     pairs = zip(activations(seen).items(), _gradients(seen), strict=True)
-    return {name: (g * values).sum(1, keepdim=True) for (name, values), g in pairs}
+    return {name: _own(seen, g * values) for (name, values), g in pairs}
+
+
+def _own(seen: Seen, values: torch.Tensor) -> torch.Tensor:
+    """Sum over the channels; 0 of samples that show nothing, to which batch norms carry traces of the others."""
+    shown = (seen.labels == 1).any(1)[:, None, None, None]
+    return torch.where(shown, values.sum(1, keepdim=True), 0)
 
 
 def privileged_loss(found: dict[str, torch.Tensor], maps: torch.Tensor, reduce: Reduce = "sum") -> torch.Tensor:

@@ -11,12 +11,14 @@ from fer_batch.models.backbone import ResNet18
 from fer_batch.models.card import Preprocessing, TrainPreprocessing
 from fer_batch.models.preprocess import normalised, preprocess
 from fer_batch.training.alignment import alignment_loss
+from fer_batch.training.auxiliary import Auxiliary
 from fer_batch.training.batches import as_images
-from fer_batch.training.data import FaceSet, Shards
+from fer_batch.training.data import FaceSet, MadeMaps, Shards
 from fer_batch.training.fold import FoldTraining, train_fold
 from fer_batch.training.fold_result import fold_mean
-from fer_batch.training.loop import Auxiliary
+from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe, freeze_all_but
+from fer_batch.training.settings import AlignSettings
 from fer_batch.training.splits import leave_one_subject_out, subject_folds
 
 SIZE = 32
@@ -68,13 +70,13 @@ def test_it_learns_and_repeats_itself(optimizer):
     assert not np.array_equal(one.logits, other.logits)
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-def test_a_training_that_was_stopped_goes_on_to_the_very_same_result(stop):
+@pytest.mark.parametrize(("stop", "to"), [(1, "attention"), (3, "gradient")])
+def test_a_training_that_was_stopped_goes_on_to_the_very_same_result(stop, to):
     collection = faces(maps=True)
     fold = subject_folds(collection.subjects, collection.datasets, 4, 0.3)[2]
     recipe = Recipe(**{**vars(FAST), "optimizer": "adam", "learning_rate": 2e-3, "epochs": 4, "augment": "faces",
                        "selection": "best_validation", "schedule": "warm_cosine", "autocast": True})  # fmt: skip
-    auxiliary = Auxiliary(("layer3",), alignment_loss, 0.5)
+    auxiliary = auxiliary_of(AlignSettings(to=to, maps="units", layers=("layer3",), weight=0.5), "multilabel")
     whole = train_fold(collection, fold, network, recipe, auxiliary=auxiliary)
     first = FoldTraining(collection, fold, network, recipe, auxiliary=auxiliary)
     for _ in range(stop):
@@ -178,6 +180,42 @@ def test_the_auxiliary_loss_turns_attention_to_the_maps():
     assert np.mean(seen[-3:]) < 0.7 * np.mean(seen[:3])
     with pytest.raises(ValueError, match="needs maps"):
         train_fold(faces(), fold, network, FAST, auxiliary=Auxiliary(("layer1",), watched))
+
+
+def test_weight_0_is_the_training_without_to_the_bit_and_no_weight_changes_the_network_that_is_left():
+    plain, collection = faces(), faces(maps=True)
+    fold = leave_one_subject_out(collection.subjects, collection.datasets)[0]
+    recipe = Recipe(**{**vars(FAST), "epochs": 2, "augment": "faces"})
+    bare = train_fold(plain, fold, network, recipe)
+    for to, weight in (("attention", 0.5), ("grad_cam", 0.5), ("gradient", 1e-3)):
+        align = AlignSettings(to=to, maps="units", layers=("layer3",), weight=0)
+        assert_same(bare, train_fold(collection, fold, network, recipe, auxiliary=auxiliary_of(align, "multilabel")))
+        guide = auxiliary_of(AlignSettings(to=to, maps="units", layers=("layer3",), weight=weight), "multilabel")
+        guided = train_fold(collection, fold, network, recipe, auxiliary=guide)
+        assert not np.array_equal(guided.logits, bare.logits)
+        assert guided.history[0]["train/minimised"] == pytest.approx(
+            guided.history[0]["train/loss"] + weight * guided.history[0]["train/alignment"], rel=1e-4
+        )
+        fresh = network()  # the same module, without hooks or weights of its own
+        fresh.load_state_dict(guided.model.state_dict())
+        images = torch.rand(2, 3, SIZE, SIZE)
+        assert torch.equal(fresh.eval()(images), guided.model(images))
+
+
+def test_maps_are_made_when_they_are_asked_for_and_kept_where_they_fit():
+    asked = []
+
+    def make(rows):
+        asked.extend(rows.tolist())
+        return np.broadcast_to(rows.astype(np.float32)[:, None, None], (len(rows), 4, 4))
+
+    rows = np.array([5, 3, 5])
+    for memory, expected in ((1, [3, 5]), (0, [5, 3, 5, 5, 3, 5])):
+        asked.clear()
+        maps = MadeMaps(make, (9, 4, 4), memory)
+        for _ in range(2):
+            np.testing.assert_array_equal(maps[rows][:, 0, 0], rows)
+        assert asked == expected and len(maps) == 9
 
 
 def test_training_sees_what_a_run_will_see():

@@ -15,8 +15,8 @@ from torch import distributed
 from fer_batch.models.backbone import ResNet18
 from fer_batch.training.data import FaceSet
 from fer_batch.training.fold import FoldTraining
-from fer_batch.training.loop import Auxiliary
-from fer_batch.training.alignment import alignment_loss
+from fer_batch.training.reasons import auxiliary_of
+from fer_batch.training.settings import AlignSettings
 from fer_batch.training.recipe import Recipe
 from fer_batch.training.splits import subject_folds
 
@@ -38,7 +38,7 @@ class Watched(FoldTraining):
         for batch in super()._batches():
             seen.append(round(float(batch.images.sum()), 3))
             yield batch
-auxiliary = Auxiliary(("layer3",), alignment_loss, 0.1)
+auxiliary = auxiliary_of(AlignSettings(to="grad_cam", layers=("layer3",), weight=0.1), "multilabel")
 training = Watched(faces, fold, lambda: ResNet18(1, 0.125), recipe, auxiliary=auxiliary)
 while not training.finished:
     training.run_epoch()
@@ -65,6 +65,7 @@ def test_two_processes_stay_alike_and_see_different_samples():
     done = [process.communicate(timeout=200) for process in started]
     assert all(process.returncode == 0 for process in started), done[0][1][-2000:] + done[1][1][-2000:]
     one, other = (json.loads(printed.strip().splitlines()[-1]) for printed, _ in done)
+    assert all(0 < epoch["train/alignment"] < 1.2 for epoch in one["history"])
     for key in ("history", "weights", "f1", "epoch"):
         assert one[key] == other[key], key
     assert len(one["seen"]) == len(other["seen"]) and not set(one["seen"]) & set(other["seen"])

@@ -13,9 +13,11 @@ from fer_batch.pipeline.training.train import _outcome, _planned, _publish
 from fer_batch.pipeline.training.worker import _train
 from fer_batch.posed.clips import write_clips
 from fer_batch.posed.people import plan_people
+from fer_batch.regions import standard_face
 from fer_batch.storage.parquet import encode
 from fer_batch.storage.store import Store
 
+FACE = standard_face()[0] * [1 / 224, 1 / 275]  # of a side of 1
 CLASSES = ("pain", "disgust", "happiness")
 NETWORK = {"architecture": "resnet18", "options": {"width": 0.125}, "preprocessing": {"size": 48}}
 
@@ -60,7 +62,7 @@ def _class_crops(store, folder, n_subjects, size=16):
         image[5 * kind : 5 * kind + 5, :, : kind + 1] += 150
         images.append(image)
         where = {"dataset": "a", "subject_id": f"a:{subject}", "sequence_id": f"{subject}/{CLASSES[kind]}"}
-        unknown = {"targets": [], "intensity": [], "occurrence": []}
+        unknown = {"targets": [], "intensity": [], "occurrence": [], "landmarks": (FACE * size).ravel().tolist()}
         row = {**where, "frame_index": frame, "emotion": CLASSES[kind], **unknown}
         rows.append(row)
     with store.staged(f"{folder}/shard.npy") as local, open(local, "wb") as file:

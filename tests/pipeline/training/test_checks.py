@@ -23,6 +23,11 @@ TARGETS = ("AU01", "AU26", "AU27")
         ({"recipe": {"trainable": ["head."]}}, "nothing of the network is named head.*its parts are"),
         ({"network": {"architecture": "vgg_face", "options": {}, "preprocessing": {"size": 112}}},
          "does not take images of 112 pixels"),
+        ({"align": {"maps": "units", "layers": ["layer3", "layer44"]}},
+         r"^align\.layers: the network has no module 'layer44'; did you mean 'layer4'"),
+        ({"align": {"maps": "units", "layers": ["fc"]}}, r"^align\.layers: layer 'fc' gives \(1, 3\); what is aligned"),
+        ({"align": {"maps": "units", "layers": ["avgpool"]}}, "one place agrees with every map"),
+        ({"recipe": {"augment": "none", "augment_options": {"first": "flip"}}}, "augment_options do not fit none"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said_before_anything_starts(job, change, said):

@@ -56,9 +56,14 @@ def test_what_changes_a_result_changes_the_training_and_nothing_else_does(job):
     assert training_identity(job(resources={"folds_at_once": 1}, keep_models="all", tensorboard=True), crops) == base
     for change in ({"seed": 1}, {"recipe": {"epochs": 3}}, {"targets": ["AU01"]}, {"resources": {"workers": 2}},
                    {"labels": {"present_from": 1}}, {"split": {"kind": "folds"}},
+                   {"align": {"maps": "units", "layers": ["layer4"]}},
                    {"network": {"options": {"width": 0.25}}}):  # fmt: skip
         assert training_identity(job(**change), crops) != base, change
     assert training_identity(job(), Crops("_crops/2", (), 48)) != base
+    aligned = [
+        job(align={"maps": "units", "layers": ["layer4"], **more}) for more in ({}, {"weight": 5}, {"to": "grad_cam"})
+    ]
+    assert len({str(training_identity(one, crops)) for one in aligned}) == 3
     classes = {"head": "softmax", "targets": ["a", "b"]}
     base = training_identity(job(**classes), crops)
     for change in ({"network": {"preprocessing": {"size": 48, "mean": "train"}}},

@@ -1,0 +1,56 @@
+"""Section `align` of a training job: what goes with which head, and what is refused in one sentence."""
+
+import pytest
+
+from fer_batch.config import build_train
+from fer_batch.facs import expression_units
+from fer_batch.types import InputError
+
+SOFTMAX = {"head": "softmax"}
+CLASSES = {**SOFTMAX, "targets": ["fear", "neutral"]}
+LAYER = {"layers": ["layer4"]}
+
+
+def made(**more):
+    job = {"kind": "train", "name": "t", "sources": [{"dataset": "a", "uri": "x"}], "output": "o"}
+    return build_train({**job, "network": {"architecture": "resnet18"}, **more}, "job")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"align": LAYER}, "align.maps: expression goes with head: softmax; a multilabel head has align.maps: units"),
+        ({**CLASSES, "align": {**LAYER, "maps": "units"}}, "a softmax head has align.maps: expression"),
+        ({**CLASSES, "align": {}}, "align: to: attention is of layers; name one or more, such as layers"),
+        ({**CLASSES, "align": {**LAYER, "wieght": 3}}, "unknown key 'align.wieght'; did you mean 'weight'"),
+        (
+            {**CLASSES, "align": {**LAYER, "codebook": "martines"}},
+            "unknown codebook 'martines'; did you mean 'martinez'",
+        ),
+        ({**CLASSES, "align": {**LAYER, "weight": -1}}, "weight must be a number >= 0, got -1"),
+        ({**CLASSES, "align": {**LAYER, "to": "grad_cma"}}, "'grad_cam', got 'grad_cma'"),
+        (
+            {"head": "softmax", "targets": ["pain", "fear"], "align": LAYER},
+            "codebook martinez: unknown expression 'pain'",
+        ),
+        (
+            {"head": "softmax", "targets": ["neutral", "contempt"], "align": LAYER},
+            "none of the targets neutral, contempt",
+        ),
+        ({"targets": ["left", "right"], "align": {**LAYER, "maps": "units"}}, "none of the targets left, right"),
+        ({"recipe": {"augment": "cutmix"}}, "cutmix mixes the labels of classes; it goes with head: softmax"),
+    ],
+)
+def test_what_does_not_go_together_is_said(more, said):
+    with pytest.raises(InputError) as error:
+        made(**more)
+    assert said in str(error.value)
+
+
+def test_units_of_targets_and_the_name_of_the_recipe():
+    job = made(**CLASSES, align={**LAYER, "weight": 2.5})
+    assert job.units_of(("sadness", "contempt")) == [expression_units("sadness"), ()] and expression_units("sadness")
+    assert job.recipe_name == "custom + attention x 2.5"
+    units = made(align={"to": "gradient", "maps": "units"})
+    assert units.units_of(["AU17", "AU1", "smile"]) == [(17,), (1,), ()]
+    assert made().recipe_name == "custom" and "align" not in made().model_dump()
