@@ -95,14 +95,14 @@ class CueImages:
         return (self.landmarks.astype(np.float64) + 0.5) * share - 0.5
 
     def image_maps(self) -> NDArray[np.float32]:
-        """Maps of everything that an image shows, shape (n, size, size); infinite where there is none."""
+        """Maps of everything that an image shows, shape (n, size, size), float32, in [0, 1]; infinite where none is."""
         shown: list[set[int]] = [set() for _ in self.numbers]
         for image, output in self.pairs.tolist():
             shown[image].update(self.units[output])
         return unit_maps(self.points(), shown, (self.size, self.size))
 
     def pair_maps(self) -> NDArray[np.float32]:
-        """Maps of the output of each pair alone, shape (m, size, size); infinite where there is none."""
+        """Maps of the output of each pair alone, shape (m, size, size), float32, in [0, 1]; infinite where none is."""
         units = [self.units[output] for output in self.pairs[:, 1]]
         return unit_maps(self.points()[self.pairs[:, 0]], units, (self.size, self.size))
 
