@@ -11,12 +11,6 @@ REGISTERS = {"register", "dataset", "command", "group", "field_validator", "mode
 # What is not used by the package itself, and why it is there.
 WITHOUT_CALLER = {
     "cli.group.Command.format_epilog": "click calls it",
-    "evaluate.alignment.alignment_table": "waits for the study of spatial AU cues (methods 16.3)",
-    "evaluate.alignment.attention_cosines": "waits for the same study",
-    "evaluate.alignment.AlignmentTable": "waits for the same study",
-    "evaluate.alignment.cam_cosines": "waits for the same study",
-    "evaluate.alignment.constant_baseline": "waits for the same study",
-    "evaluate.alignment.map_cosines": "waits for the same study",
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
     "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",
     "evaluate.stage_sequences.stage_f1": "benchmarks/ground_truth.py",

@@ -87,11 +87,25 @@ def cam_cosines(cams: NDArray[np.floating], maps: NDArray[np.floating]) -> NDArr
     ----------
     Belharbi et al. (2024), 4.1.
     """
+    return map_cosines(stretched_maps(cams), maps)
+
+
+def stretched_maps(cams: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Each map from its least value, 0, to its largest, 1 (methods X-5).
+
+    Parameters
+    ----------
+    cams : shape (N, h, w), any unit
+
+    Returns
+    -------
+    shape (N, h, w), float64, in [0, 1]
+        A constant map is 0 throughout; one that is not finite is NaN somewhere.
+    """
     low, high = cams.min(axis=(1, 2), keepdims=True), cams.max(axis=(1, 2), keepdims=True)
     with np.errstate(invalid="ignore"):  # of infinite maps, whose cosine is 0
         span = np.asarray(high - low, np.float64)
-        stretched = np.divide(cams - low, span, out=np.zeros(cams.shape), where=(span > 0) | np.isnan(span))
-    return map_cosines(stretched, maps)
+        return np.divide(cams - low, span, out=np.zeros(cams.shape), where=(span > 0) | np.isnan(span))
 
 
 def constant_baseline(maps: NDArray[np.floating]) -> NDArray[np.float64]:

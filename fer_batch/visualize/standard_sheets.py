@@ -35,12 +35,15 @@ class Panel:
         Whose outline is drawn.
     outline
         Its colour.
+    lines
+        Whether the lines of the standard face are drawn: of a map on that face.
     """
 
     image: NDArray[np.uint8] | None
     title: str = ""
     mask: NDArray[np.bool_] | None = None
     outline: str = "white"
+    lines: bool = True
 
 
 def heatmap_panel(heatmap: NDArray[np.floating], title: str = "", mask: NDArray[np.bool_] | None = None) -> Panel:
@@ -172,7 +175,8 @@ def _draw(axes: Axes, panel: Panel, left: float, top: float, width: float, heigh
         axes.fill([left, right, right, left], [top, top, bottom, bottom], color=PALE, linewidth=0)
     else:
         axes.imshow(panel.image, extent=(left, right, bottom, top), aspect="auto", interpolation="antialiased")
-        _draw_lines(axes, left, top, width, height)
+        if panel.lines:
+            _draw_lines(axes, left, top, width, height)
         if panel.mask is not None and panel.mask.any() and not panel.mask.all():
             _draw_outline(axes, panel.mask, panel.outline, left, top, width, height)
     axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=RULE, linewidth=0.7)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fer_batch.config import read_study
+from fer_batch.evaluate.published_cues import LAYERS
 from fer_batch.types import InputError
 
 from .conftest import TRAINING
@@ -166,3 +167,19 @@ def test_the_job_of_standard_heatmaps_has_the_twelve_networks_of_the_paper():
     assert {job.recipe.batch_size for job in jobs.values()} == {128} and all(
         job.network.preprocessing.color == "gray" for job in jobs.values()
     )
+
+
+def test_the_job_of_action_unit_cues_has_the_strengths_and_layers_of_the_paper():
+    """Layer ablation and figure 5 of Belharbi et al. (2024); rate, decay and steps of T-SA."""
+    found = read_study(JOBS / "study_action_unit_cues.yaml", ["trainings.set.sources.0.uri=a"], "out")
+    plain = [job for varied, job in found.trainings if not any("align" not in key for key in varied)]
+    assert {job.align.weight for job in plain if job.align.layers == ("layer4",)} == {0, 0.01, 0.1, 1, 2, 4, 8, 12, 20}
+    numbers = {"relu": 1, "layer1": 2, "layer2": 3, "layer3": 4, "layer4": 5}
+    sets = {tuple(sorted(numbers[name] for name in job.align.layers)) for job in plain if job.align.weight == 4}
+    assert {(), *sets} == set(LAYERS)
+    others = [varied for varied, _ in found.trainings if any("align" not in key for key in varied)]
+    assert sorted(varied.get("align.weight") is None for varied in others) == [False, False, True, True]
+    assert {(job.recipe.optimizer, job.recipe.learning_rate, job.recipe.weight_decay, job.recipe.step_epochs)
+            for _, job in found.trainings} == {("sgd", 0.002, 0.0005, 4)}  # fmt: skip
+    small = read_study(JOBS / "study_action_unit_cues.yaml", ["size=small"], "out")
+    assert {job.align.weight for _, job in small.trainings} == {0, 1, 4, 12} and len(small.trainings) == 7

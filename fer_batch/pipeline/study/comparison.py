@@ -131,6 +131,10 @@ COMPARISONS.add(
     "heatmap_differences",
     Comparison("heatmap_differences:heatmap_differences", "Where maps of two groups differ", "explanations"),
 )
+COMPARISONS.add(
+    "action_unit_cues",
+    Comparison("cues:action_unit_cues", "Whether networks look where the Action Units are", "explanations"),
+)
 COMPARISONS.add("runtime", Comparison("runtime:runtime", "Seconds per image of each explanation", "explanations"))
 COMPARISONS.add(
     "verdict", Comparison("verdict:verdict", "Right answers beside the place of their evidence", "explanations")

@@ -66,10 +66,21 @@ def computed(work: StudyWork, name: str, tasks: Sequence[Task]) -> list[Result]:
             running = {_submit(ray, task, gpus): task for task in waiting}
             while running:
                 (done, *_), _ = ray.wait(list(running))
-                store.put(running.pop(done).path, dump(ray.get(done)))
+                store.put(running.pop(done).path, dump(_result(ray, done)))
                 advance(1)
     return [json.loads(store.read_bytes(task.path)) for task in tasks]
 
 
 def _submit(ray: Any, task: Task, gpus: float) -> Any:
     return ray.remote(num_cpus=1, num_gpus=gpus)(task.function).remote(*task.arguments)
+
+
+def _result(ray: Any, done: Any) -> Result:
+    """What a task gave; what a worker refused is refused here in the same words."""
+    try:
+        found: Result = ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ValueError):
+            raise error.cause from None
+        raise
+    return found

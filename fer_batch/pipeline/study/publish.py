@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from fer_batch import __version__
@@ -66,7 +66,8 @@ def _compared(work: StudyWork, comparison: str, options: Mapping[str, object]) -
     if kept.get("key") != key or not work.store.exists(f"{_folder(work)}/{kept['file']}"):
         found = COMPARISONS[comparison].load()(work, **options)
         _write_rows(work, comparison, found.rows)
-        for file, content in comparison_files(_summary(work), found.page):
+        page = replace(found.page, warnings=(*_chosen_by_test(work), *found.page.warnings))
+        for file, content in comparison_files(_summary(work), page):
             work.store.put(f"{_folder(work)}/{file}", content)
         kept = {"key": key, "title": found.page.title, "finding": found.page.lead, "file": found.page.file}
         work.store.put(path, dump(kept))
@@ -186,6 +187,14 @@ def _cells(cells: Sequence[Cell]) -> Iterator[StudyCell]:
 def _notes(work: StudyWork) -> Iterator[str]:
     if work.study.config.size == "small":
         yield "A study of small size: it shows that every step works, and its figures say little about the method."
-    for training in work.trainings:
-        if training.config.recipe.selection == "best_test":
-            yield f"{training.title}: epochs are chosen by the test part, so its figures are better than new data's."
+    yield from (sentence for _, sentence in _chosen_by_test(work))
+
+
+def _chosen_by_test(work: StudyWork) -> tuple[tuple[str, str], ...]:
+    """What every page must say of trainings whose epoch was chosen by the people that the figures are of."""
+    titles = [one.title for one in work.trainings if one.config.recipe.selection == "best_test"]
+    if not titles:
+        return ()
+    who = "; ".join(titles) if len(titles) < len(work.trainings) else "all trainings"
+    said = f"{who}: epochs are chosen by the test part (selection: best_test), so figures are better than new data's."
+    return (("Chosen by the test part.", f"{said[0].upper()}{said[1:]}"),)

@@ -10,6 +10,9 @@ from fer_batch.config import Study, build
 from fer_batch.config.study import StudyConfig
 from fer_batch.models.card import ModelSpec, resolve
 from fer_batch.pipeline.study.cells import Cell
+from fer_batch.pipeline.study.cue_figures import Column, FoldCues, NetworkCues
+from fer_batch.pipeline.study.cue_images import Codebook, cue_samples
+from fer_batch.pipeline.study.cue_measures import FACE, UNITS, MapSum
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.standard_maps import sums_task
 from fer_batch.pipeline.study.work import StudyWork, Training
@@ -251,3 +254,99 @@ def made_study(tmp_path):
 @pytest.fixture(scope="module")
 def made_study_once(tmp_path_factory):
     return lambda **options: MadeStudy(tmp_path_factory.mktemp("made"), **options)
+
+
+def make_cue_study(folder, n=24, subjects=6, folds=(0, 1), methods=("cam", "z"), lost=1, size=64):
+    """A study of one training over two folds whose tasks are computed in this process."""
+    tiny = write_tiny(folder / "tiny.safetensors", size)
+
+    def points(row):
+        return None if row < lost else (standard_points(size) + row % 3).ravel().tolist()
+
+    networks = [
+        make_network(n=n, subjects=subjects, checkpoint=tiny, crops=f"{folder}/crops", name="net-1", fold=f, seed=f)
+        for f in folds
+    ]
+    write_crops(f"{folder}/crops", networks[0].samples, size, points)
+    return make_work(folder, [make_cell(folder, one, method) for one in networks for method in methods])
+
+
+@pytest.fixture
+def cue_study(tmp_path, monkeypatch):
+    def computed(work, name, tasks):
+        return [task.function(*task.arguments) for task in tasks]
+
+    monkeypatch.setattr("fer_batch.pipeline.study.cue_networks.computed", computed)
+    return lambda **options: make_cue_study(tmp_path, **options)
+
+
+LAYERS = ("relu", "layer1", "layer2", "layer3", "layer4")
+
+
+def make_cues(
+    name="net-1", att=0.6, cams=(("cam", 0.5),), folds=(None,), n=70, subjects=7, seed=0, crops="crops", **more
+):
+    """Figures of a network as if they had been computed: about `att` at the last layer and less before, and `cams`."""
+    made = []
+    for fold in folds:
+        network = make_network(
+            n=n, subjects=subjects, name=name, fold=fold, seed=seed + (fold or 0), crops=crops, **more
+        )
+        landmarks = np.repeat(standard_points()[None], n, 0).astype(np.float32)
+        samples, rng = cue_samples(network, Codebook(), landmarks), np.random.default_rng(seed)
+        m, targets = len(samples.images.pairs), network.model.targets
+        columns = {Column("att_cos", layer): att - 0.05 * (4 - place) for place, layer in enumerate(LAYERS)}
+        columns |= {Column("cam_cos", method): value for method, value in cams}
+        sums = {}
+        for output, own in zip(*np.unique(samples.images.pairs[:, 1], return_counts=True), strict=True):
+            for place, key in enumerate((UNITS, FACE, *columns)):
+                sums[key, targets[output]] = MapSum(int(own), np.full((4, 4), own * place / 9), np.eye(4))
+        made.append(
+            FoldCues(
+                network=network,
+                samples=samples,
+                labels=np.asarray(targets)[samples.images.pairs[:, 1]],
+                subjects=tuple(network.samples["subject_id"].take(samples.pair_rows).to_pylist()),
+                cosines={key: value + rng.normal(0, 0.02, m) for key, value in columns.items()},
+                constant={key: np.full(m, 0.5) for key in columns},
+                sums=sums,
+            )
+        )
+    return NetworkCues(name, name.partition("-")[0], tuple(made))
+
+
+@pytest.fixture
+def cues():
+    return make_cues
+
+
+def make_families(aligned, **more):
+    """A study whose trainings are `aligned`: what varies in each, its section `align` or None, and its figures."""
+    networks, trainings = [], []
+    for place, (varied, section, figures) in enumerate(aligned):
+        networks.append(make_cues(f"net{place}-a", **{**more, **figures}))
+        settings = None if section is None else SimpleNamespace(**{"reduce": "sum", "to": "attention", **section})
+        config = SimpleNamespace(name=f"net{place}", align=settings)
+        trainings.append(Training(varied, config, SimpleNamespace(model=f"net{place}-a"), ()))
+    return SimpleNamespace(trainings=tuple(trainings)), networks
+
+
+BASE = {"weight": 4.0, "layers": ("layer4",)}
+SWEEP = (
+    ({}, BASE, {"att": 0.85, "cams": (("cam", 0.7), ("lime", 0.55))}),
+    ({"align.weight": 0}, {**BASE, "weight": 0.0}, {"att": 0.55, "cams": (("cam", 0.5), ("lime", 0.5))}),
+    ({"align.weight": 1}, {**BASE, "weight": 1.0}, {"att": 0.8, "cams": (("cam", 0.6), ("lime", 0.5))}),
+    (
+        {"align.layers": ["layer1"]},
+        {**BASE, "layers": ("layer1",)},
+        {"att": 0.6, "cams": (("cam", 0.4), ("lime", 0.5))},
+    ),
+    ({"network.options.head": "prm"}, BASE, {"att": 0.75, "cams": (("cam", 0.65), ("lime", 0.5))}),
+    ({"network.options.head": "prm", "align.weight": 0}, None, {"att": 0.5, "cams": (("cam", 0.45), ("lime", 0.5))}),
+)
+
+
+@pytest.fixture
+def sweep():
+    """A study of strengths, layers and a head, as `families` takes it, and its figures."""
+    return lambda **more: make_families(SWEEP, **more)

@@ -1,10 +1,11 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 from fer_batch.config.study import Study, StudyConfig
 from fer_batch.pipeline.study.cells import Lost
 from fer_batch.pipeline.study.comparison import COMPARISONS
 from fer_batch.pipeline.study.publish import publish
-from fer_batch.pipeline.study.work import StudyWork
+from fer_batch.pipeline.study.work import StudyWork, Training
 from fer_batch.storage.store import Store
 
 
@@ -44,3 +45,18 @@ def test_a_page_that_is_current_is_left_and_one_that_is_gone_or_of_before_is_mad
     monkeypatch.setitem(COMPARISONS._entries, "fold_table", replace(COMPARISONS["fold_table"], version=99))
     publish(asked)
     assert "How well each fold was learned" in page.read_text()
+
+
+def test_every_page_says_that_epochs_were_chosen_by_the_test_part(tmp_path):
+    asked = work(tmp_path, {"runtime": {}})
+    trainings = [
+        Training({"seed": seed}, SimpleNamespace(name="net", recipe=SimpleNamespace(selection=selection)),
+                 SimpleNamespace(model=f"net-{seed}"), ())
+        for seed, selection in enumerate(("best_test", "last"))
+    ]  # fmt: skip
+    publish(replace(asked, trainings=tuple(trainings)))
+    folder = tmp_path / "report" / "studies" / "s"
+    for page in ("index.html", "runtime.html"):
+        assert "Net (seed=0): epochs are chosen by the test part (selection: best_test)" in (folder / page).read_text()
+    publish(replace(work(tmp_path / "b", {"runtime": {}}), trainings=(trainings[1],)))
+    assert "chosen by" not in (tmp_path / "b" / "report" / "studies" / "s" / "runtime.html").read_text()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from fer_batch.facs import CODEBOOKS
 from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
@@ -14,10 +15,14 @@ COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "misclassified": ("pairs",),
         "randomisation": ("images", "steps", "seeds"),
         "faithfulness": ("images", "n_segments", "n_random"),
+        "action_unit_cues": ("images",),
     }
 )
 CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"faithfulness": {"segments": ("superpixels", "grid"), "score": ("logit", "softmax", "sigmoid")}}
+    {
+        "faithfulness": {"segments": ("superpixels", "grid"), "score": ("logit", "softmax", "sigmoid")},
+        "action_unit_cues": {"codebook": tuple(CODEBOOKS)},
+    }
 )
 
 
@@ -44,7 +49,19 @@ def check_options(comparison: str, options: Mapping[str, object]) -> None:
         value = options.get(name, choices[0])
         if value not in choices:
             raise InputError(f"compare.{comparison}.{name}: unknown value {value!r}; {nearest(str(value), choices)}")
+    _check_cues(comparison, options)
     columns = options.get("columns") if comparison == "grids" else None
     if columns is not None and not (isinstance(columns, Mapping) and columns):
         raise InputError(f"compare.grids.columns: expected a title and a label each, such as {{pain: pain3}}, "
                          f"got {columns!r}")  # fmt: skip
+
+
+def _check_cues(comparison: str, options: Mapping[str, object]) -> None:
+    if comparison != "action_unit_cues":
+        return
+    layers, release = options.get("layers", ()), options.get("disgust_release", False)
+    if isinstance(layers, str) or not isinstance(layers, Sequence) or any(not isinstance(one, str) for one in layers):
+        raise InputError(f"compare.action_unit_cues.layers: expected a list of modules, such as [layer4], got "
+                         f"{layers!r}")  # fmt: skip
+    if not isinstance(release, bool):
+        raise InputError(f"compare.action_unit_cues.disgust_release is true or false, got {release!r}")
