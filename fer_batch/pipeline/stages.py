@@ -79,7 +79,7 @@ def _report_options(config: RunConfig) -> Options:
 
 
 STAGES: tuple[PartitionStage, ...] = (
-    PartitionStage("heatmaps", ("heatmaps",), 1, _no_options, _heatmaps, "prototypes"),
+    PartitionStage("heatmaps", ("heatmaps",), 2, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
     PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),

@@ -135,7 +135,7 @@ def _published(tables: dict[str, TableFile], row: Row, targets: pa.Array) -> Seq
     index = frames["frame_index"].to_numpy()[ok]
     outputs = pc.index_in(maps["target"], targets).to_numpy().astype(np.int64)
     frame = np.searchsorted(index, maps["frame_index"].to_numpy())
-    logits, probability, conservation = _outputs(found, index, targets)
+    logits, probability, conservation, active = _outputs(found, index, targets)
     jpegs = zip(pictures["exemplar_frame"].to_pylist(), pictures["exemplar_jpeg"].to_pylist(), strict=True)
     crops = {frame_index: jpeg for frame_index, jpeg in jpegs if jpeg is not None}
     return SequenceData(
@@ -147,6 +147,7 @@ def _published(tables: dict[str, TableFile], row: Row, targets: pa.Array) -> Seq
         pairs=np.stack([frame, outputs], 1),
         conservation=conservation[frame, outputs],
         reader=TableReader(tables["relevance"], sequence_id, targets, crops, index),
+        active=active > 0,
     )
 
 
@@ -158,12 +159,12 @@ def _rows(table: TableFile, sequence_id: str, columns: tuple[str, ...] | None = 
 def _outputs(
     detections: pa.Table, frame_index: NDArray[np.int64], targets: pa.Array
 ) -> tuple[NDArray[np.float32], ...]:
-    """Logits, probabilities and conservation of the ok frames, each of shape (k, A)."""
+    """Logits, probabilities, conservation and activity (0 or 1) of the ok frames, each of shape (k, A)."""
     rows = np.searchsorted(frame_index, detections["frame_index"].to_numpy())
     columns = pc.index_in(detections["target"], targets).to_numpy().astype(np.int64)
     found = []
-    for name, missing in (("logit", 0.0), ("probability", 0.0), ("conservation", np.nan)):
+    for name, missing in (("logit", 0.0), ("probability", 0.0), ("conservation", np.nan), ("active", 0.0)):
         array = np.full((len(frame_index), len(targets)), missing, np.float32)
-        array[rows, columns] = np.asarray(detections[name].fill_null(np.nan), np.float32)
+        array[rows, columns] = np.asarray(detections[name].cast(pa.float32()).fill_null(np.nan), np.float32)
         found.append(array)
     return tuple(found)

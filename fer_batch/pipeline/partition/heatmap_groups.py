@@ -14,7 +14,7 @@ from fer_batch.facs import EXPRESSIONS
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.query import connect
 from fer_batch.output.reader import PartitionReader
-from fer_batch.pipeline.partition.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.pipeline.analysis.standard_faces import NO_FACE, evidence, landmarks_of, warped
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
