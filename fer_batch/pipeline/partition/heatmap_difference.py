@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.pipeline.partition.heatmap_groups import Group, GroupDifference
+from fer_batch.pipeline.partition.heatmap_groups import MAX_PEOPLE, Group, GroupDifference
 from fer_batch.regions import standard_face
 from fer_batch.regions.face_parts import NAMES, face_parts
 from fer_batch.storage.manifest import digest
@@ -75,7 +75,8 @@ def difference_text(found: GroupDifference, picture: str, level: float = 0.05) -
 
 def _group_line(group: Group) -> str:
     lost = f", {group.n_left_out} left out (no landmarks, or undefined)" if group.n_left_out else ""
-    return f"{group.condition}: {group.n} maps of {len(group.counts)} people{lost}"
+    drawn = f" (drawn of {group.n_found:,})" if group.n_found > MAX_PEOPLE else ""
+    return f"{group.condition}: {group.n} maps of {len(group.counts)} people{drawn}{lost}"
 
 
 def _parts(where: NDArray[np.bool_]) -> str:
