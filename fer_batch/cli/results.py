@@ -129,11 +129,16 @@ def heatmaps(
 def _compare_groups(out: str, a: str, b: str, people: str | None, as_json: bool) -> None:
     from fer_batch.pipeline.partition.heatmap_difference import difference_json, difference_text, write_difference
     from fer_batch.pipeline.partition.heatmap_groups import compare_groups
+    from fer_batch.pipeline.report.navigation import HEATMAPS, folder_of
+    from fer_batch.pipeline.report.write import write_page
     from fer_batch.storage.store import Store
 
     store = Store(out)
     found = compare_groups(store, a, b, people=people)
     picture = write_difference(store, found)
+    for partition in sorted({*found.a.people, *found.b.people}, key=str):
+        if store.exists(f"{folder_of(partition)}/index.html"):
+            write_page(store, partition, HEATMAPS)
     click.echo(json.dumps(difference_json(found, picture)) if as_json else difference_text(found, picture))
 
 

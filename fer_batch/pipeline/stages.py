@@ -84,7 +84,13 @@ STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
-        "report", (), DRAWING, _report_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
+        "report",
+        (),
+        DRAWING,
+        _report_options,
+        _report,
+        "report",
+        reads=("heatmaps", "class_prototypes", "patterns", "evaluation"),
     ),
 )
 

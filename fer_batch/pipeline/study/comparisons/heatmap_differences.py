@@ -75,7 +75,7 @@ def _task(
     cells: Sequence[Cell],
     pair: tuple[str, ...],
     n_arrangements: int,
-    people: tuple[str | None, str],
+    people: tuple[str | None, str] = (None, ""),
 ) -> Task:
     parts = sorted({(cell.partition.dataset, cell.partition.model, cell.partition.explain) for cell in cells})
     identity = (VERSION, sorted(cell.key for cell in cells), list(pair), n_arrangements, people[1])
