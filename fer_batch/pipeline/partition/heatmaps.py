@@ -28,8 +28,8 @@ def publish_heatmaps(work: StageWork) -> None:
     """
     remove_older_sums(work.store, work.partition)
     sums, n_missing = _summed(work)
-    if n_missing[CROP.name]:
-        say_missing(n_missing[CROP.name], len(work.shards), "heatmaps")
+    if most := max(n_missing.values()):
+        say_missing(most, len(work.shards), "heatmaps")
     rows = [row for name, own in sums.items() for row in _rows(work, name, own, not n_missing[name])]
     work.store.put(f"{work.partition.folder('heatmaps')}/{FILE}", encode(rows_of("heatmaps", rows), work.metadata))
 

@@ -14,10 +14,14 @@ COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "misclassified": ("pairs",),
         "randomisation": ("images", "steps", "seeds"),
         "faithfulness": ("images", "n_segments", "n_random"),
+        "heatmap_differences": ("n_arrangements",),
     }
 )
 CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"faithfulness": {"segments": ("superpixels", "grid"), "score": ("logit", "softmax", "sigmoid")}}
+    {
+        "faithfulness": {"segments": ("superpixels", "grid"), "score": ("logit", "softmax", "sigmoid")},
+        "standard_heatmaps": {"scale": ("none", "max")},
+    }
 )
 
 
