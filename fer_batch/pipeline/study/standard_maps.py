@@ -22,7 +22,6 @@ from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 VERSION = 2  # raised when the same maps would give other sums
-SCALES = ("none", "max")
 
 
 @dataclass(frozen=True)

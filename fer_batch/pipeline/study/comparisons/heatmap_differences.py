@@ -9,6 +9,7 @@ from fer_batch.pipeline.partition.heatmap_groups import compare_groups
 from fer_batch.pipeline.partition.people_columns import read_people
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared, Measured
+from fer_batch.pipeline.study.comparisons.options import check_options
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task, computed
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.report.comparison import Comparison, Section
@@ -51,6 +52,7 @@ def heatmap_differences(
     InputError
         If a title has other than two conditions, or `people` is no such file.
     """
+    check_options("heatmap_differences", {"n_arrangements": n_arrangements})
     asked = {title: tuple(pair) for title, pair in (groups or GROUPS).items()}
     for title, pair in asked.items():
         if len(pair) != 2 or not all(isinstance(one, str) for one in pair):

@@ -13,12 +13,13 @@ from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_s
 from fer_batch.pipeline.partition.standard_masks import mask_of
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared
+from fer_batch.pipeline.study.comparisons.options import check_options
 from fer_batch.pipeline.study.comparisons.standard_example import example
 from fer_batch.pipeline.study.comparisons.standard_page import NetworkFacts, VariantMaps, page
 from fer_batch.pipeline.study.comparisons.standard_rows import rows_of_variant
 from fer_batch.pipeline.study.computed import computed
 from fer_batch.pipeline.study.heatmap_files import NetworkMaps, Written
-from fer_batch.pipeline.study.standard_maps import SCALES, Sums, pooled, read_sums, sums_task
+from fer_batch.pipeline.study.standard_maps import Sums, pooled, read_sums, sums_task
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.types import InputError
 
@@ -39,8 +40,7 @@ def standard_heatmaps(work: StudyWork, *, scale: Literal["none", "max"] = "none"
     InputError
         If the option is neither, or no map has landmarks.
     """
-    if scale not in SCALES:
-        raise InputError(f"compare.standard_heatmaps.scale is none or max, got {scale!r}")
+    check_options("standard_heatmaps", {"scale": scale})
     paths = _sums(work, scale)
     facts = facts_of(work)
     dataset = next((cell.job.name for cell in work.cells if cell.job), work.study.config.name)
