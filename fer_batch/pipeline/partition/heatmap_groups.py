@@ -193,7 +193,10 @@ def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, colu
         said = str(error).splitlines()[0]
         raise InputError(f"--compare {group.condition!r} is no condition over the columns {columns}: {said}") from None
     if not rows:
-        raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group")
+        kept = connection.execute("SELECT count(*) FROM relevance").fetchone()
+        why = "" if kept and kept[0] else "; table relevance is empty, and groups are compared map by map: run with "
+        why += "keep_relevance: all" if why else ""
+        raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group{why}")
     found = {who for *_, who in rows}
     group.n_found = len(found)
     drawn = set(heapq.nsmallest(MAX_PEOPLE, found, key=_turn)) if len(found) > MAX_PEOPLE else found

@@ -82,8 +82,9 @@ def _lead(whole: Sequence[_Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> 
     known = {name: share for name, share in shares.items() if not math.isnan(share)}
     if not known:
         return "No target has regions where its evidence is expected."
-    above = [name for name, share in known.items() if share > masks[name].mean()]
-    return f"Of {len(known)} targets {len(above)} have more of their evidence in their regions than chance puts there."
+    above = sum(share > masks[name].mean() for name, share in known.items())
+    whose = "has more of its evidence in its regions" if above == 1 else "have more of their evidence in their regions"
+    return f"{above} of {len(known)} {'target' if len(known) == 1 else 'targets'} {whose} than chance would put there."
 
 
 def _mass(one: _Heatmap, mask: NDArray[np.bool_]) -> float:

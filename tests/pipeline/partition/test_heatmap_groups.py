@@ -87,6 +87,14 @@ def test_what_a_network_does_not_find_is_in_no_group(tmp_path):
         compare_groups(store, "target = 'happiness'", "target = 'fear'")
 
 
+def test_an_output_that_kept_no_maps_says_so(tmp_path):
+    store = Store(str(tmp_path))
+    write(store, made(3))
+    store.delete(f"{WHERE.folder('relevance')}/s.parquet")
+    with pytest.raises(InputError, match="table relevance is empty, .* run with keep_relevance: all"):
+        compare_groups(store, "correct", "NOT correct")
+
+
 @pytest.mark.parametrize(
     ("a", "words"),
     [

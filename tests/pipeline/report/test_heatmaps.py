@@ -43,7 +43,7 @@ def test_the_page_has_every_target_its_figures_and_the_moments_of_episodes(publi
     for words in (
         "Every target",
         "Onset, apex, offset",
-        "Of 3 targets",
+        "1 of 3 targets has more of its evidence in its regions",
         "AU01, AU02 at the onset, apex and offset",
     ):
         assert words in html
