@@ -91,7 +91,7 @@ def test_an_output_that_kept_no_maps_says_so(tmp_path):
     store = Store(str(tmp_path))
     write(store, made(3))
     store.delete(f"{WHERE.folder('relevance')}/s.parquet")
-    with pytest.raises(InputError, match="table relevance is empty, .* run with keep_relevance: all"):
+    with pytest.raises(InputError, match=r"table relevance is empty, .* run with keep_relevance: all"):
         compare_groups(store, "correct", "NOT correct")
 
 
