@@ -109,7 +109,9 @@ class SeenMap:
 
     @property
     def moment(self) -> str:
-        """Which moment of an episode of its target its frame is; empty for none."""
+        """Which moment of an episode of its target its frame is; empty for none, and for a still."""
+        if self.data.sequence["kind"] == "still":
+            return ""
         own = self.seen.moments.get(self.target)
         return "" if own is None or own[self.row] < 0 else MOMENTS[own[self.row]]
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.accumulators import ACCUMULATORS, Key, MapSum, SequenceRow, SequenceSums
+from fer_batch.pipeline.analysis.published_data import seen_sequences
 from fer_batch.pipeline.analysis.sums import (
     Sums,
     has_all_maps,
     has_current,
     kept_sums,
-    seen_sequences,
     sequence_rows,
 )
 from fer_batch.storage.parquet import Partition

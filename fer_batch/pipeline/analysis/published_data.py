@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.reader import PartitionReader, ShardReader
 from fer_batch.output.table_file import TableFile
+from fer_batch.pipeline.analysis.accumulators import Seen, seen_in
 from fer_batch.pipeline.analysis.sequence_data import SequenceData, reading
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.storage.markers import Row
@@ -114,6 +116,24 @@ def published_shard(
     tables = {name: _opened(published, name) for name in _READ}
     for row in rows:
         yield row, _published(tables, row, pa.array(targets)) if row["status"] in READ else None
+
+
+def seen_sequences(
+    store: Store, partition: Partition, shard: str, targets: Sequence[str]
+) -> Iterator[tuple[SequenceData, Seen]]:
+    """Every sequence of a published shard that has frames, and what its tables say is found in it.
+
+    Parameters
+    ----------
+    store, partition, shard
+        Where.
+    targets
+        What the outputs of the network stand for.
+    """
+    crop_size = crop_size_of(run := latest_run(store, partition), card_of(run))
+    for _, data in published_shard(store, partition, shard, targets):
+        if data is not None and data.active is not None:
+            yield data, seen_in(data, data.active, tuple(targets), crop_size)
 
 
 def _opened(shard: ShardReader, name: str) -> TableFile:

@@ -21,7 +21,6 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.accumulators import (
     ACCUMULATORS,
@@ -30,9 +29,8 @@ from fer_batch.pipeline.analysis.accumulators import (
     Seen,
     SequenceRow,
     SequenceSums,
-    seen_in,
 )
-from fer_batch.pipeline.analysis.published_data import published_shard
+from fer_batch.pipeline.analysis.published_data import seen_sequences
 from fer_batch.pipeline.analysis.sequence_data import SequenceData
 from fer_batch.storage.manifest import digest, shard_marker
 from fer_batch.storage.parquet import Partition, pack_maps, unpack_maps
@@ -225,24 +223,6 @@ def _make_again(store: Store, partition: Partition, shard: str, targets: Sequenc
         for data, seen in seen_sequences(store, partition, shard, targets):
             for _ in take_sums(data, targets, writer, seen):
                 pass
-
-
-def seen_sequences(
-    store: Store, partition: Partition, shard: str, targets: Sequence[str]
-) -> Iterator[tuple[SequenceData, Seen]]:
-    """Every sequence of a published shard that has frames, and what its tables say is found in it.
-
-    Parameters
-    ----------
-    store, partition, shard
-        Where.
-    targets
-        What the outputs of the network stand for.
-    """
-    crop_size = crop_size_of(run := latest_run(store, partition), card_of(run))
-    for _, data in published_shard(store, partition, shard, targets):
-        if data is not None and data.active is not None:
-            yield data, seen_in(data, data.active, tuple(targets), crop_size)
 
 
 def has_all_maps(store: Store, partition: Partition, shard: str) -> bool:
