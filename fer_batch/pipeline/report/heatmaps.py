@@ -107,7 +107,7 @@ def _panel(one: _Heatmap, masks: Mapping[str, NDArray[np.bool_]]) -> Panel:
 
 
 def _table(whole: Sequence[_Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> DataTable:
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for one in whole:
         mask = masks.get(one.target)
         if mask is None:
