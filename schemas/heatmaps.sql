@@ -2,7 +2,7 @@
 CREATE TABLE heatmaps (
     "group" VARCHAR,
     "method" VARCHAR,
-    "n" BIGINT,  -- maps; those that are undefined or all zero are left out
+    "n" BIGINT,  -- maps; left out are those that are undefined, on the crop also those that are all zero
     "height" INTEGER,
     "width" INTEGER,
     "scale" FLOAT,
@@ -11,6 +11,7 @@ CREATE TABLE heatmaps (
     "complete" BOOLEAN,  -- false where maps of older shards could not be counted; since schema 3, before NULL
     "face" VARCHAR,  -- whose grid it has: crop, or standard (the standard face); since schema 4, before "CROP"
     "fold" INTEGER,  -- of the network; NULL over all of its folds; since schema 4, before NULL
+    "moment" VARCHAR,  -- of episodes in videos: onset, apex, offset; NULL over all frames; since schema 5, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

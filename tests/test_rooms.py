@@ -43,9 +43,9 @@ ALLOWED = {
     },
     "pipeline.export": {"pipeline.base", "export", "output", "sources", "spray", "storage", "visualize"},
     "pipeline.study": {
-        *("posed", "pipeline", "pipeline.base", "pipeline.explaining", "pipeline.partition", "pipeline.training"),
-        *("config", "evaluate", "explain", "media", "models", "output", "regions", "report", "sources", "storage"),
-        *("training", "visualize"),
+        *("posed", "pipeline", "pipeline.base", "pipeline.explaining", "pipeline.analysis", "pipeline.partition"),
+        *("pipeline.training", "config", "evaluate", "explain", "media", "models", "output", "regions", "report"),
+        *("sources", "storage", "training", "visualize"),
     },
     "pipeline.inspect": {"models", "output", "regions", "sources", "storage", "visualize"},
     # a study runs jobs: what wires one job knows nothing of it

@@ -88,6 +88,7 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
 @click.option(
     "--compare", "groups", nargs=2, metavar="A B", help="Test where maps of two groups differ; SQL conditions."
 )
+@click.option("--people", metavar="FILE", help="CSV or Parquet with subject_id: its columns tell groups too.")
 @click.option("--evaluate", "maps", metavar="FOLDER", help="Grey PNG heatmaps on the standard face.")
 @click.option("--masks", metavar="FOLDER", help="Black and white PNG masks, named by expression.")
 @click.option("--pretrained", multiple=True, metavar="NETWORK", help="A network that was pretrained; repeat for more.")
@@ -95,6 +96,7 @@ def evaluate(out: str, published: bool, as_json: bool) -> None:
 def heatmaps(
     out: str | None,
     groups: tuple[str, str] | None,
+    people: str | None,
     maps: str | None,
     masks: str | None,
     pretrained: tuple[str, ...],
@@ -108,13 +110,14 @@ def heatmaps(
     for each expression the average-linkage dendrogram of the networks.
 
     With --compare, groups are conditions over the maps of an output: --compare "correct" "NOT correct", or
-    "target = 'fear'" "target = 'surprise'". A permutation test of people, corrected over all pixels, says where they
+    "night = '2026-05-01'" "night = '2026-05-02'". What the manifest of the runs, or the file of --people, says of
+    people (age, sex) can be used as well. A permutation test of people, corrected over all pixels, says where they
     differ; the picture is written into OUT.
     """
     if out and groups and not (maps or masks or pretrained):
-        _compare_groups(out, *groups, as_json)
+        _compare_groups(out, *groups, people, as_json)
         return
-    if out or groups or not (maps and masks):
+    if out or groups or people or not (maps and masks):
         raise InputError("give --evaluate FOLDER and --masks FOLDER, or an output and --compare A B")
     from fer_batch.pipeline.partition.heatmap_files import read_heatmaps
     from fer_batch.pipeline.partition.heatmap_scores import heatmap_json, heatmap_scores, heatmap_text
@@ -123,14 +126,19 @@ def heatmaps(
     click.echo(json.dumps(heatmap_json(found)) if as_json else heatmap_text(found))
 
 
-def _compare_groups(out: str, a: str, b: str, as_json: bool) -> None:
+def _compare_groups(out: str, a: str, b: str, people: str | None, as_json: bool) -> None:
     from fer_batch.pipeline.partition.heatmap_difference import difference_json, difference_text, write_difference
     from fer_batch.pipeline.partition.heatmap_groups import compare_groups
+    from fer_batch.pipeline.report.navigation import HEATMAPS, folder_of
+    from fer_batch.pipeline.report.write import write_page
     from fer_batch.storage.store import Store
 
     store = Store(out)
-    found = compare_groups(store, a, b)
+    found = compare_groups(store, a, b, people=people)
     picture = write_difference(store, found)
+    for partition in sorted({*found.a.people, *found.b.people}, key=str):
+        if store.exists(f"{folder_of(partition)}/index.html"):
+            write_page(store, partition, HEATMAPS)
     click.echo(json.dumps(difference_json(found, picture)) if as_json else difference_text(found, picture))
 
 

@@ -79,12 +79,18 @@ def _report_options(config: RunConfig) -> Options:
 
 
 STAGES: tuple[PartitionStage, ...] = (
-    PartitionStage("heatmaps", ("heatmaps",), 1, _no_options, _heatmaps, "prototypes"),
+    PartitionStage("heatmaps", ("heatmaps",), 2, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
     PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
-        "report", (), DRAWING, _report_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
+        "report",
+        (),
+        DRAWING,
+        _report_options,
+        _report,
+        "report",
+        reads=("heatmaps", "class_prototypes", "patterns", "evaluation"),
     ),
 )
 

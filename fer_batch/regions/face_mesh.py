@@ -13,7 +13,7 @@ from fer_batch.regions.geometry import checked, standard_face
 
 _EDGE = 1e-9  # barycentric; a pixel on the edge of a triangle is in it
 _FARTHEST = 2.0**20  # px; what lies beyond is no landmark of a picture
-_STRIP = 8_192  # pixels; what is computed of them for some maps stays in the cache
+STRIP = 8_192  # pixels; what is computed of them for some maps stays in the cache
 _FLAT = 1e-9  # least spread across a face as a share of the spread along it
 
 
@@ -146,7 +146,7 @@ class Grid:
         return np.matmul(self.inverse, points[:, self.triangles])
 
 
-def grid(triangles: NDArray[np.intp], canvas: tuple[int, int], step: int = 1) -> Grid:
+def grid(triangles: NDArray[np.intp], canvas: tuple[int, int], step: int = 1, strip: int = STRIP) -> Grid:
     """The pixels of a canvas in triangles of the standard face.
 
     Parameters
@@ -157,6 +157,8 @@ def grid(triangles: NDArray[np.intp], canvas: tuple[int, int], step: int = 1) ->
         Height and width. The standard face is scaled to it: pixel i is at `(i + 1/2) 224 / w - 1/2` across.
     step
         The rows of a strip are a multiple of it.
+    strip : pixels
+        Of a strip, about.
     """
     landmarks, size = standard_face()
     corners = mesh_points(landmarks[None], size)[0][triangles]
@@ -165,7 +167,7 @@ def grid(triangles: NDArray[np.intp], canvas: tuple[int, int], step: int = 1) ->
     inverse = np.linalg.inv(np.concatenate([corners, np.ones((len(corners), 3, 1))], axis=2))
     y, x = (np.maximum((np.arange(n) + 0.5) * side / n - 0.5, 0.0) for n, side in zip(canvas, size, strict=True))
     found = _located(corners, inverse, y, x)
-    n = max(1, _STRIP // (step * len(x))) * step
+    n = max(1, strip // (step * len(x))) * step
     return Grid(triangles, inverse, tuple(_strip(found[i : i + n], i, y, x) for i in range(0, len(y), n)))
 
 
@@ -202,7 +204,13 @@ def _located(
 
 
 @functools.lru_cache(maxsize=16)
-def standard_grid(canvas: tuple[int, int], step: int = 1) -> Grid:
-    """The canvas in the Delaunay triangles of the standard face (W-3)."""
+def standard_grid(canvas: tuple[int, int], step: int = 1, strip: int = STRIP) -> Grid:
+    """The canvas in the Delaunay triangles of the standard face (W-3).
+
+    Parameters
+    ----------
+    canvas, step, strip
+        As for `grid`.
+    """
     landmarks, size = standard_face()
-    return grid(triangulation(mesh_points(landmarks[None], size)[0]), canvas, step)
+    return grid(triangulation(mesh_points(landmarks[None], size)[0]), canvas, step, strip)

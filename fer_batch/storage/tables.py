@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4  # raised when a table gains a column, which then says `since`
+SCHEMA_VERSION = 5  # raised when a table gains a column, which then says `since`
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
@@ -247,13 +247,14 @@ SCHEMAS = MappingProxyType(
             "One aggregated map.",
             ("group", _STR),
             ("method", _STR),
-            ("n", _I64, "maps; those that are undefined or all zero are left out"),
+            ("n", _I64, "maps; left out are those that are undefined, on the crop also those that are all zero"),
             *_MAP[:3],
             ("relevance", _FLOATS, "mean map, " + _MAP_DOC),
             Column("normalisation", _STR, "of each map before the mean; none: logit units", since=3, before="max"),
             Column("complete", _BOOL, "false where maps of older shards could not be counted", since=3),
             Column("face", _STR, "whose grid it has: crop, or standard (the standard face)", since=4, before="crop"),
             Column("fold", _I32, "of the network; NULL over all of its folds", since=4),
+            Column("moment", _STR, "of episodes in videos: onset, apex, offset; NULL over all frames", since=5),
         ),
         "study_cells": _schema(
             "One cell of a study: a network under one explanation.",

@@ -192,7 +192,7 @@ def world(tmp_path):
     return World(Store(str(tmp_path / "out")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def golden():
     """Golden example G-22 and what is expected of it."""
     return SimpleNamespace(make=g22, story=STORY, targets=TARGETS, blobs=BLOBS, world=World)

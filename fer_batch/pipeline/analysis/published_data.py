@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.reader import PartitionReader, ShardReader
 from fer_batch.output.table_file import TableFile
+from fer_batch.pipeline.analysis.accumulators import Seen, seen_in
 from fer_batch.pipeline.analysis.sequence_data import SequenceData, reading
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.storage.markers import Row
@@ -116,6 +118,24 @@ def published_shard(
         yield row, _published(tables, row, pa.array(targets)) if row["status"] in READ else None
 
 
+def seen_sequences(
+    store: Store, partition: Partition, shard: str, targets: Sequence[str]
+) -> Iterator[tuple[SequenceData, Seen]]:
+    """Every sequence of a published shard that has frames, and what its tables say is found in it.
+
+    Parameters
+    ----------
+    store, partition, shard
+        Where.
+    targets
+        What the outputs of the network stand for.
+    """
+    crop_size = crop_size_of(run := latest_run(store, partition), card_of(run))
+    for _, data in published_shard(store, partition, shard, targets):
+        if data is not None and data.active is not None:
+            yield data, seen_in(data, data.active, tuple(targets), crop_size)
+
+
 def _opened(shard: ShardReader, name: str) -> TableFile:
     where = shard.store.url(shard.path(name))
     with reading(where):
@@ -135,7 +155,7 @@ def _published(tables: dict[str, TableFile], row: Row, targets: pa.Array) -> Seq
     index = frames["frame_index"].to_numpy()[ok]
     outputs = pc.index_in(maps["target"], targets).to_numpy().astype(np.int64)
     frame = np.searchsorted(index, maps["frame_index"].to_numpy())
-    logits, probability, conservation = _outputs(found, index, targets)
+    logits, probability, conservation, active = _outputs(found, index, targets)
     jpegs = zip(pictures["exemplar_frame"].to_pylist(), pictures["exemplar_jpeg"].to_pylist(), strict=True)
     crops = {frame_index: jpeg for frame_index, jpeg in jpegs if jpeg is not None}
     return SequenceData(
@@ -147,6 +167,7 @@ def _published(tables: dict[str, TableFile], row: Row, targets: pa.Array) -> Seq
         pairs=np.stack([frame, outputs], 1),
         conservation=conservation[frame, outputs],
         reader=TableReader(tables["relevance"], sequence_id, targets, crops, index),
+        active=active > 0,
     )
 
 
@@ -158,12 +179,12 @@ def _rows(table: TableFile, sequence_id: str, columns: tuple[str, ...] | None = 
 def _outputs(
     detections: pa.Table, frame_index: NDArray[np.int64], targets: pa.Array
 ) -> tuple[NDArray[np.float32], ...]:
-    """Logits, probabilities and conservation of the ok frames, each of shape (k, A)."""
+    """Logits, probabilities, conservation and activity (0 or 1) of the ok frames, each of shape (k, A)."""
     rows = np.searchsorted(frame_index, detections["frame_index"].to_numpy())
     columns = pc.index_in(detections["target"], targets).to_numpy().astype(np.int64)
     found = []
-    for name, missing in (("logit", 0.0), ("probability", 0.0), ("conservation", np.nan)):
+    for name, missing in (("logit", 0.0), ("probability", 0.0), ("conservation", np.nan), ("active", 0.0)):
         array = np.full((len(frame_index), len(targets)), missing, np.float32)
-        array[rows, columns] = np.asarray(detections[name].fill_null(np.nan), np.float32)
+        array[rows, columns] = np.asarray(detections[name].cast(pa.float32()).fill_null(np.nan), np.float32)
         found.append(array)
     return tuple(found)

@@ -49,6 +49,8 @@ class SequenceData:
     conservation : shape (m,)
     reader
         Where the maps are.
+    active : shape (k, A), or None
+        Which targets were found, where tables say it already.
     """
 
     sequence: Row
@@ -59,6 +61,7 @@ class SequenceData:
     pairs: NDArray[np.int64]
     conservation: NDArray[np.float32]
     reader: MapReader
+    active: NDArray[np.bool_] | None = None
 
     @cached_property
     def frame_index(self) -> NDArray[np.int64]:

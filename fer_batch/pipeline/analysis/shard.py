@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fer_batch.models.heads import active
+from fer_batch.pipeline.analysis.accumulators import seen_in
 from fer_batch.pipeline.analysis.plans import SHARD_TABLES
 from fer_batch.pipeline.analysis.published_data import published_shard
 from fer_batch.pipeline.analysis.sequence import analyse
@@ -162,7 +164,9 @@ def _publish_maps(
     """Pass every map of a sequence once: all go into the sums of the shard, and into table `relevance` what is kept."""
     targets = pa.array(options.analysis.targets)
     kept = _kept_pairs(data, prototypes, options)
-    for pairs, rows in take_sums(data, options.analysis.targets, sums):
+    own = options.analysis
+    seen = seen_in(data, active(data.probability, own.head, own.threshold), own.targets, own.crop_size)  # type: ignore[arg-type]
+    for pairs, rows in take_sums(data, own.targets, sums, seen):
         chosen = rows if kept[pairs].all() else rows.filter(pa.array(kept[pairs]))
         if chosen.num_rows:
             names = targets.take(chosen["target"].combine_chunks())

@@ -26,10 +26,11 @@ from fer_batch.pipeline.analysis.accumulators import (
     ACCUMULATORS,
     Key,
     MapSum,
+    Seen,
     SequenceRow,
     SequenceSums,
 )
-from fer_batch.pipeline.analysis.published_data import published_shard
+from fer_batch.pipeline.analysis.published_data import seen_sequences
 from fer_batch.pipeline.analysis.sequence_data import SequenceData
 from fer_batch.storage.manifest import digest, shard_marker
 from fer_batch.storage.parquet import Partition, pack_maps, unpack_maps
@@ -149,7 +150,7 @@ def _packed(total: NDArray[np.float64]) -> dict[str, object]:
 
 
 def take_sums(
-    data: SequenceData, targets: Sequence[str], sums: SumsWriter
+    data: SequenceData, targets: Sequence[str], sums: SumsWriter, seen: Seen
 ) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
     """Every map of a sequence once, piece by piece; when the last has passed, they are in the sums of the shard.
 
@@ -161,6 +162,8 @@ def take_sums(
         What the outputs stand for.
     sums
         Of its shard.
+    seen
+        What is found in it.
 
     Yields
     ------
@@ -169,15 +172,14 @@ def take_sums(
     rows
         Their rows of table `relevance`; column `target` has the output.
     """
-    own = SequenceSums(data, ACCUMULATORS)
+    own = SequenceSums(data, ACCUMULATORS, seen)
     for start in range(0, len(data.pairs), PIECE):
         pairs = np.arange(start, min(start + PIECE, len(data.pairs)))
         done = 0
         for rows in data.relevance_rows(pairs):
             piece = pairs[done : done + rows.num_rows]
             done += rows.num_rows
-            for pair, values in zip(data.pairs[piece].tolist(), unpack_maps(rows), strict=True):
-                own.add(pair[0], targets[pair[1]], values)
+            own.add([(row, targets[output]) for row, output in data.pairs[piece].tolist()], unpack_maps(rows))
             yield piece, rows
     sums.add(own.rows())
 
@@ -208,9 +210,8 @@ def kept_sums(output: str, shard: str, partition: Partition, targets: Sequence[s
         What the outputs of the network stand for.
     """
     store = Store(output)
-    wanted = next(one.version for one in ACCUMULATORS if one.name == accumulator)
-    if _version(store, shard, accumulator) != wanted:
-        if not _has_all_maps(store, partition, shard):
+    if not has_current(store, shard, accumulator):
+        if not has_all_maps(store, partition, shard):
             return None
         _make_again(store, partition, shard, targets)
     rows = _rows(store, shard, (pads.field("accumulator") == accumulator) & pads.field("whole"))
@@ -219,13 +220,12 @@ def kept_sums(output: str, shard: str, partition: Partition, targets: Sequence[s
 
 def _make_again(store: Store, partition: Partition, shard: str, targets: Sequence[str]) -> None:
     with SumsWriter(store, shard, each=False) as writer:
-        for _, data in published_shard(store, partition, shard, targets):
-            if data is not None:
-                for _ in take_sums(data, targets, writer):
-                    pass
+        for data, seen in seen_sequences(store, partition, shard, targets):
+            for _ in take_sums(data, targets, writer, seen):
+                pass
 
 
-def _has_all_maps(store: Store, partition: Partition, shard: str) -> bool:
+def has_all_maps(store: Store, partition: Partition, shard: str) -> bool:
     """Whether table `relevance` holds every map of a shard, because all are kept or because there were no others."""
     marker = shard_marker(store, shard)
     if marker is None or marker.keep_relevance == "all":
@@ -245,12 +245,12 @@ def _metadata(store: Store, shard: str) -> dict[str, Any]:
     return {name: json.loads(found[name.encode()]) for name in ("accumulators", "each")}
 
 
-def _version(store: Store, shard: str, accumulator: str) -> int | None:
-    """Of an accumulator in the sums of a shard; None where it is not there."""
+def has_current(store: Store, shard: str, accumulator: str) -> bool:
+    """Whether the sums of a shard have those of an accumulator, as it sums now."""
     if not store.exists(sums_path(shard)):
-        return None
+        return False
     found: Mapping[str, int] = _metadata(store, shard)["accumulators"]
-    return found.get(accumulator)
+    return found.get(accumulator) == next(one.version for one in ACCUMULATORS if one.name == accumulator)
 
 
 def sequence_rows(

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.pipeline.partition.heatmap_groups import Group, GroupDifference
+from fer_batch.pipeline.partition.heatmap_groups import MAX_PEOPLE, Group, GroupDifference
 from fer_batch.regions import standard_face
 from fer_batch.regions.face_parts import NAMES, face_parts
-from fer_batch.storage.manifest import digest
+from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.store import Store
 from fer_batch.visualize.figure import save
 from fer_batch.visualize.heatmap import resize_map
@@ -75,7 +75,8 @@ def difference_text(found: GroupDifference, picture: str, level: float = 0.05) -
 
 def _group_line(group: Group) -> str:
     lost = f", {group.n_left_out} left out (no landmarks, or undefined)" if group.n_left_out else ""
-    return f"{group.condition}: {group.n} maps of {len(group.counts)} people{lost}"
+    drawn = f" (drawn of {group.n_found:,})" if group.n_found > MAX_PEOPLE else ""
+    return f"{group.condition}: {group.n} maps of {len(group.counts)} people{drawn}{lost}"
 
 
 def _parts(where: NDArray[np.bool_]) -> str:
@@ -119,7 +120,14 @@ def difference_json(found: GroupDifference, picture: str, level: float = 0.05) -
 
 
 def write_difference(store: Store, found: GroupDifference) -> str:
-    """Write the picture into the output; its URL."""
-    path = f"{FOLDER}/{digest([found.a.condition, found.b.condition])}.png"
-    store.put(path, difference_figure(found))
-    return store.url(path)
+    """Write the picture into the output, and what the page of heatmaps says of it; the picture's URL."""
+    path = f"{FOLDER}/{digest([found.a.condition, found.b.condition])}"
+    partitions = {tuple(one.key.values()) for group in (found.a, found.b) for one in group.people}
+    kept = {
+        "conditions": [found.a.condition, found.b.condition],
+        "partitions": sorted(map(list, partitions)),
+        "lines": difference_text(found, "").splitlines()[:-1],
+    }
+    store.put(f"{path}.png", difference_figure(found))
+    store.put(f"{path}.json", dump(kept))
+    return store.url(f"{path}.png")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +16,8 @@ from fer_batch.facs import EXPRESSIONS
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.query import connect
 from fer_batch.output.reader import PartitionReader
-from fer_batch.pipeline.partition.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.pipeline.analysis.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.pipeline.partition.people_columns import manifests_of, people_view, read_people
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -24,13 +27,15 @@ BATCH = 64
 _MAP = ("sequence_id", "frame_index", "target", "height", "width", "scale", "relevance")
 _EXPRESSIONS = ", ".join(f"'{name}'" for name in EXPRESSIONS)
 
+MAX_PEOPLE = 1000  # of a group; of more, as where nobody says who is who, a draw
 # A row for each map of a class or Action Unit that its network finds, with what groups can be told by.
 MAPS = f"""
-CREATE VIEW maps AS
+CREATE VIEW found_maps AS
 SELECT r.dataset, r.model, r.explain, r.sequence_id, r.frame_index, r.target,
        coalesce(s.subject_id, s.sequence_id) AS subject_id, s.emotion, s.kind, s.split, d.probability,
        coalesce(a.occurrence, CASE WHEN r.target IN ({_EXPRESSIONS}) THEN s.emotion = r.target END) AS correct,
-       c.network, c.fold, c.method, c.variant
+       c.network, c.fold, c.method, c.variant, s.run_id, strftime(n.started_at, '%Y-%m-%d') AS night,
+       CASE WHEN contains(s.subject_id, ':') THEN split_part(s.subject_id, ':', 1) ELSE r.dataset END AS collection
 FROM relevance r
 JOIN sequences s USING (dataset, model, explain, sequence_id)
 JOIN detections d USING (dataset, model, explain, sequence_id, frame_index, target)
@@ -42,11 +47,19 @@ LEFT JOIN (SELECT dataset, model, explain, any_value(network) AS network, any_va
                   any_value(method) AS method, any_value(variant) AS variant
            FROM study_cells GROUP BY ALL) c
     ON (c.dataset, c.model, c.explain) = (r.dataset, r.model, r.explain)
+LEFT JOIN (SELECT run_id, min(started_at) AS started_at FROM runs GROUP BY ALL) n ON n.run_id = s.run_id
 WHERE d.active
+"""
+# A subject of a study has the collection before its name; people may be named without.
+WITH_PEOPLE = """
+CREATE VIEW maps AS
+SELECT m.*, p.* EXCLUDE (subject_id) FROM found_maps m LEFT JOIN people p ON p.subject_id = CASE
+    WHEN m.subject_id IN (SELECT subject_id FROM people) THEN m.subject_id
+    ELSE split_part(m.subject_id, ':', 2) END
 """
 COLUMNS = (
     "dataset, model, explain, sequence_id, frame_index, target, subject_id, emotion, kind, split, probability, "
-    "correct, network, fold, method, variant"
+    "correct, network, fold, method, variant, run_id, night, collection"
 )
 
 Key = tuple[str, int, str]  # sequence, frame, class
@@ -66,6 +79,8 @@ class Group:
         Of the maps of each person.
     n_left_out
         Maps without landmarks, or undefined.
+    n_found
+        People who are in it; of more than `MAX_PEOPLE` a draw counts.
     """
 
     condition: str
@@ -73,6 +88,7 @@ class Group:
     sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     n_left_out: int = 0
+    n_found: int = 0
 
     @property
     def n(self) -> int:
@@ -113,7 +129,13 @@ class GroupDifference:
 
 
 def compare_groups(
-    store: Store, a: str, b: str, n_arrangements: int = 2000, seed: int = 0, within: str = "true"
+    store: Store,
+    a: str,
+    b: str,
+    n_arrangements: int = 2000,
+    seed: int = 0,
+    within: str = "true",
+    people: str | None = None,
 ) -> GroupDifference:
     """Test where the maps of two groups differ.
 
@@ -131,37 +153,61 @@ def compare_groups(
         Of the permutation test.
     within
         What holds in both groups.
+    people
+        CSV or Parquet file with a row a person, whose columns conditions may use; without one the manifests that the
+        runs read.
 
     Raises
     ------
     InputError
-        If a condition is none, or a group has too few people.
+        If a condition is none, a group has too few people, or `people` is no such file.
     """
     groups = Group(a), Group(b)
     connection = connect(store)
-    connection.execute(MAPS)
+    columns = _make_views(connection, people)
     for group in groups:
-        _find(connection, group, within)
+        _find(connection, group, within, columns)
     for partition in sorted({*groups[0].people, *groups[1].people}, key=str):
         _add(store, partition, groups)
-    people = _people(*groups)
-    first, second = (group.means(own) for group, own in zip(groups, people, strict=True))
-    test = paired_difference if people[0] == people[1] else unpaired_difference
-    return GroupDifference(*groups, people, test(first, second, n_arrangements, seed))
+    compared = _people(*groups)
+    first, second = (group.means(own) for group, own in zip(groups, compared, strict=True))
+    test = paired_difference if compared[0] == compared[1] else unpaired_difference
+    return GroupDifference(*groups, compared, test(first, second, n_arrangements, seed))
 
 
-def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str) -> None:
+def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> str:
+    """Make the view `maps`; its columns in words."""
+    connection.execute(MAPS)
+    tables = [read_people(people)] if people else list(manifests_of(connection))
+    names = people_view(connection, tables, set(COLUMNS.split(", ")))
+    connection.execute(WITH_PEOPLE)
+    return ", ".join([COLUMNS, *names])
+
+
+def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, columns: str) -> None:
     """Which maps are in a group."""
     query = "SELECT dataset, model, explain, sequence_id, frame_index, target, subject_id FROM maps WHERE "
     try:
         rows = connection.execute(f"{query}({within}) AND ({group.condition})").fetchall()
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
-        raise InputError(f"--compare {group.condition!r} is no condition over the columns {COLUMNS}: {said}") from None
+        raise InputError(f"--compare {group.condition!r} is no condition over the columns {columns}: {said}") from None
     if not rows:
-        raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group")
+        kept = connection.execute("SELECT count(*) FROM relevance").fetchone()
+        why = "" if kept and kept[0] else "; table relevance is empty, and groups are compared map by map: run with "
+        why += "keep_relevance: all" if why else ""
+        raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group{why}")
+    found = {who for *_, who in rows}
+    group.n_found = len(found)
+    drawn = set(heapq.nsmallest(MAX_PEOPLE, found, key=_turn)) if len(found) > MAX_PEOPLE else found
     for *partition, sequence, frame, target, who in rows:
-        group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+        if who in drawn:
+            group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+
+
+def _turn(who: str) -> bytes:
+    """A person's place in a draw: the same in every group, so that who is in both stays in both."""
+    return hashlib.sha256(who.encode()).digest()
 
 
 def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> None:

@@ -56,8 +56,18 @@ class StageWork:
     n_inputs: int
     compute: Compute | None
 
-    def over_shards(self, function: Callable[..., Any], shards: Sequence[str], *more: Any) -> Iterator[Any]:
-        """Results of `function(output, shard, *more)` in the order of the shards, as Dask tasks where these run."""
+    def over_shards(self, function: Callable[..., Any], shards: Sequence[Any], *more: Any) -> Iterator[Any]:
+        """Results of `function(output, shard, *more)` in the order of the shards, as Dask tasks where these run.
+
+        Parameters
+        ----------
+        function
+            At the top of a module.
+        shards
+            By name, or several names for each task.
+        more
+            Further arguments.
+        """
         if self.compute is None:
             yield from (function(self.store.uri, shard, *more) for shard in shards)
             return

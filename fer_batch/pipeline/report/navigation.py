@@ -9,6 +9,8 @@ from typing import Any
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
 from fer_batch.output.reader import PartitionReader, partitions
 from fer_batch.pipeline.report.classes import classes_files, has_classes
+from fer_batch.pipeline.report.heatmaps import FILE as HEATMAPS
+from fer_batch.pipeline.report.heatmaps import has_heatmaps, heatmaps_page
 from fer_batch.pipeline.report.sequence import PageOptions
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
@@ -111,6 +113,7 @@ class FurtherPage:
 
 FURTHER_PAGES: tuple[FurtherPage, ...] = (
     FurtherPage(CLASSES, "Classes", has_classes, classes_files),
+    FurtherPage(HEATMAPS, "Heatmaps", has_heatmaps, heatmaps_page),
     FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),
 )
 

@@ -1,4 +1,4 @@
-"""Sums of the maps of a cell on the standard face: taken once per cell, and kept (methods H-1 to H-3)."""
+"""Sums of the maps of a cell on the standard face, from those that its shards took in passing (methods H-1 to H-3)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.output.reader import PartitionReader
-from fer_batch.pipeline.partition.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.pipeline.analysis.accumulators import STANDARD, STANDARD_MAX, MapSum
+from fer_batch.pipeline.analysis.pooled_sums import chosen_sums
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.regions import standard_face
-from fer_batch.storage.crop_set import open_crops
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, decode, encode, unpack_maps
+from fer_batch.storage.parquet import Partition, decode, encode
 from fer_batch.storage.store import Store
+from fer_batch.types import InputError
 
-VERSION = 1  # raised when the same maps would give other sums
-BATCH = 64  # maps warped at a time
-SCALES = ("none", "max")
-_MAP = ("sequence_id", "frame_index", "target", "height", "width", "scale", "relevance")
-
-Wanted = tuple[str, int, str]  # sequence, frame and class of a map
+VERSION = 2  # raised when the same maps would give other sums
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def pooled(parts: Sequence[Sums]) -> dict[str, StandardSum]:
 
 
 def sums_task(work: StudyWork, cell: Cell, scale: str) -> Task:
-    """The task that sums the maps of a cell.
+    """The task that adds up the maps of a cell.
 
     Parameters
     ----------
@@ -88,18 +84,25 @@ def sums_task(work: StudyWork, cell: Cell, scale: str) -> Task:
     network = cell.network
     rows = work.explained(network)
     found, targets = network.detected, network.model.targets
-    sequences, frames = network.samples["sequence_id"].to_pylist(), network.samples["frame_index"].to_pylist()
-    wanted = tuple(
-        (sequences[row], frames[row], targets[place]) for row in rows for place in np.flatnonzero(found[row])
-    )
-    identity = (VERSION, cell.key, digest([list(one) for one in wanted]), scale)
+    chosen = sorted(set(network.samples["sequence_id"].take(rows).to_pylist()))
+    counts = found[rows].sum(axis=0).tolist()
+    asked = tuple((target, int(n)) for target, n in zip(targets, counts, strict=True) if n)
+    frames = network.samples["frame_index"].take(rows).to_pylist()
+    identity = (VERSION, cell.key, digest([chosen, frames, asked]), scale)
     path = f"{RESULTS}/{digest(list(identity))}.parquet"
-    crop = open_crops(network.crops).size
-    return Task(sum_cell, (work.store.uri, cell.partition, wanted, crop, scale, path), identity)
+    return Task(sum_cell, (work.store.uri, cell.partition, targets, tuple(chosen), asked, scale, path), identity)
 
 
-def sum_cell(uri: str, partition: Partition, wanted: Sequence[Wanted], crop: int, scale: str, path: str) -> Result:
-    """Warp the maps of a cell, batch by batch, and keep the sum of every class, on a worker.
+def sum_cell(
+    uri: str,
+    partition: Partition,
+    targets: Sequence[str],
+    chosen: Sequence[str],
+    asked: Sequence[tuple[str, int]],
+    scale: str,
+    path: str,
+) -> Result:
+    """Add up the sums that the shards of a cell took in passing, and keep them, on a worker.
 
     Parameters
     ----------
@@ -107,48 +110,55 @@ def sum_cell(uri: str, partition: Partition, wanted: Sequence[Wanted], crop: int
         Of the output.
     partition
         Where the maps are.
-    wanted
-        Which count: of each chosen image those of the classes that it is predicted as.
-    crop : pixels
-        Side of the crops, in which landmarks are.
+    targets
+        What the outputs of the network stand for.
+    chosen
+        Sequences that count: another study may have explained more of them.
+    asked
+        Classes, and how many maps of each there should be.
     scale
         As for `sums_task`.
     path
         Where the sums go, relative to the output.
+
+    Raises
+    ------
+    InputError
+        If too few maps were kept by an earlier version of fer-batch.
     """
-    store, names = Store(uri), sorted({target for *_, target in wanted})
-    _, (height, width) = standard_face()
-    totals = {name: np.zeros((height, width)) for name in names}
-    counts = dict.fromkeys(names, 0)
-    left = set(wanted)
+    store, wanted = Store(uri), frozenset(chosen)
+    accumulator = {"none": STANDARD, "max": STANDARD_MAX}[scale].name
+    totals: dict[str, MapSum] = {}
     for shard in PartitionReader(store, partition).shards():
-        points = landmarks_of(shard)
-        for rows in shard.batches("relevance", _MAP, BATCH):
-            keys = list(zip(*(rows[name].to_pylist() for name in _MAP[:3]), strict=True))
-            chosen = [place for place, key in enumerate(keys) if key in left]
-            if not chosen:
-                continue
-            left.difference_update(keys[place] for place in chosen)
-            maps = evidence(np.stack(unpack_maps(rows.take(chosen))), scale)
-            faces = np.stack([points.get(keys[place][:2], NO_FACE) for place in chosen])
-            values, defined = warped(maps, faces, crop)
-            for name in {keys[place][2] for place in chosen}:
-                own = defined & np.array([keys[place][2] == name for place in chosen])
-                totals[name] += values[own].sum(axis=0, dtype=np.float64)
-                counts[name] += int(own.sum())
-    asked = {name: sum(target == name for *_, target in wanted) for name in names}
-    store.put(path, encode(_table(totals, counts, asked)))
-    return {"path": path, "n": sum(counts.values()), "n_undefined": len(wanted) - sum(counts.values())}
+        name = shard.file.removesuffix(".parquet")
+        found = chosen_sums(store, name, partition, targets, accumulator, wanted)
+        if found is None:
+            raise InputError(
+                f"shard {name} was published by an earlier version of fer-batch, and keep_relevance left too few of "
+                "its maps to be summed on the standard face; run the study into a new output"
+            )
+        for key, own in found.items():
+            totals[key.target] = totals[key.target] + own if key.target in totals else own
+    store.put(path, encode(_table(totals, dict(asked))))
+    n = sum(own.n for own in totals.values())
+    return {"path": path, "n": n, "n_undefined": sum(max(0, n - _n(totals, name)) for name, n in asked)}
 
 
-def _table(totals: Mapping[str, NDArray[np.float64]], counts: Mapping[str, int], asked: Mapping[str, int]) -> pa.Table:
-    names = list(totals)
+def _n(totals: Mapping[str, MapSum], name: str) -> int:
+    return totals[name].n if name in totals else 0
+
+
+def _table(totals: Mapping[str, MapSum], asked: Mapping[str, int]) -> pa.Table:
+    names = sorted({*totals, *asked})
+    _, (height, width) = standard_face()
+    nothing = np.zeros(height * width)
+    maps = [totals[name].total.ravel() if name in totals else nothing for name in names]
     return pa.table(
         {
             "target": pa.array(names, pa.string()),
-            "n": pa.array([counts[name] for name in names], pa.int64()),
-            "n_undefined": pa.array([asked[name] - counts[name] for name in names], pa.int64()),
-            "relevance": pa.array([totals[name].ravel() for name in names], pa.list_(pa.float64())),
+            "n": pa.array([_n(totals, name) for name in names], pa.int64()),
+            "n_undefined": pa.array([max(0, asked.get(name, 0) - _n(totals, name)) for name in names], pa.int64()),
+            "relevance": pa.array(maps, pa.list_(pa.float64())),
         }
     )
 

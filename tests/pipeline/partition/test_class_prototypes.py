@@ -41,7 +41,7 @@ def write(store, maps, targets, kinds, n_shards, order=None):
             for i in rows:
                 data = one_frame(f"s{i:03d}", kinds[i])
                 own = SequenceSums(data, ACCUMULATORS)
-                own.add(0, targets[i], values[i] * scale[i])
+                own.add([(0, targets[i])], [values[i] * scale[i]])
                 writer.add(own.rows())
         marker = ShardMarker(
             shard=name, partition=PARTITION, analysis_id="a", units=(), counts={}, keep_relevance="prototypes"

@@ -1,6 +1,11 @@
+import json
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
+from fer_batch.pipeline.partition import heatmap_groups
+from fer_batch.pipeline.partition.heatmap_difference import difference_text
 from fer_batch.pipeline.partition.heatmap_groups import CANVAS, compare_groups
 from fer_batch.regions import standard_face
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
@@ -82,6 +87,14 @@ def test_what_a_network_does_not_find_is_in_no_group(tmp_path):
         compare_groups(store, "target = 'happiness'", "target = 'fear'")
 
 
+def test_an_output_that_kept_no_maps_says_so(tmp_path):
+    store = Store(str(tmp_path))
+    write(store, made(3))
+    store.delete(f"{WHERE.folder('relevance')}/s.parquet")
+    with pytest.raises(InputError, match=r"table relevance is empty, .* run with keep_relevance: all"):
+        compare_groups(store, "correct", "NOT correct")
+
+
 @pytest.mark.parametrize(
     ("a", "words"),
     [
@@ -103,3 +116,57 @@ def test_maps_without_landmarks_are_counted_and_left_out(tmp_path):
     assert (found.a.n, found.a.n_left_out) == (12, 4)
     alone = compare_groups(store, "correct AND model = 'net-1'", "NOT correct AND model = 'net-1'", n_arrangements=20)
     np.testing.assert_array_equal(found.result.difference, alone.result.difference)
+
+
+def runs(store, **configs):
+    """Table `runs`: the job of each run by its name, a day apart."""
+    rows = [
+        {"run_id": name, "started_at": datetime(2026, 5, day, 23, tzinfo=UTC), "config": json.dumps(config)}
+        for day, (name, config) in enumerate(configs.items(), 1)
+    ]
+    store.put(f"{WHERE.folder('runs')}/r.parquet", encode(rows_of("runs", rows)))
+
+
+PEOPLE = "path,subject_id,sex,age,x0,emotion\n" + "".join(
+    f"{number}.png,p{person},{'fm'[person % 2]},{20 + person},{number},happiness\n"
+    for number, person in enumerate(sorted([*range(12)] * 2))
+)
+
+
+def test_people_are_told_apart_by_what_the_manifest_of_the_run_says_of_them(tmp_path, store):
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    runs(store, r={"source": {"format": "manifest", "uri": str(tmp_path / "people.csv")}})
+    found = compare_groups(store, "sex = 'f' AND age > 21", "sex = 'm'", n_arrangements=20)
+    assert [set(one) for one in found.people] == [{f"p{n}" for n in range(start, 12, 2)} for start in (2, 1)]
+    with pytest.raises(InputError, match="collection, sex, age: Binder Error"):  # x0 is of stills, not of people
+        compare_groups(store, "x0 = 1", "x0 = 2")
+
+
+def test_people_of_a_study_are_known_without_the_name_of_their_collection(tmp_path):
+    store = Store(str(tmp_path / "out"))
+    write(store, [(f"ck_plus:{who}" if who < "p5" else who, *rest) for who, *rest in made()])
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    found = compare_groups(store, "sex = 'f'", "sex = 'm'", n_arrangements=20, people=str(tmp_path / "people.csv"))
+    assert len(found.people[0]) == len(found.people[1]) == 6
+    apart = compare_groups(store, "collection = 'ck_plus'", "collection = 'd'", n_arrangements=20)
+    assert {who.partition(":")[0] for who in apart.people[0]} == {"ck_plus"} and not apart.result.paired
+
+
+def test_nights_are_groups(tmp_path):
+    store = Store(str(tmp_path / "out"))
+    write(store, made(8))
+    write(store, [(f"q{who}", *rest) for who, *rest in made(8)], partition=Partition("d", "net-1", "lime-2"))
+    runs(store, r={})
+    with pytest.raises(InputError, match=r"night = '2026-05-02'.: no map"):
+        compare_groups(store, "night = '2026-05-01'", "night = '2026-05-02'")
+    found = compare_groups(store, "night = '2026-05-01' AND correct", "run_id = 'r' AND NOT correct", n_arrangements=20)
+    assert found.result.paired and found.result.n_a == 16
+
+
+def test_of_very_many_people_the_same_draw_counts_in_both_groups(store, monkeypatch):
+    monkeypatch.setattr(heatmap_groups, "MAX_PEOPLE", 5)
+    found = compare_groups(store, "correct", "NOT correct", n_arrangements=20)
+    assert found.people[0] == found.people[1] and len(found.people[0]) == 5
+    assert (found.a.n_found, found.a.n) == (12, 5)
+    monkeypatch.setattr("fer_batch.pipeline.partition.heatmap_difference.MAX_PEOPLE", 5)
+    assert "correct: 5 maps of 5 people (drawn of 12)" in difference_text(found, "x.png")

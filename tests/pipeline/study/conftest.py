@@ -17,7 +17,7 @@ from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.standard_maps import sums_task
 from fer_batch.pipeline.study.work import StudyWork, Training
 from fer_batch.regions import expression_masks, standard_face
-from fer_batch.storage.manifest import dump
+from fer_batch.storage.manifest import digest, dump
 from fer_batch.storage.parquet import encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 
@@ -235,9 +235,15 @@ class MadeStudy:
         known = {"emotion": "fear", "status": "done", "run_id": "r"}
         sequences = [{"sequence_id": one, "subject_id": people[one], **known} for one in sorted(people)]
         tables = {"sequences": sequences, "frames": frames, "relevance": maps, "detections": found_by}
-        for table, found in tables.items():
-            path = f"{cell.partition.folder(table)}/s.parquet"
+        for table, found in {**tables, "prototypes": []}.items():
+            found.sort(key=lambda row: (row["sequence_id"], row.get("frame_index")))
+            path = f"{cell.partition.folder(table)}/{self.shard(cell)}.parquet"
             self.store.put(path, encode(rows_of(table, found)))
+
+    @staticmethod
+    def shard(cell):
+        """A shard has a name of its own in the whole output."""
+        return digest(vars(cell.partition), 8)
 
     def compute(self, scale="none"):
         """What the tasks of the comparison leave, without Ray."""

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,22 @@ def test_the_draw_follows_the_seed_and_takes_right_and_wrong_answers(network):
 def test_more_of_a_class_keeps_those_that_fewer_had(network):
     net = network(n=400)
     assert set(chosen(net, Choose(per_class=5))) <= set(chosen(net, Choose(per_class=9)))
+
+
+def named(net, rows):
+    table = net.samples.take(rows)
+    return set(zip(table["sequence_id"].to_pylist(), table["frame_index"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("how", [Choose(per_class=5, seed=3), Choose(per_class=4, per_subject=1)])
+def test_the_order_of_samples_changes_nothing_and_further_ones_displace_only_as_many(network, how):
+    net = network(n=300)
+    order = np.random.default_rng(7).permutation(300)
+    shuffled = dataclasses.replace(net, samples=net.samples.take(order))
+    assert named(net, chosen(net, how)) == named(shuffled, chosen(shuffled, how))
+    fewer = dataclasses.replace(net, samples=net.samples.slice(0, 290))
+    before, after = named(fewer, chosen(fewer, how)), named(net, chosen(net, how))
+    assert len(before - after) == len(after - before) <= 10
 
 
 def test_a_person_is_drawn_so_often_at_most(network):

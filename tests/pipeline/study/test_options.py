@@ -16,6 +16,8 @@ from fer_batch.types import InputError
         ("faithfulness", {"images": True}, "faithfulness.images: expected a whole number from 1, got True"),
         ("randomisation", {"seeds": 0}, "randomisation.seeds: expected a whole number from 1, got 0"),
         ("randomisation", {"steps": 2.5}, "randomisation.steps: expected a whole number"),
+        ("standard_heatmaps", {"scale": "min"}, "standard_heatmaps.scale: unknown value 'min'; known: max, none"),
+        ("heatmap_differences", {"n_arrangements": 0}, "heatmap_differences.n_arrangements: expected a whole number"),
         ("grids", {"people": "4"}, "grids.people: expected a whole number from 1, got '4'"),
         ("grids", {"columns": ["pain"]}, "grids.columns: expected a title and a label each"),
     ],

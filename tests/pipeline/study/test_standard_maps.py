@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from fer_batch.evaluate.similarity import pooled_mean
 from fer_batch.pipeline.study.standard_maps import StandardSum, pooled, read_sums, sums_task
@@ -37,26 +38,50 @@ def test_the_sums_of_a_cell_are_those_of_its_maps_one_by_one_without_those_that_
         np.testing.assert_allclose(sums[name].mean, pooled_mean([maps]), rtol=1e-6, atol=1e-9)
 
 
-def test_maps_in_other_shards_and_of_another_order_have_the_same_sums(made_study, tmp_path):
+def cut(study, cell, parts):
+    """The tables of a cell in other shards: sequences of each by their places."""
+    tables = {}
+    for table in ("sequences", "frames", "relevance", "detections", "prototypes"):
+        tables[table] = read_table(study.store, table, **cell.partition.key).select(SCHEMAS[table].names)
+        study.store.delete(f"{cell.partition.folder(table)}/{study.shard(cell)}.parquet")
+    ids = sorted(set(tables["sequences"]["sequence_id"].to_pylist()))
+    for number, places in enumerate(parts):
+        for table, rows in tables.items():
+            part = rows.filter(np.isin(rows["sequence_id"].to_pylist(), ids[places]))
+            study.store.put(f"{cell.partition.folder(table)}/{number}.parquet", encode(part))
+
+
+@pytest.mark.parametrize("scale", ["none", "max"])
+def test_maps_in_other_shards_have_the_same_sums(made_study, scale):
     study = made_study(folds=(0,), networks={"weinet-0a": None})
     (cell,) = study.cells
-    task = sums_task(study.work, cell, "none")
+    task = sums_task(study.work, cell, scale)
     before = read_sums(study.store, task.function(*task.arguments)["path"])
-    tables = {}
-    for table in ("sequences", "frames", "relevance"):
-        path = f"{cell.partition.folder(table)}/s.parquet"
-        rows = read_table(study.store, table, **cell.partition.key).select(SCHEMAS[table].names)
-        tables[table] = rows.take(np.random.default_rng(1).permutation(rows.num_rows))
-        study.store.delete(path)
-    ids = sorted(set(tables["sequences"]["sequence_id"].to_pylist()))
-    for number, own in enumerate((ids[::2], ids[1::2])):
-        for table, rows in tables.items():
-            part = rows.filter(np.isin(rows["sequence_id"].to_pylist(), own))
-            study.store.put(f"{cell.partition.folder(table)}/{number}.parquet", encode(part))
+    cut(study, cell, (slice(0, None, 2), slice(1, None, 2)))
     after = read_sums(study.store, task.function(*task.arguments)["path"])
     for name, own in before.items():
-        assert own.n == after[name].n
+        assert own.n == after[name].n > 0
         np.testing.assert_allclose(own.total, after[name].total, rtol=1e-6)
+
+
+def test_images_that_another_study_explained_in_the_same_partition_do_not_count(made_study):
+    study = made_study(folds=(0,), networks={"weinet-0a": None})
+    (cell,) = study.cells
+    cut(study, cell, (slice(0, 5), slice(5, None)))
+    function, (*where, chosen, asked, scale, path) = (
+        (task := sums_task(study.work, cell, "none")).function,
+        task.arguments,
+    )
+    whole = read_sums(study.store, function(*where, chosen, asked, scale, path)["path"])
+    parts = []
+    for places in (slice(0, 3), slice(3, None)):  # a shard in part, and one whole beside
+        result = function(*where, chosen[places], asked, scale, path)
+        parts.append(read_sums(study.store, result["path"]))
+        assert 0 < result["n"] < 24 and result["n"] + result["n_undefined"] == 24
+    for name, own in whole.items():
+        found = [part[name] for part in parts]
+        assert sum(one.n for one in found) == own.n
+        np.testing.assert_allclose(sum(one.total for one in found), own.total, rtol=1e-6)
 
 
 def test_a_task_is_known_by_its_cell_and_its_images_alone(made_study):

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from fer_batch.pipeline.partition.heatmap_difference import difference_figure, difference_json, difference_text
 from fer_batch.pipeline.partition.heatmap_groups import compare_groups
+from fer_batch.pipeline.partition.people_columns import read_people
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared, Measured
+from fer_batch.pipeline.study.comparisons.options import check_options
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task, computed
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.report.comparison import Comparison, Section
@@ -16,7 +18,7 @@ from fer_batch.storage.manifest import digest
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-VERSION = 1  # raised when the same maps would give another result
+VERSION = 2  # raised when the same maps would give another result
 GROUPS = {"Right and wrong answers": ("correct", "NOT correct")}
 LEAD = (
     "Mean maps of two groups on the standard face and their difference, every map over its largest value and every "
@@ -25,7 +27,11 @@ LEAD = (
 
 
 def heatmap_differences(
-    work: StudyWork, *, groups: Mapping[str, Sequence[str]] | None = None, n_arrangements: int = 2000
+    work: StudyWork,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    n_arrangements: int = 2000,
+    people: str | None = None,
 ) -> Compared:
     """Test where maps of two groups differ, all networks of the study together.
 
@@ -38,18 +44,25 @@ def heatmap_differences(
         where none are given.
     n_arrangements
         Of the permutation test.
+    people
+        CSV or Parquet file with `subject_id` and what conditions may say of people, such as age and sex.
 
     Raises
     ------
     InputError
-        If a title has other than two conditions.
+        If a title has other than two conditions, or `people` is no such file.
     """
+    check_options("heatmap_differences", {"n_arrangements": n_arrangements})
     asked = {title: tuple(pair) for title, pair in (groups or GROUPS).items()}
     for title, pair in asked.items():
         if len(pair) != 2 or not all(isinstance(one, str) for one in pair):
             raise InputError(f"compare.heatmap_differences.groups: {title!r} needs two conditions, got {list(pair)}")
     places = [(variant, title) for variant in work.variants for title in asked]
-    tasks = [_task(work, work.of_variant(variant), asked[title], n_arrangements) for variant, title in places]
+    known = "" if people is None else digest(str(read_people(people).to_pylist()))
+    tasks = [
+        _task(work, work.of_variant(variant), asked[title], n_arrangements, (people, known))
+        for variant, title in places
+    ]
     results = computed(work, "differences", tasks)
     sections, rows = [], []
     for (variant, title), result in zip(places, results, strict=True):
@@ -59,15 +72,27 @@ def heatmap_differences(
     return Compared(page, tuple(rows))
 
 
-def _task(work: StudyWork, cells: Sequence[Cell], pair: tuple[str, ...], n_arrangements: int) -> Task:
+def _task(
+    work: StudyWork,
+    cells: Sequence[Cell],
+    pair: tuple[str, ...],
+    n_arrangements: int,
+    people: tuple[str | None, str] = (None, ""),
+) -> Task:
     parts = sorted({(cell.partition.dataset, cell.partition.model, cell.partition.explain) for cell in cells})
-    identity = (VERSION, sorted(cell.key for cell in cells), list(pair), n_arrangements)
+    identity = (VERSION, sorted(cell.key for cell in cells), list(pair), n_arrangements, people[1])
     path = f"{RESULTS}/{digest(list(identity))}.png"
-    return Task(difference, (work.store.uri, parts, *pair, n_arrangements, path), identity)
+    return Task(difference, (work.store.uri, parts, *pair, n_arrangements, path, people[0]), identity)
 
 
 def difference(
-    uri: str, partitions: Sequence[tuple[str, str, str]], a: str, b: str, n_arrangements: int, path: str
+    uri: str,
+    partitions: Sequence[tuple[str, str, str]],
+    a: str,
+    b: str,
+    n_arrangements: int,
+    path: str,
+    people: str | None = None,
 ) -> Result:
     """Compare two groups, on a worker; the picture goes to `path`.
 
@@ -83,11 +108,14 @@ def difference(
         Of the test.
     path
         Relative to the output.
+    people
+        File of people.
     """
     store = Store(uri)
     named = ", ".join(f"({', '.join(_quoted(value) for value in one)})" for one in partitions)
     try:
-        found = compare_groups(store, a, b, n_arrangements, within=f"(dataset, model, explain) IN ({named})")
+        within = f"(dataset, model, explain) IN ({named})"
+        found = compare_groups(store, a, b, n_arrangements, within=within, people=people)
     except InputError as error:
         return {"reason": str(error).removeprefix("--compare ")}
     store.put(path, difference_figure(found))

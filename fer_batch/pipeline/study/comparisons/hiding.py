@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch import facs
 from fer_batch.evaluate.faithfulness import against_chance, aopc, area_over, area_under, at_shares
 from fer_batch.evaluate.subject_mean import subject_mean
+from fer_batch.pipeline.partition.standard_masks import region_of
 from fer_batch.pipeline.study.comparisons.figures import kept, known
 from fer_batch.pipeline.study.computed import Result
 from fer_batch.pipeline.study.images import Drawn
-from fer_batch.regions import region_masks
 
 VERSION = 2  # of what `measure` gives
 _SHARES = np.linspace(0, 1, 21)  # at which curves over the share of pixels are averaged and drawn
@@ -144,24 +143,6 @@ def _region(
         "difference": kept(drop.difference),
         "above_chance": drop.above_chance,
     }
-
-
-def region_of(target: str, landmarks: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where a target shows, shape (height, width): the region of an Action Unit, or of those of an expression together.
-
-    Parameters
-    ----------
-    target
-        Empty regions are of targets without one.
-    landmarks : shape (68, 2), pixels
-    shape
-        Height and width.
-    """
-    units = facs.EXPRESSION_UNITS.get(target)
-    names = [target] if units is None else [facs.au_name(unit) for unit in units]
-    found = [region_masks(landmarks[None], name, shape) for name in names]
-    masks = [mask[0] for mask in found if mask is not None]
-    return np.any(masks, axis=0) if masks else np.zeros(shape, bool)
 
 
 def _flipping(found: Any, subjects: Sequence[str], *, by_area: bool) -> Result:

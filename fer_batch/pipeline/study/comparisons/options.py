@@ -16,12 +16,14 @@ COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "randomisation": ("images", "steps", "seeds"),
         "faithfulness": ("images", "n_segments", "n_random"),
         "action_unit_cues": ("images",),
+        "heatmap_differences": ("n_arrangements",),
     }
 )
 CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "faithfulness": {"segments": ("superpixels", "grid"), "score": ("logit", "softmax", "sigmoid")},
         "action_unit_cues": {"codebook": tuple(CODEBOOKS)},
+        "standard_heatmaps": {"scale": ("none", "max")},
     }
 )
 

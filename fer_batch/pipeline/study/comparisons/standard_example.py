@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.pipeline.partition.standard_faces import evidence, warped
+from fer_batch.pipeline.analysis.standard_faces import evidence, warped
 from fer_batch.pipeline.study.images import drawn, landmarks_of, maps_of
 from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.regions import StandardWarp, standard_face

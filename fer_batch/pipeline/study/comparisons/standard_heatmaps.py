@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from fer_batch.pipeline.partition.heatmap_files import HeatmapFiles
 from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_scores
+from fer_batch.pipeline.partition.standard_masks import mask_of
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared
-from fer_batch.pipeline.study.comparisons.hiding import region_of
+from fer_batch.pipeline.study.comparisons.options import check_options
 from fer_batch.pipeline.study.comparisons.standard_example import example
 from fer_batch.pipeline.study.comparisons.standard_page import NetworkFacts, VariantMaps, page
 from fer_batch.pipeline.study.comparisons.standard_rows import rows_of_variant
 from fer_batch.pipeline.study.computed import computed
 from fer_batch.pipeline.study.heatmap_files import NetworkMaps, Written
-from fer_batch.pipeline.study.standard_maps import SCALES, Sums, pooled, read_sums, sums_task
+from fer_batch.pipeline.study.standard_maps import Sums, pooled, read_sums, sums_task
 from fer_batch.pipeline.study.work import StudyWork
-from fer_batch.regions import expression_masks, standard_face
 from fer_batch.types import InputError
 
 
@@ -40,8 +40,7 @@ def standard_heatmaps(work: StudyWork, *, scale: Literal["none", "max"] = "none"
     InputError
         If the option is neither, or no map has landmarks.
     """
-    if scale not in SCALES:
-        raise InputError(f"compare.standard_heatmaps.scale is none or max, got {scale!r}")
+    check_options("standard_heatmaps", {"scale": scale})
     paths = _sums(work, scale)
     facts = facts_of(work)
     dataset = next((cell.job.name for cell in work.cells if cell.job), work.study.config.name)
@@ -84,22 +83,6 @@ def _variant(
     masks = {name: mask for name, own in sorted(over.items()) if own.n and (mask := mask_of(name)) is not None}
     scores = _scores(networks, masks, [one.title for one in facts.values() if one.pretrained])
     return VariantMaps(variant, tuple(networks), over, masks, scores)
-
-
-def mask_of(target: str) -> NDArray[np.bool_] | None:
-    """Where the evidence of a class is expected on the standard face, shape (275, 224); None where nothing says so.
-
-    Ekman's masks for the six expressions, the regions of its units for others.
-
-    Parameters
-    ----------
-    target
-        An expression, or an Action Unit.
-    """
-    points, shape = standard_face()
-    ekman = expression_masks().get(target)
-    mask = region_of(target, points.astype(np.float32), shape) if ekman is None else ekman
-    return mask if mask.any() else None
 
 
 def _scores(

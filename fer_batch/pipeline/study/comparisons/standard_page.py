@@ -130,7 +130,8 @@ def page(
         suffix = f": {maps.variant}" if len(variants) > 1 else ""
         sections += [_over(maps, suffix), *_sheets(maps, networks, suffix)]
         if maps.scores is not None:
-            sections += [overlap_section(maps.scores, suffix), likeness_section(maps.scores, suffix)]
+            sections.append(overlap_section(maps.scores, maps.networks, maps.masks, suffix))
+            sections.append(likeness_section(maps.scores, suffix))
     sections.append(_files(folder, variants))
     return Comparison("standard_heatmaps", "What every network looks at, on one face", _lead(variants),
                       tuple(sections), TERMS)  # fmt: skip

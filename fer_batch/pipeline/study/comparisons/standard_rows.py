@@ -13,14 +13,15 @@ from fer_batch.evaluate.similarity import Dendrogram
 from fer_batch.pipeline.partition.heatmap_scores import METRICS, ExpressionScores
 from fer_batch.pipeline.study.comparison import Measured
 from fer_batch.pipeline.study.comparisons.standard_page import VariantMaps
+from fer_batch.pipeline.study.comparisons.standard_scores import shares_inside
 from fer_batch.pipeline.study.standard_maps import Sums
 
 
 def rows_of_variant(maps: VariantMaps) -> Iterator[Measured]:
     """Every figure of one explanation.
 
-    Overlap of H_jkc (with `fold`) and H_jc under the name of the network, of H_c under that of the study; correlations
-    and dendrograms under that of the study, `group` saying of which networks.
+    Overlap and mu of H_jkc (with `fold`) and H_jc under the name of the network, of H_c under that of the study;
+    correlations and dendrograms under that of the study, `group` saying of which networks.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ def _overlaps(maps: VariantMaps, sums: Sums, model: str, fold: int | None) -> It
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
         n = sum(sums[name].n for name in known)
         yield Measured(f"heatmap_{metric}", _plain(mean), n, maps.variant, model, fold=fold)
+    for name, value in zip(known, shares_inside(sums, maps.masks, known), strict=True):
+        chance = float(maps.masks[name].mean())
+        yield Measured("heatmap_mu", _plain(value), sums[name].n, maps.variant, model, chance, name, fold=fold)
 
 
 def _likeness(variant: str, target: str, found: ExpressionScores, pretrained: Collection[str]) -> Iterator[Measured]:

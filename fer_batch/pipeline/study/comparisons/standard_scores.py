@@ -2,28 +2,79 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.evaluate.localisation import relevance_mass
 from fer_batch.evaluate.published_heatmaps import GAYA_MOREY, HEIGHTS
 from fer_batch.evaluate.tables import Table
 from fer_batch.pipeline.partition.heatmap_scores import HeatmapScores, heatmap_tables
+from fer_batch.pipeline.study.heatmap_files import NetworkMaps
+from fer_batch.pipeline.study.standard_maps import Sums
 from fer_batch.report.comparison import Section
 from fer_batch.report.page import DataTable, Picture, Published
 from fer_batch.visualize.dendrogram import dendrogram_figure
 from fer_batch.visualize.figure import save
 
 
-def overlap_section(scores: HeatmapScores, suffix: str) -> Section:
-    """IoU, precision, recall and F1 in the layout of methods 13.7.
+def shares_inside(sums: Sums, masks: Mapping[str, NDArray[np.bool_]], classes: Sequence[str]) -> list[float]:
+    """mu of the heatmap of each class: the share of it that lies in the mask (methods E-2); NaN without a map.
+
+    Parameters
+    ----------
+    sums
+        By class.
+    masks : shape (275, 224), bool
+        By class.
+    classes
+        Which.
+    """
+    found = []
+    for name in classes:
+        own = sums.get(name)
+        known = own is not None and own.n > 0
+        found.append(float(relevance_mass(own.mean[None], masks[name][None])[0]) if own and known else math.nan)
+    return found
+
+
+def overlap_section(
+    scores: HeatmapScores, networks: Sequence[NetworkMaps], masks: Mapping[str, NDArray[np.bool_]], suffix: str
+) -> Section:
+    """IoU, precision, recall and F1 in the layout of methods 13.7, and mu.
 
     Parameters
     ----------
     scores
         Of one explanation.
+    networks
+        Their heatmaps.
+    masks : shape (275, 224), bool
+        By class.
     suffix
         Of the headline.
     """
-    tables = heatmap_tables(scores)[:4]
+    tables = [*map(_shown, heatmap_tables(scores)[:4]), _mass_table(networks, masks)]
     lead = "How well the strongest part of each heatmap agrees with the mask of its class."
-    return Section(f"Overlap with the masks{suffix}", lead, tuple(map(_shown, tables)))
+    return Section(f"Overlap with the masks{suffix}", lead, tuple(tables))
+
+
+def _mass_table(networks: Sequence[NetworkMaps], masks: Mapping[str, NDArray[np.bool_]]) -> DataTable:
+    classes = sorted(masks)
+    rows = [(one.title, *_with_mean(shares_inside(one.total, masks, classes))) for one in networks]
+    rows.append(("chance", *_with_mean([float(masks[name].mean()) for name in classes])))
+    caption = (
+        "share of the heatmap that lies in the mask of its class; chance: the share of the picture that this covers"
+    )
+    return DataTable("mu", ("", *classes, "mean"), tuple(rows), caption, decimals=4)
+
+
+def _with_mean(values: Sequence[float]) -> tuple[float | None, ...]:
+    known = [value for value in values if not math.isnan(value)]
+    shown = [None if math.isnan(value) else value for value in values]
+    return (*shown, sum(known) / len(known) if known else None)
 
 
 def likeness_section(scores: HeatmapScores, suffix: str) -> Section:

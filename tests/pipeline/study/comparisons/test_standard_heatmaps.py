@@ -52,6 +52,20 @@ def test_every_network_and_fold_and_all_together_have_an_overlap_with_every_mask
     assert scratch > 0.8 > shifted + 0.2
 
 
+def test_every_heatmap_says_how_much_of_it_is_in_the_mask_beside_chance(compared):
+    _study, found = compared
+    for model, marked in (("weinet-0a", True), ("vgg16-0d", False)):
+        rows = of(found.rows, "heatmap_mu", model=model, fold=None)
+        assert [row.target for row in rows] == EXPRESSIONS
+        assert all(row.baseline == pytest.approx(mask_of(row.target).mean()) for row in rows)
+        assert all(row.value > 0.75 for row in rows) == marked
+    (section,) = (one for one in found.page.sections if one.title == "Overlap with the masks")
+    table = section.tables[-1]
+    assert table.title == "mu" and [row[0] for row in table.rows][-1] == "chance" and len(table.rows) == 5
+    shown = dict(zip(table.columns, next(row for row in table.rows if row[0] == "weinet"), strict=True))
+    assert shown["fear"] == of(found.rows, "heatmap_mu", model="weinet-0a", fold=None, target="fear")[0].value
+
+
 def test_folds_are_pooled_and_the_figures_are_those_of_the_sums(compared):
     study, found = compared
     cells = [cell for cell in study.cells if cell.network.name == "silnet-0b"]
@@ -139,8 +153,6 @@ def test_faces_without_landmarks_are_one_sentence(made_study):
     study.compute()
     with pytest.raises(InputError, match="needs landmarks of faces"):
         standard_heatmaps(study.work)
-    with pytest.raises(InputError, match="scale is none or max, got 'min'"):
-        standard_heatmaps(study.work, scale="min")
 
 
 @pytest.mark.parametrize(("target", "share"), [("fear", 0.3), ("AU12", None), ("pain", None), ("neutral", 0.0)])

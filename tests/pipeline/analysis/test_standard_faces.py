@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_batch.pipeline.partition.standard_faces import evidence, warped
+from fer_batch.pipeline.analysis.standard_faces import evidence, warped
 from fer_batch.regions import standard_face
 
 

@@ -1,0 +1,104 @@
+"""What a table says of people, such as age or sex: further columns to tell groups of maps by."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterator, Mapping
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from fer_batch.registry import nearest
+from fer_batch.storage.store import Store
+from fer_batch.types import InputError
+
+WHO = "subject_id"
+
+
+def read_people(uri: str, who: str = WHO) -> pa.Table:
+    """A CSV or Parquet file whose rows are of people, such as a manifest.
+
+    Parameters
+    ----------
+    uri
+        Where it is.
+    who
+        Column that names the person; it becomes `subject_id`.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or has no such column.
+    """
+    folder, name = posixpath.split(uri)
+    try:
+        data = pa.BufferReader(Store(folder or ".").read_bytes(name))
+        table = pq.read_table(data) if name.lower().endswith(".parquet") else pacsv.read_csv(data)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{uri!r} is no readable CSV or Parquet file of people: {error}") from error
+    if who not in table.column_names:
+        raise InputError(f"{uri!r} needs a column {who!r} that names the person; {nearest(who, table.column_names)}")
+    plain = table.rename_columns([WHO if one == who else one for one in table.column_names])
+    place = plain.column_names.index(WHO)
+    return plain.set_column(place, WHO, plain[WHO].cast(pa.string()))
+
+
+def manifests_of(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+    """The manifests that the runs of an output read, where they still are and name people."""
+    configs = [
+        json.loads(text) for (text,) in connection.execute("SELECT DISTINCT config FROM runs").fetchall() if text
+    ]
+    named = {(str(source["uri"]), _who(source)) for one in configs if (source := _manifest(one))}
+    for uri, who in sorted(named):
+        try:
+            yield read_people(uri, who)
+        except InputError:  # moved since, or without people: conditions do without it
+            continue
+
+
+def _manifest(config: Mapping[str, object]) -> Mapping[str, object] | None:
+    source = config.get("source")
+    return source if isinstance(source, Mapping) and source.get("format") == "manifest" else None
+
+
+def _who(source: Mapping[str, object]) -> str:
+    columns = source.get("columns")
+    return str(columns.get(WHO, WHO)) if isinstance(columns, Mapping) else WHO
+
+
+def people_view(connection: duckdb.DuckDBPyConnection, tables: list[pa.Table], taken: set[str]) -> list[str]:
+    """Make the view `people`, a row for each person; names of its columns beside `subject_id`.
+
+    Columns that say different things of one person, as those of landmarks do, are left out.
+
+    Parameters
+    ----------
+    connection
+        Gets the view.
+    tables
+        As `read_people` gives them.
+    taken
+        Names that mean something else.
+    """
+    found = (
+        pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({WHO: pa.nulls(0, pa.string())})
+    )
+    connection.register("people_rows", found)
+    names = [name for name in found.column_names if name != WHO and name not in taken]
+    counts = [f"max(n{place})" for place in range(len(names))]
+    distinct = [f"count(DISTINCT {_quoted(name)}) AS n{place}" for place, name in enumerate(names)]
+    if names:
+        by_person = f"SELECT {', '.join(distinct)} FROM people_rows WHERE {WHO} IS NOT NULL GROUP BY {WHO}"
+        (most,) = connection.execute(f"SELECT {', '.join(counts)} FROM ({by_person})").fetchall()
+        names = [name for name, n in zip(names, most, strict=True) if n == 1]
+    values = [f"any_value({_quoted(name)}) AS {_quoted(name)}" for name in names]
+    rows = f"SELECT {', '.join([WHO, *values])} FROM people_rows WHERE {WHO} IS NOT NULL GROUP BY {WHO}"
+    connection.execute(f"CREATE VIEW people AS {rows}")
+    return names
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,59 @@
+import json
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from fer_batch.pipeline.partition.people_columns import manifests_of, people_view, read_people
+from fer_batch.types import InputError
+
+TEXT = "path,who,sex,age,x0\na.png,1,f,30,1.5\nb.png,1,f,,2.5\nc.png,2,m,41,3.5\nd.png,,m,9,4.5\n"
+
+
+@pytest.fixture
+def people(tmp_path):
+    (tmp_path / "people.csv").write_text(TEXT)
+    return str(tmp_path / "people.csv")
+
+
+def view(tables, taken=()):
+    connection = duckdb.connect()
+    names = people_view(connection, tables, set(taken))
+    return names, sorted(connection.execute("SELECT * FROM people").fetchall())
+
+
+def test_a_column_that_says_one_thing_of_each_person_is_one_to_ask_for(people):
+    assert view([read_people(people, "who")]) == (["sex", "age"], [("1", "f", 30), ("2", "m", 41)])
+    assert view([read_people(people, "who")], {"sex"})[0] == ["age"]
+    assert view([]) == ([], [])
+
+
+def test_people_of_several_manifests_are_taken_together(people):
+    other = pa.table({"subject_id": ["3"], "site": ["north"], "age": [50]})
+    names, rows = view([read_people(people, "who"), other])
+    assert set(names) == {"sex", "age", "site"} and ("3" in {row[0] for row in rows}) and len(rows) == 3
+
+
+def test_manifests_are_those_that_runs_read_and_that_are_still_there(people):
+    connection = duckdb.connect()
+    gone = {"source": {"format": "manifest", "uri": f"{people}.gone"}}
+    there = {"source": {"format": "manifest", "uri": people, "columns": {"subject_id": "who"}}}
+    configs = [json.dumps(one) for one in (gone, there, there, {"source": {"format": "jaffe", "uri": people}})]
+    connection.register("runs", pa.table({"config": [*configs, None]}))
+    (found,) = manifests_of(connection)
+    assert found["subject_id"].to_pylist() == ["1", "1", "2", None]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,person\na,b\n", "needs a column 'subject_id' that names the person"),
+        ("", "is no readable CSV or Parquet file of people"),
+        (None, "is no readable CSV or Parquet file of people"),
+    ],
+)
+def test_a_file_that_names_nobody_is_one_sentence(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / "people.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_people(str(tmp_path / "people.csv"))
