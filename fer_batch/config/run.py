@@ -37,7 +37,9 @@ class ExplainConfig(Section):
 class SprayConfig(Section):
     """Spectral relevance analysis of one sequence and target (methods 9)."""
 
-    rule: Literal["near_zero_gap", "eigengap", "near_zero"] = "near_zero_gap"
+    rule: Literal["steps", "paper", "near_zero_gap", "eigengap", "near_zero"] = "steps"  # paper is near_zero_gap
+    align: Literal["face", "crop"] | None = None  # where maps are compared; `face` under `steps`, else `crop`
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05  # of `steps`: level of the test that a sequence has any step
     tau: PositiveFloat = 0.1
     n_neighbors: PositiveInt | None = None
     symmetry: Literal["mean", "max"] = "mean"

@@ -2,5 +2,6 @@
 
 from fer_batch.spray.clustering import cluster
 from fer_batch.spray.means import cluster_means, exemplars
+from fer_batch.spray.ways import cluster_ways
 
-__all__ = ["cluster", "cluster_means", "exemplars"]
+__all__ = ["cluster", "cluster_means", "cluster_ways", "exemplars"]
