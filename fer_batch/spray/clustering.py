@@ -60,7 +60,8 @@ def cluster(
     maps : shape (n, h, w), floating-point numbers or integers
         Signed relevance in any unit, in frame order, colour channels summed. Integers are converted to float64.
     rule, tau
-        How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`.
+        How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`, which is
+        also called `paper`.
     n_neighbors
         Links per map, at most n - 1; None takes `default_neighbours`.
     symmetry

@@ -32,6 +32,7 @@ def cluster_ways(
     n_neighbors: int | None = None,
     symmetry: str = "mean",
     normalise: str = "l1",
+    downsize: int | None = None,
     max_clusters: int = 20,
     seed: int = 0,
 ) -> types.Clustering:
@@ -40,7 +41,7 @@ def cluster_ways(
     Parameters
     ----------
     maps : shape (n, h, w), floating-point numbers or integers
-        Signed relevance in any unit, in the order of time, best on the standard face. They are averaged down to `SIDE`.
+        Signed relevance in any unit, in the order of time, best on the standard face. They are averaged down.
     times : shape (n,), ascending
         Frame of each map; None for one after the other.
     alpha
@@ -49,6 +50,8 @@ def cluster_ways(
         Of the graph whose spectrum is told; they decide nothing.
     normalise
         See `features`.
+    downsize
+        Pixels of the shorter side that maps are averaged down to; None for `SIDE`.
     max_clusters
         Upper bound; of more, the nearest are joined.
     seed
@@ -64,6 +67,8 @@ def cluster_ways(
     ------
     ValueError
         If the maps are not one array (n, h, w) of real numbers, or there is not one time a map.
+    types.InputError
+        If an option is unknown or out of its range.
 
     Notes
     -----
@@ -78,10 +83,13 @@ def cluster_ways(
     Hennig (2007), Comput. Stat. Data Anal. 52: cluster-wise stability by the Jaccard index.
     """
     maps = checked(maps, normalise)
+    if not 0 < alpha < 1 or max_clusters < 1 or min(n_neighbors or 1, downsize or 1) < 1:
+        raise types.InputError(f"alpha is between 0 and 1, counts are 1 or more; got alpha {alpha}, max_clusters "
+            f"{max_clusters}, n_neighbors {n_neighbors}, downsize {downsize}")
     order = np.arange(len(maps)) if times is None else np.asarray(times)
     if order.shape != (len(maps),):
         raise ValueError(f"expected one time a map, got {order.shape} for {len(maps)} maps")
-    small = _small(maps) if maps.size else maps
+    small = _small(maps, SIDE if downsize is None else downsize) if maps.size else maps
     found = quick_gram(small) if normalise == "l1" else gram(small, normalise=normalise)
     products, order = found.products, order[found.defined]
     n = len(products)
@@ -107,12 +115,12 @@ def cluster_ways(
     )
 
 
-def _small(maps: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Maps averaged down until the shorter side is `SIDE`, and smoothed, shape (n, h', w')."""
+def _small(maps: NDArray[np.floating], side: int) -> NDArray[np.floating]:
+    """Maps averaged down until the shorter side is `side` pixels, and smoothed, shape (n, h', w')."""
     height, width = maps.shape[1:]
-    ratio = min(1.0, SIDE / max(min(height, width), 1))
+    ratio = min(1.0, side / max(min(height, width), 1))
     if ratio < 1:
-        size = (round(width * ratio), round(height * ratio))
+        size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
         maps = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in _resizable(maps)])
     down, across = (_smoothing(side, str(maps.dtype)) for side in maps.shape[1:])
     return down @ maps @ across.T

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4  # raised when a table gains a column, which then says `since`
+SCHEMA_VERSION = 5  # raised when a table gains a column, which then says `since`
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
@@ -148,6 +148,8 @@ SCHEMAS = MappingProxyType(
                 "n_clustered", _I64, "frames clustered; beyond spray.max_frames, others joined the nearest", since=2
             ),
             *_split(),
+            Column("p_split", _F64, "that drift and noise alone make a step as clear; NULL where not tested", since=5),
+            Column("stability", _F64, "mean Jaccard index with the cluster found when frames are left out", since=5),
             ("analysis_id", _STR),
         ),
         "class_prototypes": _schema(
