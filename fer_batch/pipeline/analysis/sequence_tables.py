@@ -66,9 +66,7 @@ class TargetClusters:
         rank = np.append(np.argsort(order), -1)  # the last is that of label -1
         exemplars = [self.exemplars[k] for k in order]
         stability = tuple(self.stability[k] for k in order) if self.stability else ()
-        return replace(
-            self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars, stability=stability
-        )
+        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars, stability=stability)
 
 
 def prototype_rows(
