@@ -13,6 +13,7 @@ from fer_batch.regions.au_regions import (
     regions_version,
 )
 from fer_batch.regions.ekman_masks import expression_masks, expression_outlines
+from fer_batch.regions.face_maps import face_maps
 from fer_batch.regions.geometry import standard_face
 from fer_batch.regions.warp import StandardWarp, Warped
 
@@ -25,6 +26,7 @@ __all__ = [
     "expression_maps",
     "expression_masks",
     "expression_outlines",
+    "face_maps",
     "has_map",
     "has_region",
     "region_masks",

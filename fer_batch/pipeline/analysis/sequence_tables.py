@@ -31,6 +31,7 @@ class AnalysisOptions:
     crop_size: int  # pixels
     analysis_id: str
     min_run: int = 1  # frames of a stage
+    align: str = "face"  # where maps are compared: face, crop
 
 
 @dataclass
@@ -49,6 +50,8 @@ class TargetClusters:
         Of the maps of every cluster.
     exemplars
         Pair of each cluster.
+    stability
+        Of each cluster; empty where the rule has none.
     """
 
     pairs: NDArray[np.int64]
@@ -56,12 +59,14 @@ class TargetClusters:
     clustering: Clustering
     sums: NDArray[np.float64]
     exemplars: list[int]
+    stability: tuple[float, ...] = ()
 
     def in_order(self, order: list[int]) -> TargetClusters:
         """The same clusters, numbered in another order."""
         rank = np.append(np.argsort(order), -1)  # the last is that of label -1
         exemplars = [self.exemplars[k] for k in order]
-        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars)
+        stability = tuple(self.stability[k] for k in order) if self.stability else ()
+        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars, stability=stability)
 
 
 def prototype_rows(
@@ -89,6 +94,7 @@ def prototype_rows(
         "n_neighbors": clustering.n_neighbors,
         "eigengap": _known(clustering.eigengap),
         "silhouette": _known(clustering.silhouette),
+        "p_split": _known(clustering.p_split),
         "analysis_id": options.analysis_id,
     }
     for k, total in enumerate(found.sums):
@@ -107,6 +113,7 @@ def prototype_rows(
             "width": values.shape[2],
             "scale": _known(float(scale[0])),
             "relevance": values[0].ravel(),
+            "stability": found.stability[k] if found.stability else None,
             **decision,
         }
 
