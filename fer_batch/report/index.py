@@ -24,6 +24,27 @@ NO_EMOTION = "none given"
 
 
 @dataclass(frozen=True)
+class IndexEpisode:
+    """One episode of a sequence.
+
+    Attributes
+    ----------
+    stages, first_frames
+        Text of each stage and its first frame.
+    last_frame
+        Of the episode, inclusive.
+    start_s, end_s : seconds
+        None without a clock.
+    """
+
+    stages: tuple[str, ...]
+    first_frames: tuple[int, ...]
+    last_frame: int
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
 class IndexRow:
     """One sequence of the index.
 
@@ -33,6 +54,10 @@ class IndexRow:
         Text of each stage and its frames.
     page, thumbnail
         Paths in the report; empty where there is none.
+    span
+        First and last frame that shows a face.
+    episodes
+        In order; None where they were not looked for.
     """
 
     sequence_id: str
@@ -47,6 +72,8 @@ class IndexRow:
     lengths: tuple[int, ...] = ()
     page: str = ""
     thumbnail: str = ""
+    span: tuple[int, int] = (0, 0)
+    episodes: tuple[IndexEpisode, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +155,7 @@ class Index:
         self._emotions: Counter[str] = Counter()
         self._targets: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
+        self._episodes = False
 
     def row(self, row: IndexRow, targets: Sequence[str] = ()) -> Iterator[tuple[str, bytes]]:
         """Take one sequence, whose stages show these targets; files that are full.
@@ -138,9 +166,10 @@ class Index:
             Path relative to the report, forward slashes.
         """
         self._pending.append(row)
-        self._n_stages += len(row.stages)
+        self._n_stages += len(row.stages) + sum(len(episode.stages) for episode in row.episodes or ())
         self._emotions[row.emotion or NO_EMOTION] += 1
         self._targets.update(targets)
+        self._episodes |= row.episodes is not None
         self._statuses[row.status if row.status != "done" or row.n_frames else NO_FACE] += 1
         if len(self._pending) >= CHUNK_ROWS or self._n_stages >= CHUNK_STAGES:
             yield from self._flush(last=False)
@@ -195,6 +224,7 @@ class Index:
                 script="browse.js",
                 data_folder=True,
                 n_sequences=n,
+                episodes=self._episodes,
                 manifest=_json(manifest),
                 choices=(
                     ("emotion", "Emotion", _most_common(self._emotions)),
@@ -222,6 +252,10 @@ def _most_common(counts: Counter[str]) -> list[tuple[str, int]]:
 def _chunk(number: int, rows: Sequence[IndexRow]) -> bytes:
     """Rows as a script: arrays in the order of `browse.js`, stages as numbers of a list."""
     stages: dict[str, int] = {}
+
+    def numbers(texts: Sequence[str]) -> list[int]:
+        return [stages.setdefault(text, len(stages)) for text in texts]
+
     packed = [
         [
             visible(row.sequence_id),
@@ -234,14 +268,25 @@ def _chunk(number: int, rows: Sequence[IndexRow]) -> bytes:
             None if row.reduction is None or row.reduction != row.reduction else round(row.reduction, 4),
             row.page,
             row.thumbnail,
-            [stages.setdefault(stage, len(stages)) for stage in row.stages],
+            numbers(row.stages),
             list(row.lengths),
+            list(row.span),
+            None
+            if row.episodes is None
+            else [
+                [numbers(e.stages), e.first_frames, e.last_frame, _hundredths(e.start_s), _hundredths(e.end_s)]
+                for e in row.episodes
+            ],
         ]
         for row in rows
     ]
     return f"ferRows({number},{_json({'stages': [visible(stage) for stage in stages], 'rows': packed})});\n".encode(
         "ascii"
     )
+
+
+def _hundredths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
 
 
 def _json(value: object) -> Markup:

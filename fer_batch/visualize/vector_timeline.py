@@ -113,9 +113,13 @@ def _missing(plan: Layout, left: float, cell: float, body: float) -> Iterator[st
 
 def _stages(plan: Layout, left: float, cell: float, body: float) -> Iterator[str]:
     if plan.stages:
-        yield words("stage", left - 8, _TOP - 7, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
+        yield words(plan.numbered, left - 8, _TOP - 7, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
     for number, start, end in plan.stages:
-        if number > 1:
+        episode = plan.numbered == "episode"
+        if episode:
+            place = {"x": left + start * cell, "y": _TOP - 5, "width": max((end - start) * cell, 1.0), "height": 3}
+            yield element("rect", **place, fill=INK, class_="episode")
+        elif number > 1:
             x = left + start * cell
             yield element(
                 "path", d=f"M{x:.1f} {_TOP}V{_TOP + body}", stroke=INK, stroke_opacity=0.6, stroke_dasharray="4 3",

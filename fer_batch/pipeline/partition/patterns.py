@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 
@@ -16,6 +16,7 @@ from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
+SEQUENCES, EPISODES = "sequences", "episodes"  # what is mined
 MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
 
@@ -71,10 +72,14 @@ def publish_patterns(
         return 0
     rows = []
     for letters in (False, True):
-        chosen = [(text if letters else plain, emotion) for text, plain, emotion in sequences]
-        known = [(text, emotion) for text, emotion in chosen if text is not None]
-        texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
-        rows += pattern_rows(texts, emotions, letters=letters, search=search)
+        known = [one for one in sequences if one.text(letters) is not None]
+        rows += pattern_rows(
+            [one.text(letters) for one in known], [one.emotion for one in known], letters=letters, search=search
+        )
+        episodes = [(text, number) for number, one in enumerate(sequences) for text in one.episodes(letters)]
+        owners = [number for _, number in episodes]
+        emotions = [one.emotion for one in sequences]
+        rows += pattern_rows([text for text, _ in episodes], emotions, letters=letters, search=search, owners=owners)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(sequences)
 
@@ -86,18 +91,25 @@ def looked_for(store: Store, partition: Partition) -> PatternSearch:
 
 
 def pattern_rows(
-    texts: list[str], emotions: list[str | None], *, letters: bool = True, search: PatternSearch = _SEARCH
+    texts: list[str],
+    emotions: list[str | None],
+    *,
+    letters: bool = True,
+    search: PatternSearch = _SEARCH,
+    owners: list[int] | None = None,
 ) -> list[dict[str, object]]:
     """Rows of table `patterns` of some temporal prototypes, as text.
 
     Parameters
     ----------
     texts, emotions
-        Of each sequence.
+        Of each sequence; where `owners` are given, the emotions are theirs.
     letters
         Whether the texts have the letters of clusters, or active targets alone.
     search
         What to look for.
+    owners
+        Of episodes, the number of the sequence that each is of.
     """
     spelled: dict[LabelSet, str] = {}  # as the texts write it: names of targets are read, never written anew
     known: dict[str, LabelSet] = {}
@@ -111,8 +123,9 @@ def pattern_rows(
             stages.append(known[stage])
         sequences.append(stages)
     length, relation = search.max_length, search.relation
-    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
-    return [{**_row(one, spelled), "letters": letters} for one in found]
+    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation, owners=owners)
+    mined = SEQUENCES if owners is None else EPISODES
+    return [{**_row(one, spelled), "letters": letters, "mined": mined} for one in found]
 
 
 def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
@@ -136,10 +149,31 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _sequences(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
-    """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
-    columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
+@dataclass
+class _Sequence:
+    """Texts of a sequence that shows a face, and of its episodes: (with letters, without)."""
+
+    texts: tuple[str | None, str | None]
+    emotion: str | None
+    own: list[tuple[str, str]] = field(default_factory=list)
+
+    def text(self, letters: bool) -> str | None:
+        return self.texts[not letters]
+
+    def episodes(self, letters: bool) -> list[str]:
+        return [texts[not letters] for texts in self.own]
+
+
+def _sequences(store: Store, partition: Partition) -> list[_Sequence]:
+    """Sequences that show a face, in an order that sharding leaves alone."""
+    columns = ["sequence_id", "text", "cooccurrence_text", "emotion", "n_frames"]
     rows = read(store, "temporal_prototypes", **partition.key, columns=columns)
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
-    found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
-    return sorted(found, key=lambda own: (own[0], own[2] or "", own[1] or ""))
+    named = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
+    found = {name: _Sequence((text, plain), emotion) for name, text, plain, emotion in named}
+    columns = ["sequence_id", "episode_index", "text", "cooccurrence_text"]
+    table = read(store, "episodes", **partition.key, columns=columns).sort_by("episode_index")
+    for name, _, text, plain in zip(*(table[name].to_pylist() for name in columns), strict=True):
+        if name in found:  # not the rows of a sequence that was replaced after its episodes were made
+            found[name].own.append((text, plain))
+    return sorted(found.values(), key=lambda one: (one.texts[0] or "", one.emotion or "", one.texts[1] or "", one.own))
