@@ -6,13 +6,11 @@ page from a folder may not fetch anything else.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
+from fer_batch.report.index_rows import IndexRow, as_json, chunk
 from fer_batch.report.page import DataTable, Picture, PictureFile, RunSummary, page, picture_file
 from fer_batch.report.text import slug, visible
 
@@ -21,59 +19,6 @@ CHUNK_STAGES = 20_000
 MAX_PROBLEMS = 2000
 NO_FACE = "no face found"
 NO_EMOTION = "none given"
-
-
-@dataclass(frozen=True)
-class IndexEpisode:
-    """One episode of a sequence.
-
-    Attributes
-    ----------
-    stages, first_frames
-        Text of each stage and its first frame.
-    last_frame
-        Of the episode, inclusive.
-    start_s, end_s : seconds
-        None without a clock.
-    """
-
-    stages: tuple[str, ...]
-    first_frames: tuple[int, ...]
-    last_frame: int
-    start_s: float | None = None
-    end_s: float | None = None
-
-
-@dataclass(frozen=True)
-class IndexRow:
-    """One sequence of the index.
-
-    Attributes
-    ----------
-    stages, lengths
-        Text of each stage and its frames.
-    page, thumbnail
-        Paths in the report; empty where there is none.
-    span
-        First and last frame that shows a face.
-    episodes
-        In order; None where they were not looked for.
-    """
-
-    sequence_id: str
-    status: str = "done"
-    reason: str | None = None
-    subject_id: str | None = None
-    emotion: str | None = None
-    n_frames: int = 0
-    n_missing_frames: int = 0
-    reduction: float | None = None
-    stages: tuple[str, ...] = ()
-    lengths: tuple[int, ...] = ()
-    page: str = ""
-    thumbnail: str = ""
-    span: tuple[int, int] = (0, 0)
-    episodes: tuple[IndexEpisode, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +124,7 @@ class Index:
             return
         self._sizes.append(len(self._pending))
         number = len(self._sizes)
-        yield f"data/sequences-{number}.js", _chunk(number, self._pending)
+        yield f"data/sequences-{number}.js", chunk(number, self._pending)
         yield (
             f"list-{number}.html",
             page("list.html", f"list-{number}.html", self.summary, rows=self._pending, number=number, last=last),
@@ -225,7 +170,7 @@ class Index:
                 data_folder=True,
                 n_sequences=n,
                 episodes=self._episodes,
-                manifest=_json(manifest),
+                manifest=as_json(manifest),
                 choices=(
                     ("emotion", "Emotion", _most_common(self._emotions)),
                     ("target", "Action Unit", sorted(self._targets.items())),
@@ -247,52 +192,6 @@ class Index:
 
 def _most_common(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _chunk(number: int, rows: Sequence[IndexRow]) -> bytes:
-    """Rows as a script: arrays in the order of `browse.js`, stages as numbers of a list."""
-    stages: dict[str, int] = {}
-
-    def numbers(texts: Sequence[str]) -> list[int]:
-        return [stages.setdefault(text, len(stages)) for text in texts]
-
-    packed = [
-        [
-            visible(row.sequence_id),
-            visible(row.subject_id),
-            visible(row.emotion),
-            row.status,
-            visible(row.reason),
-            row.n_frames,
-            row.n_missing_frames,
-            None if row.reduction is None or row.reduction != row.reduction else round(row.reduction, 4),
-            row.page,
-            row.thumbnail,
-            numbers(row.stages),
-            list(row.lengths),
-            list(row.span),
-            None
-            if row.episodes is None
-            else [
-                [numbers(e.stages), e.first_frames, e.last_frame, _hundredths(e.start_s), _hundredths(e.end_s)]
-                for e in row.episodes
-            ],
-        ]
-        for row in rows
-    ]
-    return f"ferRows({number},{_json({'stages': [visible(stage) for stage in stages], 'rows': packed})});\n".encode(
-        "ascii"
-    )
-
-
-def _hundredths(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 2)
-
-
-def _json(value: object) -> Markup:
-    """JSON that may stand in a page or a script: ASCII, without a character that HTML knows."""
-    text = json.dumps(value, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _still_group(group: StillGroup, number: int) -> _StillGroup:

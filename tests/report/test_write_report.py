@@ -274,7 +274,7 @@ def test_the_rows_of_the_index_have_all_that_filters_need(store):
     assert rows["broken.avi"][3:5] == ["failed", "moov atom <b>not</b> found"]
     assert rows["old.mp4"][3] == "skipped"
     assert rows["wall.mp4"][3] == "done"
-    assert rows["wall.mp4"][9:] == ["", [], []]
+    assert rows["wall.mp4"][9:] == ["", [], [], [0, 0], None]
 
 
 def test_the_sql_of_a_page_gives_the_rows_of_its_own_partition():

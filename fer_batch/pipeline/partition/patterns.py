@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 
@@ -72,14 +73,12 @@ def publish_patterns(
         return 0
     rows = []
     for letters in (False, True):
-        known = [one for one in sequences if one.text(letters) is not None]
-        rows += pattern_rows(
-            [one.text(letters) for one in known], [one.emotion for one in known], letters=letters, search=search
-        )
-        episodes = [(text, number) for number, one in enumerate(sequences) for text in one.episodes(letters)]
-        owners = [number for _, number in episodes]
-        emotions = [one.emotion for one in sequences]
-        rows += pattern_rows([text for text, _ in episodes], emotions, letters=letters, search=search, owners=owners)
+        chosen = [(text if letters else plain, emotion) for text, plain, emotion in sequences]
+        known = [(text, emotion) for text, emotion in chosen if text is not None]
+        texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
+        rows += pattern_rows(texts, emotions, letters=letters, search=search)
+        own = _episodes(store, partition, "text" if letters else "cooccurrence_text")
+        rows += pattern_rows(own.texts, own.emotions, letters=letters, search=search, owners=own.owners)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(sequences)
 
@@ -149,31 +148,30 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@dataclass
-class _Sequence:
-    """Texts of a sequence that shows a face, and of its episodes: (with letters, without)."""
-
-    texts: tuple[str | None, str | None]
-    emotion: str | None
-    own: list[tuple[str, str]] = field(default_factory=list)
-
-    def text(self, letters: bool) -> str | None:
-        return self.texts[not letters]
-
-    def episodes(self, letters: bool) -> list[str]:
-        return [texts[not letters] for texts in self.own]
-
-
-def _sequences(store: Store, partition: Partition) -> list[_Sequence]:
-    """Sequences that show a face, in an order that sharding leaves alone."""
-    columns = ["sequence_id", "text", "cooccurrence_text", "emotion", "n_frames"]
+def _sequences(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
+    """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
+    columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
     rows = read(store, "temporal_prototypes", **partition.key, columns=columns)
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
-    named = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
-    found = {name: _Sequence((text, plain), emotion) for name, text, plain, emotion in named}
-    columns = ["sequence_id", "episode_index", "text", "cooccurrence_text"]
-    table = read(store, "episodes", **partition.key, columns=columns).sort_by("episode_index")
-    for name, _, text, plain in zip(*(table[name].to_pylist() for name in columns), strict=True):
-        if name in found:  # not the rows of a sequence that was replaced after its episodes were made
-            found[name].own.append((text, plain))
-    return sorted(found.values(), key=lambda one: (one.texts[0] or "", one.emotion or "", one.texts[1] or "", one.own))
+    found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
+    return sorted(found, key=lambda own: (own[0], own[2] or "", own[1] or ""))
+
+
+class _Episodes(NamedTuple):
+    """Texts of the episodes, the number of the sequence of each, and the emotion of every sequence with a face."""
+
+    texts: list[str]
+    owners: list[int]
+    emotions: list[str | None]
+
+
+def _episodes(store: Store, partition: Partition, column: str) -> _Episodes:
+    rows = read(store, "temporal_prototypes", **partition.key, columns=["sequence_id", "emotion", "n_frames"])
+    rows = rows.filter(pc.greater(rows["n_frames"], 0)).sort_by("sequence_id")
+    number = {name: i for i, name in enumerate(rows["sequence_id"].to_pylist())}
+    table = read(store, "episodes", **partition.key, columns=["sequence_id", "episode_index", column])
+    table = table.sort_by([("sequence_id", "ascending"), ("episode_index", "ascending")])
+    # Without the rows of a sequence that was replaced after its episodes were made.
+    known = table.filter(pc.is_in(table["sequence_id"], value_set=rows["sequence_id"].combine_chunks()))
+    owners = [number[name] for name in known["sequence_id"].to_pylist()]
+    return _Episodes(known[column].to_pylist(), owners, rows["emotion"].to_pylist())

@@ -15,7 +15,8 @@ from fer_batch.output.reader import PartitionReader, ShardReader
 from fer_batch.pipeline.report.data import target_order
 from fer_batch.pipeline.report.sequence import thumbnail_path
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.report.index import MAX_PROBLEMS, Index, IndexEpisode, IndexRow, Problem
+from fer_batch.report.index import MAX_PROBLEMS, Index, Problem
+from fer_batch.report.index_rows import IndexEpisode, IndexRow
 from fer_batch.report.sequence import sequence_path
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
