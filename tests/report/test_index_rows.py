@@ -59,7 +59,7 @@ def test_a_bar_is_drawn_at_every_length(browser, site):
         "+r.getAttribute('x'), +r.getAttribute('y'), +r.getAttribute('width')]))"
     )
     for row, bars in zip(ROWS, seen, strict=True):
-        for lane, name in enumerate(COLOURS):
+        for name in COLOURS:
             own = [width for fill, _, _, width in bars if fill == COLOURS[name][0]]
             if row.sequence_id == "calm.mp4":
                 assert not own
