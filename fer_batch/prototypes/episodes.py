@@ -49,12 +49,12 @@ class EpisodeRule:
         If a number is out of range.
     """
 
-    enter: float = 0.0
-    leave: float = -1.0
-    smooth: int = 1
+    enter: float = 1.0
+    leave: float = 0.0
+    smooth: int = 5
     min_run: int = 3
     min_stage: int = 1
-    min_rest: int = 5
+    min_rest: int = 8
     max_missing: int = 2
     rest: tuple[str, ...] = ("neutral",)
 

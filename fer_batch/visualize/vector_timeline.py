@@ -44,6 +44,8 @@ def timeline_svg(data: Timeline, palette: Palette, label: str) -> str:
     curves = plan.rows if data.probability is not None else ()
     n, n_rows = plan.n_frames, max(len(plan.rows), 1)
     left = 16 + 7.6 * max((len(row.name) for row in plan.rows), default=5)
+    if data.episodes:
+        left = max(left, 64.0)  # room for the word above
     cell = (min(WIDTH, max(560.0, left + 26.0 * n)) - left - _RIGHT) / max(n, 1)
     width = left + cell * n + _RIGHT
     body = n_rows * _ROW
