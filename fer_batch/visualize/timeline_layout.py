@@ -145,8 +145,8 @@ def layout(data: Timeline) -> Layout:
     starts = np.searchsorted(data.frames, np.asarray(data.stage_starts, dtype=np.int64))
     ends = np.append(starts, n)[1:]
     if data.episodes:
-        starts, ends = (np.searchsorted(data.frames, own) for own in np.array(data.episodes, np.int64).T)
-        ends = ends + 1
+        starts, ends = (np.searchsorted(data.frames, own, "right") for own in np.array(data.episodes, np.int64).T)
+        starts = starts - 1  # of bins, the one that holds the frame
     rows = tuple(_row(data, index, np.union1d(starts, ends)) for index in rows_shown(data))
     empty = "no target is ever active" if data.ok.any() else "no face was found in any frame"
     dashed = "" if data.threshold is None else f", dashed: threshold {data.threshold:g}"

@@ -48,7 +48,8 @@ TOY = (
 EVERY_ROW = """(SELECT 'it''s.mp4' AS sequence_id, 'o''clips' AS dataset, 'net-01234567' AS model, true AS active,
     unnest(['lrp-89abcdef', 'lime-01234567']) AS explain, 0 AS stage_index, 0 AS first_frame, 0 AS last_frame,
     0 AS n_frames, 0 AS n_missing_frames, '' AS text, 0 AS frame_index, '' AS target, '' AS cluster, 0 AS probability,
-    0 AS episode_index, 0 AS duration_s, 0 AS peak_frame, [''] AS targets, 0 AS mu, 0 AS exemplar_frame, 0 AS height, 0 AS width, 0 AS scale, [0] AS relevance)"""
+    0 AS episode_index, 0 AS duration_s, 0 AS peak_frame, [''] AS targets,
+    0 AS mu, 0 AS exemplar_frame, 0 AS height, 0 AS width, 0 AS scale, [0] AS relevance)"""
 NASTY = "<script>alert(1)</script>/a b#1.mp4"
 
 
