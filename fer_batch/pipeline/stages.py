@@ -14,6 +14,7 @@ from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.partition.stage import Options, PartitionStage, PublishedStages, StageWork
 from fer_batch.pipeline.progress import progress
 from fer_batch.pipeline.report import DRAWING
+from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 
@@ -28,6 +29,12 @@ def _class_prototypes(work: StageWork) -> None:
     from fer_batch.pipeline.partition.class_prototypes import publish_class_prototypes
 
     publish_class_prototypes(work)
+
+
+def _episodes(work: StageWork) -> None:
+    from fer_batch.pipeline.partition.episodes import publish_episodes
+
+    publish_episodes(work)
 
 
 def _patterns(work: StageWork) -> None:
@@ -66,6 +73,10 @@ def _class_options(config: RunConfig) -> Options:
     return {"analysis_id": analysis_key(config)}
 
 
+def _episode_options(config: RunConfig) -> Options:
+    return {"rule": digest(asdict(config.episodes)), "threshold": config.model.threshold}
+
+
 def _pattern_options(config: RunConfig) -> Options:
     return {"max_length": config.temporal_prototypes.max_pattern, "relation": config.temporal_prototypes.relation}
 
@@ -81,7 +92,8 @@ def _report_options(config: RunConfig) -> Options:
 STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("heatmaps", ("heatmaps",), 2, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
-    PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
+    PartitionStage("episodes", ("episodes",), 1, _episode_options, _episodes, "prototypes"),
+    PartitionStage("patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("episodes",)),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
         "report",
@@ -90,7 +102,7 @@ STAGES: tuple[PartitionStage, ...] = (
         _report_options,
         _report,
         "report",
-        reads=("heatmaps", "class_prototypes", "patterns", "evaluation"),
+        reads=("heatmaps", "class_prototypes", "episodes", "patterns", "evaluation"),
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 
@@ -16,6 +17,7 @@ from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
+SEQUENCES, EPISODES = "sequences", "episodes"  # what is mined
 MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
 
@@ -75,6 +77,8 @@ def publish_patterns(
         known = [(text, emotion) for text, emotion in chosen if text is not None]
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
         rows += pattern_rows(texts, emotions, letters=letters, search=search)
+        own = _episodes(store, partition, "text" if letters else "cooccurrence_text")
+        rows += pattern_rows(own.texts, own.emotions, letters=letters, search=search, owners=own.owners)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(sequences)
 
@@ -86,18 +90,25 @@ def looked_for(store: Store, partition: Partition) -> PatternSearch:
 
 
 def pattern_rows(
-    texts: list[str], emotions: list[str | None], *, letters: bool = True, search: PatternSearch = _SEARCH
+    texts: list[str],
+    emotions: list[str | None],
+    *,
+    letters: bool = True,
+    search: PatternSearch = _SEARCH,
+    owners: list[int] | None = None,
 ) -> list[dict[str, object]]:
     """Rows of table `patterns` of some temporal prototypes, as text.
 
     Parameters
     ----------
     texts, emotions
-        Of each sequence.
+        Of each sequence; where `owners` are given, the emotions are theirs.
     letters
         Whether the texts have the letters of clusters, or active targets alone.
     search
         What to look for.
+    owners
+        Of episodes, the number of the sequence that each is of.
     """
     spelled: dict[LabelSet, str] = {}  # as the texts write it: names of targets are read, never written anew
     known: dict[str, LabelSet] = {}
@@ -111,8 +122,9 @@ def pattern_rows(
             stages.append(known[stage])
         sequences.append(stages)
     length, relation = search.max_length, search.relation
-    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
-    return [{**_row(one, spelled), "letters": letters} for one in found]
+    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation, owners=owners)
+    mined = SEQUENCES if owners is None else EPISODES
+    return [{**_row(one, spelled), "letters": letters, "mined": mined} for one in found]
 
 
 def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
@@ -143,3 +155,23 @@ def _sequences(store: Store, partition: Partition) -> list[tuple[str, str | None
     rows = rows.filter(pc.greater(rows["n_frames"], 0))
     found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
     return sorted(found, key=lambda own: (own[0], own[2] or "", own[1] or ""))
+
+
+class _Episodes(NamedTuple):
+    """Texts of the episodes, the number of the sequence of each, and the emotion of every sequence with a face."""
+
+    texts: list[str]
+    owners: list[int]
+    emotions: list[str | None]
+
+
+def _episodes(store: Store, partition: Partition, column: str) -> _Episodes:
+    rows = read(store, "temporal_prototypes", **partition.key, columns=["sequence_id", "emotion", "n_frames"])
+    rows = rows.filter(pc.greater(rows["n_frames"], 0)).sort_by("sequence_id")
+    number = {name: i for i, name in enumerate(rows["sequence_id"].to_pylist())}
+    table = read(store, "episodes", **partition.key, columns=["sequence_id", "episode_index", column])
+    table = table.sort_by([("sequence_id", "ascending"), ("episode_index", "ascending")])
+    # Without the rows of a sequence that was replaced after its episodes were made.
+    known = table.filter(pc.is_in(table["sequence_id"], value_set=rows["sequence_id"].combine_chunks()))
+    owners = [number[name] for name in known["sequence_id"].to_pylist()]
+    return _Episodes(known[column].to_pylist(), owners, rows["emotion"].to_pylist())
