@@ -19,6 +19,10 @@ CREATE TABLE prototypes (
     "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map
     "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster
     "analysis_id" VARCHAR,
+    "standard_height" INTEGER,  -- of the grid on the standard face; NULL without landmarks; since schema 5, before NULL
+    "standard_width" INTEGER,  -- since schema 5, before NULL
+    "standard_scale" FLOAT,  -- max of the mean on it, of maps divided by their sums of |R|; since schema 5, before NULL
+    "standard_relevance" FLOAT[],  -- that mean, row-major, divided by its scale; since schema 5, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

@@ -30,6 +30,12 @@ def _class_prototypes(work: StageWork) -> None:
     publish_class_prototypes(work)
 
 
+def _looks(work: StageWork) -> None:
+    from fer_batch.pipeline.partition.looks import publish_looks
+
+    publish_looks(work)
+
+
 def _patterns(work: StageWork) -> None:
     from fer_batch.pipeline.partition.patterns import PatternSearch, publish_patterns
 
@@ -66,6 +72,10 @@ def _class_options(config: RunConfig) -> Options:
     return {"analysis_id": analysis_key(config)}
 
 
+def _looks_options(config: RunConfig) -> Options:
+    return config.looks.model_dump(mode="json")
+
+
 def _pattern_options(config: RunConfig) -> Options:
     return {"max_length": config.temporal_prototypes.max_pattern, "relation": config.temporal_prototypes.relation}
 
@@ -78,13 +88,16 @@ def _report_options(config: RunConfig) -> Options:
     return asdict(config.report)
 
 
+_LOOKS = ("looks", "cluster_looks", "look_prototypes")
+_REPORTED = ("class_prototypes", "looks", "patterns", "evaluation")
 STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("heatmaps", ("heatmaps",), 1, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
-    PartitionStage("patterns", ("patterns",), 3, _pattern_options, _patterns, "prototypes"),
+    PartitionStage("looks", _LOOKS, 1, _looks_options, _looks, "prototypes"),
+    PartitionStage("patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("looks",)),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
-        "report", (), DRAWING, _report_options, _report, "report", reads=("class_prototypes", "patterns", "evaluation")
+        "report", (), DRAWING, _report_options, _report, "report", reads=_REPORTED
     ),
 )
 

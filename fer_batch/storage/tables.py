@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4  # raised when a table gains a column, which then says `since`
+SCHEMA_VERSION = 5  # raised when a table gains a column, which then says `since`
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 _FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
@@ -149,6 +149,10 @@ SCHEMAS = MappingProxyType(
             ),
             *_split(),
             ("analysis_id", _STR),
+            Column("standard_height", _I32, "of the grid on the standard face; NULL without landmarks", since=5),
+            Column("standard_width", _I32, since=5),
+            Column("standard_scale", _F32, "max of the mean on it, of maps divided by their sums of |R|", since=5),
+            Column("standard_relevance", _FLOATS, "that mean, row-major, divided by its scale", since=5),
         ),
         "class_prototypes": _schema(
             "One cluster of a class over a whole dataset.",
@@ -191,6 +195,51 @@ SCHEMAS = MappingProxyType(
             ("n_missing_frames", _I64),
             ("analysis_id", _STR),
         ),
+        "looks": _schema(
+            "One look: clusters of many sequences in which the network looks at the same place for a target.",
+            ("target", _STR),
+            ("look", _I32, "AU01@2 in texts; of one generation it never changes its meaning"),
+            ("generation", _I32, "how often the looks of the partition were found anew, from 1"),
+            ("opened", _I32, "0 with the generation, then later and later"),
+            ("previous", _I32, "the nearest look of the generation before"),
+            ("n_clusters", _I64),
+            ("n_frames", _I64),
+            ("n_sequences", _I64),
+            ("n_subjects", _I64, "sequences without a subject count as one each"),
+            ("share", _F64, "of the sequences that have a look of the target"),
+            ("rare", _BOOL, "in so few sequences that these are outliers"),
+            ("isolation", _F64, "distance of its centre to that of the nearest look that is not rare"),
+            ("stability", _F64, "0 to 1: how surely another half of the subjects has it; NULL where too few are there"),
+            ("radius", _F64, "distance from the centre up to which a cluster joins"),
+            ("mu", _F64, "mean over its frames; NULL without regions"),
+            ("place", _STR, "the mouth, brows, ...: where most of its positive relevance lies; docs/looks.md"),
+            ("place_share", _F64, "of its positive relevance that lies there"),
+            ("exemplars", _STRINGS, "sequence_id#frame_index, nearest to the centre first"),
+            ("face", _STR, "standard (the standard face), or crop where a target has no landmarks"),
+            *_MAP[:3],
+            ("relevance", _FLOATS, "mean of its clusters' maps, each over its sum of |R|; " + _MAP_DOC),
+            ("centre", _FLOATS, "what clusters are compared with, of length 1; it never moves"),
+        ),
+        "cluster_looks": _schema(
+            "The look of one cluster of table prototypes.",
+            ("sequence_id", _STR),
+            ("target", _STR),
+            ("cluster", _STR),
+            ("look", _I32, "NULL where it has none"),
+            ("distance", _F64, "to the centre of the look; of a cluster without one, to the nearest"),
+            ("generation", _I32),
+        ),
+        "look_prototypes": _schema(
+            "The temporal prototype of one sequence in looks, which mean the same in every sequence.",
+            ("sequence_id", _STR),
+            ("subject_id", _STR),
+            ("emotion", _STR),
+            ("text", _STR, "(NONE) -> (AU02@1) -> (AU01@2, AU02@1)"),
+            ("prototype_id", _STR, "first 16 hex digits of sha256(text)"),
+            ("n_stages", _I64),
+            ("n_frames", _I64, "ok frames"),
+            ("generation", _I32),
+        ),
         "patterns": _schema(
             "One mined sub-sequence of stages.",
             ("group", _STR, "an emotion, or all"),
@@ -207,6 +256,7 @@ SCHEMAS = MappingProxyType(
             ("maximal", _BOOL, "no longer pattern of the kind has it as a part; NULL where that was not looked at"),
             Column("closed", _BOOL, "none that has it as a part has the same support; NULL likewise", since=2),
             Column("longest", _I32, "stages up to which every frequent pattern of the kind has a row", since=2),
+            Column("labels", _STR, "what its stages are made of: targets, letters or looks", since=5),
         ),
         "evaluation": _schema(
             "One figure.",

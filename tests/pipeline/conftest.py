@@ -195,4 +195,4 @@ def world(tmp_path):
 @pytest.fixture
 def golden():
     """Golden example G-22 and what is expected of it."""
-    return SimpleNamespace(make=g22, story=STORY, targets=TARGETS, blobs=BLOBS, world=World)
+    return SimpleNamespace(make=g22, story=STORY, targets=TARGETS, blobs=BLOBS, world=World, store=Store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fer_batch.config import RunConfig, TemporalPrototypesConfig
 from fer_batch.storage.manifest import digest
 
-ANALYSIS = 3  # what phase 2 makes of equal options; a new number has published shards analysed again
+ANALYSIS = 4  # what phase 2 makes of equal options; a new number has published shards analysed again
 
 
 def analysis_key(config: RunConfig, version: int = ANALYSIS) -> str:

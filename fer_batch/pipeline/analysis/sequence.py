@@ -23,6 +23,7 @@ from fer_batch.pipeline.analysis.sequence_tables import (
     prototype_rows,
     prototype_tables,
 )
+from fer_batch.pipeline.analysis.standard_means import standard_means
 from fer_batch.prototypes.stages import (
     LabelSet,
     first_shown,
@@ -31,6 +32,7 @@ from fer_batch.prototypes.stages import (
     without_short_runs,
 )
 from fer_batch.regions import region_masks
+from fer_batch.regions.face_maps import CANVAS
 from fer_batch.spray.nearest import nearest
 from fer_batch.storage.parquet import rows_of
 
@@ -95,7 +97,8 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     """SpRAy over evenly spaced frames where there are more than `max_frames`; the others join the nearest cluster."""
     if not len(pairs):
         none = np.zeros((0, 1, 1))
-        return TargetClusters(pairs, np.zeros(0, np.int64), spray.cluster(none, **options.spray), none, [])
+        nowhere = np.zeros((0, *CANVAS), np.float32)
+        return TargetClusters(pairs, np.zeros(0, np.int64), spray.cluster(none, **options.spray), none, [], nowhere)
     sampled = np.arange(len(pairs))
     if len(pairs) > options.max_frames:
         sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))
@@ -111,7 +114,9 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     sums = own * counts[:, None, None]
     labels = np.full(len(pairs), -1, np.int64)
     labels[sampled] = clustering.labels
-    found = TargetClusters(pairs, labels, clustering, sums, exemplars)
+    landmarks = data.landmarks[data.pairs[pairs[sampled], 0]]
+    standard = standard_means(maps, landmarks, clustering.labels, options.crop_size)
+    found = TargetClusters(pairs, labels, clustering, sums, exemplars, standard)
     if len(sampled) == len(pairs) or not len(own):
         return found
     _join_nearest(data, found, np.setdiff1d(np.arange(len(pairs)), sampled, assume_unique=True), own)

@@ -49,6 +49,8 @@ class TargetClusters:
         Of the maps of every cluster.
     exemplars
         Pair of each cluster.
+    standard : shape (K, h', w')
+        Mean of the maps of every cluster on the standard face; NaN where there is none.
     """
 
     pairs: NDArray[np.int64]
@@ -56,12 +58,14 @@ class TargetClusters:
     clustering: Clustering
     sums: NDArray[np.float64]
     exemplars: list[int]
+    standard: NDArray[np.float32]
 
     def in_order(self, order: list[int]) -> TargetClusters:
         """The same clusters, numbered in another order."""
         rank = np.append(np.argsort(order), -1)  # the last is that of label -1
         exemplars = [self.exemplars[k] for k in order]
-        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars)
+        standard = self.standard[order]
+        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars, standard=standard)
 
 
 def prototype_rows(
@@ -108,7 +112,16 @@ def prototype_rows(
             "scale": _known(float(scale[0])),
             "relevance": values[0].ravel(),
             **decision,
+            **_on_standard_face(found.standard[k]),
         }
+
+
+def _on_standard_face(mean: NDArray[np.float32]) -> dict[str, object]:
+    if not np.isfinite(mean).all():
+        return {}
+    values, scale = pack_maps(mean[None])
+    size = {"standard_height": mean.shape[0], "standard_width": mean.shape[1]}
+    return {**size, "standard_scale": float(scale[0]), "standard_relevance": values[0].ravel()}
 
 
 def _known(value: float) -> float | None:

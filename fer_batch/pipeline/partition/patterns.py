@@ -18,6 +18,12 @@ from fer_batch.storage.store import Store
 FILE = "patterns.parquet"
 MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
+LABELS = ("targets", "letters", "looks")  # active targets alone, with letters of clusters, with looks
+_TEXTS = {
+    "targets": ("temporal_prototypes", "cooccurrence_text"),
+    "letters": ("temporal_prototypes", "text"),
+    "looks": ("look_prototypes", "text"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,16 @@ def publish_patterns(
     int
         Sequences that were mined.
     """
-    sequences = _sequences(store, partition)
+    sequences = _sequences(store, partition, *_TEXTS["letters"])
     path = f"{partition.folder('patterns')}/{FILE}"
     if not sequences:
         store.delete(path)
         return 0
     rows = []
-    for letters in (False, True):
-        chosen = [(text if letters else plain, emotion) for text, plain, emotion in sequences]
-        known = [(text, emotion) for text, emotion in chosen if text is not None]
+    for labels in LABELS:
+        known = sequences if labels == "letters" else _sequences(store, partition, *_TEXTS[labels])
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
-        rows += pattern_rows(texts, emotions, letters=letters, search=search)
+        rows += pattern_rows(texts, emotions, labels=labels, search=search)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(sequences)
 
@@ -86,7 +91,7 @@ def looked_for(store: Store, partition: Partition) -> PatternSearch:
 
 
 def pattern_rows(
-    texts: list[str], emotions: list[str | None], *, letters: bool = True, search: PatternSearch = _SEARCH
+    texts: list[str], emotions: list[str | None], *, labels: str = "letters", search: PatternSearch = _SEARCH
 ) -> list[dict[str, object]]:
     """Rows of table `patterns` of some temporal prototypes, as text.
 
@@ -94,8 +99,8 @@ def pattern_rows(
     ----------
     texts, emotions
         Of each sequence.
-    letters
-        Whether the texts have the letters of clusters, or active targets alone.
+    labels
+        What the stages of the texts are made of, of `LABELS`.
     search
         What to look for.
     """
@@ -112,7 +117,7 @@ def pattern_rows(
         sequences.append(stages)
     length, relation = search.max_length, search.relation
     found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
-    return [{**_row(one, spelled), "letters": letters} for one in found]
+    return [{**_row(one, spelled), "letters": labels == "letters", "labels": labels} for one in found]
 
 
 def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
@@ -136,10 +141,10 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _sequences(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
-    """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
-    columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
-    rows = read(store, "temporal_prototypes", **partition.key, columns=columns)
-    rows = rows.filter(pc.greater(rows["n_frames"], 0))
-    found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
-    return sorted(found, key=lambda own: (own[0], own[2] or "", own[1] or ""))
+def _sequences(store: Store, partition: Partition, table: str, column: str) -> list[tuple[str, str | None]]:
+    """(text, emotion) of sequences that show a face, in an order that sharding leaves alone."""
+    columns = [column, "emotion", "n_frames"]
+    rows = read(store, table, **partition.key, columns=columns)
+    rows = rows.filter(pc.and_(pc.greater(rows["n_frames"], 0), pc.is_valid(rows[column])))
+    found = zip(rows[column].to_pylist(), rows["emotion"].to_pylist(), strict=True)
+    return sorted(found, key=lambda own: (own[0], own[1] or ""))
