@@ -62,7 +62,7 @@ class LooksConfig(Section):
     """Clusters of clusters over the whole collection, which mean the same in every sequence (docs/looks.md)."""
 
     fit: Literal["keep", "refit"] = "keep"  # new clusters join the looks there are; or all looks are found anew
-    distance: PositiveFloat = 0.06  # 1 - cosine, between the maps of two looks; more where people differ by more
+    distance: PositiveFloat = 0.05  # 1 - cosine, least between the maps of two looks
     max_looks: PositiveInt = 200  # of a target; clusters beyond have none
 
 

@@ -63,8 +63,9 @@ QUERIES = {
     ),
     "looks": NamedQuery(
         "at which places the network looks for each target, over all sequences",
-        "SELECT {keys}target, look, place, round(place_share, 2) AS place_share, n_sequences, round(share, 3) AS share,\n"
-        "       n_subjects, n_clusters, n_frames, round(stability, 2) AS stability, round(mu, 3) AS mu, rare,\n"
+        "SELECT {keys}target, look, place, round(place_share, 2) AS place_share, n_sequences,\n"
+        "       round(share, 3) AS share, n_subjects, n_clusters, n_frames, round(stability, 2) AS stability,\n"
+        "       round(mu, 3) AS mu, rare,\n"
         "       exemplars[1] AS nearest_frame\n"
         "FROM looks ORDER BY {keys}target, look",
     ),

@@ -18,8 +18,9 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 SMOOTHING = 2.0  # pixels of maps of 35 x 28: a fourteenth of a face, more than people and landmarks differ by
-APART = 0.06  # 1 - cosine; chosen on benchmarks/looks.py --seed 7, where .05 to .08 give the same looks
-SPREAD, NEAR, FARTHEST = 4.0, 0.05, 0.25
+APART = 0.05  # 1 - cosine; chosen on benchmarks/looks.py --seed 7, see docs/looks.md
+GAP = 2.5  # times that, up to where the widest gap is looked for
+SPREAD, NEAR, FARTHEST = 3.0, 0.05, 0.5
 SPLITS = 10  # of the people in halves
 
 _BLOCK = 4096  # maps compared with all centres at a time
@@ -168,7 +169,7 @@ class OpenedLooks:
 
 
 def open_looks(rows: NDArray[np.floating], people: Sequence[str], apart: float = APART) -> OpenedLooks:
-    """Find the looks among some maps: average linkage, cut where a difference is more than one between people.
+    """Find the looks among some maps: average linkage, cut at its widest gap.
 
     Parameters
     ----------
@@ -186,10 +187,13 @@ def open_looks(rows: NDArray[np.floating], people: Sequence[str], apart: float =
 
     Notes
     -----
-    Where maps of one look differ by more than `apart` from person to person, because the method is noisy, looks must be
-    as much further apart: by `SPREAD` times the distance within which a twentieth of the maps of other people lie, for
-    the quarter of the maps that has the nearest others; at most by `FARTHEST`. It does not depend on how many maps
-    there are.
+    The cut is in the middle of the widest gap, by quotient, of heights between `apart` and `GAP` times that at which
+    clusters of two and more people each are joined: what one person alone shows moves nothing.
+
+    Where maps of one look differ by more than that from person to person, because the method is noisy, looks must be as
+    much further apart: by `SPREAD` times the distance within which a twentieth of the maps of other people lie, for the
+    quarter of the maps that has the nearest others; at most by `FARTHEST`. It does not depend on how many maps there
+    are.
 
     The stability is the mean Jaccard index of a look with the most similar look that is found among the maps of half of
     the people alone, over `SPLITS` random halves.
@@ -204,8 +208,9 @@ def open_looks(rows: NDArray[np.floating], people: Sequence[str], apart: float =
     between = distances(rows, rows)
     between = (between + between.T) / 2
     np.fill_diagonal(between, 0.0)
-    cut = max(apart, min(SPREAD * _near_others(between, person), FARTHEST))
-    labels = _linked(between, cut)
+    tree = _tree(between)
+    cut = max(_widest_gap(tree, person, apart), min(SPREAD * _near_others(between, person), FARTHEST))
+    labels = _linked(tree, cut)
     centres = np.stack([_centre(rows[labels == k]) for k in range(labels.max() + 1)])
     own = distances(rows, centres)
     farthest = [own[labels == k, k].max() for k in range(len(centres))]
@@ -225,15 +230,35 @@ def _near_others(between: NDArray[np.float64], person: NDArray[np.int64]) -> flo
     return float(np.quantile(others[np.flatnonzero(some), place[some]], 0.25))
 
 
-def _linked(between: NDArray[np.float64], cut: float) -> NDArray[np.int64]:
-    """Clusters of average linkage below a height, the largest first, equals by their first map."""
-    if len(between) == 1:
+def _tree(between: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average linkage, as scipy has it; no row for a single map."""
+    return hierarchy.linkage(squareform(between, checks=False), "average") if len(between) > 1 else np.zeros((0, 4))
+
+
+def _linked(tree: NDArray[np.float64], cut: float) -> NDArray[np.int64]:
+    """Clusters below a height, the largest first, equals by their first map."""
+    if not len(tree):
         return np.zeros(1, np.int64)
-    tree = hierarchy.linkage(squareform(between, checks=False), "average")
     found = hierarchy.fcluster(tree, cut, "distance")
     _, first, inverse, size = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
     rank = np.argsort(np.lexsort((first, -size)))
     return rank[inverse].astype(np.int64)
+
+
+def _widest_gap(tree: NDArray[np.float64], person: NDArray[np.int64], apart: float) -> float:
+    """Middle of the widest gap, between `apart` and `GAP` times that, of heights that join clusters of several people."""
+    shown: list[set[int]] = [{one} for one in person.tolist()]
+    heights = [apart, GAP * apart]
+    for one, other, height, _ in tree.tolist():
+        first, second = shown[int(one)], shown[int(other)]
+        if min(len(first), len(second)) > 1 and apart < height < GAP * apart:
+            heights.append(height)
+        small, large = sorted((first, second), key=len)
+        large |= small  # neither is looked at again
+        shown.append(large)
+    logs = np.log(np.sort(heights))
+    widest = int(np.diff(logs).argmax())
+    return float(np.exp(logs[widest : widest + 2].mean()))
 
 
 def _centre(rows: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -254,7 +279,7 @@ def _stability(
         half = rng.permutation(n_people) < n_people // 2
         for part in (half, ~half):
             chosen = np.flatnonzero(part[person])
-            again = _linked(between[np.ix_(chosen, chosen)], cut)
+            again = _linked(_tree(between[np.ix_(chosen, chosen)]), cut)
             found.append(_jaccard(labels[chosen], again, n_looks))
     seen = np.isfinite(found)
     total = np.where(seen, found, 0.0).sum(axis=0)
