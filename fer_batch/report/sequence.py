@@ -59,6 +59,8 @@ class Cluster:
     ----------
     label
         `AU02_A` in its colours.
+    look
+        What the cluster is called over all sequences.
     mean
         PNG of the mean map.
     top, top_less
@@ -83,6 +85,17 @@ class Cluster:
     top_less: int | None = None
     outline: str = ""
     n_clustered: int | None = None
+    look: int | None = None
+
+    @property
+    def look_text(self) -> str:
+        """`AU02@1`; empty without a look."""
+        return "" if self.look is None else f"{self.target}@{self.look}"
+
+    @property
+    def look_link(self) -> str:
+        """Where the look is shown, from the page of a sequence."""
+        return "" if self.look is None else f"../looks.html#{look_anchor(self.target, self.look)}"
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,11 @@ class SequencePage:
     partial: str = ""
 
 
+def look_anchor(target: str, look: int) -> str:
+    """Id of a look on the page of looks."""
+    return f"{slug(target)}-{look}"
+
+
 def sequence_path(sequence_id: str) -> str:
     """Where the page of a sequence lies in the report."""
     return f"sequences/{slug(sequence_id)}.html"
@@ -178,6 +196,7 @@ def sequence_page(summary: RunSummary, sequence: SequencePage) -> bytes:
         pictures=pictures,
         faces=faces,
         exemplars=sorted(exemplars.items()),
+        looks={cluster.label: cluster for cluster in sequence.clusters if cluster.look is not None},
         timeline=Markup(sequence.timeline),
         stages_table=_stages_table(sequence.stages),
         clusters_table=_clusters_table(sequence.clusters),
@@ -234,13 +253,13 @@ def _clusters_table(clusters: Sequence[Cluster]) -> DataTable | None:
     if not clusters:
         return None
     columns = (
-        "Target", "Cluster", "Frames", "First frame", "Exemplar frame", "Clusters", "Frames clustered", "Rule", "k",
-        "Eigengap", "Silhouette",
+        "Target", "Cluster", "Look", "Frames", "First frame", "Exemplar frame", "Clusters", "Frames clustered", "Rule",
+        "k", "Eigengap", "Silhouette",
     )  # fmt: skip
     rows = tuple(
         (
-            c.target, c.letter, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters, c.n_clustered, c.rule,
-            c.n_neighbors, c.eigengap, c.silhouette,
+            c.target, c.letter, c.look_text or None, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters,
+            c.n_clustered, c.rule, c.n_neighbors, c.eigengap, c.silhouette,
         )
         for c in clusters
     )  # fmt: skip

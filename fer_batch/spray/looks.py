@@ -246,7 +246,7 @@ def _linked(tree: NDArray[np.float64], cut: float) -> NDArray[np.int64]:
 
 
 def _widest_gap(tree: NDArray[np.float64], person: NDArray[np.int64], apart: float) -> float:
-    """Middle of the widest gap, between `apart` and `GAP` times that, of heights that join clusters of several people."""
+    """Middle of the widest gap, from `apart` to `GAP` times that, of heights that join clusters of several people."""
     shown: list[set[int]] = [{one} for one in person.tolist()]
     heights = [apart, GAP * apart]
     for one, other, height, _ in tree.tolist():
