@@ -111,7 +111,8 @@ def test_outliers_are_listed_with_their_distance_and_lead_to_their_page(store):
 def test_the_letters_of_a_sequence_lead_to_their_looks(store):
     html = page(store, sequence_path("a.mp4"))
     for letter, look in (("A", 1), ("B", 2)):
-        link = rf'<a class="chip k\d+" href="../looks.html#{look_anchor("AU12", look)}" title="AU12@{look} [^>]*>AU12_{letter}</a>'
+        place = look_anchor("AU12", look)
+        link = rf'<a class="chip k\d+" href="../looks.html#{place}" title="AU12@{look} [^>]*>AU12_{letter}</a>'
         assert re.search(link, html)
     assert "AU12 A AU12@1 2" in plain(html), "and in the table of clusters"
     assert page(store).count(f'id="{look_anchor("AU12", 1)}"') == 1
