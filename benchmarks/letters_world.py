@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 FRAME, CROP = 320, 112
 HELD = (4, 5, 15, 23)  # units that the demo network still sees in half a face
 MOTIONS = ("still", "drifting", "translating", "rotating", "scaling", "nodding")
-DURATIONS = (6, 11, 16)
 LEFT, RIGHT = 1, 2  # which half is covered
 
 
@@ -46,7 +45,6 @@ SPLITS = {
     "tune": Split((10, 11, 12, 13), 1, ("still", "drifting", "rotating"), (0.4, 0.8), (2.0, 4.0)),
     "report": Split((40, 41, 42, 43), 2, MOTIONS, (0.5, 1.0), (1.5, 5.0)),
 }
-SCENARIOS = tuple((ways, d) for ways in (2, 3) for d in DURATIONS)  # and one way, 48 frames
 
 
 @dataclass(frozen=True)
@@ -71,18 +69,24 @@ class Cell:
 def cells(split: str) -> list[Cell]:
     """All cells of a split, those that matter most first."""
     of = SPLITS[split]
-    pairs = range(len(of.people))
-    found = [Cell(split, m, n, 0, p) for n in (0, 8, 16, 32) for p in pairs for m in of.motions]
-    levels = ((8, 2), (16, 2), (0, 2)) if split == "tune" else ((8, 2), (16, 2), (0, 2), (8, 1), (8, 3))
-    found += [Cell(split, m, n, j, p) for n, j in levels for p in pairs for m in of.motions]
-    found += [Cell(split, m, n, 0, p, "random") for n in (0, 8) for p in pairs for m in of.motions[:2]]
-    return found
+
+    def each(pairs: tuple[int, ...], noise: tuple[float, ...], jitter: float = 0) -> list[Cell]:
+        return [Cell(split, m, n, jitter, p) for p in pairs for n in noise for m in of.motions]
+
+    found = each((0, 1), (8, 0, 16)) + each((0, 1), (8, 16, 0), 2) + each((2, 3), (8, 0))
+    found += [Cell(split, m, n, 0, p, "random") for n in (8, 0) for p in (0, 1) for m in of.motions[:2]]
+    return found + each((0, 1), (32,)) + (each((0,), (8,), 3) + each((0,), (8,), 1) if split == "report" else [])
 
 
-def covers() -> list[tuple[str, NDArray[np.int64]]]:
+def scenarios(pair: int) -> tuple[tuple[int, int], ...]:
+    """Ways of looking and frames of each cover of the covered clips; neighbouring pairs share out all of them."""
+    return ((2, 6), (2, 16), (3, 11)) if pair % 2 else ((2, 11), (3, 6), (3, 16))
+
+
+def covers(pair: int) -> list[tuple[str, NDArray[np.int64]]]:
     """Name and cover of each frame of the clips of a cell: 0 none, 1 left, 2 right."""
     found = [("1x48", np.zeros(48, np.int64))]
-    for ways, d in SCENARIOS:
+    for ways, d in scenarios(pair):
         lengths = ((16, 0), (d, LEFT), (16, 0)) if ways == 2 else ((11, 0), (d, LEFT), (10, 0), (d, RIGHT), (11, 0))
         found.append((f"{ways}x{d}", np.concatenate([np.full(n, shown) for n, shown in lengths])))
     return found
@@ -124,14 +128,14 @@ def clips(cell: Cell) -> Iterator[tuple[str, NDArray[np.int64], list[NDArray[np.
     of, au = SPLITS[cell.split], HELD[cell.pair % len(HELD)]
     who = of.people[cell.pair]
     seed = [of.seed, who, au, MOTIONS.index(cell.motion)]
-    longest = max(len(shown) for _, shown in covers())
+    longest = max(len(shown) for _, shown in covers(cell.pair))
     shown_units = with_implied({au: 4.5})
     row = np.array([shown_units.get(posed, 0.0) for posed in POSED_AUS])
     poses = motion(cell.motion, longest, of, np.random.default_rng(seed))
     plan = ClipPlan(who, au_name(au), "", np.repeat(row[None], longest, axis=0), poses, 1000 * au + who)
     filmed, landmarks = zip(*clip_frames(plan, FRAME), strict=True)
     rng = np.random.default_rng([*seed, int(cell.noise)])
-    for name, shown in covers():
+    for name, shown in covers(cell.pair):
         frames = [covered(image, points, side) for image, points, side in zip(filmed, landmarks, shown, strict=False)]
         if cell.noise:
             frames = [with_noise(frame, cell.noise, rng) for frame in frames]

@@ -35,6 +35,7 @@ from fer_batch.facs import au_name
 N_FRAMES = 30
 COVERED = slice(N_FRAMES // 3, 2 * N_FRAMES // 3)
 CLIPS_PER_PERSON = 5
+KEPT = ("frames", "truth", "maps", "landmarks")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class HeldClip:
 
     person: int
     target: str
+    frames: NDArray[np.int64]
     truth: NDArray[np.int64]
     maps: NDArray[np.float32]
     landmarks: NDArray[np.float32]
@@ -82,7 +84,8 @@ def explained(au: int, cover: int, plan: Any, noise: float, net: tuple[Any, Any]
     pairs = np.stack([np.arange(N_FRAMES), np.full(N_FRAMES, resolved.targets.index(au_name(au)))], 1)
     found = explain.method("preset_a_flat")(model, preprocess(crops, resolved.preprocessing), pairs)
     seen = np.asarray(found.score) > 0
-    return HeldClip(plan.subject, au_name(au), truth[seen], np.asarray(found.values, np.float32)[seen], points[seen])
+    maps = np.asarray(found.values, np.float32)[seen]
+    return HeldClip(plan.subject, au_name(au), np.flatnonzero(seen), truth[seen], maps, points[seen])
 
 
 def world(n_people: int, noise: float, seed: int, work: Path | None) -> list[HeldClip]:
@@ -95,26 +98,33 @@ def world(n_people: int, noise: float, seed: int, work: Path | None) -> list[Hel
         path = work and work / f"{seed}_{noise:g}_{number:03d}.npz"
         if path and path.exists():
             kept = np.load(path)
-            clip = HeldClip(plan.subject, au_name(au), kept["truth"], kept["maps"], kept["landmarks"])
+            clip = HeldClip(plan.subject, au_name(au), *(kept[name] for name in KEPT))
         else:
             clip = explained(au, cover, plan, noise, net)
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                np.savez(path, truth=clip.truth, maps=clip.maps, landmarks=clip.landmarks)
+                np.savez(path, **{name: getattr(clip, name) for name in KEPT})
             print(f"{number + 1}: {clip.target} of person {clip.person}, {len(clip.maps)} frames", flush=True)
         if len(clip.maps):
             clips.append(clip)
     return clips
 
 
+def on_faces(clip: HeldClip) -> NDArray[np.float32]:
+    from fer_batch.regions import face_maps
+
+    return face_maps(clip.maps, clip.landmarks, (CROP, CROP))
+
+
 def clusters(clip: HeldClip, known: bool) -> NDArray[np.int64]:
     """Letters of a clip, as numbers: as a run finds them, or what is covered."""
-    from fer_batch.regions import face_maps
-    from fer_batch.spray import cluster
+    from fer_batch.config.run import SprayConfig
+    from fer_batch.spray import cluster_sequence
 
     if known:
         return np.unique(clip.truth, return_inverse=True)[1]
-    return cluster(face_maps(clip.maps, clip.landmarks, (CROP, CROP))).labels
+    options = SprayConfig().model_dump(exclude={"align", "max_frames"})
+    return cluster_sequence(on_faces(clip), clip.frames, **options).labels
 
 
 def figures(clips: list[HeldClip], known: bool, rng: np.random.Generator) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def figures(clips: list[HeldClip], known: bool, rng: np.random.Generator) -> dic
     from fer_batch.spray.looks import Looks, directions, open_looks
 
     letters = [clusters(clip, known) for clip in clips]
-    means = [standard_means(c.maps, c.landmarks, own, CROP) for c, own in zip(clips, letters, strict=True)]
+    means = [standard_means(on_faces(c), c.maps, own) for c, own in zip(clips, letters, strict=True)]
     rows, _ = directions(np.concatenate(means))
     people = [str(clip.person) for clip, own in zip(clips, means, strict=True) for _ in own]
     found = open_looks(rows, people)

@@ -149,6 +149,11 @@ class Clustering:
     eigengap, silhouette
         Quality: gap after the chosen K, NaN for fewer than 2 maps; mean silhouette over the features, NaN for fewer
         than 2 clusters.
+    p_split
+        Probability that drift and noise alone make a step as clear as the clearest one; NaN where the rule has no test.
+    stability
+        Of each cluster, the mean Jaccard index with what is found of it when frames are left out; empty where the rule
+        has none.
     """
 
     labels: NDArray[np.int64]
@@ -157,6 +162,8 @@ class Clustering:
     n_neighbors: int
     eigengap: float = float("nan")
     silhouette: float = float("nan")
+    p_split: float = float("nan")
+    stability: tuple[float, ...] = ()
 
     @property
     def n_clusters(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -37,7 +37,9 @@ class ExplainConfig(Section):
 class SprayConfig(Section):
     """Spectral relevance analysis of one sequence and target (methods 9)."""
 
-    rule: Literal["near_zero_gap", "eigengap", "near_zero"] = "near_zero_gap"
+    rule: Literal["steps", "paper", "near_zero_gap", "eigengap", "near_zero"] = "steps"  # paper is near_zero_gap
+    align: Literal["face", "crop"] = "face"  # where maps are compared; not given, `crop` under the other rules
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05  # of `steps`: level of the test that a sequence has any step
     tau: PositiveFloat = 0.1
     n_neighbors: PositiveInt | None = None
     symmetry: Literal["mean", "max"] = "mean"
@@ -48,6 +50,14 @@ class SprayConfig(Section):
         1000  # a longer sequence is clustered on evenly spaced frames, the others join the nearest
     )
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_the_paper(cls, values: Any) -> Any:
+        """Methods 9 know no standard face."""
+        if isinstance(values, dict) and values.get("rule", "steps") != "steps":
+            return {"align": "crop", **values}
+        return values
 
 
 class TemporalPrototypesConfig(Section):

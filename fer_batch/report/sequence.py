@@ -80,6 +80,8 @@ class Cluster:
     n_neighbors: int | None = None
     eigengap: float | None = None
     silhouette: float | None = None
+    p_split: float | None = None
+    stability: float | None = None
     mean: bytes | None = None
     top: int | None = None
     top_less: int | None = None
@@ -254,17 +256,19 @@ def _clusters_table(clusters: Sequence[Cluster]) -> DataTable | None:
         return None
     columns = (
         "Target", "Cluster", "Look", "Frames", "First frame", "Exemplar frame", "Clusters", "Frames clustered", "Rule",
-        "k", "Eigengap", "Silhouette",
+        "k", "Eigengap", "Silhouette", "p of the split", "Stability",
     )  # fmt: skip
     rows = tuple(
         (
             c.target, c.letter, c.look_text or None, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters,
-            c.n_clustered, c.rule, c.n_neighbors, c.eigengap, c.silhouette,
+            c.n_clustered, c.rule, c.n_neighbors, c.eigengap, c.silhouette, c.p_split, c.stability,
         )
         for c in clusters
     )  # fmt: skip
     caption = (
         "Frames clustered: of the target; of a long sequence a sample, which the others then join. k: neighbours in "
-        "the graph; eigengap: distance to the next eigenvalue; silhouette: −1 mixed to 1 well apart."
+        "the graph; eigengap: distance to the next eigenvalue; silhouette: −1 mixed to 1 well apart. p of the split: "
+        "probability that drift and noise alone make a step as clear as the clearest one of the target; stability: "
+        "share of a cluster that is found again when frames are left out."
     )
     return DataTable("Clusters", columns, rows, caption)

@@ -60,7 +60,8 @@ def cluster(
     maps : shape (n, h, w), floating-point numbers or integers
         Signed relevance in any unit, in frame order, colour channels summed. Integers are converted to float64.
     rule, tau
-        How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`.
+        How the number of clusters follows from the eigenvalues: `near_zero`, `eigengap` or `near_zero_gap`, which is
+        also called `paper`.
     n_neighbors
         Links per map, at most n - 1; None takes `default_neighbours`.
     symmetry
@@ -130,7 +131,7 @@ def cluster(
 
     in_frames = np.empty(n, dtype=np.int64)
     in_frames[found.order] = assigned
-    labels[found.defined] = _by_first_occurrence(in_frames)
+    labels[found.defined] = by_first_occurrence(in_frames)
     return types.Clustering(
         labels=labels,
         eigenvalues=eigenvalues[:KEPT_EIGENVALUES],
@@ -249,6 +250,7 @@ def _merged_components(
     return hierarchy.fcluster(tree, n_clusters, criterion="maxclust").astype(np.int64)[components] - 1
 
 
-def _by_first_occurrence(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def by_first_occurrence(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labels of shape (n,), int64, numbered 0.. in the order in which they first occur."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)

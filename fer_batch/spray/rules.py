@@ -62,5 +62,5 @@ def near_zero_gap(eigenvalues: NDArray[np.float64], tau: float, max_clusters: in
 
 
 RULES: MappingProxyType[str, Callable[[NDArray[np.float64], float, int], int]] = MappingProxyType(
-    {"near_zero": near_zero, "eigengap": eigengap, "near_zero_gap": near_zero_gap}
+    {"near_zero": near_zero, "eigengap": eigengap, "near_zero_gap": near_zero_gap, "paper": near_zero_gap}
 )

@@ -31,7 +31,7 @@ from fer_batch.prototypes.stages import (
     letter,
     without_short_runs,
 )
-from fer_batch.regions import region_masks
+from fer_batch.regions import face_maps, region_masks
 from fer_batch.regions.face_maps import CANVAS
 from fer_batch.spray.nearest import nearest
 from fer_batch.storage.parquet import rows_of
@@ -98,7 +98,8 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     if not len(pairs):
         none = np.zeros((0, 1, 1))
         nowhere = np.zeros((0, *CANVAS), np.float32)
-        return TargetClusters(pairs, np.zeros(0, np.int64), spray.cluster(none, **options.spray), none, [], nowhere)
+        found = spray.cluster_sequence(none, **options.spray)
+        return TargetClusters(pairs, np.zeros(0, np.int64), found, none, [], nowhere)
     sampled = np.arange(len(pairs))
     if len(pairs) > options.max_frames:
         sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))
@@ -107,30 +108,52 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     if len(sizes) > 1:
         raise ValueError(f"expected maps of one size for every frame of a target, got {sizes}")
     maps = np.concatenate(read)
-    clustering = spray.cluster(maps, **options.spray)
+    compared = _compared(data, pairs[sampled], maps, options)
+    clustering = spray.cluster_sequence(compared, data.frame_index[data.pairs[pairs[sampled], 0]], **options.spray)
     own = spray.cluster_means(maps, clustering.labels)
     exemplars = [int(pairs[sampled[i]]) for i in spray.exemplars(maps, clustering.labels)]
     counts = np.bincount(clustering.labels[clustering.labels >= 0], minlength=len(own))
     sums = own * counts[:, None, None]
     labels = np.full(len(pairs), -1, np.int64)
     labels[sampled] = clustering.labels
-    landmarks = data.landmarks[data.pairs[pairs[sampled], 0]]
-    standard = standard_means(maps, landmarks, clustering.labels, options.crop_size)
-    found = TargetClusters(pairs, labels, clustering, sums, exemplars, standard)
+    faces = _on_faces(data, pairs[sampled], maps, options) if compared is maps else compared
+    standard = standard_means(faces, maps, clustering.labels)
+    found = TargetClusters(pairs, labels, clustering, sums, exemplars, standard, clustering.stability)
     if len(sampled) == len(pairs) or not len(own):
         return found
-    _join_nearest(data, found, np.setdiff1d(np.arange(len(pairs)), sampled, assume_unique=True), own)
+    others = np.setdiff1d(np.arange(len(pairs)), sampled, assume_unique=True)
+    _join_nearest(data, found, others, spray.cluster_means(compared, clustering.labels), options)
     return found.in_order(list(dict.fromkeys(labels[labels >= 0].tolist())))
 
 
+def _compared(
+    data: SequenceData, pairs: NDArray[np.int64], maps: NDArray[np.float32], options: AnalysisOptions
+) -> NDArray[np.float32]:
+    """Maps of some pairs as they are clustered: on the standard face where every frame of the sequence has one."""
+    if options.align == "crop" or not data.has_faces:
+        return maps
+    return _on_faces(data, pairs, maps, options)
+
+
+def _on_faces(
+    data: SequenceData, pairs: NDArray[np.int64], maps: NDArray[np.float32], options: AnalysisOptions
+) -> NDArray[np.float32]:
+    return face_maps(maps, data.landmarks[data.pairs[pairs, 0]], (options.crop_size, options.crop_size))
+
+
 def _join_nearest(
-    data: SequenceData, found: TargetClusters, others: NDArray[np.int64], means: NDArray[np.float64]
+    data: SequenceData,
+    found: TargetClusters,
+    others: NDArray[np.int64],
+    means: NDArray[np.float64],
+    options: AnalysisOptions,
 ) -> None:
-    """Put the maps that were not sampled into the cluster with the nearest mean, of shape (K, h, w)."""
+    """Put the maps that were not sampled into the cluster with the nearest mean, of shape (K, h, w), as compared."""
     start = 0
     for piece in _pieces(data, found.pairs[others]):
-        mine = nearest(piece, means)
-        found.labels[others[start : start + len(piece)]] = mine
+        chosen = others[start : start + len(piece)]
+        mine = nearest(_compared(data, found.pairs[chosen], piece, options), means)
+        found.labels[chosen] = mine
         start += len(piece)
         for k in range(len(means)):
             found.sums[k] += piece[mine == k].sum(0)

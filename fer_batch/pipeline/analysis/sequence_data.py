@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fer_batch.regions.face_mesh import defined
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.storage.markers import Row
 from fer_batch.storage.parquet import unpack_maps
@@ -74,6 +75,11 @@ class SequenceData:
             if value.is_valid:
                 points[row] = np.asarray(value.values, np.float32).reshape(68, 2)
         return points
+
+    @cached_property
+    def has_faces(self) -> bool:
+        """Whether every ok frame has landmarks that a map can be warped by."""
+        return bool(defined(self.landmarks).all())
 
     def relevance_rows(self, pairs: NDArray[np.int64]) -> Iterator[pa.Table]:
         """Rows of table `relevance` of some pairs, int64 indices of shape (piece,), piece by piece."""

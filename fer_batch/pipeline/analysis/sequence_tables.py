@@ -31,6 +31,7 @@ class AnalysisOptions:
     crop_size: int  # pixels
     analysis_id: str
     min_run: int = 1  # frames of a stage
+    align: str = "face"  # where maps are compared: face, crop
 
 
 @dataclass
@@ -51,6 +52,8 @@ class TargetClusters:
         Pair of each cluster.
     standard : shape (K, h', w')
         Mean of the maps of every cluster on the standard face; NaN where there is none.
+    stability
+        Of each cluster; empty where the rule has none.
     """
 
     pairs: NDArray[np.int64]
@@ -59,13 +62,15 @@ class TargetClusters:
     sums: NDArray[np.float64]
     exemplars: list[int]
     standard: NDArray[np.float32]
+    stability: tuple[float, ...] = ()
 
     def in_order(self, order: list[int]) -> TargetClusters:
         """The same clusters, numbered in another order."""
         rank = np.append(np.argsort(order), -1)  # the last is that of label -1
         exemplars = [self.exemplars[k] for k in order]
-        standard = self.standard[order]
-        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars, standard=standard)
+        stability = tuple(self.stability[k] for k in order) if self.stability else ()
+        ordered = replace(self, exemplars=exemplars, stability=stability, standard=self.standard[order])
+        return replace(ordered, labels=rank[self.labels], sums=self.sums[order])
 
 
 def prototype_rows(
@@ -93,6 +98,7 @@ def prototype_rows(
         "n_neighbors": clustering.n_neighbors,
         "eigengap": _known(clustering.eigengap),
         "silhouette": _known(clustering.silhouette),
+        "p_split": _known(clustering.p_split),
         "analysis_id": options.analysis_id,
     }
     for k, total in enumerate(found.sums):
@@ -111,6 +117,7 @@ def prototype_rows(
             "width": values.shape[2],
             "scale": _known(float(scale[0])),
             "relevance": values[0].ravel(),
+            "stability": found.stability[k] if found.stability else None,
             **decision,
             **_on_standard_face(found.standard[k]),
         }

@@ -9,40 +9,31 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.regions import face_maps
-from fer_batch.regions.face_maps import CANVAS
-
 
 def standard_means(
-    maps: NDArray[np.floating], landmarks: NDArray[np.floating], labels: NDArray[np.int64], crop: int
+    faces: NDArray[np.floating], maps: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     r"""Mean of the maps of every cluster on the standard face, each map over its :math:`\sum |R|`.
 
     Parameters
     ----------
-    maps : shape (n, h, w), any unit
-        Relevance in pixels of the crop.
-    landmarks : shape (n, 68, 2), pixels of the crop
-        Of their frames; NaN where there are none. Such a map is left out.
+    faces : shape (n, h', w'), any unit
+        The maps on the standard face, as `regions.face_maps` gives them. One that is not finite is left out.
+    maps : shape (n, h, w), the same unit
+        In the crop.
     labels : shape (n,), int64
         Cluster 0 to K - 1 of every map; -1 belongs to none.
-    crop
-        Side of the crops, pixels.
 
     Returns
     -------
-    shape (K, *CANVAS), float32
-        NaN where no map of a cluster has landmarks.
+    shape (K, h', w'), float32
+        NaN where no map of a cluster is on the standard face.
     """
-    found = np.full((int(labels.max(initial=-1)) + 1, *CANVAS), np.nan, np.float32)
-    seen = np.flatnonzero(labels >= 0)
-    if not len(seen):
-        return found
-    warped = face_maps(maps[seen], landmarks[seen], (crop, crop))
-    warped /= np.abs(maps[seen]).sum(axis=(1, 2), dtype=np.float64)[:, None, None]
-    known = np.isfinite(warped).all(axis=(1, 2))
+    found = np.full((int(labels.max(initial=-1)) + 1, *faces.shape[1:]), np.nan, np.float32)
+    known = (labels >= 0) & np.isfinite(faces).all(axis=(1, 2))
     for cluster in range(len(found)):
-        own = known & (labels[seen] == cluster)
-        if own.any():
-            found[cluster] = warped[own].mean(axis=0)
+        own = np.flatnonzero(known & (labels == cluster))
+        if len(own):
+            mass = np.abs(maps[own]).sum(axis=(1, 2), dtype=np.float64)
+            found[cluster] = (faces[own] / mass[:, None, None]).mean(axis=0)
     return found

@@ -21,6 +21,7 @@ from fer_batch.pipeline.partition.heatmaps import FILE, say_missing
 from fer_batch.pipeline.partition.stage import WAVE, Compute, StageWork
 from fer_batch.prototypes.stages import letter
 from fer_batch.spray.nearest import nearest, unit_mass
+from fer_batch.spray.sequence import STEPS
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
@@ -97,7 +98,9 @@ def _sample_clusters(work: StageWork, maps: dict[str, NDArray[np.float32]]) -> t
     """Clusters of the maps of one class, which are taken out of `maps` to save memory."""
     names = sorted(maps)
     stacked = np.stack([maps.pop(name) for name in names])
-    options = work.config.spray.model_dump(exclude={"max_frames"})
+    options = work.config.spray.model_dump(exclude={"max_frames", "align", "alpha"})
+    if options["rule"] == STEPS:
+        options["rule"] = "near_zero_gap"  # stills have no order
     found = spray.cluster(stacked, **options, map_pieces=_spread(work.compute))
     return found, members(stacked, names, found.labels)
 

@@ -34,6 +34,7 @@ STAGE_COLUMNS = ("stage_index", "first_frame", "last_frame", "n_frames", "n_miss
 _PROTOTYPE_COLUMNS = (
     "target", "cluster", "n_frames", "first_frame", "exemplar_frame", "exemplar_jpeg", "height", "width", "scale",
     "relevance", "n_clusters", "n_clustered", "spectrum", "rule", "n_neighbors", "eigengap", "silhouette",
+    "p_split", "stability",
 )  # fmt: skip
 FACE_PIXELS = 224
 

@@ -2,13 +2,17 @@
 
 import numpy as np
 
-from fer_batch.pipeline.analysis.standard_means import standard_means
+from fer_batch.pipeline.analysis import standard_means as module
 from fer_batch.regions import face_maps, standard_face
 from fer_batch.regions.face_maps import CANVAS
 
 CROP = 112
 POINTS, (HEIGHT, WIDTH) = standard_face()
 ROWS, COLUMNS = np.mgrid[:CROP, :CROP]
+
+
+def standard_means(maps, landmarks, labels, crop):
+    return module.standard_means(face_maps(maps, landmarks, (crop, crop)), maps, labels)
 
 
 def moved(dx, dy, scale=1.0):
