@@ -150,7 +150,5 @@ def _significance(
         beside = [size[other] for other in (place - w, place + w) if 0 <= other < len(size)]
         windows = count / (2 * w)
         freedom[k] = PRIOR + windows
-        ratio[k] = (
-            moved[place] * freedom[k] / (PRIOR * least + windows * max([usual, *([min(beside)] if beside else [])]))
-        )
+        ratio[k] = moved[place] * freedom[k] / (PRIOR * least + windows * max([usual, *([min(beside)] if beside else [])]))
     return special.fdtrc(1.0, freedom, ratio)

@@ -16,7 +16,7 @@ from fer_batch.spray.features import checked
 from fer_batch.spray.gram import gram, quick_gram, squared_distances
 from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.silhouette import silhouette
-from fer_batch.spray.steps import find_steps
+from fer_batch.spray.steps import SHORTEST, find_steps
 
 SIDE = 28  # pixels of the shorter side that maps are averaged down to
 SMOOTHING = 1.0  # pixels of those, standard deviation: what landmarks jitter by, and much of the noise
@@ -84,10 +84,8 @@ def cluster_ways(
     """
     maps = checked(maps, normalise)
     if not 0 < alpha < 1 or max_clusters < 1 or min(n_neighbors or 1, downsize or 1) < 1:
-        raise types.InputError(
-            f"alpha is between 0 and 1, counts are 1 or more; got alpha {alpha}, max_clusters "
-            f"{max_clusters}, n_neighbors {n_neighbors}, downsize {downsize}"
-        )
+        raise types.InputError(f"alpha is between 0 and 1, counts are 1 or more; got alpha {alpha}, max_clusters "
+            f"{max_clusters}, n_neighbors {n_neighbors}, downsize {downsize}")
     order = np.arange(len(maps)) if times is None else np.asarray(times)
     if order.shape != (len(maps),):
         raise ValueError(f"expected one time a map, got {order.shape} for {len(maps)} maps")
@@ -106,10 +104,7 @@ def cluster_ways(
     index, _ = nearest_by_distance(distance, np.sqrt(products.diagonal()), k)
     n_clusters = shown.n_clusters
     values, _, _ = spectrum(
-        neighbour_graph(index, symmetry, dense=True),
-        max(KEPT_EIGENVALUES, n_clusters + 1),
-        seed=seed,
-        with_vectors=False,
+        neighbour_graph(index, symmetry, dense=True), max(KEPT_EIGENVALUES, n_clusters + 1), seed=seed, with_vectors=False
     )
     return dataclasses.replace(
         shown,
