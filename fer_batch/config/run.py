@@ -54,10 +54,12 @@ class SprayConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_in_the_paper(cls, values: Any) -> Any:
-        """Methods 9 know no standard face."""
-        if isinstance(values, dict) and values.get("rule", "steps") != "steps":
-            return {"align": "crop", **values}
-        return values
+        """A job that sets the graph means a rule of the graph; methods 9 know no standard face."""
+        if not isinstance(values, dict):
+            return values
+        if {"tau", "n_neighbors", "symmetry"} & set(values):
+            values = {"rule": "near_zero_gap", **values}
+        return values if values.get("rule", "steps") == "steps" else {"align": "crop", **values}
 
 
 class TemporalPrototypesConfig(Section):

@@ -62,10 +62,10 @@ def find_steps(
     neighbouring maps share. Where the head drifts, :math:`M_t` is much the same all along; at a step it stands out.
     Candidates, the largest first, are tested with those before them taken out, and the last that is significant counts
     with all before it (generalised extreme Studentised deviate). Of the rest, m independent windows of mean
-    :math:`|M|`, the reference is moderated: :math:`(d_0 s_0 + m \bar M) / (d_0 + m)`, :math:`s_0` being `TOLERANCE` plus
-    the standard deviation that noise gives :math:`M`; where the maps move as fast on both sides of the candidate,
-    their :math:`M` is the reference. The ratio is compared with F(1, d_0 + m), and p multiplied by the number of
-    independent windows.
+    :math:`|M|`, the reference is moderated: :math:`(d_0 s_0 + m \bar M) / (d_0 + m)`. Here :math:`s_0` is `TOLERANCE`
+    plus the standard deviation that noise gives :math:`M`. Where the maps move as fast on both sides of the candidate,
+    their :math:`M` takes the place of the mean. The ratio is compared with F(1, d_0 + m), and p multiplied by the
+    number of windows.
 
     References
     ----------
@@ -150,5 +150,7 @@ def _significance(
         beside = [size[other] for other in (place - w, place + w) if 0 <= other < len(size)]
         windows = count / (2 * w)
         freedom[k] = PRIOR + windows
-        ratio[k] = moved[place] * freedom[k] / (PRIOR * least + windows * max([usual, *([min(beside)] if beside else [])]))
+        ratio[k] = (
+            moved[place] * freedom[k] / (PRIOR * least + windows * max([usual, *([min(beside)] if beside else [])]))
+        )
     return special.fdtrc(1.0, freedom, ratio)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from fer_batch import types
 from fer_batch.spray.affinity import default_neighbours, nearest_by_distance, neighbour_graph
-from fer_batch.spray.clustering import KEPT_EIGENVALUES, by_first_occurrence
+from fer_batch.spray.clustering import DENSE_GRAPH, KEPT_EIGENVALUES, by_first_occurrence
 from fer_batch.spray.features import checked
 from fer_batch.spray.gram import gram, quick_gram, squared_distances
 from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.silhouette import silhouette
-from fer_batch.spray.steps import SHORTEST, find_steps
+from fer_batch.spray.steps import find_steps
 
 SIDE = 28  # pixels of the shorter side that maps are averaged down to
 SMOOTHING = 1.0  # pixels of those, standard deviation: what landmarks jitter by, and much of the noise
@@ -60,8 +60,8 @@ def cluster_ways(
     Returns
     -------
     types.Clustering
-        With `p_split`, and `stability` of each cluster. Labels 0.. by first occurrence, -1 for a map that is all zero or
-        not finite; such maps change nothing else.
+        With `p_split`, and `stability` of each cluster. Labels 0.. by first occurrence, -1 for a map that is all zero
+        or not finite; such maps change nothing else.
 
     Raises
     ------
@@ -82,36 +82,48 @@ def cluster_ways(
     ----------
     Hennig (2007), Comput. Stat. Data Anal. 52: cluster-wise stability by the Jaccard index.
     """
+    _check_options(alpha, max_clusters, n_neighbors, downsize)
     maps = checked(maps, normalise)
-    if not 0 < alpha < 1 or max_clusters < 1 or min(n_neighbors or 1, downsize or 1) < 1:
-        raise types.InputError(f"alpha is between 0 and 1, counts are 1 or more; got alpha {alpha}, max_clusters "
-            f"{max_clusters}, n_neighbors {n_neighbors}, downsize {downsize}")
     order = np.arange(len(maps)) if times is None else np.asarray(times)
     if order.shape != (len(maps),):
         raise ValueError(f"expected one time a map, got {order.shape} for {len(maps)} maps")
     small = _small(maps, SIDE if downsize is None else downsize) if maps.size else maps
     found = quick_gram(small) if normalise == "l1" else gram(small, normalise=normalise)
     products, order = found.products, order[found.defined]
-    n = len(products)
     assigned, p_split = _ways(products, order, alpha, max_clusters)
     labels = np.full(len(maps), -1, np.int64)
     labels[found.defined] = assigned
+    n = len(products)
     k = min(default_neighbours(n) if n_neighbors is None else n_neighbors, max(n - 1, 0))
-    shown = types.Clustering(labels, np.zeros(n), "steps", k, p_split=p_split)
+    one = types.Clustering(labels, np.zeros(n), "steps", k, p_split=p_split, stability=(1.0,) * min(n, 1))
     if n < 2:
-        return dataclasses.replace(shown, stability=(1.0,) * n)
+        return one
+    stability = _stability(products, order, assigned, p_split, alpha, max_clusters)
+    return dataclasses.replace(_with_spectrum(one, products, assigned, symmetry, seed), stability=stability)
+
+
+def _check_options(alpha: float, max_clusters: int, n_neighbors: int | None, downsize: int | None) -> None:
+    if not 0 < alpha < 1 or min(1 if v is None else v for v in (max_clusters, n_neighbors, downsize)) < 1:
+        raise types.InputError(
+            f"alpha is between 0 and 1, counts are 1 or more; got alpha {alpha}, max_clusters {max_clusters}, "
+            f"n_neighbors {n_neighbors}, downsize {downsize}"
+        )
+
+
+def _with_spectrum(
+    found: types.Clustering, products: NDArray[np.float64], assigned: NDArray[np.int64], symmetry: str, seed: int
+) -> types.Clustering:
+    """The same with the spectrum of the neighbour graph of the defined maps, its gap, and the silhouette."""
+    n, n_clusters = len(products), found.n_clusters
     distance = np.sqrt(squared_distances(products))
-    index, _ = nearest_by_distance(distance, np.sqrt(products.diagonal()), k)
-    n_clusters = shown.n_clusters
-    values, _, _ = spectrum(
-        neighbour_graph(index, symmetry, dense=True), max(KEPT_EIGENVALUES, n_clusters + 1), seed=seed, with_vectors=False
-    )
+    index, _ = nearest_by_distance(distance, np.sqrt(products.diagonal()), found.n_neighbors)
+    graph = neighbour_graph(index, symmetry, dense=n <= DENSE_GRAPH)
+    values, _, _ = spectrum(graph, max(KEPT_EIGENVALUES, n_clusters + 1), seed=seed, with_vectors=False)
     return dataclasses.replace(
-        shown,
+        found,
         eigenvalues=values[:KEPT_EIGENVALUES],
         eigengap=float(values[n_clusters] - values[n_clusters - 1]) if n_clusters < n else float("nan"),
         silhouette=silhouette(distance, assigned),
-        stability=_stability(products, order, assigned, p_split, alpha, max_clusters),
     )
 
 

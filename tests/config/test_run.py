@@ -19,7 +19,7 @@ def test_a_short_job_has_the_documented_defaults():
         "active",
     )
     assert config.phases == ("explain", "prototypes", "report")
-    assert (config.keep_relevance, config.regions, config.spray.rule) == ("all", "default", "near_zero_gap")
+    assert (config.keep_relevance, config.regions, config.spray.rule) == ("all", "default", "steps")
     with pytest.raises(ValidationError):
         config.name = "other"
 
@@ -92,3 +92,19 @@ def test_a_key_of_an_earlier_version_is_answered_with_its_new_name():
     values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
     with pytest.raises(InputError, match="key 'stories' is called 'temporal_prototypes' now"):
         build({**values, "stories": {"min_run": 3}}, "job")
+
+
+@pytest.mark.parametrize(
+    ("section", "rule", "align"),
+    [
+        ({}, "steps", "face"),
+        ({"align": "crop"}, "steps", "crop"),
+        ({"rule": "paper"}, "paper", "crop"),
+        ({"rule": "paper", "align": "face"}, "paper", "face"),
+        ({"n_neighbors": 10, "tau": 0.02}, "near_zero_gap", "crop"),
+        ({"rule": "steps", "n_neighbors": 10}, "steps", "face"),
+    ],
+)
+def test_options_of_the_graph_mean_a_rule_of_the_graph(section, rule, align):
+    config = build({**BASE, "spray": section}, "job").spray
+    assert (config.rule, config.align) == (rule, align)

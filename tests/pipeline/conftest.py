@@ -103,7 +103,11 @@ class World:
                     "sequence_id": sequence_id,
                     "frame_index": i,
                     "status": "no_face" if i in missing else "ok",
-                    "landmarks": None if landmarks is None or i in missing else landmarks,
+                    "landmarks": None
+                    if landmarks is None or i in missing
+                    else landmarks(i)
+                    if callable(landmarks)
+                    else landmarks,
                 }
                 for i in rows
             ]

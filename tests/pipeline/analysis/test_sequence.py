@@ -3,12 +3,13 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from fer_batch import spray
 from fer_batch.pipeline.analysis.sequence import analyse
-from fer_batch.regions import standard_face
+from fer_batch.regions import face_maps, standard_face
 from fer_batch.storage import parquet
 
 
@@ -17,8 +18,10 @@ def analysed(world, commit):
     return analyse(data, world.options().analysis)
 
 
+@pytest.mark.parametrize("rule", ["steps", "paper"])
 @pytest.mark.parametrize("seed", range(6))
-def test_g22_gives_the_temporal_prototype_of_g01(world, golden, seed):
+def test_g22_gives_the_temporal_prototype_of_g01(world, golden, seed, rule):
+    world.spray = {"rule": rule}
     tables = analysed(world, world.stage("a", *golden.make(np.random.default_rng(seed))))
     (story,) = tables["temporal_prototypes"].to_pylist()
     assert story["text"] == golden.story
@@ -42,6 +45,70 @@ def test_runs_that_are_too_short_take_the_stage_before_them_where_the_job_asks(w
         for row in raw["detections"].to_pylist()
     ]
     assert calm["detections"].to_pylist() == renamed, "only the story is smoothed"
+
+
+def moving(world, golden, covered):
+    """A sequence whose head swings across the crop, the evidence with it; in `covered` frames it is elsewhere."""
+    points, (height, width) = standard_face()
+    shift = 4 * np.sin(np.arange(40) / 5)
+
+    def landmarks(i):
+        return (points * [16 / width, 18 / height] + [6 + shift[i], 5]).ravel()
+
+    rows, columns = np.mgrid[:28, :28]
+    maps = {}
+    for i in range(40):
+        x, y = landmarks(i).reshape(68, 2)[48 if i in covered else 19]
+        maps[i, 0] = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8).astype(np.float32)
+    active = np.zeros((40, 3), bool)
+    active[:, 0] = True
+    ((_, data),) = world.staged(world.stage("moving", active, maps, landmarks=landmarks))
+    return data
+
+
+def test_a_moving_head_is_one_way_of_looking_and_a_cover_is_another(world, golden):
+    world.spray = {"rule": "steps"}
+    options = world.options().analysis
+    in_crop = analyse(moving(world, golden, ()), dataclasses.replace(options, align="crop"))["prototypes"]
+    assert in_crop.num_rows > 1, "where the evidence goes across the crop"
+    still = analyse(moving(world, golden, ()), options)["prototypes"].to_pylist()
+    assert [(row["cluster"], row["stability"]) for row in still] == [("A", 1.0)]
+    assert 0.05 < still[0]["p_split"] <= 1
+    tables = analyse(moving(world, golden, range(16, 24)), options)
+    rows = tables["prototypes"].to_pylist()
+    assert [(row["cluster"], row["n_frames"], row["rule"]) for row in rows] == [("A", 32, "steps"), ("B", 8, "steps")]
+    assert rows[0]["p_split"] == rows[1]["p_split"] < 0.05
+    assert min(row["stability"] for row in rows) > 0.8
+    assert {(row["height"], row["width"]) for row in rows} == {(28, 28)}, "stored maps stay in crop pixels"
+
+
+def test_under_the_rules_of_the_graph_nothing_is_tested(world, golden):
+    world.spray = {"rule": "paper"}
+    rows = analysed(world, world.stage("a", *golden.make(np.random.default_rng(0))))["prototypes"].to_pylist()
+    assert {(row["rule"], row["p_split"], row["stability"]) for row in rows} == {("paper", None, None)}
+
+
+def test_maps_are_compared_on_the_face_where_every_frame_has_one(world, golden):
+    """Section 9 on the maps of the standard face, computed apart."""
+    data = moving(world, golden, ())
+    world.spray = {"rule": "paper"}
+    options = dataclasses.replace(world.options().analysis, align="face")
+    maps = np.concatenate(list(data.maps(np.arange(40))))
+    for align, compared in (("face", face_maps(maps, data.landmarks, (28, 28))), ("crop", maps)):
+        (first, *_) = analyse(data, dataclasses.replace(options, align=align))["prototypes"].to_pylist()
+        expected = spray.cluster(compared)
+        assert first["spectrum"] == expected.eigenvalues.tolist()
+        assert first["n_clusters"] == expected.n_clusters
+    lost = dataclasses.replace(data, frames=_without_landmarks(data.frames, 7))
+    (first, *_) = analyse(lost, options)["prototypes"].to_pylist()
+    assert first["spectrum"] == spray.cluster(maps).eigenvalues.tolist(), "one frame without a face: in the crop"
+
+
+def _without_landmarks(frames, row):
+    column = frames["landmarks"].to_pylist()
+    column[row] = None
+    index = frames.schema.get_field_index("landmarks")
+    return frames.set_column(index, frames.schema.field(index), pa.array(column, frames.schema.field(index).type))
 
 
 SIDES = {"L": "left", "R": "right"}
