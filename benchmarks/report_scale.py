@@ -16,8 +16,10 @@ import time
 import numpy as np
 from PIL import Image, ImageDraw
 
+from fer_batch.pipeline.partition.episodes import shard_episodes
 from fer_batch.pipeline.report.write import processes
 from fer_batch.pipeline.stages import draw_report as write_report
+from fer_batch.prototypes.episodes import EpisodeRule
 from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets, stage_text
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.storage.manifest import SHARDS
@@ -97,7 +99,8 @@ def sequence_rows(name: str, rng: np.random.Generator, faces: list[bytes], maps:
         rows["frames"].append({"sequence_id": name, "frame_index": frame, "status": "ok", "landmarks": points})
         rows["detections"] += [
             {"sequence_id": name, "frame_index": frame, "target": target, "active": letters[target][frame] is not None,
-             "cluster": letters[target][frame], "probability": 0.9 if letters[target][frame] else 0.1}
+             "cluster": letters[target][frame], "probability": 0.9 if letters[target][frame] else 0.1,
+             "logit": 2.2 if letters[target][frame] else -2.2}
             for target in TARGETS
         ]  # fmt: skip
     rows["stages"] += [
@@ -130,6 +133,7 @@ def write_tables(store: Store, n: int, n_maps: int = 64) -> None:
             with TableWriter(store, f"{HERE.folder(table)}/shard-{number:05d}.parquet", table) as writer:
                 writer.write(rows_of(table, own))
         name = f"shard-{number:05d}"
+        shard_episodes(store.uri, name, HERE, {name: {}}, EpisodeRule(), "multilabel", 0.5)
         n_done = len(rows["sequences"])
         marker = ShardMarker(
             shard=name, partition=HERE, analysis_id="generated", units=(name,), counts={"done": n_done}

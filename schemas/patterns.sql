@@ -2,10 +2,11 @@
 CREATE TABLE patterns (
     "group" VARCHAR,  -- an emotion, or all
     "letters" BOOLEAN,  -- stages with letters of clusters; false: active targets alone; since schema 2, before TRUE
+    "mined" VARCHAR,  -- sequences (temporal prototypes), episodes (those of episodes); since schema 5, before "SEQUENCES"
     "pattern" VARCHAR,
     "length" INTEGER,  -- stages
     "kind" VARCHAR,  -- contiguous, gapped
-    "support" BIGINT,  -- sequences of the group that have it
+    "support" BIGINT,  -- sequences of the group that have it, or have an episode that has it
     "lift" DOUBLE,  -- NULL for all
     "p_value" DOUBLE,
     "q_value" DOUBLE,  -- p after Benjamini and Hochberg, over the patterns and emotions of its letters

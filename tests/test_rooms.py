@@ -21,7 +21,7 @@ ALLOWED = {
     "posed": {"regions", "models", "training", "evaluate"},  # the demo's faces, and the networks trained on them
     "visualize": {"regions"},  # the standard face
     # whose settings are sections of a job; of `explain` the names of the methods
-    "config": {"explain", "media", "models", "training"},
+    "config": {"explain", "media", "models", "prototypes", "training"},
     "output": {"config", "evaluate", "models", "prototypes", "storage"},
     "pipeline.base": {"storage"},
     "pipeline.explaining": {"pipeline.base", "config", "explain", "media", "models", "sources", "storage"},

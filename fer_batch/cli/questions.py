@@ -38,8 +38,8 @@ def status(out: str, as_json: bool) -> None:
 def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
-    SQL may also be the name of a query: temporal_prototypes, localisation, patterns, active, clusters, classes, failed,
-    frames, runs.
+    SQL may also be the name of a query: temporal_prototypes, localisation, patterns, active, clusters, classes,
+    episodes, episodes_by_emotion, failed, frames, runs.
     """
     from fer_batch.output.query import connect
     from fer_batch.output.query_prompt import print_answer

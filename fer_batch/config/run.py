@@ -13,6 +13,7 @@ from fer_batch.config.sections import Output, PathName, Resources, Section, Sour
 from fer_batch.facs import OccurrenceRule
 from fer_batch.media.settings import FaceSettings
 from fer_batch.models.card import ModelSpec
+from fer_batch.prototypes.episodes import EpisodeRule
 from fer_batch.types import InputError, MapStyle
 
 CHOICES = ("active", "annotated", "all")  # of explain.targets, beside names of the model's outputs
@@ -101,6 +102,7 @@ class RunConfig(Section):
     spray: SprayConfig = SprayConfig()
     temporal_prototypes: TemporalPrototypesConfig = TemporalPrototypesConfig()
     looks: LooksConfig = LooksConfig()
+    episodes: EpisodeRule = EpisodeRule()
     labels: OccurrenceRule = OccurrenceRule()
     regions: Literal["default", "none"] = "default"
     keep_relevance: Literal["all", "exemplars", "prototypes"] = "all"

@@ -93,12 +93,33 @@ QUERIES = {
     ),
     "patterns": NamedQuery(
         "what the temporal prototypes of each emotion have in common, most typical first",
-        'SELECT {keys}"group", labels, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
+        'SELECT {keys}"group", mined, labels, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
         "FROM patterns\n"
         "WHERE closed AND length > 1 AND replace(replace(pattern, '(NONE)', ''), ' -> ', '') <> ''\n"
-        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", labels, kind '
+        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", mined, labels, kind '
         "ORDER BY q_value, support DESC, length DESC, pattern) <= 10\n"
-        'ORDER BY {keys}"group", labels, kind, q_value, support DESC, length DESC, pattern',
+        'ORDER BY {keys}"group", mined, labels, kind, q_value, support DESC, length DESC, pattern',
+    ),
+    "episodes": NamedQuery(
+        "commonest episodes, by what is active",
+        "SELECT {keys}cooccurrence_text AS episode, count(DISTINCT sequence_id) AS sequences, count(*) AS episodes,\n"
+        "       round(avg(n_frames), 1) AS mean_frames, round(avg(duration_s), 2) AS mean_s\n"
+        "FROM episodes GROUP BY {keys}cooccurrence_text\n"
+        "QUALIFY row_number() OVER ({partition_by}ORDER BY count(DISTINCT sequence_id) DESC, count(*) DESC, "
+        "cooccurrence_text) <= 20\n"
+        "ORDER BY {keys}sequences DESC, episodes DESC, episode",
+    ),
+    "episodes_by_emotion": NamedQuery(
+        "the same of each emotion, with the share of its sequences that have the episode",
+        "WITH of_emotion AS (SELECT {keys}emotion, count(*) AS n FROM temporal_prototypes\n"
+        "                    WHERE n_frames > 0 GROUP BY ALL)\n"
+        "SELECT {keys}emotion, cooccurrence_text AS episode, count(DISTINCT sequence_id) AS sequences,\n"
+        "       round(count(DISTINCT sequence_id) / n, 3) AS share, count(*) AS episodes,\n"
+        "       round(avg(duration_s), 2) AS mean_s\n"
+        "FROM episodes JOIN of_emotion USING ({keys}emotion) GROUP BY {keys}emotion, n, cooccurrence_text\n"
+        "QUALIFY row_number() OVER (PARTITION BY {keys}emotion "
+        "ORDER BY count(DISTINCT sequence_id) DESC, count(*) DESC, cooccurrence_text) <= 10\n"
+        "ORDER BY {keys}emotion, sequences DESC, episodes DESC, episode",
     ),
     "failed": NamedQuery(
         "inputs that failed, were read in part or skipped, and why",

@@ -221,6 +221,8 @@ def publish_stages(phase: str, job: Job, scheduler: str | None, n_cpus: int) -> 
         metadata={} if phase == REPORT else job.metadata,
         n_inputs=len(job.plan.refs),
         compute=compute_with(scheduler, n_cpus) if scheduler else None,
+        head=job.plan.model.head,
+        threshold=job.plan.model.threshold,
     )
     for stage in published.waiting(STAGES, job.config):
         if stage.phase == phase:

@@ -23,6 +23,7 @@ from fer_batch.pipeline.explaining.units import (
     units_to_do,
 )
 from fer_batch.pipeline.progress import say
+from fer_batch.prototypes.episodes import EpisodeRule
 from fer_batch.prototypes.stages import label_set
 from fer_batch.registry import nearest
 from fer_batch.sources.listing import list_source
@@ -152,6 +153,9 @@ def _check_targets(config: RunConfig, model: ResolvedModel) -> None:
         if target not in model.targets:
             known = nearest(target, (*model.targets, *CHOICES))
             raise InputError(f"explain.targets: the model has no output {target!r}; {known}")
+    for target in config.episodes.rest:
+        if target not in (*model.targets, *EpisodeRule().rest):  # what is rest by default need not be there
+            raise InputError(f"episodes.rest: the model has no output {target!r}; {nearest(target, model.targets)}")
 
 
 def check_faces(config: RunConfig, refs: Sequence[SequenceRef]) -> None:

@@ -14,6 +14,7 @@ from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.partition.stage import Options, PartitionStage, PublishedStages, StageWork
 from fer_batch.pipeline.progress import progress
 from fer_batch.pipeline.report import DRAWING
+from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 
@@ -34,6 +35,12 @@ def _looks(work: StageWork) -> None:
     from fer_batch.pipeline.partition.looks import publish_looks
 
     publish_looks(work)
+
+
+def _episodes(work: StageWork) -> None:
+    from fer_batch.pipeline.partition.episodes import publish_episodes
+
+    publish_episodes(work)
 
 
 def _patterns(work: StageWork) -> None:
@@ -76,6 +83,10 @@ def _looks_options(config: RunConfig) -> Options:
     return config.looks.model_dump(mode="json")
 
 
+def _episode_options(config: RunConfig) -> Options:
+    return {"rule": digest(asdict(config.episodes)), "threshold": config.model.threshold}
+
+
 def _pattern_options(config: RunConfig) -> Options:
     return {"max_length": config.temporal_prototypes.max_pattern, "relation": config.temporal_prototypes.relation}
 
@@ -89,12 +100,15 @@ def _report_options(config: RunConfig) -> Options:
 
 
 _LOOKS = ("looks", "cluster_looks", "look_prototypes")
-_REPORTED = ("class_prototypes", "looks", "patterns", "evaluation")
+_REPORTED = ("class_prototypes", "looks", "episodes", "patterns", "evaluation")
 STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("heatmaps", ("heatmaps",), 1, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
     PartitionStage("looks", _LOOKS, 1, _looks_options, _looks, "prototypes"),
-    PartitionStage("patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("looks",)),
+    PartitionStage("episodes", ("episodes",), 1, _episode_options, _episodes, "prototypes", reads=("looks",)),
+    PartitionStage(
+        "patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("looks", "episodes")
+    ),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
         "report", (), DRAWING, _report_options, _report, "report", reads=_REPORTED

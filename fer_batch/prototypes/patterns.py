@@ -184,6 +184,20 @@ class GroupPattern:
     longest: int
 
 
+def _owner(n_sequences: int, n_groups: int, owners: Sequence[int] | None) -> NDArray[np.int64] | None:
+    """Owners as an array, checked; None where every sequence is its own."""
+    if owners is None:
+        if n_sequences != n_groups:
+            raise ValueError(f"expected one group per sequence, got {n_groups} for {n_sequences} sequences")
+        return None
+    owner = np.asarray(owners, np.int64)
+    if len(owner) != n_sequences:
+        raise ValueError(f"expected one owner per sequence, got {len(owner)} for {n_sequences} sequences")
+    if len(owner) and not 0 <= owner.min() <= owner.max() < n_groups:
+        raise ValueError(f"expected owners from 0 to {n_groups - 1}, got {owner.min()} to {owner.max()}")
+    return owner
+
+
 def mine(
     sequences: Sequence[Sequence[LabelSet]],
     groups: Sequence[Hashable | None],
@@ -195,6 +209,7 @@ def mine(
     relation: str = "equal",
     none_strict: bool = True,
     max_patterns: int = 20_000,
+    owners: Sequence[int] | None = None,
 ) -> list[GroupPattern]:
     """Frequent patterns of all sequences and of each group, with how typical they are of it (methods TP-10).
 
@@ -207,11 +222,14 @@ def mine(
         are looked for that so many of all sequences with a group have, and this share of a group of mean size.
     kinds, max_length, relation, none_strict, max_patterns
         See `common_patterns`.
+    owners
+        Number of what each sequence is a part of, from 0, such as the recording that an episode is of. `groups` are
+        then those of the owners, and support counts owners: several episodes of a recording are not independent.
 
     Raises
     ------
     ValueError
-        If there is not one group per sequence.
+        If there is not one group per sequence, or per owner; or an owner that has no group.
     InputError
         If a kind or the relation is not known, or a number is less than 1.
 
@@ -225,8 +243,7 @@ def mine(
     it out. The test takes sequences as exchangeable: with many sequences of few subjects p is too small. With one group
     only there is nothing to compare, and p is 1.
     """
-    if len(sequences) != len(groups):
-        raise ValueError(f"expected one group per sequence, got {len(groups)} for {len(sequences)} sequences")
+    owner = _owner(len(sequences), len(groups), owners)
     _check(min_support, max_length)
     sizes = Counter(group for group in groups if group is not None)
     names = sorted(sizes, key=str)
@@ -237,8 +254,8 @@ def mine(
         return max(min_support, math.ceil(min_share * n))
 
     group = np.array([number.get(name, len(names)) for name in groups], np.int64)
-    enough = least(n_labelled / max(len(names), 1)), least(len(sequences))
-    thresholds = SupportThresholds(group, len(names), *enough)
+    enough = least(n_labelled / max(len(names), 1)), least(len(groups))
+    thresholds = SupportThresholds(group, len(names), *enough, owner=owner)
     rows: list[tuple[str, Pattern, float, int, int]] = []
     tests: list[NDArray[np.float64]] = []  # p-values; a row knows the place of its own among them
     for kind in kinds:

@@ -18,18 +18,21 @@ class SupportThresholds:
 
     Attributes
     ----------
-    group : shape (n_sequences,), int64
-        Number of each sequence's group; `n_groups` where it has none.
+    group : shape (n_owners,), int64
+        Number of each owner's group; `n_groups` where it has none.
     n_groups
         How many groups there are.
     labelled, all
-        Support that is enough among the sequences with a group, or among all.
+        Support that is enough among the owners with a group, or among all.
+    owner : shape (n_sequences,), int64
+        Whose sequence it is: support counts owners. None where each sequence is its own.
     """
 
     group: Counts
     n_groups: int
     labelled: int
     all: int
+    owner: Counts | None = None
 
     @property
     def least(self) -> int:
@@ -37,7 +40,7 @@ class SupportThresholds:
         return min(self.labelled, self.all) if self.n_groups else self.all
 
     def supports(self, code: Counts, sequence: Counts, n_codes: int) -> Counts:
-        """Sequences that have each code: by group, of any group, and all.
+        """Owners that have each code: by group, of any group, and all.
 
         Parameters
         ----------
@@ -50,6 +53,9 @@ class SupportThresholds:
         -------
         shape (n_codes, n_groups + 2), int64
         """
+        if self.owner is not None:
+            pairs = np.unique(code * len(self.group) + self.owner[sequence])
+            code, sequence = np.divmod(pairs, max(len(self.group), 1))
         width = self.n_groups + 1
         cells = np.bincount(code * width + self.group[sequence], minlength=n_codes * width).reshape(n_codes, width)
         labelled = cells[:, :-1].sum(1)

@@ -99,6 +99,11 @@ class TemporalPrototype:
         return tuple(stage.labels for stage in self.stages)
 
     @property
+    def stage_texts(self) -> list[str]:
+        """`(AU02_A)` of every stage."""
+        return [stage_text(labels) for labels in self.label_sets]
+
+    @property
     def text(self) -> str:
         """`(NONE) -> (AU02_A) -> (AU01_A, AU02_A)`."""
         return prototype_text(self.label_sets)

@@ -6,13 +6,11 @@ page from a folder may not fetch anything else.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
+from fer_batch.report.index_rows import IndexRow, as_json, chunk
 from fer_batch.report.page import DataTable, Picture, PictureFile, RunSummary, page, picture_file
 from fer_batch.report.text import slug, visible
 
@@ -21,32 +19,6 @@ CHUNK_STAGES = 20_000
 MAX_PROBLEMS = 2000
 NO_FACE = "no face found"
 NO_EMOTION = "none given"
-
-
-@dataclass(frozen=True)
-class IndexRow:
-    """One sequence of the index.
-
-    Attributes
-    ----------
-    stages, lengths
-        Text of each stage and its frames.
-    page, thumbnail
-        Paths in the report; empty where there is none.
-    """
-
-    sequence_id: str
-    status: str = "done"
-    reason: str | None = None
-    subject_id: str | None = None
-    emotion: str | None = None
-    n_frames: int = 0
-    n_missing_frames: int = 0
-    reduction: float | None = None
-    stages: tuple[str, ...] = ()
-    lengths: tuple[int, ...] = ()
-    page: str = ""
-    thumbnail: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +100,7 @@ class Index:
         self._emotions: Counter[str] = Counter()
         self._targets: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
+        self._episodes = False
 
     def row(self, row: IndexRow, targets: Sequence[str] = ()) -> Iterator[tuple[str, bytes]]:
         """Take one sequence, whose stages show these targets; files that are full.
@@ -138,9 +111,10 @@ class Index:
             Path relative to the report, forward slashes.
         """
         self._pending.append(row)
-        self._n_stages += len(row.stages)
+        self._n_stages += len(row.stages) + sum(len(episode.stages) for episode in row.episodes or ())
         self._emotions[row.emotion or NO_EMOTION] += 1
         self._targets.update(targets)
+        self._episodes |= row.episodes is not None
         self._statuses[row.status if row.status != "done" or row.n_frames else NO_FACE] += 1
         if len(self._pending) >= CHUNK_ROWS or self._n_stages >= CHUNK_STAGES:
             yield from self._flush(last=False)
@@ -150,7 +124,7 @@ class Index:
             return
         self._sizes.append(len(self._pending))
         number = len(self._sizes)
-        yield f"data/sequences-{number}.js", _chunk(number, self._pending)
+        yield f"data/sequences-{number}.js", chunk(number, self._pending)
         yield (
             f"list-{number}.html",
             page("list.html", f"list-{number}.html", self.summary, rows=self._pending, number=number, last=last),
@@ -195,7 +169,8 @@ class Index:
                 script="browse.js",
                 data_folder=True,
                 n_sequences=n,
-                manifest=_json(manifest),
+                episodes=self._episodes,
+                manifest=as_json(manifest),
                 choices=(
                     ("emotion", "Emotion", _most_common(self._emotions)),
                     ("target", "Action Unit", sorted(self._targets.items())),
@@ -217,37 +192,6 @@ class Index:
 
 def _most_common(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _chunk(number: int, rows: Sequence[IndexRow]) -> bytes:
-    """Rows as a script: arrays in the order of `browse.js`, stages as numbers of a list."""
-    stages: dict[str, int] = {}
-    packed = [
-        [
-            visible(row.sequence_id),
-            visible(row.subject_id),
-            visible(row.emotion),
-            row.status,
-            visible(row.reason),
-            row.n_frames,
-            row.n_missing_frames,
-            None if row.reduction is None or row.reduction != row.reduction else round(row.reduction, 4),
-            row.page,
-            row.thumbnail,
-            [stages.setdefault(stage, len(stages)) for stage in row.stages],
-            list(row.lengths),
-        ]
-        for row in rows
-    ]
-    return f"ferRows({number},{_json({'stages': [visible(stage) for stage in stages], 'rows': packed})});\n".encode(
-        "ascii"
-    )
-
-
-def _json(value: object) -> Markup:
-    """JSON that may stand in a page or a script: ASCII, without a character that HTML knows."""
-    text = json.dumps(value, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _still_group(group: StillGroup, number: int) -> _StillGroup:

@@ -53,6 +53,7 @@ class PatternRow:
     lift: float | None = None
     p_value: float | None = None
     q_value: float | None = None
+    mined: str = "sequences"
 
     @property
     def link(self) -> str:
@@ -66,7 +67,8 @@ class PatternRow:
 
     def _link(self, kind: str) -> str:
         emotion = "" if self.group is None else f"emotion={_quoted(self.group)}&"
-        return f"index.html#{emotion}kind={kind}&pattern={_quoted(self.text)}"
+        mined = "mined=episodes&" if self.mined == "episodes" else ""
+        return f"index.html#{emotion}{mined}kind={kind}&pattern={_quoted(self.text)}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class PatternsPart:
         The commonest of `n_distinct` different ones, of which `n_recurring` occur twice or more.
     longest
         Stages up to which every pattern was looked for; None where nothing was.
+    mined
+        `sequences`, or `episodes`: the temporal prototypes of episodes, counted by the sequences that have them.
+    looks
+        With looks in the place of letters.
     """
 
     letters: bool
@@ -115,11 +121,25 @@ class PatternsPart:
     n_recurring: int
     groups: tuple[PatternGroup, ...]
     longest: int | None = None
+    mined: str = "sequences"
+    looks: bool = False
+
+    @property
+    def of_episodes(self) -> bool:
+        """Whether its temporal prototypes are those of episodes."""
+        return self.mined == "episodes"
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        words = "with letters of clusters" if self.letters else "with looks" if self.looks else "what is active"
+        return f"Episodes: {words}" if self.of_episodes else words.capitalize()
 
     @property
     def anchor(self) -> str:
         """Id of its heading."""
-        return "letters" if self.letters else "active"
+        own = "letters" if self.letters else "looks" if self.looks else "active"
+        return f"episodes-{own}" if self.of_episodes else own
 
     def anchor_of(self, group: PatternGroup) -> str:
         """Id of the heading of a group."""

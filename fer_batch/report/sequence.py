@@ -9,46 +9,12 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from fer_batch.report.chips import Chip, chip_styles
+from fer_batch.report.episodes import Episode, episodes_table
 from fer_batch.report.page import DataTable, Query, RunSummary, page
+from fer_batch.report.stages import Stage, stages_table
 from fer_batch.report.text import percent, slug
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the strip and of the table of stages.
-
-    Attributes
-    ----------
-    text
-        `(AU01_A, AU02_A)`.
-    labels
-        In the order of the text; none for NONE.
-    face
-        Number of the frame whose crop it shows; None shows `outline`.
-    outline
-        SVG elements of a face on a canvas of 100x100.
-    layer
-        Number of the picture that lies over the face.
-    tags
-        (x, y, text) on a canvas of 100x100: which projection is whose.
-    unexplained
-        Whether its targets are active and none has a map.
-    seconds
-        Duration, where the frame rate is known.
-    """
-
-    text: str
-    first_frame: int
-    last_frame: int
-    n_frames: int
-    labels: tuple[Chip, ...] = ()
-    n_missing_frames: int = 0
-    seconds: float | None = None
-    face: int | None = None
-    outline: str = ""
-    layer: int | None = None
-    tags: tuple[tuple[float, float, str], ...] = ()
-    unexplained: bool = False
+OPEN_STAGES = 18  # more lie folded behind their episodes
 
 
 @dataclass(frozen=True)
@@ -135,6 +101,10 @@ class SequencePage:
         Draws the same for print.
     partial
         Why less was read than is there; empty where all was.
+    episodes
+        None where they were not looked for.
+    overview
+        SVG: the episodes over the whole recording.
     """
 
     sequence_id: str
@@ -156,6 +126,8 @@ class SequencePage:
     queries: tuple[Query, ...] = ()
     command: str = ""
     partial: str = ""
+    episodes: tuple[Episode, ...] | None = None
+    overview: str = ""
 
 
 def look_anchor(target: str, look: int) -> str:
@@ -170,11 +142,12 @@ def sequence_path(sequence_id: str) -> str:
 
 def sequence_page(summary: RunSummary, sequence: SequencePage) -> bytes:
     """The page; every picture is in it once, however many stages show it."""
-    labels = [label for stage in sequence.stages for label in stage.labels] + [
-        cluster.label for cluster in sequence.clusters
-    ]
+    episodes = sequence.episodes or ()
+    stages = (*sequence.stages, *(stage for episode in episodes for stage in episode.stages))
+    labels = [label for stage in stages for label in stage.labels] + [cluster.label for cluster in sequence.clusters]
+    labels += [target.label for episode in episodes for target in episode.targets]
     kinds, colours = chip_styles(labels)
-    shown = {cluster.exemplar_frame for cluster in sequence.clusters} | {stage.face for stage in sequence.stages}
+    shown = {cluster.exemplar_frame for cluster in sequence.clusters} | {stage.face for stage in stages}
     pictures = [
         (f"m{number}", data_uri(cluster.mean))
         for number, cluster in enumerate(sequence.clusters)
@@ -200,7 +173,11 @@ def sequence_page(summary: RunSummary, sequence: SequencePage) -> bytes:
         exemplars=sorted(exemplars.items()),
         looks={cluster.label: cluster for cluster in sequence.clusters if cluster.look is not None},
         timeline=Markup(sequence.timeline),
-        stages_table=_stages_table(sequence.stages),
+        overview=Markup(sequence.overview),
+        stages_open=sequence.episodes is None or sequence.n_stages <= OPEN_STAGES,
+        episodes_open=sum(len(episode.stages) for episode in episodes) <= OPEN_STAGES,
+        episodes_table=episodes_table(episodes),
+        stages_table=stages_table(sequence.stages),
         clusters_table=_clusters_table(sequence.clusters),
     )
 
@@ -218,6 +195,7 @@ def _facts(sequence: SequencePage) -> list[tuple[str, str]]:
         ("Subject", sequence.subject_id),
         ("Frames with a face", str(sequence.n_frames)),
         ("Frames without a usable face", str(sequence.n_missing_frames) if sequence.n_missing_frames else None),
+        ("Episodes", None if sequence.episodes is None else str(len(sequence.episodes))),
         ("Stages", f"{sequence.n_stages}" + different),
         (
             "Reduction in description length",
@@ -225,30 +203,6 @@ def _facts(sequence: SequencePage) -> list[tuple[str, str]]:
         ),
     ]
     return [(name, value) for name, value in facts if value is not None] + list(sequence.facts)
-
-
-def _stages_table(stages: Sequence[Stage]) -> DataTable | None:
-    if not stages:
-        return None
-    timed = any(stage.seconds is not None for stage in stages)
-    columns = ("Stage", "Labels", "First frame", "Last frame", "Frames", "Missing")
-    rows = tuple(
-        (
-            i,
-            stage.text,
-            stage.first_frame,
-            stage.last_frame,
-            stage.n_frames,
-            stage.n_missing_frames,
-            *((None if stage.seconds is None else round(stage.seconds, 3),) if timed else ()),
-        )
-        for i, stage in enumerate(stages, 1)
-    )
-    caption = (
-        "First and last frame are both part of the stage. Missing: frames without a usable face in it or between it "
-        "and the next stage; those before the first stage count there."
-    )
-    return DataTable("Stages", columns + (("Seconds",) if timed else ()), rows, caption)
 
 
 def _clusters_table(clusters: Sequence[Cluster]) -> DataTable | None:

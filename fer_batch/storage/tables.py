@@ -16,7 +16,7 @@ import pyarrow as pa
 SCHEMA_VERSION = 5  # raised when a table gains a column, which then says `since`
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
-_FLOATS, _DOUBLES, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_STR)
+_FLOATS, _DOUBLES, _INTS, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_I64), pa.list_(_STR)
 
 
 class Column(NamedTuple):
@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 _Column = Column | tuple[str, pa.DataType] | tuple[str, pa.DataType, str]
 _MAP: list[_Column] = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
-_REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index"}
+_REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index", "episode_index"}
 
 
 def _split(since: int = 1) -> list[_Column]:
@@ -242,16 +242,53 @@ SCHEMAS = MappingProxyType(
             ("n_frames", _I64, "ok frames"),
             ("generation", _I32),
         ),
+        "episodes": _schema(
+            "One episode of a recording: activity between two rests.",
+            ("sequence_id", _STR),
+            ("episode_index", _I32, "from 0"),
+            ("subject_id", _STR),
+            ("emotion", _STR, "of the sequence"),
+            ("first_frame", _I64),
+            ("last_frame", _I64, "inclusive"),
+            ("start_s", _F64, "seconds from the first frame of the input; NULL of pictures, which have no clock"),
+            ("end_s", _F64, "when the frame after the last is due; NULL likewise"),
+            ("duration_s", _F64),
+            ("n_frames", _I64, "ok frames"),
+            ("n_missing_frames", _I64, "without a usable face, between the first and the last"),
+            ("n_stages", _I64),
+            ("text", _STR, "its temporal prototype, of steady activity: (AU02_A) -> (AU01_A, AU02_A)"),
+            ("cooccurrence_text", _STR, "the same without letters"),
+            ("looks_text", _STR, "the same with looks; NULL where there are none"),
+            ("prototype_id", _STR, "first 16 hex digits of sha256(text)"),
+            ("cooccurrence_id", _STR),
+            ("stages", _STRINGS, "text of each stage"),
+            ("stage_first_frames", _INTS, "first frame of each stage"),
+            ("stage_n_frames", _INTS, "ok frames of each stage"),
+            ("targets", _STRINGS, "those that are active in it"),
+            ("target_frames", _INTS, "ok frames in which each of them is active"),
+            ("target_peaks", _INTS, "frame in which each of them has most evidence"),
+            ("target_evidence", _DOUBLES, "there, log-odds over what makes it active"),
+            ("peak_frame", _I64, "in which all of them together have most evidence"),
+            ("begins", _STR, "rest, gap (frames are missing before it), recording (its first frames)"),
+            ("ends", _STR, "rest, gap, recording"),
+        ),
         "patterns": _schema(
             "One mined sub-sequence of stages.",
             ("group", _STR, "an emotion, or all"),
             Column(
                 "letters", _BOOL, "stages with letters of clusters; false: active targets alone", since=2, before=True
             ),
+            Column(
+                "mined",
+                _STR,
+                "sequences (temporal prototypes), episodes (those of episodes)",
+                since=5,
+                before="sequences",
+            ),
             ("pattern", _STR),
             ("length", _I32, "stages"),
             ("kind", _STR, "contiguous, gapped"),
-            ("support", _I64, "sequences of the group that have it"),
+            ("support", _I64, "sequences of the group that have it, or have an episode that has it"),
             ("lift", _F64, "NULL for all"),
             ("p_value", _F64),
             ("q_value", _F64, "p after Benjamini and Hochberg, over the patterns and emotions of its letters"),

@@ -35,6 +35,8 @@ class Timeline:
         Of `frames`' numbering, where known.
     annotated : shape (A, T), bool
         Where ground truth says that the target occurs; None where there is no ground truth.
+    episodes
+        First and last frame of each episode; these are numbered then, and not the stages.
     """
 
     frames: NDArray[np.int64]
@@ -46,6 +48,7 @@ class Timeline:
     threshold: float | None = None
     fps: float | None = None
     annotated: NDArray[np.bool_] | None = None
+    episodes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         n, a = len(self.frames), len(self.targets)
@@ -102,7 +105,9 @@ class Layout:
     missing
         (start, length) of runs without a usable face.
     stages
-        (number, start, end) of every stage.
+        (number, start, end) of every stage, or of every episode.
+    numbered
+        What these are: `stage` or `episode`.
     empty
         What stands where there is no row; "" where there is one.
     curve_title
@@ -120,6 +125,7 @@ class Layout:
     empty: str
     curve_title: str
     decimals: int
+    numbered: str
     notes: dict[str, str]
 
     def curve(self, data: Timeline, row: Row) -> NDArray[np.float64]:
@@ -138,7 +144,10 @@ def layout(data: Timeline) -> Layout:
     n = len(data.frames)
     starts = np.searchsorted(data.frames, np.asarray(data.stage_starts, dtype=np.int64))
     ends = np.append(starts, n)[1:]
-    rows = tuple(_row(data, index, starts) for index in rows_shown(data))
+    if data.episodes:
+        starts, ends = (np.searchsorted(data.frames, own, "right") for own in np.array(data.episodes, np.int64).T)
+        starts = starts - 1  # of bins, the one that holds the frame
+    rows = tuple(_row(data, index, np.union1d(starts, ends)) for index in rows_shown(data))
     empty = "no target is ever active" if data.ok.any() else "no face was found in any frame"
     dashed = "" if data.threshold is None else f", dashed: threshold {data.threshold:g}"
     short = data.fps is not None and n and (data.frames[-1] - data.frames[0]) / data.fps < 12
@@ -150,6 +159,7 @@ def layout(data: Timeline) -> Layout:
         empty="" if rows else empty,
         curve_title=f"probability, 0 to 1{dashed}",
         decimals=2 if short else 0,
+        numbered="episode" if data.episodes else "stage",
         notes=_notes(data),
     )
 

@@ -44,6 +44,8 @@ def timeline_svg(data: Timeline, palette: Palette, label: str) -> str:
     curves = plan.rows if data.probability is not None else ()
     n, n_rows = plan.n_frames, max(len(plan.rows), 1)
     left = 16 + 7.6 * max((len(row.name) for row in plan.rows), default=5)
+    if data.episodes:
+        left = max(left, 64.0)  # room for the word above
     cell = (min(WIDTH, max(560.0, left + 26.0 * n)) - left - _RIGHT) / max(n, 1)
     width = left + cell * n + _RIGHT
     body = n_rows * _ROW
@@ -113,9 +115,13 @@ def _missing(plan: Layout, left: float, cell: float, body: float) -> Iterator[st
 
 def _stages(plan: Layout, left: float, cell: float, body: float) -> Iterator[str]:
     if plan.stages:
-        yield words("stage", left - 8, _TOP - 7, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
+        yield words(plan.numbered, left - 8, _TOP - 7, text_anchor="end", font_size=_SMALL, fill=SOFT_INK)
     for number, start, end in plan.stages:
-        if number > 1:
+        episode = plan.numbered == "episode"
+        if episode:
+            place = {"x": left + start * cell, "y": _TOP - 5, "width": max((end - start) * cell, 1.0), "height": 3}
+            yield element("rect", **place, fill=INK, class_="episode")
+        elif number > 1:
             x = left + start * cell
             yield element(
                 "path", d=f"M{x:.1f} {_TOP}V{_TOP + body}", stroke=INK, stroke_opacity=0.6, stroke_dasharray="4 3",

@@ -18,7 +18,7 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
             for name in names
         ],
         "temporal_prototypes": [
-            {"sequence_id": name, "text": text, "n_frames": n_frames, "reduction": 0.5}
+            {"sequence_id": name, "text": text, "n_frames": n_frames, "reduction": 0.5, "emotion": "joy"}
             for name, text in zip(names, texts, strict=True)
         ],
         "detections": [
@@ -28,6 +28,17 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
         "prototypes": [{"sequence_id": name, "target": "AU01", "cluster": "A", "n_clusters": 1} for name in names],
         "class_prototypes": [{"target": "AU01", "cluster": "A", "n_frames": 3, "exemplars": ["0.jpg#0"]}],
         "frames": [{"sequence_id": name, "frame_index": 0, "status": "ok"} for name in names],
+        "episodes": [
+            {
+                "sequence_id": name,
+                "episode_index": k,
+                "emotion": "joy",
+                "cooccurrence_text": "(AU01)",
+                "duration_s": 2.0,
+            }
+            for name in names[:1]
+            for k in range(2)
+        ],
         "patterns": [{"group": "all", "pattern": "(NONE) -> (AU01_A)", "length": 2, "support": 2, "closed": True}],
         "runs": [{"run_id": "r"}],
         "looks": [{"target": "AU01", "look": 1, "rare": True, "isolation": 0.5, "n_sequences": len(names)}],
@@ -88,6 +99,12 @@ def test_every_query_can_be_asked(store, name, datasets):
     columns, rows = ask(store, name)
     assert ("dataset" in columns) == (len(datasets) > 1)
     assert len(rows) == (0 if name == "failed" else len(datasets))
+
+
+def test_episodes_of_an_emotion_have_the_share_of_its_sequences(store):
+    publish(store, "d", texts=("(AU01_A)",) * 4)
+    assert ask(store, "episodes_by_emotion")[1] == [("joy", "(AU01)", 1, 0.25, 2, 2.0)]
+    assert ask(store, "episodes")[1] == [("(AU01)", 1, 2, None, 2.0)]
 
 
 def test_stories_leave_out_sequences_without_a_face(store):

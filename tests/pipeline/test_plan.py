@@ -50,6 +50,13 @@ def test_a_new_analysis_is_refused_where_too_few_maps_were_kept_whatever_the_job
     check_relevance(build({**values, "keep_relevance": "exemplars"}, "job"), ["never published"], ledger)
 
 
+def test_what_is_rest_must_be_an_output_of_the_network(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    values = {"name": "d", "source": {"uri": str(tmp_path)}, "output": "out", "model": {"checkpoint": "demo"}}
+    with pytest.raises(InputError, match=r"episodes.rest: the model has no output 'AU2'; did you mean"):
+        make_plans([build({**values, "episodes": {"rest": ["neutral", "AU2"]}}, "job")], Store(str(tmp_path / "out")))
+
+
 def test_a_clock_is_not_asked_of_numbered_images_among_videos(tmp_path):
     for name in ("a.mp4", "seq/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -239,3 +239,43 @@ def test_the_p_value_is_that_of_dealing_group_names_out():
     joy = np.array(groups) == "joy"
     dealt = np.array([has[rng.permutation(joy)].sum() for _ in range(20_000)])
     assert row.p_value == pytest.approx((dealt >= row.pattern.support).mean(), abs=0.015)
+
+
+@pytest.mark.parametrize("kind", ["contiguous", "gapped"])
+@pytest.mark.parametrize("relation", ["equal", "subset"])
+def test_of_parts_their_owners_are_counted(kind, relation):
+    """Episodes of a recording: a recording has a pattern where one of them has it."""
+    rng = np.random.default_rng(3)
+    owners = np.sort(rng.integers(0, 12, 40)).tolist()
+    parts = [random_sequence(rng) for _ in owners]
+    groups = [None if number == 3 else "xy"[number % 2] for number in range(12)]
+    found = mine(parts, groups, owners=owners, kinds=[kind], relation=relation, max_length=3)
+    assert any(len(row.pattern.stages) > 1 for row in found)
+    mode = "subsequence" if kind == "gapped" else "contiguous"
+    for row in found:
+
+        def has(part, pattern=row.pattern.stages):
+            if relation == "subset":
+                return included(pattern, part, mode=mode)
+            n = len(pattern)
+            if kind == "contiguous":
+                return any(tuple(part[i : i + n]) == tuple(pattern) for i in range(len(part) - n + 1))
+            rest = iter(part)
+            return all(stage in rest for stage in pattern)
+
+        having = {own for own, part in zip(owners, parts, strict=True) if has(part)}
+        own = {n for n in having if row.group in ("all", groups[n])}
+        assert row.pattern.support == len(own), row
+        if row.group != "all":
+            size = groups.count(row.group)
+            labelled = {n for n in having if groups[n]}
+            p = stats.hypergeom.sf(len(own) - 1, 11, len(labelled), size)
+            assert row.p_value == pytest.approx(p)
+
+
+def test_wrong_owners_are_named():
+    with pytest.raises(ValueError, match="one owner per sequence, got 1 for 2"):
+        mine([X1, X2], ["x"], owners=[0])
+    with pytest.raises(ValueError, match="owners from 0 to 0, got 0 to 1"):
+        mine([X1, X2], ["x"], owners=[0, 1])
+    assert mine([], [], owners=[]) == []

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fer_batch import cli
 from fer_batch.facs import DEFAULT_RULE
+from fer_batch.pipeline.partition.episodes import shard_episodes
 from fer_batch.pipeline.report import drawn as report_drawn
 from fer_batch.pipeline.report import write as report
 from fer_batch.pipeline.report.contents import index_contents
@@ -22,6 +23,7 @@ from fer_batch.pipeline.report.queries import queries
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.write import partitions, write_figures
 from fer_batch.pipeline.stages import draw_report as write_report
+from fer_batch.prototypes.episodes import EpisodeRule
 from fer_batch.prototypes.temporal import cooccurrence, parse, prototype_text
 from fer_batch.report.index import CHUNK_ROWS, Index
 from fer_batch.report.sequence import sequence_path
@@ -46,6 +48,7 @@ TOY = (
 EVERY_ROW = """(SELECT 'it''s.mp4' AS sequence_id, 'o''clips' AS dataset, 'net-01234567' AS model, true AS active,
     unnest(['lrp-89abcdef', 'lime-01234567']) AS explain, 0 AS stage_index, 0 AS first_frame, 0 AS last_frame,
     0 AS n_frames, 0 AS n_missing_frames, '' AS text, 0 AS frame_index, '' AS target, '' AS cluster, 0 AS probability,
+    0 AS episode_index, 0 AS duration_s, 0 AS peak_frame, [''] AS targets,
     0 AS mu, 0 AS exemplar_frame, 0 AS height, 0 AS width, 0 AS scale, [0] AS relevance)"""
 NASTY = "<script>alert(1)</script>/a b#1.mp4"
 
@@ -98,6 +101,7 @@ def add_toy(tables: dict[str, list[dict]], name: str, full: bool) -> None:
                         "frame_index": frame,
                         "target": target,
                         "probability": 0.9 if full else None,
+                        "logit": (2.2 if target in active else -2.2) if full else None,
                         "active": target in active,
                         "cluster": active.get(target),
                     }
@@ -196,6 +200,24 @@ def store(tmp_path) -> Store:
     return store
 
 
+def test_a_page_begins_with_the_episodes_and_has_every_frame_behind_them(store):
+    """The toy sequence is one episode between two rests; what has no evidence has none."""
+    shard_episodes(store.uri, "a-00000", HERE, {"a-00000": {}}, EpisodeRule(smooth=1, min_run=1), "multilabel", 0.5)
+    write_report(store)
+    folder = f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}"
+    toy = store.read_bytes(f"{folder}/{sequence_path('S1/toy.mp4')}").decode()
+    order = [toy.index(f'<h2 id="{name}">') for name in ("episodes", "stages", "timeline", "episode-table", "table")]
+    assert order == sorted(order)
+    assert toy.count('<li id="episode-') == 1
+    assert "frames 1–15" in toy[order[0] : order[1]]
+    assert toy[order[0] : order[1]].count('<span class="ground">') == 1 + 6, "the peak, and six stages"
+    assert toy[order[1] : order[2]].count('<span class="ground">') == 8, "every frame has its rests too"
+    assert "episode_index" in toy
+    nasty = store.read_bytes(f"{folder}/{sequence_path(NASTY)}").decode()
+    assert "no target stays active for as long as an episode needs" in nasty
+    assert "Whole episodes" in store.read_bytes(f"{folder}/patterns.html").decode()
+
+
 def pages(store: Store) -> dict[str, str]:
     base = f"report/{HERE.dataset}/{HERE.model}/{HERE.explain}"
     return {
@@ -279,7 +301,7 @@ def test_the_rows_of_the_index_have_all_that_filters_need(store):
 
 def test_the_sql_of_a_page_gives_the_rows_of_its_own_partition():
     asked = queries("it's.mp4", Partition("o'clips", "net-01234567", "lrp-89abcdef"))
-    assert len(asked) == 3
+    assert len(asked) == 4
     for query in asked:
         connection = duckdb.connect()
         connection.execute(f"CREATE TABLE {query.sql.split('FROM ')[1].split()[0]} AS SELECT * FROM {EVERY_ROW}")

@@ -43,3 +43,13 @@ def test_a_timeline_by_hand():
     assert list(plan.notes.values()) == [
         "every 2th frame was analysed", "black line: annotated", "hatched: no usable face"
     ]  # fmt: skip
+
+
+def test_episodes_are_numbered_in_the_place_of_stages():
+    frames = np.arange(0, 40, 2)
+    letters = tuple("A" if 3 <= i <= 6 or i >= 15 else None for i in range(20))
+    data = Timeline(frames, np.ones(20, bool), ("AU12",), (letters,), episodes=((6, 12), (30, 38)))
+    plan = layout(data)
+    assert plan.numbered == "episode"
+    assert plan.stages == ((1, 3, 7), (2, 15, 20))
+    assert [(bar.start, bar.length) for bar in plan.rows[0].bars] == [(3, 4), (15, 5)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 
@@ -16,6 +17,7 @@ from fer_batch.storage.parquet import Partition, encode, read, rows_of
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
+SEQUENCES, EPISODES = "sequences", "episodes"  # what is mined
 MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
 LABELS = ("targets", "letters", "looks")  # active targets alone, with letters of clusters, with looks
@@ -24,6 +26,7 @@ _TEXTS = {
     "letters": ("temporal_prototypes", "text"),
     "looks": ("look_prototypes", "text"),
 }
+_OF_EPISODES = {"targets": "cooccurrence_text", "letters": "text", "looks": "looks_text"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def publish_patterns(
         known = sequences if labels == "letters" else _sequences(store, partition, *_TEXTS[labels])
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
         rows += pattern_rows(texts, emotions, labels=labels, search=search)
+        own = _episodes(store, partition, _OF_EPISODES[labels])
+        rows += pattern_rows(own.texts, own.emotions, labels=labels, search=search, owners=own.owners)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(sequences)
 
@@ -91,18 +96,25 @@ def looked_for(store: Store, partition: Partition) -> PatternSearch:
 
 
 def pattern_rows(
-    texts: list[str], emotions: list[str | None], *, labels: str = "letters", search: PatternSearch = _SEARCH
+    texts: list[str],
+    emotions: list[str | None],
+    *,
+    labels: str = "letters",
+    search: PatternSearch = _SEARCH,
+    owners: list[int] | None = None,
 ) -> list[dict[str, object]]:
     """Rows of table `patterns` of some temporal prototypes, as text.
 
     Parameters
     ----------
     texts, emotions
-        Of each sequence.
+        Of each sequence; where `owners` are given, the emotions are theirs.
     labels
         What the stages of the texts are made of, of `LABELS`.
     search
         What to look for.
+    owners
+        Of episodes, the number of the sequence that each is of.
     """
     spelled: dict[LabelSet, str] = {}  # as the texts write it: names of targets are read, never written anew
     known: dict[str, LabelSet] = {}
@@ -116,8 +128,9 @@ def pattern_rows(
             stages.append(known[stage])
         sequences.append(stages)
     length, relation = search.max_length, search.relation
-    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation)
-    return [{**_row(one, spelled), "letters": labels == "letters", "labels": labels} for one in found]
+    found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation, owners=owners)
+    common = {"letters": labels == "letters", "labels": labels, "mined": SEQUENCES if owners is None else EPISODES}
+    return [_row(one, spelled) | common for one in found]
 
 
 def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
@@ -148,3 +161,24 @@ def _sequences(store: Store, partition: Partition, table: str, column: str) -> l
     rows = rows.filter(pc.and_(pc.greater(rows["n_frames"], 0), pc.is_valid(rows[column])))
     found = zip(rows[column].to_pylist(), rows["emotion"].to_pylist(), strict=True)
     return sorted(found, key=lambda own: (own[0], own[1] or ""))
+
+
+class _Episodes(NamedTuple):
+    """Texts of the episodes, the number of the sequence of each, and the emotion of every sequence with a face."""
+
+    texts: list[str]
+    owners: list[int]
+    emotions: list[str | None]
+
+
+def _episodes(store: Store, partition: Partition, column: str) -> _Episodes:
+    rows = read(store, "temporal_prototypes", **partition.key, columns=["sequence_id", "emotion", "n_frames"])
+    rows = rows.filter(pc.greater(rows["n_frames"], 0)).sort_by("sequence_id")
+    number = {name: i for i, name in enumerate(rows["sequence_id"].to_pylist())}
+    table = read(store, "episodes", **partition.key, columns=["sequence_id", "episode_index", column])
+    table = table.sort_by([("sequence_id", "ascending"), ("episode_index", "ascending")])
+    # Without the rows of a sequence that was replaced after its episodes were made.
+    owned = pc.is_in(table["sequence_id"], value_set=rows["sequence_id"].combine_chunks())
+    known = table.filter(pc.and_(owned, pc.is_valid(table[column])))
+    owners = [number[name] for name in known["sequence_id"].to_pylist()]
+    return _Episodes(known[column].to_pylist(), owners, rows["emotion"].to_pylist())

@@ -45,6 +45,8 @@ class StageWork:
         Of the listing.
     compute
         Runs a list of Dask tasks; None where the stage is to do its work in this process.
+    head, threshold
+        Of the network: `multilabel` or `softmax`, and the probability from which on a target is active.
     """
 
     store: Store
@@ -55,6 +57,8 @@ class StageWork:
     metadata: Mapping[str, object]
     n_inputs: int
     compute: Compute | None
+    head: str = "multilabel"
+    threshold: float = 0.5
 
     def over_shards(self, function: Callable[..., Any], shards: Sequence[str], *more: Any) -> Iterator[Any]:
         """Results of `function(output, shard, *more)` in the order of the shards, as Dask tasks where these run."""

@@ -31,6 +31,11 @@ _TEXT_COLUMNS = (
     "text", "emotion", "subject_id", "n_frames", "n_stages", "n_distinct_stages", "reduction", "n_missing_frames",
 )  # fmt: skip
 STAGE_COLUMNS = ("stage_index", "first_frame", "last_frame", "n_frames", "n_missing_frames", "labels", "text")
+EPISODE_COLUMNS = (
+    "episode_index", "first_frame", "last_frame", "start_s", "end_s", "n_frames", "n_missing_frames", "text", "stages",
+    "stage_first_frames", "stage_n_frames", "targets", "target_frames", "target_peaks", "target_evidence", "peak_frame",
+    "begins", "ends",
+)  # fmt: skip
 _PROTOTYPE_COLUMNS = (
     "target", "cluster", "n_frames", "first_frame", "exemplar_frame", "exemplar_jpeg", "height", "width", "scale",
     "relevance", "n_clusters", "n_clustered", "spectrum", "rule", "n_neighbors", "eigengap", "silhouette",
@@ -134,10 +139,15 @@ class SequenceTables:
         Its row of table `sequences`.
     crop_size
         Pixels of the face crops, where known.
+    has_episodes
+        Whether episodes were looked for.
     """
 
-    def __init__(self, reader: Reader, row: Mapping[str, Any], crop_size: int | None) -> None:
+    def __init__(
+        self, reader: Reader, row: Mapping[str, Any], crop_size: int | None, has_episodes: bool = False
+    ) -> None:
         self.reader, self.row, self.sequence_id = reader, row, str(row["sequence_id"])
+        self.has_episodes = has_episodes
         self._crop_size = crop_size
 
     @cached_property
@@ -151,6 +161,12 @@ class SequenceTables:
         """Its rows of table `stages`, in order."""
         rows = self.reader("stages", STAGE_COLUMNS).to_pylist()
         return sorted(rows, key=lambda stage: stage["stage_index"])
+
+    @cached_property
+    def episodes(self) -> list[Mapping[str, Any]]:
+        """Its rows of table `episodes`, in order."""
+        rows = self.reader("episodes", EPISODE_COLUMNS).to_pylist()
+        return sorted(rows, key=lambda episode: episode["episode_index"])
 
     @cached_property
     def frames(self) -> Frames:

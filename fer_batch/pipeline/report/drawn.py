@@ -18,7 +18,9 @@ from fer_batch.storage.store import Store
 from fer_batch.types import READ
 from fer_batch.visualize.colours import Palette
 
-_TABLES = ("sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes", "cluster_looks")
+_TABLES = (
+    "sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes", "cluster_looks", "episodes",
+)  # fmt: skip
 
 
 def marker_path(file: str) -> str:
@@ -75,8 +77,9 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
     rows = [row for row in shard.sequences if row["status"] in READ and row["kind"] != "still"]
     truth = occurrences(store, options.partition.dataset, (row["sequence_id"] for row in rows), options.rule)
     palette = Palette(options.targets, options.summary.maps)
+    has_episodes = shard.opened("episodes") is not None
     for row in rows:
-        sequence = SequenceTables(shard.of(row["sequence_id"]), row, options.crop_size)
+        sequence = SequenceTables(shard.of(row["sequence_id"]), row, options.crop_size, has_episodes)
         for path, content in sequence_files(sequence, palette, options, truth.get(row["sequence_id"], {})):
             store.put(f"{options.folder}/{path}", content)
     store.put(f"{options.folder}/{marker_path(file)}", dump({"from": key}))

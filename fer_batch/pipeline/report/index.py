@@ -15,7 +15,8 @@ from fer_batch.output.reader import PartitionReader, ShardReader
 from fer_batch.pipeline.report.data import target_order
 from fer_batch.pipeline.report.sequence import thumbnail_path
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.report.index import MAX_PROBLEMS, Index, IndexRow, Problem
+from fer_batch.report.index import MAX_PROBLEMS, Index, Problem
+from fer_batch.report.index_rows import IndexEpisode, IndexRow
 from fer_batch.report.sequence import sequence_path
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
@@ -39,6 +40,10 @@ class Overview:
         Sequences of each temporal prototype, their emotions, and the temporal prototypes of each emotion.
     plain, plain_emotions
         The same of temporal prototypes without letters.
+    episodes, episode_emotions
+        Sequences with each temporal prototype of an episode, and their emotions, with letters and without.
+    n_recordings
+        Sequences with a face in which episodes were looked for.
     first
         A sequence that has a temporal prototype, and its shard: the first of each (emotion or None, prototype).
     labels
@@ -54,6 +59,9 @@ class Overview:
     by_group: dict[str, Counter[str]] = field(default_factory=dict)
     plain: Counter[str] = field(default_factory=Counter)
     plain_emotions: dict[str, Counter[str]] = field(default_factory=dict)
+    episodes: dict[bool, Counter[str]] = field(default_factory=lambda: {True: Counter(), False: Counter()})
+    episode_emotions: dict[bool, dict[str, Counter[str]]] = field(default_factory=lambda: {True: {}, False: {}})
+    n_recordings: int = 0
     first: dict[tuple[str | None, str], tuple[str, str]] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
     problems: dict[str, list[Problem]] = field(default_factory=dict)
@@ -106,6 +114,7 @@ def overview_of(
             put(index.row(_index_row(row, entry), sorted(entry.targets, key=target_order)))
             if entry.stages and entry.n_frames:
                 _count_prototype(overview, shard.file, row, entry)
+                _count_episodes(overview, row["emotion"], entry)
         if inputs:
             overview.sizes[shard.file] = (len(inputs), n_pages)
             overview.bounds[shard.file] = (inputs[0]["sequence_id"], inputs[-1]["sequence_id"])
@@ -123,6 +132,9 @@ class _Entry:
     stages: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
+    span: tuple[int, int] = (0, 0)
+    episodes: list[IndexEpisode] | None = None
+    episode_texts: dict[bool, set[str]] = field(default_factory=lambda: {True: set(), False: set()})
 
     @property
     def targets(self) -> set[str]:
@@ -137,15 +149,32 @@ def _entries(shard: ShardReader) -> dict[str, _Entry]:
         found[row["sequence_id"]] = _Entry(
             row["n_frames"] or 0, row["n_missing_frames"] or 0, row["reduction"], row["cooccurrence_text"] or ""
         )
-    table = shard.table("stages", ["sequence_id", "stage_index", "n_frames", "text", "labels"])
+    names = ("sequence_id", "text", "n_frames", "labels", "first_frame", "last_frame")
+    table = shard.table("stages", ["stage_index", *names])
     rows = table.sort_by([("sequence_id", "ascending"), ("stage_index", "ascending")]) if table.num_rows else table
-    names = ("sequence_id", "text", "n_frames", "labels")
-    for sequence_id, text, n_frames, labels in zip(*(rows[name].to_pylist() for name in names), strict=True):
+    for sequence_id, text, n_frames, labels, first, last in zip(*(rows[n].to_pylist() for n in names), strict=True):
         entry = found.setdefault(sequence_id, _Entry())
+        entry.span = entry.span[0] if entry.stages else first or 0, last or 0
         entry.stages.append(text)
         entry.lengths.append(n_frames or 0)
         entry.labels.update(labels or ())
+    _add_episodes(shard, found)
     return found
+
+
+def _add_episodes(shard: ShardReader, found: Mapping[str, _Entry]) -> None:
+    if shard.opened("episodes") is None:
+        return  # an earlier version published the shard
+    for entry in found.values():
+        entry.episodes = []
+    names = ["stages", "stage_first_frames", "last_frame", "start_s", "end_s", "text", "cooccurrence_text"]
+    table = shard.table("episodes", ["sequence_id", "episode_index", *names]).sort_by("episode_index")
+    for row in table.to_pylist():
+        if (entry := found.get(row["sequence_id"])) and entry.episodes is not None:
+            stages, firsts, last, start, end, text, plain = (row[name] for name in names)
+            entry.episodes.append(IndexEpisode(tuple(stages), tuple(firsts), last, start, end))
+            entry.episode_texts[True].add(text)
+            entry.episode_texts[False].add(plain)
 
 
 def recent(store: Store, partition: Partition) -> Callable[[str], ShardReader]:
@@ -168,6 +197,8 @@ def _index_row(row: Mapping[str, Any], entry: _Entry) -> IndexRow:
         lengths=tuple(entry.lengths),
         page=sequence_path(row["sequence_id"]) if read else "",
         thumbnail=thumbnail_path(row["sequence_id"]) if read and entry.stages else "",
+        span=entry.span,
+        episodes=None if entry.episodes is None else tuple(entry.episodes),
     )
 
 
@@ -183,6 +214,14 @@ def _count_prototype(overview: Overview, file: str, row: Mapping[str, Any], entr
         overview.emotions.setdefault(text, Counter())[emotion] += 1
         overview.plain_emotions.setdefault(entry.plain, Counter())[emotion] += 1
         overview.by_group.setdefault(emotion, Counter())[text] += 1
+
+
+def _count_episodes(overview: Overview, emotion: str | None, entry: _Entry) -> None:
+    overview.n_recordings += entry.episodes is not None
+    for letters, texts in entry.episode_texts.items():
+        overview.episodes[letters].update(texts)
+        for text in texts if emotion is not None else ():
+            overview.episode_emotions[letters].setdefault(text, Counter())[emotion] += 1
 
 
 def _count_stills(shard: ShardReader, stills: Sequence[_Row], overview: Overview) -> None:

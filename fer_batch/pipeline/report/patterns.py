@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fer_batch.output.reader import ShardReader
-from fer_batch.pipeline.partition.patterns import looked_for
+from fer_batch.pipeline.partition.patterns import EPISODES, SEQUENCES, looked_for
 from fer_batch.pipeline.report.data import SequenceTables
 from fer_batch.pipeline.report.index import COMMONEST, Overview, commonest, recent
 from fer_batch.pipeline.report.queries import literal
@@ -47,31 +47,90 @@ def patterns_page(
     shards = recent(store, partition)
     parts = []
     for letters in (False, True) if overview.plain else (True,):
-        kept = table.filter(pc.equal(table["letters"], letters))
+        kept = _of(table, SEQUENCES, "letters" if letters else "targets")
         groups = []
         for number, name in enumerate([None, *several]):
             texts = overview.texts if name is None else overview.by_group[name]
-            rows = kept.filter(pc.equal(kept["group"], ALL if name is None else name)).to_pylist()
             drawn = letters and number < GALLERIES
             gallery = _gallery(shards, name, texts, palette, crop_size, overview) if drawn else None
-            groups.append(_group(name, sum(texts.values()), rows, gallery))
+            groups.append(_group(name, sum(texts.values()), _rows(kept, name), gallery))
         parts.append(_part(letters, kept, overview, groups))
+    for letters in (False, True) if overview.n_recordings else ():
+        kept = _of(table, EPISODES, "letters" if letters else "targets")
+        parts.append(_episode_part(letters, kept, overview, several))
+    parts += _looks_parts(store, partition, table, several)
     without = tuple(sorted(set(overview.by_group) - set(several)))
     included = looked_for(store, partition).relation == "subset"
     yield from patterns_files(summary, tuple(parts), TYPICAL_Q, _query(partition.key), without, included)
+
+
+def _of(table: pa.Table, mined: str, labels: str) -> pa.Table:
+    return table.filter(pc.and_(pc.equal(table["mined"], mined), pc.equal(table["labels"], labels)))
+
+
+def _rows(table: pa.Table, group: str | None) -> list[_Row]:
+    return table.filter(pc.equal(table["group"], ALL if group is None else group)).to_pylist()
+
+
+def _looks_parts(store: Store, partition: Partition, table: pa.Table, several: Sequence[str]) -> Iterator[PatternsPart]:
+    """Temporal prototypes in looks and their patterns; nothing where there are no looks."""
+    found = read(store, "look_prototypes", **partition.key, columns=["text", "emotion", "n_frames"])
+    found = found.filter(pc.greater(found["n_frames"], 0))
+    if not found.num_rows:
+        return
+    counts: Counter[str] = Counter(found["text"].to_pylist())
+    emotions: dict[str, Counter[str]] = {}
+    sizes: Counter[str | None] = Counter()
+    for text, emotion in zip(found["text"].to_pylist(), found["emotion"].to_pylist(), strict=True):
+        sizes[emotion] += 1
+        if emotion is not None:
+            emotions.setdefault(text, Counter())[emotion] += 1
+    rows = _of(table, SEQUENCES, "looks")
+    groups = [
+        _group(name, found.num_rows if name is None else sizes[name], _rows(rows, name), None)
+        for name in (None, *several)
+    ]
+    n_recurring, whole = sum(n > 1 for n in counts.values()), _recurring(counts, emotions)
+    longest = _longest(rows) if rows.num_rows else None
+    yield PatternsPart(False, found.num_rows, whole, len(counts), n_recurring, tuple(groups), longest, looks=True)
+
+
+def _episode_part(letters: bool, rows: pa.Table, overview: Overview, several: Sequence[str]) -> PatternsPart:
+    """The temporal prototypes of episodes, which several sequences have, and the patterns of each group."""
+    sizes = {name: sum(overview.by_group[name].values()) for name in several}
+    groups = [_group(None, sum(overview.texts.values()), _rows(rows, None), None)]
+    groups += [_group(name, sizes[name], _rows(rows, name), None) for name in several]
+    counts, emotions = overview.episodes[letters], overview.episode_emotions[letters]
+    return PatternsPart(
+        letters,
+        overview.n_recordings,
+        _recurring(counts, emotions),
+        len(counts),
+        sum(n > 1 for n in counts.values()),
+        tuple(groups),
+        _longest(rows),
+        mined=EPISODES,
+    )
+
+
+def _recurring(counts: Counter[str], emotions: Mapping[str, Counter[str]]) -> tuple[PrototypeCount, ...]:
+    return tuple(
+        PrototypeCount(text, n, tuple(commonest(emotions.get(text, Counter()), None)))
+        for text, n in commonest(counts, COMMONEST)
+        if n > 1
+    )
+
+
+def _longest(rows: pa.Table) -> int | None:
+    return pc.min(rows.filter(pc.equal(rows["kind"], "gapped"))["longest"]).as_py()
 
 
 def _part(letters: bool, rows: pa.Table, overview: Overview, groups: Sequence[PatternGroup]) -> PatternsPart:
     """The temporal prototypes with letters or without, and the patterns of each group."""
     counts = overview.texts if letters else overview.plain
     emotions = overview.emotions if letters else overview.plain_emotions
-    whole = tuple(
-        PrototypeCount(text, n, tuple(commonest(emotions.get(text, Counter()), None)))
-        for text, n in commonest(counts, COMMONEST)
-        if n > 1
-    )
-    longest = pc.min(rows.filter(pc.equal(rows["kind"], "gapped"))["longest"]).as_py()
     n_recurring = sum(n > 1 for n in counts.values())
+    whole, longest = _recurring(counts, emotions), _longest(rows)
     return PatternsPart(letters, sum(counts.values()), whole, len(counts), n_recurring, tuple(groups), longest)
 
 
@@ -79,9 +138,9 @@ def _query(where: Mapping[str, str]) -> Query:
     here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
     return Query(
         "Patterns",
-        'SELECT "group", letters, kind, pattern, support, lift, p_value, q_value\n'
+        'SELECT "group", mined, labels, kind, pattern, support, lift, p_value, q_value\n'
         f"FROM patterns\nWHERE {here}\n  AND length > 1\n"
-        'ORDER BY "group", letters, kind, support DESC, pattern',
+        'ORDER BY "group", mined, labels, kind, support DESC, pattern',
     )
 
 
@@ -112,6 +171,7 @@ def _group(name: str | None, n_sequences: int, rows: Sequence[_Row], gallery: Pi
                 row["lift"],
                 row["p_value"],
                 row["q_value"],
+                row["mined"],
             )
             for row in chosen
         )

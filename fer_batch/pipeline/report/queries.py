@@ -13,6 +13,11 @@ def queries(sequence_id: str, partition: Partition) -> tuple[Query, ...]:
     here = "\n  AND ".join(f"{name} = {literal(value)}" for name, value in columns.items())
     return (
         Query(
+            "Episodes",
+            "SELECT episode_index, first_frame, last_frame, duration_s, peak_frame, targets, text\n"
+            f"FROM episodes\nWHERE {here}\nORDER BY episode_index",
+        ),
+        Query(
             "Stages",
             "SELECT stage_index, first_frame, last_frame, n_frames, n_missing_frames, text\n"
             f"FROM stages\nWHERE {here}\nORDER BY stage_index",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 from fer_batch import facs
 from fer_batch.facs import OccurrenceRule
 from fer_batch.pipeline.report.data import SequenceTables, label_of
+from fer_batch.pipeline.report.episodes import episodes_of, steady_timeline
 from fer_batch.pipeline.report.queries import queries
 from fer_batch.report import sequence as pages
 from fer_batch.report.chips import Chip
@@ -107,6 +108,11 @@ def _page(
     numbers = {label_of(cluster): number for number, cluster in enumerate(prototypes.rows)}
     layers = _Layers(prototypes.maps, palette)
     stages = tuple(_stage(sequence, stage, palette, layers) for stage in sequence.stages)
+    episodes = episodes_of(
+        sequence,
+        lambda stage: _stage(sequence, stage, palette, layers),
+        lambda target: replace(chip((target, "A"), palette), text=target),
+    )
     clusters = tuple(_cluster(sequence, cluster, palette, layers) for cluster in prototypes.rows)
     data = sequence.timeline(options.threshold, truth)
     facts = [("Kind", row["kind"].replace("_", " "))]
@@ -135,7 +141,15 @@ def _page(
         queries=queries(sequence.sequence_id, options.partition),
         command=f"fer-batch report OUT --figures {shlex.quote(sequence.sequence_id)}",
         partial=(row["reason"] or "") if row["status"] == "partial" else "",
+        episodes=episodes,
+        overview=_overview(sequence, palette) if episodes else "",
     )
+
+
+def _overview(sequence: SequenceTables, palette: Palette) -> str:
+    n = len(sequence.episodes)
+    words = f"The recording with its {n} {'episode' if n == 1 else 'episodes'}, one row for each target of them"
+    return timeline_svg(steady_timeline(sequence), palette, words)
 
 
 class _Layers:

@@ -1,6 +1,6 @@
 "use strict";
 (function () {
-  var PER_PAGE = 100, SHOWN_STAGES = 4, SVG = "http://www.w3.org/2000/svg";
+  var PER_PAGE = 100, SHOWN_STAGES = 4, SHOWN_EPISODES = 3, SVG = "http://www.w3.org/2000/svg";
   var table = document.getElementById("rows");
   if (!table) { return; }
   var manifest = JSON.parse(document.getElementById("manifest").textContent);
@@ -23,7 +23,10 @@
     var stages = r[10].map(function (i) { return names[i]; });
     return {
       id: r[0], subject: r[1], emotion: r[2], status: r[3], reason: r[4], frames: r[5], missing: r[6],
-      reduction: r[7], page: r[8], thumbnail: r[9], stages: stages, lengths: r[11],
+      reduction: r[7], page: r[8], thumbnail: r[9], stages: stages, lengths: r[11], span: r[12],
+      episodes: r[13] && r[13].map(function (e) {
+        return { stages: e[0].map(function (i) { return names[i]; }), firsts: e[1], last: e[2], start: e[3], end: e[4] };
+      }),
       state: r[3] !== "done" || r[5] ? r[3] : manifest.noFace, words: null, bare: null, targets: null
     };
   }
@@ -66,6 +69,11 @@
     return j === pattern.length;
   }
 
+  function has(item, pattern) {
+    if (state.mined !== "episodes") { return contains(item.stages, pattern, state.kind); }
+    return (item.episodes || []).some(function (episode) { return contains(episode.stages, pattern, state.kind); });
+  }
+
   function bare(text) {
     return text.replace(/^\s*\(|\)\s*$/g, "").split(",").map(function (label) { return label.trim(); }).join(", ").toLowerCase();
   }
@@ -89,14 +97,16 @@
     if (state.status && item.state !== state.status) { return false; }
     if (state.target && !targets(item)[state.target]) { return false; }
     if (state.prototype && item.stages.join(" -> ") !== state.prototype) { return false; }
-    if (pattern && !contains(item.stages, pattern, state.kind)) { return false; }
+    if (pattern && !has(item, pattern)) { return false; }
     if (!asked.words.length && !asked.stages.length) { return true; }
     if (item.words === null) {
       item.words = [item.id, item.subject, item.emotion, item.state, item.reason, item.stages.join(" ")].join(" ").toLowerCase();
-      item.bare = item.stages.map(bare);
+      item.bare = [item.stages].concat((item.episodes || []).map(function (episode) { return episode.stages; }))
+        .map(function (stages) { return stages.map(bare); });
     }
     if (item.words.indexOf(asked.whole) >= 0) { return true; }  // a name may hold an arrow
-    return contains(item.bare, asked.stages, "contiguous") && asked.words.every(function (word) { return item.words.indexOf(word) >= 0; });
+    var follow = item.bare.some(function (stages) { return contains(stages, asked.stages, "contiguous"); });
+    return follow && asked.words.every(function (word) { return item.words.indexOf(word) >= 0; });
   }
 
   function filtered() { return !!(state.emotion || state.status || state.target || state.prototype || state.pattern || state.q); }
@@ -104,7 +114,7 @@
   function show() {
     var mine = (round += 1), at = Math.max(0, (state.page || 1) - 1) * PER_PAGE;
     note.hidden = !state.pattern;
-    note.textContent = state.pattern ? "Sequences with the " + state.kind + " pattern " + state.pattern.split(" -> ").join(" → ") : "";
+    note.textContent = state.pattern ? "Sequences with the " + state.kind + " pattern " + (state.mined === "episodes" ? "in an episode " : "") + state.pattern.split(" -> ").join(" → ") : "";
     document.getElementById("reset").hidden = !filtered();
     if (filtered()) { find(mine, at); } else { plain(mine, at); }
   }
@@ -153,39 +163,124 @@
     return node;
   }
 
-  function strip(item) {
-    var width = 220, height = 4, sum = 0, lanes = {}, order = [], x = 0;
+  // What the bar shows, as shares of its width: steady stages of the episodes, or all stages where there are none.
+  function pieces(item) {
+    var found = [], span = item.span[1] - item.span[0] + 1, sum = 0, at = 0;
+    if (item.episodes) {
+      item.episodes.forEach(function (episode) {
+        episode.stages.forEach(function (stage, i) {
+          var first = episode.firsts[i], next = i + 1 < episode.firsts.length ? episode.firsts[i + 1] : episode.last + 1;
+          found.push({ stage: stage, from: (first - item.span[0]) / span, to: (next - item.span[0]) / span });
+        });
+      });
+      return found;
+    }
     item.lengths.forEach(function (n) { sum += n; });
+    item.stages.forEach(function (stage, i) {
+      found.push({ stage: stage, from: at / sum, to: (at + item.lengths[i]) / sum });
+      at += item.lengths[i];
+    });
+    return found;
+  }
+
+  // For each lane its pixels: the label that covers most of each, and how much of it any label covers.
+  function pixels(found, lanes, n, width) {
+    var cover = [], lane, x;
+    for (lane = 0; lane < n; lane += 1) { cover.push([]); for (x = 0; x < width; x += 1) { cover[lane].push({}); } }
+    found.forEach(function (piece) {
+      var from = piece.from * width, to = Math.min(width, piece.to * width), x, here;
+      labels(piece.stage).forEach(function (label) {
+        var lane = lanes[label.replace(/_[A-Z]{1,3}$/, "")];
+        if (lane === undefined) { return; }
+        for (x = Math.floor(from); x < to; x += 1) {
+          here = cover[lane][x];
+          here[label] = (here[label] || 0) + Math.min(x + 1, to) - Math.max(x, from);
+        }
+      });
+    });
+    return cover.map(function (row) {
+      return row.map(function (here) {
+        var best = null, sum = 0;
+        Object.keys(here).forEach(function (label) {
+          sum += here[label];
+          if (best === null || here[label] > here[best]) { best = label; }
+        });
+        return { label: best, share: Math.ceil(4 * Math.min(1, sum)) / 4 };
+      });
+    });
+  }
+
+  function strip(item) {
+    var width = 220, height = 4, lanes = {}, order = [], top = item.episodes ? 4 : 0, found = pieces(item);
     Object.keys(targets(item)).sort().slice(0, 12).forEach(function (name) { lanes[name] = order.push(name) - 1; });
     var svg = document.createElementNS(SVG, "svg");
-    var tall = Math.max(3, order.length) * (height + 1) + 1;
+    var tall = top + Math.max(3, order.length) * (height + 1) + 1;
     svg.setAttribute("viewBox", "0 0 " + width + " " + tall);
     svg.setAttribute("width", width);
     svg.setAttribute("height", tall);
     svg.setAttribute("class", "mini");
     svg.setAttribute("aria-hidden", "true");
-    function bar(left, top, wide, high, fill) {
+    function bar(left, y, wide, high, fill, share) {
       var rect = document.createElementNS(SVG, "rect");
       rect.setAttribute("x", left.toFixed(1));
-      rect.setAttribute("y", top);
+      rect.setAttribute("y", y);
       rect.setAttribute("width", Math.max(0.6, wide).toFixed(1));
       rect.setAttribute("height", high);
       rect.setAttribute("fill", fill);
+      if (share < 1) { rect.setAttribute("fill-opacity", share); }
       svg.appendChild(rect);
     }
-    bar(0, 0, width, tall, "#f1f3f5");
-    var few = item.stages.length <= 400;
-    item.stages.forEach(function (stage, i) {
-      var wide = sum ? item.lengths[i] / sum * width : 0;
-      if (few) {
-        labels(stage).forEach(function (label) {
+    function colour(label) { return (manifest.colours[label] || ["#8b949e"])[0]; }
+    bar(0, top, width, tall - top, "#f1f3f5", 1);
+    (item.episodes || []).forEach(function (episode) {
+      var span = item.span[1] - item.span[0] + 1, from = (episode.firsts[0] - item.span[0]) / span * width;
+      bar(from, 0, (episode.last + 1 - episode.firsts[0]) / span * width - 0.5, 2, "#1f2328", 1);
+    });
+    if (found.length <= 100) {
+      found.forEach(function (piece) {
+        labels(piece.stage).forEach(function (label) {
           var lane = lanes[label.replace(/_[A-Z]{1,3}$/, "")];
-          if (lane !== undefined) { bar(x, 1 + lane * (height + 1), wide, height, (manifest.colours[label] || ["#8b949e"])[0]); }
+          if (lane !== undefined) {
+            bar(piece.from * width, top + 1 + lane * (height + 1), (piece.to - piece.from) * width, height, colour(label), 1);
+          }
         });
+      });
+      return svg;
+    }
+    pixels(found, lanes, order.length, width).forEach(function (row, lane) {
+      var x = 0, end;
+      while (x < width) {
+        end = x + 1;
+        while (end < width && row[end].label === row[x].label && row[end].share === row[x].share) { end += 1; }
+        if (row[x].label !== null) { bar(x, top + 1 + lane * (height + 1), end - x, height, colour(row[x].label), row[x].share); }
+        x = end;
       }
-      x += wide;
     });
     return svg;
+  }
+
+  function stageList(parent, stages, shown) {
+    stages.slice(0, shown).forEach(function (stage, i) {
+      if (i) { parent.appendChild(make("span", " → ", "to")); }
+      parent.appendChild(make("span", stage, stage === "(NONE)" ? "stage none" : "stage"));
+    });
+    if (stages.length > shown) { parent.appendChild(make("em", " and " + (stages.length - shown) + " more")); }
+  }
+
+  function episodeList(cell, item) {
+    var list = make("ol", null, "episodes");
+    item.episodes.slice(0, SHOWN_EPISODES).forEach(function (episode) {
+      var one = make("li");
+      var when = episode.start === null ? "frames " + episode.firsts[0] + "–" + episode.last
+        : episode.start.toFixed(1) + "–" + episode.end.toFixed(1) + " s";
+      one.appendChild(make("small", when + " "));
+      stageList(one, episode.stages, SHOWN_STAGES);
+      list.appendChild(one);
+    });
+    cell.appendChild(list);
+    var more = item.episodes.length - SHOWN_EPISODES;
+    if (more > 0) { cell.appendChild(make("em", "and " + more + (more === 1 ? " more episode" : " more episodes"))); }
+    if (!item.episodes.length) { cell.appendChild(make("em", "no episode: rest from the first frame to the last")); }
   }
 
   function prototypeCell(item) {
@@ -199,14 +294,14 @@
       return cell;
     }
     if (!item.frames) { cell.appendChild(make("em", manifest.noFace)); return cell; }
-    item.stages.slice(0, SHOWN_STAGES).forEach(function (stage, i) {
-      if (i) { cell.appendChild(make("span", " → ", "to")); }
-      cell.appendChild(make("span", stage, stage === "(NONE)" ? "stage none" : "stage"));
-    });
-    if (item.stages.length > SHOWN_STAGES) {
-      cell.appendChild(make("em", " and " + (item.stages.length - SHOWN_STAGES) + " more"));
-    }
+    if (item.episodes) { episodeList(cell, item); } else { stageList(cell, item.stages, SHOWN_STAGES); }
     return cell;
+  }
+
+  function counted(item) {
+    var stages = item.stages.length + (item.stages.length === 1 ? " stage" : " stages");
+    if (!item.episodes) { return stages; }
+    return item.episodes.length + (item.episodes.length === 1 ? " episode, " : " episodes, ") + stages;
   }
 
   function line(item) {
@@ -223,7 +318,7 @@
     }
     if (item.frames && item.stages.length) {
       pictures.appendChild(strip(item));
-      pictures.appendChild(make("small", item.stages.length + (item.stages.length === 1 ? " stage" : " stages")));
+      pictures.appendChild(make("small", counted(item)));
     }
     tr.appendChild(name);
     tr.appendChild(pictures);
@@ -278,7 +373,7 @@
       if (at > 0) { try { state[part.slice(0, at)] = decodeURIComponent(part.slice(at + 1)); } catch (error) { /* no filter of ours */ } }
     });
     state.page = parseInt(state.page, 10) || 0;
-    if (!state.pattern) { delete state.kind; }
+    if (!state.pattern) { delete state.kind; delete state.mined; }
     selects.forEach(function (select) {
       var wanted = state[select.name] || "";
       select.value = wanted;

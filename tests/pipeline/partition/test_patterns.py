@@ -83,6 +83,7 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
         "group": "all",
         "letters": True,
         "labels": "letters",
+        "mined": "sequences",
         "pattern": rise,
         "length": 3,
         "kind": "contiguous",
@@ -105,6 +106,26 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
     assert one(rows, group="happiness", pattern="(AU12_A)", kind="gapped")["support"] == 2
     assert {row["group"] for row in rows} == {"all", "surprise", "happiness"}
     assert all(row["support"] >= 2 for row in rows)
+
+
+def test_episodes_are_mined_beside_them_and_a_sequence_counts_once(store):
+    """Surprise has the rise twice in each sequence, happiness has its two stages in different episodes."""
+    rise, parted = ["(AU02_A) -> (AU01_A, AU02_A)"] * 2, ["(AU02_A)", "(AU01_A, AU02_A)"]
+    rows = [
+        {"sequence_id": f"a-00000/{i}", "episode_index": k, "text": text, "cooccurrence_text": text.replace("_A", "")}
+        for i, (_, emotion) in enumerate(STORIES)
+        for k, text in enumerate(rise if emotion == "surprise" else parted)
+    ]
+    rows.append({"sequence_id": "replaced.mp4", "episode_index": 0, "text": rise[0], "cooccurrence_text": "(AU02)"})
+    store.put(f"{HERE.folder('episodes')}/a-00000.parquet", encode(rows_of("episodes", rows)))
+    publish_patterns(store, HERE)
+    found = [row for row in table(store) if row["mined"] == "episodes"]
+    assert one(found, group="all", pattern=rise[0], kind="gapped", letters=True)["support"] == 3
+    own = one(found, group="surprise", pattern=rise[0], kind="contiguous", letters=True)
+    assert (own["support"], own["lift"]) == (3, pytest.approx(5 / 3))
+    assert own["p_value"] == pytest.approx(1 / 10), "three sequences of five, not six episodes"
+    assert one(found, group="all", pattern="(AU02)", kind="gapped", letters=False)["support"] == 6
+    assert not [row for row in found if row["group"] == "happiness" and row["length"] > 1]
 
 
 def test_temporal_prototypes_are_mined_with_letters_and_without(store):
@@ -188,8 +209,8 @@ def test_the_ready_made_query_lists_the_most_typical_first(store):
     connection = connect(store)
     rows = answer(connection, resolve_query(connection, "patterns")).fetchall()
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
-    assert {row[1] for row in rows} == {"targets", "letters"}
-    assert any(row[0] == "surprise" and row[3] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
+    assert {row[1:3] for row in rows} == {("sequences", "targets"), ("sequences", "letters")}
+    assert any(row[0] == "surprise" and row[4] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
     assert json.dumps(rows)
 
 
