@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fer_batch.pipeline.analysis.shard import compute_with
+from fer_batch.pipeline.partition.episodes import publish_episodes
 from fer_batch.pipeline.partition.looks import publish_looks, published_looks
 from fer_batch.regions import standard_face
 
@@ -158,3 +159,14 @@ def test_where_nothing_is_active_there_are_no_looks(world, golden):
     publish_looks(world.work())
     assert published_looks(world.store, world.partition) is None
     assert [world.rows(table) for table in TABLES] == [[], [], []]
+
+
+def test_episodes_have_a_text_with_looks(world, golden):
+    rule = {"enter": 0.0, "leave": 0.0, "min_run": 1, "min_stage": 1, "smooth": 1}
+    collection(world, golden, {"a": "..LLLLLLRRRRRR..", "b": ".RRRRRRLLLLLL..."})
+    publish_episodes(world.work(episodes=rule))
+    left, right = (looks_of(world)["a", letter] for letter in "AB")
+    assert [(row["text"], row["looks_text"]) for row in world.rows("episodes")] == [
+        ("(AU02_A) -> (AU02_B)", f"(AU02@{left}) -> (AU02@{right})"),
+        ("(AU02_A) -> (AU02_B)", f"(AU02@{right}) -> (AU02@{left})"),
+    ]
