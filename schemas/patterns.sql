@@ -13,6 +13,7 @@ CREATE TABLE patterns (
     "maximal" BOOLEAN,  -- no longer pattern of the kind has it as a part; NULL where that was not looked at
     "closed" BOOLEAN,  -- none that has it as a part has the same support; NULL likewise; since schema 2, before NULL
     "longest" INTEGER,  -- stages up to which every frequent pattern of the kind has a row; since schema 2, before NULL
+    "labels" VARCHAR,  -- what its stages are made of: targets, letters or looks; since schema 5, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

@@ -21,6 +21,10 @@ CREATE TABLE prototypes (
     "p_split" DOUBLE,  -- that drift and noise alone make a step as clear; NULL where not tested; since schema 5, before NULL
     "stability" DOUBLE,  -- mean Jaccard index with the cluster found when frames are left out; since schema 5, before NULL
     "analysis_id" VARCHAR,
+    "standard_height" INTEGER,  -- of the grid on the standard face; NULL without landmarks; since schema 5, before NULL
+    "standard_width" INTEGER,  -- since schema 5, before NULL
+    "standard_scale" FLOAT,  -- max of the mean on it, of maps divided by their sums of |R|; since schema 5, before NULL
+    "standard_relevance" FLOAT[],  -- that mean, row-major, divided by its scale; since schema 5, before NULL
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition
     "explain" VARCHAR  -- partition

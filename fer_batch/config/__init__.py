@@ -3,7 +3,7 @@
 A section is the settings class of the room that uses it; no setting is declared here again.
 """
 
-from fer_batch.config.run import CHOICES, RunConfig, TemporalPrototypesConfig, build, build_all, read_jobs
+from fer_batch.config.run import CHOICES, LooksConfig, RunConfig, TemporalPrototypesConfig, build, build_all, read_jobs
 from fer_batch.config.sections import real_place
 from fer_batch.config.study import Choose, Study, StudyConfig, read_study
 from fer_batch.config.train import NetworkConfig, TrainConfig, TrainSourceConfig, build_train, read_train_job
@@ -11,6 +11,7 @@ from fer_batch.config.train import NetworkConfig, TrainConfig, TrainSourceConfig
 __all__ = [
     "CHOICES",
     "Choose",
+    "LooksConfig",
     "NetworkConfig",
     "RunConfig",
     "Study",

@@ -71,6 +71,14 @@ class TemporalPrototypesConfig(Section):
     relation: Literal["equal", "subset"] = "equal"  # of a pattern's stages to those of a sequence (TP-10)
 
 
+class LooksConfig(Section):
+    """Clusters of clusters over the whole collection, which mean the same in every sequence (docs/looks.md)."""
+
+    fit: Literal["keep", "refit"] = "keep"  # new clusters join the looks there are; or all looks are found anew
+    distance: PositiveFloat = 0.05  # 1 - cosine, least between the maps of two looks
+    max_looks: PositiveInt = 200  # of a target; clusters beyond have none
+
+
 class ResourcesConfig(Resources):
     """What a run may take. Nothing here changes a result."""
 
@@ -93,6 +101,7 @@ class RunConfig(Section):
     explain: ExplainConfig = ExplainConfig()
     spray: SprayConfig = SprayConfig()
     temporal_prototypes: TemporalPrototypesConfig = TemporalPrototypesConfig()
+    looks: LooksConfig = LooksConfig()
     episodes: EpisodeRule = EpisodeRule()
     labels: OccurrenceRule = OccurrenceRule()
     regions: Literal["default", "none"] = "default"
@@ -105,6 +114,11 @@ class RunConfig(Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("looks", mode="before")
+    @classmethod
+    def _fit_alone(cls, value: Any) -> Any:
+        return {"fit": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_overlap(self) -> RunConfig:

@@ -9,6 +9,7 @@ import duckdb
 import fsspec
 
 from fer_batch.config.reading import RENAMED
+from fer_batch.output.look_views import LOOK_COLUMNS, with_looks
 from fer_batch.registry import nearest
 from fer_batch.storage.ddl import sql_type
 from fer_batch.storage.store import Store
@@ -60,14 +61,44 @@ QUERIES = {
         "       round(eigengap, 3) AS eigengap, round(silhouette, 3) AS silhouette, exemplars[1] AS nearest_still\n"
         "FROM class_prototypes ORDER BY {keys}target, length(cluster), cluster",
     ),
+    "looks": NamedQuery(
+        "at which places the network looks for each target, over all sequences",
+        "SELECT {keys}target, look, place, round(place_share, 2) AS place_share, n_sequences,\n"
+        "       round(share, 3) AS share, n_subjects, n_clusters, n_frames, round(stability, 2) AS stability,\n"
+        "       round(mu, 3) AS mu, rare,\n"
+        "       exemplars[1] AS nearest_frame\n"
+        "FROM looks ORDER BY {keys}target, look",
+    ),
+    "looks_by_emotion": NamedQuery(
+        "in what share of each emotion's sequences each look is seen, and how much more than in all",
+        "WITH shown AS (SELECT * FROM sequences WHERE emotion IS NOT NULL AND status IN ('done', 'partial')),\n"
+        "  each AS (SELECT {keys}emotion, count(*) AS sequences, sum(count(*)) OVER ({partition_by}) AS n\n"
+        "           FROM shown GROUP BY {keys}emotion),\n"
+        "  seen AS (SELECT DISTINCT {keys}emotion, target, look, sequence_id FROM cluster_looks\n"
+        "           JOIN shown USING (dataset, model, explain, sequence_id) WHERE look IS NOT NULL),\n"
+        "  counted AS (SELECT {keys}target, look, emotion, count(*) AS seen_in,\n"
+        "              sum(count(*)) OVER (PARTITION BY {keys}target, look) AS everywhere\n"
+        "              FROM seen GROUP BY {keys}target, look, emotion)\n"
+        "SELECT {keys}target, look, emotion, seen_in, sequences, round(seen_in / sequences, 3) AS share,\n"
+        "       round((seen_in / sequences) / (everywhere / n), 2) AS lift\n"
+        "FROM counted NATURAL JOIN each ORDER BY {keys}target, look, share DESC, emotion",
+    ),
+    "outliers": NamedQuery(
+        "sequences with a look that hardly any other has, by its distance from the others, farthest first",
+        "SELECT {keys}sequence_id, target, cluster, look, n_sequences,\n"
+        "       round(coalesce(isolation, cluster_looks.distance), 3) AS distance_from_others\n"
+        "FROM cluster_looks LEFT JOIN looks USING (dataset, model, explain, target, look)\n"
+        "WHERE rare OR look IS NULL\n"
+        "ORDER BY {keys}distance_from_others DESC NULLS LAST, sequence_id, target, cluster",
+    ),
     "patterns": NamedQuery(
         "what the temporal prototypes of each emotion have in common, most typical first",
-        'SELECT {keys}"group", mined, letters, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
+        'SELECT {keys}"group", mined, labels, kind, pattern, support, round(lift, 2) AS lift, p_value, q_value\n'
         "FROM patterns\n"
         "WHERE closed AND length > 1 AND replace(replace(pattern, '(NONE)', ''), ' -> ', '') <> ''\n"
-        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", mined, letters, kind '
+        'QUALIFY row_number() OVER (PARTITION BY {keys}"group", mined, labels, kind '
         "ORDER BY q_value, support DESC, length DESC, pattern) <= 10\n"
-        'ORDER BY {keys}"group", mined, letters, kind, q_value, support DESC, length DESC, pattern',
+        'ORDER BY {keys}"group", mined, labels, kind, q_value, support DESC, length DESC, pattern',
     ),
     "episodes": NamedQuery(
         "commonest episodes, by what is active",
@@ -122,8 +153,9 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         # A run replaces its own record: a listing of before would name a file that is gone.
         fresh = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
         connection.register_filesystem(fresh)
-    for name, schema in SCHEMAS.items():
-        has_files = any(entry.path.endswith(".parquet") for entry in store.walk(f"tables/{name}"))
+    has_looks = _has_files(store, "cluster_looks")
+    for name, schema in sorted(SCHEMAS.items(), key=lambda item: item[0] in LOOK_COLUMNS):
+        has_files = _has_files(store, name)
         columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in schema]
         columns += [f"CAST(NULL AS VARCHAR) AS {key}" for key in PARTITIONS[name]]
         source = f"SELECT {', '.join(columns)} WHERE false"
@@ -139,8 +171,14 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
             if known := defaults(name):
                 given = ", ".join(f'coalesce("{key}", {_literal(value)}) AS "{key}"' for key, value in known.items())
                 source = f"SELECT * REPLACE ({given}) FROM ({source})"
+        if name in LOOK_COLUMNS:
+            source = with_looks(name, source, has_looks)
         connection.execute(f"CREATE VIEW {name} AS {source}")
     return connection
+
+
+def _has_files(store: Store, table: str) -> bool:
+    return any(entry.path.endswith(".parquet") for entry in store.walk(f"tables/{table}"))
 
 
 def _literal(value: str | int | float | bool) -> str:

@@ -31,6 +31,12 @@ def _class_prototypes(work: StageWork) -> None:
     publish_class_prototypes(work)
 
 
+def _looks(work: StageWork) -> None:
+    from fer_batch.pipeline.partition.looks import publish_looks
+
+    publish_looks(work)
+
+
 def _episodes(work: StageWork) -> None:
     from fer_batch.pipeline.partition.episodes import publish_episodes
 
@@ -73,6 +79,10 @@ def _class_options(config: RunConfig) -> Options:
     return {"analysis_id": analysis_key(config)}
 
 
+def _looks_options(config: RunConfig) -> Options:
+    return config.looks.model_dump(mode="json")
+
+
 def _episode_options(config: RunConfig) -> Options:
     return {"rule": digest(asdict(config.episodes)), "threshold": config.model.threshold}
 
@@ -89,20 +99,19 @@ def _report_options(config: RunConfig) -> Options:
     return asdict(config.report)
 
 
+_LOOKS = ("looks", "cluster_looks", "look_prototypes")
+_REPORTED = ("heatmaps", "class_prototypes", "looks", "episodes", "patterns", "evaluation")
 STAGES: tuple[PartitionStage, ...] = (
     PartitionStage("heatmaps", ("heatmaps",), 2, _no_options, _heatmaps, "prototypes"),
     PartitionStage("class_prototypes", ("class_prototypes",), 1, _class_options, _class_prototypes, "prototypes"),
-    PartitionStage("episodes", ("episodes",), 1, _episode_options, _episodes, "prototypes"),
-    PartitionStage("patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("episodes",)),
+    PartitionStage("looks", _LOOKS, 1, _looks_options, _looks, "prototypes"),
+    PartitionStage("episodes", ("episodes",), 1, _episode_options, _episodes, "prototypes", reads=("looks",)),
+    PartitionStage(
+        "patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("looks", "episodes")
+    ),
     PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
-        "report",
-        (),
-        DRAWING,
-        _report_options,
-        _report,
-        "report",
-        reads=("heatmaps", "class_prototypes", "episodes", "patterns", "evaluation"),
+        "report", (), DRAWING, _report_options, _report, "report", reads=_REPORTED
     ),
 )
 

@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer_batch import facs, types
 
-LabelSet = tuple[tuple[str, str], ...]  # (("AU01", "A"), ("AU02", "")), sorted by `label_order`
+Label = tuple[str, str]  # a target, and the letter of its cluster, its look as `@2`, or neither
+LabelSet = tuple[Label, ...]  # (("AU01", "A"), ("AU02", "")), sorted by `label_order`
 
 NONE = "NONE"
 _T = TypeVar("_T", bound=Hashable)
 
 _LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
+_LOOKED = re.compile(r"(.+)(@[1-9][0-9]*)")
 _RESERVED = re.compile(r"[(),→]|->|^NONE$|^\s|\s$|^$")
 
 
@@ -59,14 +61,14 @@ def cluster_letters(labels: ArrayLike) -> list[str]:
     ]
 
 
-def label_order(label: tuple[str, str]) -> tuple[bool, int, str, int, str]:
-    """Sort key of labels: Action Units by number, then other targets by name; then letters A to Z, AA."""
+def label_order(label: Label) -> tuple[bool, int, str, int, str]:
+    """Sort key of labels: Action Units by number, then other targets by name; then letters A to Z, AA, looks @1, @2."""
     target, name = label
     au_id = facs.au_id(target)
     return (au_id is None, au_id or 0, target, len(name), name)
 
 
-def label_set(labels: Iterable[tuple[str, str]]) -> LabelSet:
+def label_set(labels: Iterable[Label]) -> LabelSet:
     """Labels as a set: sorted, each once.
 
     Raises
@@ -110,13 +112,13 @@ def label_sets(n_frames: int, letters: Mapping[str, Sequence[str | None]]) -> li
     ]
 
 
-def label_text(label: tuple[str, str]) -> str:
-    """`AU02_A`, or `AU02` where there is no letter."""
+def label_text(label: Label) -> str:
+    """`AU02_A`, `AU02@2` with a look in the place of a letter, or `AU02` with neither."""
     target, name = label
-    return f"{target}_{name}" if name else target
+    return f"{target}_{name}" if name and not name.startswith("@") else f"{target}{name}"
 
 
-def stage_text(labels: Iterable[tuple[str, str]]) -> str:
+def stage_text(labels: Iterable[Label]) -> str:
     """`(AU01_A, AU02_A)`, or `(NONE)`."""
     return f"({', '.join(map(label_text, label_set(labels))) or NONE})"
 
@@ -129,7 +131,8 @@ def parse_stage(text: str, targets: Iterable[str] = ()) -> LabelSet:
     text
         With or without its brackets.
     targets
-        Names of known targets: needed only where one of them ends like a letter (`MOUTH_A`) and occurs without one.
+        Names of known targets: needed only where one of them ends like a letter (`MOUTH_A`) or a look (`MOUTH@2`) and
+        occurs without one.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def parse_stage(text: str, targets: Iterable[str] = ()) -> LabelSet:
     known = set(targets)
     labels = []
     for part in map(str.strip, inner.split(",")):
-        match = None if part in known else _LETTERED.fullmatch(part)
+        match = None if part in known else _LETTERED.fullmatch(part) or _LOOKED.fullmatch(part)
         labels.append((match[1], match[2]) if match else (part, ""))
     return label_set(labels)
 

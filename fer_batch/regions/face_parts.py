@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from fer_batch.regions.geometry import checked
+from fer_batch.regions.geometry import checked, standard_face
 
 # Landmarks of the 68-point scheme; `right` is the subject's, on the left of the image (methods 2.1).
 PARTS: dict[str, tuple[int, ...]] = {
@@ -59,6 +59,40 @@ def face_parts(landmarks: ArrayLike, height: int, width: int) -> NDArray[np.int6
     for index, face in enumerate(faces):
         found[index] = _parts(face, pixels).reshape(height, width)
     return found
+
+
+# Places as a researcher names them: both sides together.
+PLACES = {
+    "brows": ("right brow", "left brow"),
+    "eyes": ("right eye", "left eye"),
+    "nose": ("nose",),
+    "mouth": ("mouth",),
+    "cheeks": ("right cheek", "left cheek"),
+    "forehead": ("forehead",),
+    "jaw": ("right jaw", "chin", "left jaw"),
+    "surroundings": ("surroundings",),
+}
+
+
+def place_shares(relevance: NDArray[np.floating]) -> dict[str, float]:
+    """How much of the positive relevance of a map on the standard face lies at each of `PLACES`.
+
+    Parameters
+    ----------
+    relevance : shape (h, w), any unit
+        On the standard face, at any size.
+
+    Returns
+    -------
+    dict of float
+        Shares that add up to 1; all 0 where nothing is positive.
+    """
+    points, (height, width) = standard_face()
+    scale = np.array([relevance.shape[1] / width, relevance.shape[0] / height])
+    parts = face_parts(((points + 0.5) * scale - 0.5)[None], *relevance.shape)[0]
+    positive = np.maximum(relevance, 0).astype(np.float64)
+    by_part = np.bincount(parts.ravel(), positive.ravel(), len(NAMES)) / (positive.sum() or 1.0)
+    return {place: float(sum(by_part[NAMES.index(name)] for name in names)) for place, names in PLACES.items()}
 
 
 def _parts(face: NDArray[np.float64], pixels: NDArray[np.float64]) -> NDArray[np.int64]:

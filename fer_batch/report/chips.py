@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,10 @@ class Chip:
     edge: str = "#57606a"
     ink: str = "#1f2328"
     tile: str = ""
+
+    def named(self, text: str) -> Chip:
+        """The same colours for another text."""
+        return replace(self, text=text)
 
 
 def chip_styles(labels: Iterable[Chip]) -> tuple[dict[Chip, str], str]:

@@ -110,6 +110,8 @@ class PatternsPart:
         Stages up to which every pattern was looked for; None where nothing was.
     mined
         `sequences`, or `episodes`: the temporal prototypes of episodes, counted by the sequences that have them.
+    looks
+        With looks in the place of letters.
     """
 
     letters: bool
@@ -120,6 +122,7 @@ class PatternsPart:
     groups: tuple[PatternGroup, ...]
     longest: int | None = None
     mined: str = "sequences"
+    looks: bool = False
 
     @property
     def of_episodes(self) -> bool:
@@ -129,13 +132,14 @@ class PatternsPart:
     @property
     def title(self) -> str:
         """Its heading."""
-        words = "with letters of clusters" if self.letters else "what is active"
+        words = "with letters of clusters" if self.letters else "with looks" if self.looks else "what is active"
         return f"Episodes: {words}" if self.of_episodes else words.capitalize()
 
     @property
     def anchor(self) -> str:
         """Id of its heading."""
-        return ("episodes-" if self.of_episodes else "") + ("letters" if self.letters else "active")
+        own = "letters" if self.letters else "looks" if self.looks else "active"
+        return f"episodes-{own}" if self.of_episodes else own
 
     def anchor_of(self, group: PatternGroup) -> str:
         """Id of the heading of a group."""

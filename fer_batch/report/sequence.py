@@ -25,6 +25,8 @@ class Cluster:
     ----------
     label
         `AU02_A` in its colours.
+    look
+        What the cluster is called over all sequences.
     mean
         PNG of the mean map.
     top, top_less
@@ -51,6 +53,17 @@ class Cluster:
     top_less: int | None = None
     outline: str = ""
     n_clustered: int | None = None
+    look: int | None = None
+
+    @property
+    def look_text(self) -> str:
+        """`AU02@1`; empty without a look."""
+        return "" if self.look is None else f"{self.target}@{self.look}"
+
+    @property
+    def look_link(self) -> str:
+        """Where the look is shown, from the page of a sequence."""
+        return "" if self.look is None else f"../looks.html#{look_anchor(self.target, self.look)}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,11 @@ class SequencePage:
     overview: str = ""
 
 
+def look_anchor(target: str, look: int) -> str:
+    """Id of a look on the page of looks."""
+    return f"{slug(target)}-{look}"
+
+
 def sequence_path(sequence_id: str) -> str:
     """Where the page of a sequence lies in the report."""
     return f"sequences/{slug(sequence_id)}.html"
@@ -153,6 +171,7 @@ def sequence_page(summary: RunSummary, sequence: SequencePage) -> bytes:
         pictures=pictures,
         faces=faces,
         exemplars=sorted(exemplars.items()),
+        looks={cluster.label: cluster for cluster in sequence.clusters if cluster.look is not None},
         timeline=Markup(sequence.timeline),
         overview=Markup(sequence.overview),
         stages_open=sequence.episodes is None or sequence.n_stages <= OPEN_STAGES,
@@ -190,13 +209,13 @@ def _clusters_table(clusters: Sequence[Cluster]) -> DataTable | None:
     if not clusters:
         return None
     columns = (
-        "Target", "Cluster", "Frames", "First frame", "Exemplar frame", "Clusters", "Frames clustered", "Rule", "k",
-        "Eigengap", "Silhouette", "p of the split", "Stability",
+        "Target", "Cluster", "Look", "Frames", "First frame", "Exemplar frame", "Clusters", "Frames clustered", "Rule",
+        "k", "Eigengap", "Silhouette", "p of the split", "Stability",
     )  # fmt: skip
     rows = tuple(
         (
-            c.target, c.letter, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters, c.n_clustered, c.rule,
-            c.n_neighbors, c.eigengap, c.silhouette, c.p_split, c.stability,
+            c.target, c.letter, c.look_text or None, c.n_frames, c.first_frame, c.exemplar_frame, c.n_clusters,
+            c.n_clustered, c.rule, c.n_neighbors, c.eigengap, c.silhouette, c.p_split, c.stability,
         )
         for c in clusters
     )  # fmt: skip

@@ -106,6 +106,19 @@ def line_face_svg(landmarks: NDArray[np.floating] | None = None, side: float = 1
     )
 
 
+def standard_outline(width: float = 100.0) -> tuple[str, float]:
+    """The lines of the standard face as SVG elements on its own canvas, and the height of that.
+
+    Parameters
+    ----------
+    width
+        Of the canvas, in any unit; its height follows.
+    """
+    points, (height, own_width) = standard_face()
+    scale = width / own_width
+    return line_face_svg((points + 0.5) * scale, width), height * scale
+
+
 def strokes(landmarks: NDArray[np.floating]) -> list[NDArray[np.float64]]:
     """The lines of a face.
 

@@ -13,7 +13,10 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
     partition = Partition(dataset, model, explain)
     names = [f"{index}.mp4" for index in range(len(texts))]
     rows = {
-        "sequences": [{"sequence_id": name, "kind": "video", "status": "done", "run_id": "r"} for name in names],
+        "sequences": [
+            {"sequence_id": name, "kind": "video", "status": "done", "emotion": "surprise", "run_id": "r"}
+            for name in names
+        ],
         "temporal_prototypes": [
             {"sequence_id": name, "text": text, "n_frames": n_frames, "reduction": 0.5, "emotion": "joy"}
             for name, text in zip(names, texts, strict=True)
@@ -38,6 +41,10 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
         ],
         "patterns": [{"group": "all", "pattern": "(NONE) -> (AU01_A)", "length": 2, "support": 2, "closed": True}],
         "runs": [{"run_id": "r"}],
+        "looks": [{"target": "AU01", "look": 1, "rare": True, "isolation": 0.5, "n_sequences": len(names)}],
+        "cluster_looks": [
+            {"sequence_id": name, "target": "AU01", "cluster": "A", "look": 1, "distance": 0.1} for name in names
+        ],
     }
     for table, own in rows.items():
         name = f"{partition.folder(table)}/shard-{n_frames}.parquet"
@@ -151,3 +158,92 @@ def test_an_output_of_an_earlier_version_has_null_in_columns_that_came_later(sto
     old = old.select(["target", "cluster", "n_frames", "exemplars"])
     store.put(f"{Partition('d', 'm-1', 'e-1').folder('class_prototypes')}/shard-4.parquet", encode(old))
     assert ask(store, "classes")[1] == [("fear", "A", 2, 1.0, None, None, None, "a")]
+
+
+def looks_of(store, rows):
+    """Sequences with an emotion and the looks of their clusters of AU01, by letter."""
+    where = Partition("d", "m-1", "e-1")
+    sequences = [
+        {"sequence_id": name, "status": "done", "emotion": emotion, "run_id": "r"}
+        for name, (emotion, _) in rows.items()
+    ]
+    looks = [
+        {"sequence_id": name, "target": "AU01", "cluster": cluster, "look": look, "distance": 0.25}
+        for name, (_, own) in rows.items()
+        for cluster, look in own.items()
+    ]
+    clusters = [{key: row[key] for key in ("sequence_id", "target", "cluster")} for row in looks]
+    cells = [row | {"frame_index": 0, "active": True} for row in clusters] + [
+        {"sequence_id": name, "target": "AU01", "frame_index": 1, "active": False} for name in rows
+    ]
+    stages = [
+        {"sequence_id": name, "stage_index": 0, "labels": [*(f"AU01_{cluster}" for cluster in own), "AU04"]}
+        for name, (_, own) in rows.items()
+    ]
+    known = [{"target": "AU01", "look": k, "rare": k == 3, "isolation": 0.7, "n_sequences": 1} for k in (1, 2, 3)]
+    tables = {"sequences": sequences, "cluster_looks": looks, "prototypes": clusters, "detections": cells}
+    tables |= {"stages": stages, "looks": known}
+    for table, own in tables.items():
+        store.put(f"{where.folder(table)}/s.parquet", encode(rows_of(table, own)))
+
+
+LOOKED = {
+    "a": ("surprise", {"A": 1, "B": 2}),
+    "b": ("surprise", {"A": 2, "B": 2}),
+    "c": ("fear", {"A": 2}),
+    "d": ("fear", {"A": 3, "B": None}),
+    "e": (None, {"A": 1}),
+}
+
+
+def test_looks_by_emotion_counts_a_sequence_once_and_compares_with_all_that_have_an_emotion(store):
+    looks_of(store, LOOKED)
+    columns, rows = ask(store, "looks_by_emotion")
+    assert columns == ["target", "look", "emotion", "seen_in", "sequences", "share", "lift"]
+    assert rows == [
+        ("AU01", 1, "surprise", 1, 2, 0.5, 2.0),
+        ("AU01", 2, "surprise", 2, 2, 1.0, 1.33),
+        ("AU01", 2, "fear", 1, 2, 0.5, 0.67),
+        ("AU01", 3, "fear", 1, 2, 0.5, 2.0),
+    ]
+
+
+def test_outliers_have_a_rare_look_or_none(store):
+    looks_of(store, LOOKED)
+    assert ask(store, "outliers")[1] == [("d", "AU01", "A", 3, 1, 0.7), ("d", "AU01", "B", None, None, 0.25)]
+
+
+def test_looks_are_columns_of_tables_that_shards_wrote(store):
+    looks_of(store, LOOKED)
+    connection = connect(store)
+
+    def rows(sql):
+        return connection.execute(sql).fetchall()
+
+    clusters = "SELECT sequence_id, cluster, look, look_distance FROM prototypes WHERE sequence_id IN ('a', 'd')"
+    assert rows(f"{clusters} ORDER BY ALL") == [("a", "A", 1, 0.25), ("a", "B", 2, 0.25), ("d", "A", 3, 0.25),
+                                                ("d", "B", None, 0.25)]  # fmt: skip
+    assert rows("SELECT look, count(*) FROM detections GROUP BY ALL ORDER BY ALL") == [
+        (1, 2),
+        (2, 4),
+        (3, 1),
+        (None, 6),
+    ]
+    assert rows("SELECT looks FROM stages ORDER BY sequence_id") == [
+        (["AU01@1", "AU01@2", "AU04"],),
+        (["AU01@2", "AU01@2", "AU04"],),
+        (["AU01@2", "AU04"],),
+        (["AU01@3", "AU01", "AU04"],),
+        (["AU01@1", "AU04"],),
+    ]
+
+
+def test_an_output_without_looks_has_the_columns_all_the_same(store):
+    looks_of(store, {"a": ("fear", {"A": 1})})
+    for table in ("looks", "cluster_looks"):
+        store.delete(f"tables/{table}")
+    row = connect(store).execute(
+        "SELECT (SELECT any_value(look) FROM detections), (SELECT any_value(looks) FROM stages), "
+        "(SELECT count(look_distance) FROM prototypes), (SELECT any_value(look_text) FROM temporal_prototypes)"
+    )
+    assert row.fetchall() == [(None, None, 0, None)]

@@ -199,4 +199,4 @@ def world(tmp_path):
 @pytest.fixture(scope="session")
 def golden():
     """Golden example G-22 and what is expected of it."""
-    return SimpleNamespace(make=g22, story=STORY, targets=TARGETS, blobs=BLOBS, world=World)
+    return SimpleNamespace(make=g22, story=STORY, targets=TARGETS, blobs=BLOBS, world=World, store=Store)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_batch.regions.face_parts import NAMES, PARTS, face_parts
+from fer_batch.regions.face_parts import NAMES, PARTS, PLACES, face_parts, place_shares
 from fer_batch.regions.geometry import standard_face
 
 POINTS, (HEIGHT, WIDTH) = standard_face()
@@ -43,3 +43,15 @@ def test_a_mirrored_face_has_mirrored_parts():
 def test_other_points_are_refused():
     with pytest.raises(ValueError, match="68"):
         face_parts(np.zeros((67, 2)), 4, 4)
+
+
+def test_places_are_all_parts_and_evidence_is_where_it_lies():
+    assert sorted(name for names in PLACES.values() for name in names) == sorted(NAMES)
+    rows, columns = np.mgrid[:35, :28]
+    for place, part in (("mouth", "mouth"), ("eyes", "left eye"), ("brows", "right brow"), ("nose", "nose")):
+        x, y = POINTS[list(PARTS[part])].mean(axis=0) / 8
+        relevance = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2.0) - 0.01
+        shares = place_shares(relevance)
+        assert max(shares, key=lambda name: shares[name]) == place
+        assert sum(shares.values()) == pytest.approx(1)
+    assert set(place_shares(np.full((35, 28), -1.0)).values()) == {0.0}

@@ -23,6 +23,7 @@ from fer_batch.pipeline.analysis.sequence_tables import (
     prototype_rows,
     prototype_tables,
 )
+from fer_batch.pipeline.analysis.standard_means import standard_means
 from fer_batch.prototypes.stages import (
     LabelSet,
     first_shown,
@@ -31,6 +32,7 @@ from fer_batch.prototypes.stages import (
     without_short_runs,
 )
 from fer_batch.regions import face_maps, region_masks
+from fer_batch.regions.face_maps import CANVAS
 from fer_batch.spray.nearest import nearest
 from fer_batch.storage.parquet import rows_of
 
@@ -95,7 +97,9 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     """SpRAy over evenly spaced frames where there are more than `max_frames`; the others join the nearest cluster."""
     if not len(pairs):
         none = np.zeros((0, 1, 1))
-        return TargetClusters(pairs, np.zeros(0, np.int64), spray.cluster_sequence(none, **options.spray), none, [])
+        nowhere = np.zeros((0, *CANVAS), np.float32)
+        found = spray.cluster_sequence(none, **options.spray)
+        return TargetClusters(pairs, np.zeros(0, np.int64), found, none, [], nowhere)
     sampled = np.arange(len(pairs))
     if len(pairs) > options.max_frames:
         sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))
@@ -112,7 +116,9 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     sums = own * counts[:, None, None]
     labels = np.full(len(pairs), -1, np.int64)
     labels[sampled] = clustering.labels
-    found = TargetClusters(pairs, labels, clustering, sums, exemplars, clustering.stability)
+    faces = _on_faces(data, pairs[sampled], maps, options) if compared is maps else compared
+    standard = standard_means(faces, maps, clustering.labels)
+    found = TargetClusters(pairs, labels, clustering, sums, exemplars, standard, clustering.stability)
     if len(sampled) == len(pairs) or not len(own):
         return found
     others = np.setdiff1d(np.arange(len(pairs)), sampled, assume_unique=True)
@@ -126,6 +132,12 @@ def _compared(
     """Maps of some pairs as they are clustered: on the standard face where every frame of the sequence has one."""
     if options.align == "crop" or not data.has_faces:
         return maps
+    return _on_faces(data, pairs, maps, options)
+
+
+def _on_faces(
+    data: SequenceData, pairs: NDArray[np.int64], maps: NDArray[np.float32], options: AnalysisOptions
+) -> NDArray[np.float32]:
     return face_maps(maps, data.landmarks[data.pairs[pairs, 0]], (options.crop_size, options.crop_size))
 
 

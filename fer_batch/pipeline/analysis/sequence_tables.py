@@ -50,6 +50,8 @@ class TargetClusters:
         Of the maps of every cluster.
     exemplars
         Pair of each cluster.
+    standard : shape (K, h', w')
+        Mean of the maps of every cluster on the standard face; NaN where there is none.
     stability
         Of each cluster; empty where the rule has none.
     """
@@ -59,6 +61,7 @@ class TargetClusters:
     clustering: Clustering
     sums: NDArray[np.float64]
     exemplars: list[int]
+    standard: NDArray[np.float32]
     stability: tuple[float, ...] = ()
 
     def in_order(self, order: list[int]) -> TargetClusters:
@@ -66,7 +69,8 @@ class TargetClusters:
         rank = np.append(np.argsort(order), -1)  # the last is that of label -1
         exemplars = [self.exemplars[k] for k in order]
         stability = tuple(self.stability[k] for k in order) if self.stability else ()
-        return replace(self, labels=rank[self.labels], sums=self.sums[order], exemplars=exemplars, stability=stability)
+        ordered = replace(self, exemplars=exemplars, stability=stability, standard=self.standard[order])
+        return replace(ordered, labels=rank[self.labels], sums=self.sums[order])
 
 
 def prototype_rows(
@@ -115,7 +119,16 @@ def prototype_rows(
             "relevance": values[0].ravel(),
             "stability": found.stability[k] if found.stability else None,
             **decision,
+            **_on_standard_face(found.standard[k]),
         }
+
+
+def _on_standard_face(mean: NDArray[np.float32]) -> dict[str, object]:
+    if not np.isfinite(mean).all():
+        return {}
+    values, scale = pack_maps(mean[None])
+    size = {"standard_height": mean.shape[0], "standard_width": mean.shape[1]}
+    return {**size, "standard_scale": float(scale[0]), "standard_relevance": values[0].ravel()}
 
 
 def _known(value: float) -> float | None:

@@ -15,7 +15,10 @@ import pyarrow.compute as pc
 from fer_batch.output.reader import PartitionReader, Reader, ShardReader
 from fer_batch.pipeline.partition.stage import WAVE, StageWork
 from fer_batch.prototypes.episodes import Episode, EpisodeRule, find_episodes
+from fer_batch.prototypes.looks import in_looks
 from fer_batch.prototypes.recording import Recording, evidence_of
+from fer_batch.prototypes.stages import Label
+from fer_batch.prototypes.temporal import prototype_text
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.markers import Row
 from fer_batch.storage.parquet import Partition, TableWriter, rows_of
@@ -23,7 +26,7 @@ from fer_batch.storage.store import Store
 from fer_batch.types import READ
 
 VERSION = 1  # raised when the same tables would give other episodes
-_FROM = ("sequences", "frames", "detections")
+_FROM = ("sequences", "frames", "detections", "cluster_looks")
 
 
 def publish_episodes(work: StageWork) -> None:
@@ -101,6 +104,7 @@ def _rows(row: Row, reader: Reader, rule: EpisodeRule, head: str, threshold: flo
     recording, seconds = recording_of(reader, head, threshold)
     step = float(np.median(np.diff(recording.place))) if len(recording.place) > 1 else 0.0
     start = dict(zip(recording.frame_index.tolist(), recording.place.tolist(), strict=True)) if seconds else {}
+    looks = _looks(reader)
     for index, episode in enumerate(find_episodes(recording, rule)):
         first, last = start.get(episode.first_frame), start.get(episode.last_frame)
         end = None if last is None else last + step
@@ -112,8 +116,15 @@ def _rows(row: Row, reader: Reader, rule: EpisodeRule, head: str, threshold: flo
             "start_s": first,
             "end_s": end,
             "duration_s": None if first is None or end is None else end - first,
+            "looks_text": prototype_text(in_looks(episode.prototype.label_sets, looks)) if looks else None,
             **_columns(episode),
         }
+
+
+def _looks(reader: Reader) -> dict[Label, int | None]:
+    """Look of each cluster of a recording; empty where none is published."""
+    rows = reader("cluster_looks", ("target", "cluster", "look")).to_pylist()
+    return {(row["target"], row["cluster"]): row["look"] for row in rows}
 
 
 def _columns(episode: Episode) -> dict[str, object]:

@@ -20,6 +20,13 @@ FILE = "patterns.parquet"
 SEQUENCES, EPISODES = "sequences", "episodes"  # what is mined
 MIN_SHARE = 0.01  # of the sequences of a group; in a group of 200 or fewer, two sequences
 MAX_LENGTH = 6  # stages up to which every pattern is looked for
+LABELS = ("targets", "letters", "looks")  # active targets alone, with letters of clusters, with looks
+_TEXTS = {
+    "targets": ("temporal_prototypes", "cooccurrence_text"),
+    "letters": ("temporal_prototypes", "text"),
+    "looks": ("look_prototypes", "text"),
+}
+_OF_EPISODES = {"targets": "cooccurrence_text", "letters": "text", "looks": "looks_text"}
 
 
 @dataclass(frozen=True)
@@ -66,19 +73,18 @@ def publish_patterns(
     int
         Sequences that were mined.
     """
-    sequences = _sequences(store, partition)
+    sequences = _sequences(store, partition, *_TEXTS["letters"])
     path = f"{partition.folder('patterns')}/{FILE}"
     if not sequences:
         store.delete(path)
         return 0
     rows = []
-    for letters in (False, True):
-        chosen = [(text if letters else plain, emotion) for text, plain, emotion in sequences]
-        known = [(text, emotion) for text, emotion in chosen if text is not None]
+    for labels in LABELS:
+        known = sequences if labels == "letters" else _sequences(store, partition, *_TEXTS[labels])
         texts, emotions = [text for text, _ in known], [emotion for _, emotion in known]
-        rows += pattern_rows(texts, emotions, letters=letters, search=search)
-        own = _episodes(store, partition, "text" if letters else "cooccurrence_text")
-        rows += pattern_rows(own.texts, own.emotions, letters=letters, search=search, owners=own.owners)
+        rows += pattern_rows(texts, emotions, labels=labels, search=search)
+        own = _episodes(store, partition, _OF_EPISODES[labels])
+        rows += pattern_rows(own.texts, own.emotions, labels=labels, search=search, owners=own.owners)
     store.put(path, encode(rows_of("patterns", rows), metadata))
     return len(sequences)
 
@@ -93,7 +99,7 @@ def pattern_rows(
     texts: list[str],
     emotions: list[str | None],
     *,
-    letters: bool = True,
+    labels: str = "letters",
     search: PatternSearch = _SEARCH,
     owners: list[int] | None = None,
 ) -> list[dict[str, object]]:
@@ -103,8 +109,8 @@ def pattern_rows(
     ----------
     texts, emotions
         Of each sequence; where `owners` are given, the emotions are theirs.
-    letters
-        Whether the texts have the letters of clusters, or active targets alone.
+    labels
+        What the stages of the texts are made of, of `LABELS`.
     search
         What to look for.
     owners
@@ -123,8 +129,8 @@ def pattern_rows(
         sequences.append(stages)
     length, relation = search.max_length, search.relation
     found = mine(sequences, emotions, min_share=MIN_SHARE, max_length=length, relation=relation, owners=owners)
-    mined = SEQUENCES if owners is None else EPISODES
-    return [{**_row(one, spelled), "letters": letters, "mined": mined} for one in found]
+    common = {"letters": labels == "letters", "labels": labels, "mined": SEQUENCES if owners is None else EPISODES}
+    return [_row(one, spelled) | common for one in found]
 
 
 def _row(found: GroupPattern, spelled: Mapping[LabelSet, str]) -> dict[str, object]:
@@ -148,13 +154,13 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _sequences(store: Store, partition: Partition) -> list[tuple[str, str | None, str | None]]:
-    """(text, text without letters, emotion) of sequences that show a face, in an order that sharding leaves alone."""
-    columns = ["text", "cooccurrence_text", "emotion", "n_frames"]
-    rows = read(store, "temporal_prototypes", **partition.key, columns=columns)
-    rows = rows.filter(pc.greater(rows["n_frames"], 0))
-    found = zip(*(rows[name].to_pylist() for name in columns[:-1]), strict=True)
-    return sorted(found, key=lambda own: (own[0], own[2] or "", own[1] or ""))
+def _sequences(store: Store, partition: Partition, table: str, column: str) -> list[tuple[str, str | None]]:
+    """(text, emotion) of sequences that show a face, in an order that sharding leaves alone."""
+    columns = [column, "emotion", "n_frames"]
+    rows = read(store, table, **partition.key, columns=columns)
+    rows = rows.filter(pc.and_(pc.greater(rows["n_frames"], 0), pc.is_valid(rows[column])))
+    found = zip(rows[column].to_pylist(), rows["emotion"].to_pylist(), strict=True)
+    return sorted(found, key=lambda own: (own[0], own[1] or ""))
 
 
 class _Episodes(NamedTuple):
@@ -172,6 +178,7 @@ def _episodes(store: Store, partition: Partition, column: str) -> _Episodes:
     table = read(store, "episodes", **partition.key, columns=["sequence_id", "episode_index", column])
     table = table.sort_by([("sequence_id", "ascending"), ("episode_index", "ascending")])
     # Without the rows of a sequence that was replaced after its episodes were made.
-    known = table.filter(pc.is_in(table["sequence_id"], value_set=rows["sequence_id"].combine_chunks()))
+    owned = pc.is_in(table["sequence_id"], value_set=rows["sequence_id"].combine_chunks())
+    known = table.filter(pc.and_(owned, pc.is_valid(table[column])))
     owners = [number[name] for name in known["sequence_id"].to_pylist()]
     return _Episodes(known[column].to_pylist(), owners, rows["emotion"].to_pylist())

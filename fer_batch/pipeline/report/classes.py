@@ -87,7 +87,7 @@ class _Stills:
 
         kept = wanted & pc.field("exemplar_jpeg").is_valid()
         crops = {row["sequence_id"]: row["exemplar_jpeg"] for row in rows("prototypes", "exemplar_jpeg", where=kept)}
-        self.faces = {name: _small(crops[name]) for name in ids if name in crops}
+        self.faces = {name: small_face(crops[name]) for name in ids if name in crops}
         self._truth = {row["sequence_id"]: row["emotion"] for row in rows("sequences", "emotion")}
         self._outlines: dict[str, str] = {}
         # Any crop tells the size: all of a run have one.
@@ -110,7 +110,7 @@ def _sequence_id(name: str) -> str:
     return name.rpartition("#")[0]
 
 
-def _small(crop: bytes) -> bytes:
+def small_face(crop: bytes) -> bytes:
     """A crop as large as a page of many shows it."""
     stored = Image.open(io.BytesIO(crop))
     if max(stored.size) <= FACE_PIXELS:

@@ -178,6 +178,12 @@ class SequenceTables:
         """Its clusters."""
         return Prototypes(self.reader)
 
+    @cached_property
+    def looks(self) -> dict[Label, int]:
+        """The look of each of its clusters that has one."""
+        rows = self.reader("cluster_looks", ("target", "cluster", "look")).to_pylist()
+        return {label_of(row): row["look"] for row in rows if row["look"] is not None}
+
     def labels(self, stage: Mapping[str, Any]) -> tuple[Label, ...]:
         """`AU02_A` as target and letter; a target may hold an underscore itself and have no letter."""
         known = {label_text(*label): label for label in map(label_of, self.prototypes.rows)}

@@ -18,7 +18,9 @@ from fer_batch.storage.store import Store
 from fer_batch.types import READ
 from fer_batch.visualize.colours import Palette
 
-_TABLES = ("sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes", "episodes")
+_TABLES = (
+    "sequences", "frames", "detections", "prototypes", "stages", "temporal_prototypes", "cluster_looks", "episodes",
+)  # fmt: skip
 
 
 def marker_path(file: str) -> str:

@@ -11,10 +11,12 @@ from fer_batch.output.reader import PartitionReader, partitions
 from fer_batch.pipeline.report.classes import classes_files, has_classes
 from fer_batch.pipeline.report.heatmaps import FILE as HEATMAPS
 from fer_batch.pipeline.report.heatmaps import has_heatmaps, heatmaps_page
+from fer_batch.pipeline.report.looks import has_looks, looks_files
 from fer_batch.pipeline.report.sequence import PageOptions
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
 from fer_batch.report.classes import FILE as CLASSES
+from fer_batch.report.looks import FILE as LOOKS
 from fer_batch.report.page import RunSummary
 from fer_batch.report.patterns import FILE as PATTERNS
 from fer_batch.report.verdict import FILE as VERDICT
@@ -112,6 +114,7 @@ class FurtherPage:
 
 
 FURTHER_PAGES: tuple[FurtherPage, ...] = (
+    FurtherPage(LOOKS, "Looks", has_looks, looks_files),
     FurtherPage(CLASSES, "Classes", has_classes, classes_files),
     FurtherPage(HEATMAPS, "Heatmaps", has_heatmaps, heatmaps_page),
     FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),

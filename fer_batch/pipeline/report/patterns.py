@@ -47,7 +47,7 @@ def patterns_page(
     shards = recent(store, partition)
     parts = []
     for letters in (False, True) if overview.plain else (True,):
-        kept = _of(table, SEQUENCES, letters)
+        kept = _of(table, SEQUENCES, "letters" if letters else "targets")
         groups = []
         for number, name in enumerate([None, *several]):
             texts = overview.texts if name is None else overview.by_group[name]
@@ -56,18 +56,43 @@ def patterns_page(
             groups.append(_group(name, sum(texts.values()), _rows(kept, name), gallery))
         parts.append(_part(letters, kept, overview, groups))
     for letters in (False, True) if overview.n_recordings else ():
-        parts.append(_episode_part(letters, _of(table, EPISODES, letters), overview, several))
+        kept = _of(table, EPISODES, "letters" if letters else "targets")
+        parts.append(_episode_part(letters, kept, overview, several))
+    parts += _looks_parts(store, partition, table, several)
     without = tuple(sorted(set(overview.by_group) - set(several)))
     included = looked_for(store, partition).relation == "subset"
     yield from patterns_files(summary, tuple(parts), TYPICAL_Q, _query(partition.key), without, included)
 
 
-def _of(table: pa.Table, mined: str, letters: bool) -> pa.Table:
-    return table.filter(pc.and_(pc.equal(table["mined"], mined), pc.equal(table["letters"], letters)))
+def _of(table: pa.Table, mined: str, labels: str) -> pa.Table:
+    return table.filter(pc.and_(pc.equal(table["mined"], mined), pc.equal(table["labels"], labels)))
 
 
 def _rows(table: pa.Table, group: str | None) -> list[_Row]:
     return table.filter(pc.equal(table["group"], ALL if group is None else group)).to_pylist()
+
+
+def _looks_parts(store: Store, partition: Partition, table: pa.Table, several: Sequence[str]) -> Iterator[PatternsPart]:
+    """Temporal prototypes in looks and their patterns; nothing where there are no looks."""
+    found = read(store, "look_prototypes", **partition.key, columns=["text", "emotion", "n_frames"])
+    found = found.filter(pc.greater(found["n_frames"], 0))
+    if not found.num_rows:
+        return
+    counts: Counter[str] = Counter(found["text"].to_pylist())
+    emotions: dict[str, Counter[str]] = {}
+    sizes: Counter[str | None] = Counter()
+    for text, emotion in zip(found["text"].to_pylist(), found["emotion"].to_pylist(), strict=True):
+        sizes[emotion] += 1
+        if emotion is not None:
+            emotions.setdefault(text, Counter())[emotion] += 1
+    rows = _of(table, SEQUENCES, "looks")
+    groups = [
+        _group(name, found.num_rows if name is None else sizes[name], _rows(rows, name), None)
+        for name in (None, *several)
+    ]
+    n_recurring, whole = sum(n > 1 for n in counts.values()), _recurring(counts, emotions)
+    longest = _longest(rows) if rows.num_rows else None
+    yield PatternsPart(False, found.num_rows, whole, len(counts), n_recurring, tuple(groups), longest, looks=True)
 
 
 def _episode_part(letters: bool, rows: pa.Table, overview: Overview, several: Sequence[str]) -> PatternsPart:
@@ -113,9 +138,9 @@ def _query(where: Mapping[str, str]) -> Query:
     here = "\n  AND ".join(f"{key} = {literal(value)}" for key, value in where.items())
     return Query(
         "Patterns",
-        'SELECT "group", mined, letters, kind, pattern, support, lift, p_value, q_value\n'
+        'SELECT "group", mined, labels, kind, pattern, support, lift, p_value, q_value\n'
         f"FROM patterns\nWHERE {here}\n  AND length > 1\n"
-        'ORDER BY "group", mined, letters, kind, support DESC, pattern',
+        'ORDER BY "group", mined, labels, kind, support DESC, pattern',
     )
 
 

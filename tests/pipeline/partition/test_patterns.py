@@ -82,6 +82,7 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
     assert one(rows, group="all", pattern=rise, kind="contiguous") == {
         "group": "all",
         "letters": True,
+        "labels": "letters",
         "mined": "sequences",
         "pattern": rise,
         "length": 3,
@@ -99,7 +100,7 @@ def test_the_table_says_how_common_and_how_typical_a_pattern_is(store):
     assert mine["lift"] == pytest.approx(5 / 3)  # all of surprise, three of the five with an emotion
     assert mine["p_value"] == pytest.approx(1 / 10)  # one of the 10 ways to choose 3 of 5 stories
     assert mine["p_value"] <= mine["q_value"] <= 1
-    start = one(rows, group="surprise", pattern="(NONE)", kind="gapped", letters=True)
+    start = one(rows, group="surprise", pattern="(NONE)", kind="gapped", labels="letters")
     assert not start["maximal"]
     assert not start["closed"]
     assert one(rows, group="happiness", pattern="(AU12_A)", kind="gapped")["support"] == 2
@@ -208,8 +209,8 @@ def test_the_ready_made_query_lists_the_most_typical_first(store):
     connection = connect(store)
     rows = answer(connection, resolve_query(connection, "patterns")).fetchall()
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
-    assert {row[1] for row in rows} == {False, True}
-    assert any(row[0] == "surprise" and row[3] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
+    assert {row[1:3] for row in rows} == {("sequences", "targets"), ("sequences", "letters")}
+    assert any(row[0] == "surprise" and row[4] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
     assert json.dumps(rows)
 
 
@@ -258,3 +259,24 @@ def test_a_table_of_an_earlier_version_can_be_asked(store):
     connection = connect(store)
     assert answer(connection, resolve_query(connection, "patterns")).fetchall() == []
     assert answer(connection, "SELECT support, letters, closed FROM patterns").fetchall() == [(9, True, None)]
+
+
+def test_patterns_of_looks_are_tested_by_themselves(store):
+    looks = [(text.replace("_A", "@1" if i < 3 else "@2"), emotion) for i, (text, emotion) in enumerate(STORIES)]
+    rows = [
+        {"sequence_id": f"a-00000/{i}", "text": text, "emotion": emotion, "n_frames": 9}
+        for i, (text, emotion) in enumerate(looks)
+    ]
+    publish_patterns(store, HERE)
+    before = [row for row in table(store) if row["labels"] != "looks"]
+    assert before == table(store), "an output without looks has no patterns of looks"
+    store.put(f"{HERE.folder('look_prototypes')}/a-00000.parquet", encode(rows_of("look_prototypes", rows)))
+    publish_patterns(store, HERE)
+    found = table(store)
+    assert [row for row in found if row["labels"] != "looks"] == before
+    rise = one(found, group="surprise", pattern="(NONE) -> (AU02@1) -> (AU01@1, AU02@1)", kind="contiguous")
+    letters = one(found, group="surprise", pattern="(NONE) -> (AU02_A) -> (AU01_A, AU02_A)", kind="contiguous")
+    assert (rise["labels"], rise["letters"]) == ("looks", False)
+    assert {k: v for k, v in rise.items() if k not in ("labels", "letters", "pattern")} == {
+        k: v for k, v in letters.items() if k not in ("labels", "letters", "pattern")
+    }

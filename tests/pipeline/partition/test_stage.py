@@ -12,7 +12,7 @@ from fer_batch.pipeline.partition.stage import PUBLISHED, PublishedStages
 from fer_batch.pipeline.stages import STAGES, stage_named
 from fer_batch.storage.tables import SCHEMAS
 
-ALL = ["heatmaps", "class_prototypes", "episodes", "patterns", "evaluation", "report"]
+ALL = ["heatmaps", "class_prototypes", "looks", "episodes", "patterns", "evaluation", "report"]
 
 
 def job(**more):
@@ -76,6 +76,7 @@ def test_another_partition_is_another_matter(published, golden):
 
 def test_only_what_an_option_changes_is_made_again_and_what_reads_it(published):
     assert names(published, temporal_prototypes={"max_pattern": 8}) == ["patterns", "report"]
+    assert names(published, looks="refit") == ["looks", "episodes", "patterns", "report"]
     assert names(published, episodes={"min_rest": 9}) == ["episodes", "patterns", "report"]
     assert names(published, spray={"seed": 1}) == ["class_prototypes", "report"]
     assert names(published, resources={"num_cpus": 1}) == []
@@ -113,8 +114,8 @@ def test_a_run_that_is_killed_between_two_stages_goes_on_with_the_next(world, go
     world.stage("a", *golden.make(np.random.default_rng(0)))
     world.publish()
     publish(world, "heatmaps", "class_prototypes")
-    assert names(world) == ["episodes", "patterns", "evaluation", "report"]
-    publish(world, "episodes", "patterns", "evaluation", "report")
+    assert names(world) == ["looks", "episodes", "patterns", "evaluation", "report"]
+    publish(world, "looks", "episodes", "patterns", "evaluation", "report")
     assert names(world) == []
 
 
