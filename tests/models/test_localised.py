@@ -38,7 +38,6 @@ def images(n: int = 2, side: int = 64) -> torch.Tensor:
         ("resnet18", "acol"),
         ("resnet50", "wildcat"),
         ("vgg16", "prm"),
-        ("mobilenet_v3_large", "wildcat"),
         ("torchvision:resnext50_32x4d", "prm"),
         ("timm:resnet10t", "acol"),
     ],
