@@ -23,6 +23,9 @@ TARGETS = ("AU01", "AU26", "AU27")
         ({"recipe": {"trainable": ["head."]}}, "nothing of the network is named head.*its parts are"),
         ({"network": {"architecture": "vgg_face", "options": {}, "preprocessing": {"size": 112}}},
          "does not take images of 112 pixels"),
+        ({"network": {"architecture": "ts_cam_deit_tiny", "options": {"depth": 1, "size": 32}}},
+         "does not take images of 112 pixels: .*it was built for 32x32: is network"),
+        ({"network": {"options": {"head": "wildcat", "modalites": 2}}}, "did you mean 'modalities'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said_before_anything_starts(job, change, said):
