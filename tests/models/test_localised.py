@@ -180,6 +180,7 @@ def test_relevance_is_refused_where_a_pooling_has_no_rule(head, operation):
         ),
         ("resnet18", {"alpha": 0.6}, "options.alpha belongs to head: wildcat"),
         ("resnet18", {"stride": 7}, "options.stride must be one of 4, 8, 16, 32 pixels, got 7"),
+        ("resnet18", {"stride": [8]}, r"options.stride must be one of 4, 8, 16, 32 pixels, got \[8\]"),
         ("resnet50", {"stride": 16, "large_maps": True}, "large_maps is stride: 8; give one of the two"),
         ("vgg16", {"stride": 8}, "options.stride is of ResNets"),
         ("timm:resnet26d", {"stride": 8}, "reduces layer3 by a pooling"),
