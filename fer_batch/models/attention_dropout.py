@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+
 import torch
 from torch import nn
 
 from fer_batch.models.map_heads import not_negative
-from fer_batch.registry import nearest
 from fer_batch.types import InputError
 
 
@@ -93,9 +94,10 @@ def with_attention_dropout(
         raise InputError("options.layers: head adl needs the names of the layers that it follows, such as layer4.0")
     for name in layers:
         if name not in known or not name:
-            raise InputError(
-                f"options.layers: the network has no module {name!r}; {nearest(name, filter(None, known))}"
-            )
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            top = ", ".join(child for child, _ in model.named_children())
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise InputError(f"options.layers: the network has no module {name!r}; {hint}at the top it has {top}")
         known[name].add_module("attention_dropout", AttentionDropout(drop_rate, threshold))
         if not isinstance(known[name], nn.Sequential):  # which runs what is added to it
             known[name].register_forward_hook(_dropped)

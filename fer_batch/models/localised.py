@@ -152,7 +152,7 @@ def taken_out(options: Mapping[str, object]) -> tuple[Localisation, dict[str, ob
     head, stride = rest.pop("head", None), rest.pop("stride", None)
     if head is not None and head not in HEADS:
         raise InputError(f"options.head {head!r} is unknown; {nearest(str(head), HEADS)}")
-    if stride is not None and (isinstance(stride, bool) or stride not in STRIDES):
+    if stride is not None and (not isinstance(stride, int) or stride not in STRIDES):
         raise InputError(f"options.stride must be one of {', '.join(map(str, STRIDES))} pixels, got {stride!r}")
     if stride is not None and rest.get("large_maps"):
         raise InputError("options.large_maps is stride: 8; give one of the two")

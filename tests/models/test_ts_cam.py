@@ -30,11 +30,10 @@ def images() -> torch.Tensor:
     return torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("kind", ["tiny", "small"])
-def test_weights_of_deit_load_without_a_key_map_and_maps_are_14x14(kind):
+def test_weights_of_deit_load_without_a_key_map_and_maps_are_14x14():
     with torch.device("meta"):
-        published = timm.create_model(f"deit_{kind}_patch16_224").state_dict()
-        model = build(f"ts_cam_deit_{kind}", 7)
+        published = timm.create_model("deit_small_patch16_224").state_dict()
+        model = build("ts_cam_deit_small", 7)
         checkpoint.load_state(model, published, keep=head_prefixes(model))
         found = model.class_maps(torch.zeros(1, 3, 224, 224))
     assert head_prefixes(model) == ("head.",)

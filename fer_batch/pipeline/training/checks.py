@@ -169,8 +169,10 @@ def _output_shape(model: nn.Module, side: int) -> tuple[int, ...]:
     try:
         with torch.no_grad():
             return tuple(model.eval()(torch.zeros(1, 3, side, side)).shape)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # timm's transformers assert the size
+        built = getattr(model, "size", None)
+        hint = f"it was built for {built}x{built}: " if isinstance(built, int) else ""
         raise InputError(
-            f"the network does not take images of {side} pixels: {str(error).splitlines()[0]}; is "
+            f"the network does not take images of {side} pixels: {str(error).splitlines()[0]}; {hint}is "
             "network.preprocessing.size right?"
         ) from None

@@ -17,6 +17,10 @@ TARGETS = ("AU01", "AU26", "AU27")
     [
         ({"network": {"architecture": "resnet81"}}, "'resnet81' is unknown; did you mean 'resnet18'"),
         ({"network": {"options": {"widht": 1}}}, r"^network: options do not fit resnet18"),
+        ({"network": {"architecture": "ts_cam_deit_tiny", "options": {"depth": 1, "size": 32},
+                      "preprocessing": {"size": 48}}},
+         "does not take images of 48 pixels: .*it was built for 32x32: is network"),
+        ({"network": {"options": {"head": "wildcat", "modalites": 2}}}, "did you mean 'modalities'"),
         ({"network": {"options": {"width": "abc"}}}, r"^network: options\.width must be a number, got 'abc'$"),
         ({"recipe": {"optimizer": "adm"}}, "recipe: unknown optimizer 'adm'; did you mean 'adam'"),
         ({"recipe": {"augment": "face"}}, "recipe: unknown augmentation 'face'; did you mean 'faces'"),
