@@ -78,7 +78,7 @@ def train_epoch(
         logits, value, bare = _step(model, x, batch, loss, second, autocast)
         if penalty is not None:
             value = value + penalty()
-        for more in further_losses(model, batch.labels, loss):
+        for more in further_losses(model, batch.labels, _of_batch(loss, batch)):
             value = value + more
         if not torch.isfinite(value):
             raise FloatingPointError(f"the loss is {value.item()} in {where}, batch {n}")
@@ -112,6 +112,11 @@ def _step(
     by_name = {name.removeprefix(prefix): values for name, values in found.items()}
     other = second.loss(second.see(Seen(x, logits, batch.labels, by_name)), batch.maps)
     return logits, bare + second.weight * other, bare
+
+
+def _of_batch(loss: Loss, batch: Batch) -> Loss:
+    """A part's own loss is of the labels that the batch has, two of them where it is mixed."""
+    return lambda logits, _: _label_loss(loss, logits, batch)
 
 
 def _label_loss(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
