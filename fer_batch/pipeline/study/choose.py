@@ -73,8 +73,9 @@ def _drawn(network: StudyNetwork, rows: NDArray[np.int64], how: Choose) -> NDArr
 def _hashes(network: StudyNetwork, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """Of the seed and the name of each sample, shape (n,)."""
     chosen = network.samples.take(pa.array(rows))
-    names = zip(chosen["sequence_id"].to_pylist(), chosen["frame_index"].to_pylist(), strict=True)
-    digests = (hashlib.sha256(f"{seed}/{frame}/{name}".encode()).digest()[:8] for name, frame in names)
+    # A subject has the name of its collection before it: two collections may call an input the same.
+    names = zip(*(chosen[one].to_pylist() for one in ("subject_id", "frame_index", "sequence_id")), strict=True)
+    digests = (hashlib.sha256(f"{seed}/{who}/{frame}/{name}".encode()).digest()[:8] for who, frame, name in names)
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 

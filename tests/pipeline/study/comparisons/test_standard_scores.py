@@ -8,12 +8,15 @@ from .test_standard_rows import variant
 
 
 def test_tables_hold_numbers_and_name_no_paper_where_nothing_is_printed():
-    section = overlap_section(variant().scores, ": lime")
+    maps = variant()
+    section = overlap_section(maps.scores, maps.networks, maps.masks, ": lime")
     assert section.title == "Overlap with the masks: lime"
-    assert [table.title for table in section.tables] == ["IoU", "Precision", "Recall", "F1"]
+    assert [table.title for table in section.tables] == ["IoU", "Precision", "Recall", "F1", "mu"]
+    last = {"mu": ["chance"]}
     for table in section.tables:
         assert table.columns == ("", "fear", "mean") and table.source == ""
-        assert [row[0] for row in table.rows] == ["n0", "n1", "n2", "mean", "mean of the maps"]
+        expected = last.get(table.title, ["mean", "mean of the maps"])
+        assert [row[0] for row in table.rows] == ["n0", "n1", "n2", *expected]
         assert all(isinstance(cell, float) for row in table.rows for cell in row[1:])
 
 
