@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
@@ -117,8 +126,7 @@ class TrainConfig(Section):
     faces: FaceSettings = FaceSettings()
     network: NetworkConfig
     recipe: RecipeSettings = RecipeSettings()
-    # a job without the section keeps the identity that it had before there was one
-    align: AlignSettings | None = Field(default=None, exclude_if=lambda value: value is None)
+    align: AlignSettings | None = None
     split: SplitSettings = SplitSettings()
     keep_models: Literal["best", "all"] = "best"
     tensorboard: bool = False
@@ -146,6 +154,12 @@ class TrainConfig(Section):
         if self.head != "softmax" and self.recipe.augment == "cutmix":
             raise ValueError("recipe.augment: cutmix mixes the labels of classes; it goes with head: softmax")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without the section where there is none: such a job keeps the identity that it had before there was one."""
+        found: dict[str, object] = handler(self)
+        return {key: value for key, value in found.items() if key != "align" or value is not None}
 
     @model_validator(mode="after")
     def _aligned(self) -> TrainConfig:
