@@ -52,7 +52,7 @@ def grad_cams(seen: Seen) -> dict[str, torch.Tensor]:
 
     Returns
     -------
-    by layer, shape (N, 1, h, w)
+    by layer, shape (N, 1, h, w), float32 at least
 
     References
     ----------
@@ -72,7 +72,7 @@ def attributions(seen: Seen) -> dict[str, torch.Tensor]:
 
     Returns
     -------
-    by layer, shape (N, 1, h, w)
+    by layer, shape (N, 1, h, w), float32 at least
 
     References
     ----------
@@ -94,8 +94,8 @@ def privileged_loss(found: dict[str, torch.Tensor], maps: torch.Tensor, reduce: 
     Parameters
     ----------
     found
-        By layer, shape (N, 1, h, w).
-    maps : shape (N, H, W)
+        By layer, shape (N, 1, h, w), floating.
+    maps : shape (N, H, W), floating
         As in `alignment_loss`.
     reduce
         `sum` or `mean` over the layers.
@@ -151,7 +151,7 @@ def unit_gradients(seen: Seen) -> dict[str, torch.Tensor]:
 
     Returns
     -------
-    under `images`, shape (N, 3, H, W)
+    under `images`, shape (N, 3, H, W), dtype of the images
     """
     both = functional.logsigmoid(seen.logits) + functional.logsigmoid(-seen.logits)
     return _of_images(evidence(both, seen.labels).sum(), seen.images)
@@ -213,7 +213,7 @@ def check_shapes(features: dict[str, torch.Tensor], layers: Sequence[str]) -> No
     Parameters
     ----------
     features
-        Activations by layer.
+        Activations by layer, of any shape and dtype; (N, n, h, w) is what can be aligned.
     layers
         Which are aligned.
 

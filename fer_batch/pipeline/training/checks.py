@@ -148,18 +148,22 @@ def _check_layers(model: nn.Module, recipe: Recipe) -> None:
 
 
 def _check_aligned(model: nn.Module, align: AlignSettings, side: int) -> None:
-    """Refuse layers that the network has not, or whose activations have no height and width."""
+    """Refuse layers that the network has not, that are not trained, or whose activations have no height and width."""
     import torch
 
     from fer_batch.models.features import features
     from fer_batch.training.reasons import check_shapes
 
     try:
-        with torch.no_grad():
-            _, found = features(model, torch.zeros(1, 3, side, side), align.layers)
+        _, found = features(model, torch.zeros(1, 3, side, side), align.layers)
         check_shapes(found, align.layers)
     except ValueError as error:
         raise InputError(f"align.layers: {error}") from None
+    fixed = [name for name, values in found.items() if not values.requires_grad]
+    if fixed:
+        raise InputError(
+            f"align.layers: nothing up to {', '.join(fixed)} is trained (recipe.trainable), so it cannot be aligned"
+        )
 
 
 def _output_shape(model: nn.Module, side: int) -> tuple[int, ...]:

@@ -42,7 +42,15 @@ def maps_of(job: FoldJob, store: Store, samples: pa.Table) -> MadeMaps:
 
 
 def landmarks_of(crops: Crops, store: Store, samples: pa.Table) -> NDArray[np.float32]:
-    """Landmarks of samples in crop pixels, float32 (N, 68, 2); NaN for a crop without."""
+    """Landmarks of samples in crop pixels, float32 (N, 68, 2); NaN for a crop without.
+
+    Parameters
+    ----------
+    crops, store
+        Of the training.
+    samples
+        Column `row`: places among the crops.
+    """
     column = crops.rows(store)["landmarks"].take(samples["row"]).combine_chunks()
     found = np.full((len(column), 2 * _POINTS), np.nan, np.float32)
     whole = np.asarray(column.value_lengths().fill_null(0)) == 2 * _POINTS

@@ -33,6 +33,8 @@ TARGETS = ("AU01", "AU26", "AU27")
          r"^align\.layers: the network has no module 'layer44'; did you mean 'layer4'"),
         ({"align": {"maps": "units", "layers": ["fc"]}}, r"^align\.layers: layer 'fc' gives \(1, 3\); what is aligned"),
         ({"align": {"maps": "units", "layers": ["avgpool"]}}, "one place agrees with every map"),
+        ({"align": {"maps": "units", "layers": ["layer3"]}, "recipe": {"trainable": ["layer4.", "fc."]}},
+         "nothing up to layer3 is trained"),
         ({"recipe": {"augment": "none", "augment_options": {"first": "flip"}}}, "augment_options do not fit none"),
     ],
 )  # fmt: skip
