@@ -89,7 +89,7 @@ def check_maps(config: TrainConfig, store: Store, crops: Crops, samples: pa.Tabl
     undrawn = sorted({unit for some in units for unit in some} - set(ELLIPSES))
     if undrawn:
         say(f"align: there is no ellipse for {', '.join(map(au_name, undrawn))}; maps are of the other units")
-    known = np.isfinite(landmarks_of(crops, store, samples)).all((1, 2))
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(landmarks_of(crops, store, samples)).all((1, 2)))
     shown = np.array([bool(some) for some in _shown(samples, units)], bool)
     if not known.any():
         raise InputError(
