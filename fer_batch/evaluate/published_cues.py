@@ -90,7 +90,7 @@ STRENGTHS = MappingProxyType(
 .73 and ATT-COS at .87 to .88, while the accuracy falls to between .879 and .886."""
 
 _OF_EXPLANATION = MappingProxyType(
-    {"cam": "CAM", "grad_cam": "GradCAM", "grad_cam_pp": "GradCAM++", "layer_cam": "LayerCAM"}
+    {"cam": "CAM", "class_map": "CAM", "grad_cam": "GradCAM", "grad_cam_pp": "GradCAM++", "layer_cam": "LayerCAM"}
 )
 
 _OF_HEAD = ("cam", "class_map", "attention")

@@ -9,6 +9,7 @@ from fer_batch.evaluate.published_cues import LAYERS, METHODS, STRENGTHS, printe
     ("explanation", "words", "name"),
     [
         ("cam", (), "CAM"),
+        ("class_map", (), "CAM"),
         ("grad_cam_pp", (), "GradCAM++"),
         ("cam", ("wildcat",), "WILDCAT"),
         ("class_map", ("ts_cam_deit_small",), "TS-CAM"),
