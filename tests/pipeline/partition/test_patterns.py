@@ -208,8 +208,8 @@ def test_the_ready_made_query_lists_the_most_typical_first(store):
     connection = connect(store)
     rows = answer(connection, resolve_query(connection, "patterns")).fetchall()
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
-    assert {row[1] for row in rows} == {False, True}
-    assert any(row[0] == "surprise" and row[3] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
+    assert {row[1:3] for row in rows} == {("sequences", False), ("sequences", True)}
+    assert any(row[0] == "surprise" and row[4] == "(NONE) -> (AU02_A) -> (AU01_A, AU02_A)" for row in rows)
     assert json.dumps(rows)
 
 
