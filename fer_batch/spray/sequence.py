@@ -48,7 +48,26 @@ def cluster_sequence(
     types.InputError
         If an option is unknown or out of its range.
     """
-    shared = {"n_neighbors": n_neighbors, "symmetry": symmetry, "normalise": normalise, "downsize": downsize}
     if rule == STEPS:
-        return cluster_ways(maps, times, alpha=alpha, max_clusters=max_clusters, seed=seed, **shared)
-    return cluster(maps, rule=rule, tau=tau, max_clusters=max_clusters, seed=seed, **shared)
+        return cluster_ways(
+            maps,
+            times,
+            alpha=alpha,
+            n_neighbors=n_neighbors,
+            symmetry=symmetry,
+            normalise=normalise,
+            downsize=downsize,
+            max_clusters=max_clusters,
+            seed=seed,
+        )
+    return cluster(
+        maps,
+        rule=rule,
+        tau=tau,
+        n_neighbors=n_neighbors,
+        symmetry=symmetry,
+        normalise=normalise,
+        downsize=downsize,
+        max_clusters=max_clusters,
+        seed=seed,
+    )
