@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch import types
+from fer_batch import registry, types
 from fer_batch.spray.clustering import cluster
+from fer_batch.spray.rules import RULES
 from fer_batch.spray.ways import cluster_ways
 
 STEPS = "steps"  # the rule that knows the order of the frames; the others are those of `cluster`
@@ -48,6 +49,8 @@ def cluster_sequence(
     types.InputError
         If an option is unknown or out of its range.
     """
+    if rule not in (STEPS, *RULES):
+        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, (STEPS, *RULES))}")
     if rule == STEPS:
         return cluster_ways(
             maps,
