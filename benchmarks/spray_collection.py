@@ -4,7 +4,9 @@ python benchmarks/spray_collection.py [--sequences 1000] [--corelay-python VENV/
     [--against TREE]
 
 `--against` names another checkout of fer_batch (`git worktree add`), which then is the first contender: what a change
-costs, within one run.
+costs, within one run. Each does what phase 2 does by default: the maps are brought to the standard face by landmarks
+that jitter, and clustered by steps, with stabilities; a checkout that cannot yet clusters them in the crop, by the
+graph. `--rule paper` has both cluster by the graph.
 
 CoRelAy (GPL, no dependency of ours) is run only where the Python of a separate environment that has it is named
 (`python -m venv VENV; VENV/bin/pip install corelay`); it needs no fer_batch there. Both get the same maps and the same
@@ -53,7 +55,28 @@ def sequence(index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return maps, place
 
 
-def ours(maps: NDArray[np.float32], k: int, n_groups: int) -> NDArray[np.int64]:
+def landmarks(n: int) -> NDArray[np.float64]:
+    """Landmarks of n frames of a face that fills the crop, with the jitter of a detector."""
+    from fer_batch.regions import standard_face
+
+    points, (height, width) = standard_face()
+    rng = np.random.default_rng(n)
+    return points * [0.7 * SIDE / width, 0.8 * SIDE / height] + 0.15 * SIDE + 0.7 * rng.standard_normal((n, 68, 2))
+
+
+def by_steps(maps: NDArray[np.float32], k: int, n_groups: int) -> NDArray[np.int64]:
+    try:
+        from fer_batch.regions import face_maps
+        from fer_batch.spray import cluster_sequence
+    except ImportError:
+        return by_graph(maps, k, n_groups)
+    return cluster_sequence(face_maps(maps, POINTS[len(maps)], (SIDE, SIDE))).labels
+
+
+POINTS: dict[int, NDArray[np.float64]] = {}  # by the number of frames; finding faces is not clustering
+
+
+def by_graph(maps: NDArray[np.float32], k: int, n_groups: int) -> NDArray[np.int64]:
     from fer_batch.spray import cluster
 
     return cluster(maps, n_neighbors=k).labels
@@ -83,6 +106,8 @@ def same_partition(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
 
 def work(method: Callable[..., NDArray[np.int64]]) -> None:
     """Answer every line on stdin, a list of sequences, when told to start: seconds, CPU seconds, groups found."""
+    if method is by_steps:
+        POINTS.update({n: landmarks(n) for n in range(FEWEST, MOST + 1)})
     for index in range(WARM_UP):  # imports, also of what only some sequences need
         maps, place = sequence(index)
         method(maps, 3, int(place[-1]) + 1)
@@ -97,13 +122,16 @@ def work(method: Callable[..., NDArray[np.int64]]) -> None:
         print(json.dumps([time.perf_counter() - started, time.process_time() - cpu, right]), flush=True)
 
 
+METHODS: dict[str, Callable[..., NDArray[np.int64]]] = {"steps": by_steps, "paper": by_graph, "corelay": corelays}
+
+
 class Contender:
     """Processes that share every round of sequences."""
 
     def __init__(self, name: str, python: str, method: str, n_processes: int, tree: str | None = None) -> None:
         self.name, self.walls, self.cpu, self.right = name, [], 0.0, 0
         environment = os.environ | dict.fromkeys(THREADS, "1")
-        if method == "ours":
+        if method != "corelay":
             root = tree or str(Path(__file__).resolve().parents[1])
             environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
         command = [python, __file__, "--work", method]
@@ -148,19 +176,20 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="of fer_batch's second contender")
     parser.add_argument("--corelay-python", help="Python of an environment with CoRelAy")
     parser.add_argument("--against", metavar="TREE", help="another checkout of fer_batch")
-    parser.add_argument("--work", choices=("ours", "corelay"), help=argparse.SUPPRESS)
+    parser.add_argument("--rule", choices=("steps", "paper"), default="steps")
+    parser.add_argument("--work", choices=tuple(METHODS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(ours if options.work == "ours" else corelays)
+        work(METHODS[options.work])
         return
     contenders = [
-        Contender("fer_batch, 1 process", sys.executable, "ours", 1),
-        Contender(f"fer_batch, {options.processes} processes", sys.executable, "ours", options.processes),
+        Contender("fer_batch, 1 process", sys.executable, options.rule, 1),
+        Contender(f"fer_batch, {options.processes} processes", sys.executable, options.rule, options.processes),
     ]
     if options.corelay_python:
         contenders.insert(0, Contender("CoRelAy, 1 process", options.corelay_python, "corelay", 1))
     if options.against:
-        contenders.insert(0, Contender("fer_batch of the other tree", sys.executable, "ours", 1, options.against))
+        contenders.insert(0, Contender("fer_batch of the other tree", sys.executable, options.rule, 1, options.against))
     loads = []
     for start in range(0, options.sequences, ROUND):
         indices = list(range(start, min(start + ROUND, options.sequences)))

@@ -17,7 +17,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fer_batch.report.text import arrows, beginning, cell, colours, duration, n_hidden, percent, visible
+from fer_batch.report.text import arrows, beginning, cell, chance, colours, duration, n_hidden, percent, visible
 from fer_batch.types import MapStyle
 
 LOCAL = ["'self'", "file:"]  # a page from a folder has no origin that 'self' could mean
@@ -232,7 +232,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(beginning=beginning, n_hidden=n_hidden, arrows=arrows, percent=percent, cell=cell)
-    environment.filters.update(colours=colours, share="{:g}".format, duration=duration)
+    environment.filters.update(colours=colours, share="{:g}".format, duration=duration, chance=chance)
     environment.tests["published"] = lambda value: isinstance(value, Published)
     return environment
 

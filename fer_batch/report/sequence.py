@@ -46,13 +46,13 @@ class Cluster:
     n_neighbors: int | None = None
     eigengap: float | None = None
     silhouette: float | None = None
-    p_split: float | None = None
-    stability: float | None = None
     mean: bytes | None = None
     top: int | None = None
     top_less: int | None = None
     outline: str = ""
     n_clustered: int | None = None
+    p_split: float | None = None
+    stability: float | None = None
     look: int | None = None
 
     @property
@@ -68,13 +68,17 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Target:
-    """How the maps of one target were split: its clusters by number, the spectrum as SVG, and why there is none."""
+    """How the maps of one target were split: its clusters by number, the spectrum as SVG, and why there is none.
+
+    `p_split` is the probability that drift and noise alone make so clear a step, where that was tested.
+    """
 
     name: str
     meaning: str
     clusters: tuple[int, ...]
     spectrum: str = ""
     note: str = ""
+    p_split: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,11 @@ class SequencePage:
     partial: str = ""
     episodes: tuple[Episode, ...] | None = None
     overview: str = ""
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether the clusters begin at steps, and not where the spectrum says."""
+        return any(cluster.rule == "steps" for cluster in self.clusters)
 
 
 def look_anchor(target: str, look: int) -> str:

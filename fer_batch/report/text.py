@@ -79,6 +79,11 @@ def n_hidden(text: str) -> int:
     return max(0, text.count(" -> ") + 1 - SHOWN_STAGES)
 
 
+def chance(probability: float) -> str:
+    """A probability with two digits, or that it is less than .001."""
+    return "less than .001" if probability < 0.001 else f"{probability:.2g}"
+
+
 def percent(value: float | None) -> str:
     """A share in percent, a dash where it is not known."""
     return "–" if value is None or value != value else f"{100 * value:.0f} %"

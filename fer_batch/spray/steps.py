@@ -25,13 +25,21 @@ class Steps:
     ----------
     first : shape (s,), int64, ascending
         Index of the first map after each step.
+    size : shape (s,), float64
+        Squared distance of the means of the windows beside each, in the unit of the products.
     p_split
         Probability that drift and noise alone make a step as clear as the clearest one; 1 where there is nothing to be
         tested.
     """
 
     first: NDArray[np.int64]
+    size: NDArray[np.float64]
     p_split: float
+
+    @classmethod
+    def none(cls, p_split: float = 1.0) -> Steps:
+        """No step."""
+        return cls(np.empty(0, np.int64), np.empty(0), p_split)
 
 
 def find_steps(
@@ -73,18 +81,21 @@ def find_steps(
     """
     n, w = len(products), shortest
     if n < 2 * w:
-        return Steps(np.empty(0, np.int64), 1.0)
+        return Steps.none()
     own = products.diagonal()
     scale = max(median(products.diagonal(1)), _SHARED * median(own))
     if not scale > 0:
-        return Steps(np.empty(0, np.int64), 1.0)
-    moved = _moved(products, w) / (scale * _gaps(times, w) ** 2)
+        return Steps.none()
+    size = _moved(products, w)
+    moved = size / (scale * _gaps(times, w) ** 2)
     least = TOLERANCE + _noise(products, w) / scale
     candidates = _peaks(moved, 2 * least, w)
     p = _significance(moved, candidates, least, w) * (n / w)
     significant = np.flatnonzero(p < alpha)
-    kept = candidates[: significant[-1] + 1] if len(significant) else candidates[:0]
-    return Steps(np.sort(kept) + w, float(min(1.0, p.min(initial=1.0))))
+    if not len(significant):
+        return Steps.none(float(min(1.0, p.min(initial=1.0))))
+    kept = np.sort(candidates[: significant[-1] + 1])
+    return Steps(kept + w, size[kept], float(min(1.0, p.min(initial=1.0))))
 
 
 def _moved(products: NDArray[np.float64], w: int) -> NDArray[np.float64]:

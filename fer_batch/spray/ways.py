@@ -73,7 +73,8 @@ def cluster_ways(
     Notes
     -----
     Two pieces between steps are one way of looking where the squared distance of their means is less than `ALIKE` of
-    the smallest step at their ends; the nearest two are joined first. Distances are freed of what noise adds to them.
+    the smallest step at their ends; the nearest two are joined first. So are two that follow each other where the step
+    between them led nowhere, as a flicker of two frames does. Distances are freed of what noise adds to them.
 
     The stability of a cluster is its mean Jaccard index with the most similar cluster that is found when every third
     frame is left out, over the three ways to do so.
@@ -165,7 +166,7 @@ def _ways(
         return np.zeros(n, np.int64), steps.p_split
     piece = np.searchsorted(steps.first, np.arange(n), side="right")
     pieces = _Pieces.of(products, piece)
-    return by_first_occurrence(_joined(pieces, max_clusters)[piece]), steps.p_split
+    return by_first_occurrence(_joined(pieces, steps.size, max_clusters)[piece]), steps.p_split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,9 +193,12 @@ class _Pieces:
         return within[:, None] + within - 2.0 * self.sums / np.outer(self.count, self.count)
 
 
-def _joined(pieces: _Pieces, max_clusters: int) -> NDArray[np.int64]:
-    """Group of each piece: the nearest two are joined as long as they are alike, or there are too many."""
-    beside = np.append(pieces.distances.diagonal(1), np.inf)
+def _joined(pieces: _Pieces, size: NDArray[np.float64], max_clusters: int) -> NDArray[np.int64]:
+    """Group of each piece: the nearest two are joined as long as they are alike, or there are too many.
+
+    Also pieces that follow each other, where the step between them led nowhere: a flicker of a frame or two.
+    """
+    beside = np.append(size, np.inf)
     step = np.minimum(beside, np.roll(beside, 1))  # the smaller of the two at the ends of a piece
     group = np.arange(len(step))
     while group.max() > 0:

@@ -84,7 +84,7 @@ class Spectrum:
     n_clusters
         Clusters that were chosen: the first so many eigenvalues lie below the gap.
     gap
-        The eigenvalue before and after it; None where no eigenvalue follows.
+        The eigenvalue before and after it; None where no eigenvalue follows, or steps gave the number of clusters.
     title, details
         `2 clusters`, and the rule and k of the neighbour graph.
     """
@@ -105,7 +105,7 @@ def spectrum_layout(decision: ClusterDecision) -> Spectrum:
     return Spectrum(
         values=values,
         n_clusters=k,
-        gap=(float(values[k - 1]), float(values[k])) if 0 < k < len(values) else None,
+        gap=(float(values[k - 1]), float(values[k])) if 0 < k < len(values) and decision.rule != "steps" else None,
         title=f"{k} cluster" + ("" if k == 1 else "s"),
         details=", ".join(filter(None, details)),
     )

@@ -1,5 +1,6 @@
 """The report: works offline, links only to what is there, and believes no file name."""
 
+import dataclasses
 import json
 import re
 import struct
@@ -351,6 +352,22 @@ def test_a_page_that_cannot_show_a_face_or_a_map_draws_an_outline_and_says_so():
     assert not [use for use in page.of("use") if use["href"].startswith("#f")]
     assert "No mean map is stored." in page.words
     assert "1 map: one cluster" in page.words
+
+
+def test_a_split_by_steps_says_how_sure_it_is():
+    plain = sequence("a")
+    assert "eigenvalues of the graph of its maps lie near zero" in Page(sequence_page(summary(), plain)).words
+    clusters = tuple(dataclasses.replace(one, rule="steps", stability=0.876, p_split=0.0004) for one in plain.clusters)
+    targets = (
+        dataclasses.replace(plain.targets[0], clusters=(0, 1), p_split=0.0004),
+        dataclasses.replace(plain.targets[1], p_split=0.31),
+    )
+    words = Page(sequence_page(summary(), dataclasses.replace(plain, clusters=clusters, targets=targets))).words
+    assert "a new group begins where they take a step" in words
+    assert "Drift and noise alone make so clear a step with a probability of less than .001." in words
+    assert "No step that drift and noise do not make (p 0.31)." in words
+    assert "stability 0.88" in words
+    assert "p of the split Stability" in words
 
 
 def test_long_prototypes_are_cut_in_lists_and_whole_on_their_page():

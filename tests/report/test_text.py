@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fer_batch.report.text import cell, duration, slug
+from fer_batch.report.text import cell, chance, duration, slug
 
 
 @given(st.text(st.characters(), max_size=80), st.text(st.characters(), max_size=80))
@@ -38,3 +38,10 @@ def test_durations_are_said_in_units_that_fit_them(seconds, text):
 def test_figures_have_three_digits_or_the_decimals_that_are_asked_for():
     assert [cell(value) for value in (0.12345, 1234.5, 7, None, math.nan, "")] == ["0.123", "1.23e+03", "7", *"–––"]
     assert [cell(value, 3) for value in (0.5, -0.0004, 7, None)] == ["0.500", "-0.000", "7", "–"]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0, "less than .001"), (0.00099, "less than .001"), (0.0123, "0.012"), (1.0, "1")]
+)
+def test_a_probability_has_two_digits(p, text):
+    assert chance(p) == text

@@ -123,3 +123,13 @@ def test_impossible_options(wrong):
 def test_one_time_a_map():
     with pytest.raises(ValueError, match=r"expected one time a map, got \(3,\) for 8 maps"):
         cluster_ways(sequence([0] * 8), np.arange(3))
+
+
+@pytest.mark.parametrize("place", [9, 20, 31])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_flicker_leaves_the_rest_together(frames, place):
+    groups = runs((0, place), (1, frames), (0, 40 - place))
+    for seed in range(5):
+        labels = cluster_ways(sequence(groups, seed=seed)).labels
+        around = np.delete(labels, range(place - 2, place + frames + 2))
+        assert set(around.tolist()) == {0}

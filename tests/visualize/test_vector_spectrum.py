@@ -26,3 +26,9 @@ def test_a_spectrum_marks_the_gap_after_the_clusters(n):
 
 def test_no_eigenvalue_no_spectrum():
     assert spectrum_svg(ClusterDecision("AU12", (), (float("nan"),)), "x") == ""
+
+
+def test_a_split_by_steps_has_no_gap():
+    clusters = (ClusterMap("A", None, 4), ClusterMap("B", None, 4))
+    svg = spectrum_svg(ClusterDecision("AU12", clusters, (0.0, 0.1, 0.9, 1.2), "steps", 3), "x")
+    assert "gap" not in [node.text for node in ET.fromstring(svg).iter("text")]

@@ -246,6 +246,7 @@ def _cluster(sequence: SequenceTables, row: Mapping[str, Any], palette: Palette,
 
 
 def _targets(sequence: SequenceTables, numbers: Mapping[Label, int]) -> Iterator[pages.Target]:
+    p_split = {row["target"]: row["p_split"] for row in sequence.prototypes.rows}
     for decision in sequence.decisions():
         k = len(decision.clusters)
         words = f"The smallest eigenvalues of {decision.target}: {k} {'cluster' if k == 1 else 'clusters'}"
@@ -255,6 +256,7 @@ def _targets(sequence: SequenceTables, numbers: Mapping[Label, int]) -> Iterator
             clusters=tuple(numbers[(decision.target, cluster.letter)] for cluster in decision.clusters),
             spectrum=spectrum_svg(decision, words) if has_spectrum(decision) else "",
             note=without_spectrum(decision),
+            p_split=p_split.get(decision.target),
         )
 
 
