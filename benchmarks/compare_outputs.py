@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 KEYS = ("sequence_id", "frame_index", "group", "target", "metric", "split", "fold", "stage_index", "cluster")
-MORE_KEYS = ("letters", "kind", "pattern", "layer", "trained_on")
+MORE_KEYS = ("episode_index", "mined", "letters", "kind", "pattern", "layer", "trained_on")
 WRITER = {"run_id", "uri"}
 PARTITIONS = {"dataset", "model", "explain"}
 NOT_COMPARED = {"runs"}

@@ -24,7 +24,8 @@ CREATE TABLE episodes (
     "target_frames" BIGINT[],  -- ok frames in which each of them is active
     "target_peaks" BIGINT[],  -- frame in which each of them has most evidence
     "target_evidence" DOUBLE[],  -- there, log-odds over what makes it active
-    "peak_frame" BIGINT,  -- in which all of them together have most evidence
+    "lasting" VARCHAR[],  -- targets active for longer than episodes.max_run, through it too; not in its stages
+    "peak_frame" BIGINT,  -- in which all of its targets together have most evidence
     "begins" VARCHAR,  -- rest, gap (frames are missing before it), recording (its first frames)
     "ends" VARCHAR,  -- rest, gap, recording
     "dataset" VARCHAR,  -- partition

@@ -110,3 +110,26 @@ def without_short(active: NDArray[np.bool_], segment: NDArray[np.int64], min_run
     found |= np.repeat(breaks, stop - start)
     start, stop = runs(found, segment)
     return found & np.repeat(stop - start >= min_run, stop - start)
+
+
+def longer(active: NDArray[np.bool_], max_run: int) -> NDArray[np.bool_]:
+    """Activity that lasts for more than so many frames, gaps between segments left out of account.
+
+    What is active up to a gap and on from it counts as one activity here: a face that is lost now and then is none
+    the less always the same. Nothing is active for that in the gap.
+
+    Parameters
+    ----------
+    active : shape (n,), bool
+        Of one target.
+    max_run
+        Frames of the longest activity that is an event.
+
+    Returns
+    -------
+    shape (n,), bool
+    """
+    start, stop = runs(active, np.zeros(len(active), np.int64))
+    if not len(start):
+        return active.copy()
+    return active & np.repeat(stop - start > max_run, stop - start)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.prototypes.activity import hysteresis, runs, smoothed, without_short
+from fer_batch.prototypes.activity import hysteresis, longer, runs, smoothed, without_short
 from fer_batch.prototypes.recording import Recording, segments
 from fer_batch.prototypes.stages import LabelSet, find_stages, label_sets, without_short_runs
 from fer_batch.prototypes.temporal import TemporalPrototype, temporal_prototype
@@ -34,6 +34,9 @@ class EpisodeRule:
         Evidence is the mean over so many, an odd number; 1 takes each frame as it is.
     min_run : frames
         A shorter break in the activity of a target, or of its cluster, is filled; then shorter activity is left out.
+    max_run : frames
+        Longer activity is lasting: what this face always shows, or this network always sees. It makes no episode, is in
+        no stage of one and keeps no rest away; an episode says what lasts through it. None: all activity counts.
     min_stage : frames
         A shorter stage takes the labels of the one before it.
     min_rest : frames
@@ -53,6 +56,7 @@ class EpisodeRule:
     leave: float = 0.0
     smooth: int = 5
     min_run: int = 3
+    max_run: int | None = 250
     min_stage: int = 1
     min_rest: int = 8
     max_missing: int = 2
@@ -66,6 +70,8 @@ class EpisodeRule:
         for name, least in (("min_run", 1), ("min_stage", 1), ("min_rest", 1), ("max_missing", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {least} or more frames, got {getattr(self, name)}")
+        if self.max_run is not None and self.max_run < self.min_run:
+            raise ValueError(f"max_run {self.max_run} must not be below min_run {self.min_run}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class Episode:
         Where the evidence for all of its targets together is greatest.
     peaks
         Of each target, in the order of the targets.
+    lasting
+        Targets whose lasting activity (`EpisodeRule.max_run`) is in it too; its stages do not have them for that.
     begins, ends
         `rest`; `recording`, of which it is the first or last that was seen; or `gap`: frames that are missing.
     """
@@ -112,6 +120,7 @@ class Episode:
     peaks: tuple[Peak, ...]
     begins: str
     ends: str
+    lasting: tuple[str, ...] = ()
 
 
 def find_episodes(recording: Recording, rule: EpisodeRule) -> list[Episode]:
@@ -135,7 +144,7 @@ def find_episodes(recording: Recording, rule: EpisodeRule) -> list[Episode]:
         for a, name in enumerate(steady.targets)
     }
     sets = label_sets(len(steady.segment), letters)
-    found = bounds_of(steady.active.any(1), steady.segment, rule.min_rest)
+    found = bounds_of(np.asarray(steady.active.any(1)), steady.segment, rule.min_rest)
     return [_episode(recording, rule, steady, sets, bounds) for bounds in found]
 
 
@@ -143,11 +152,13 @@ def _steady(recording: Recording, rule: EpisodeRule) -> _Steady:
     segment = segments(recording.ok, recording.place, rule.max_missing)
     kept = [a for a, name in enumerate(recording.targets) if name not in rule.rest]
     evidence = smoothed(recording.evidence[:, kept], segment, rule.smooth)
-    active = np.zeros(evidence.shape, bool)
+    active, lasting = np.zeros(evidence.shape, bool), np.zeros(evidence.shape, bool)
     for a in range(len(kept)):
         on = hysteresis(evidence[:, a], segment, rule.enter, rule.leave)
         active[:, a] = without_short(on, segment, rule.min_run)
-    return _Steady(tuple(recording.targets[a] for a in kept), evidence, active, segment)
+        if rule.max_run is not None:
+            lasting[:, a] = longer(active[:, a], rule.max_run)
+    return _Steady(tuple(recording.targets[a] for a in kept), evidence, active & ~lasting, lasting, segment)
 
 
 def steady_letters(
@@ -220,6 +231,7 @@ class _Steady:
     targets: tuple[str, ...]
     evidence: NDArray[np.float64]
     active: NDArray[np.bool_]
+    lasting: NDArray[np.bool_]
     segment: NDArray[np.int64]
 
 
@@ -244,6 +256,7 @@ def _episode(
         peaks=tuple(peaks),
         begins=_edge(steady.segment, start, start - 1, int(at[0]), rule.max_missing),
         ends=_edge(steady.segment, stop - 1, stop, len(recording.ok) - 1 - int(at[-1]), rule.max_missing),
+        lasting=tuple(steady.targets[a] for a in np.flatnonzero(steady.lasting[start:stop].any(0)).tolist()),
     )
 
 

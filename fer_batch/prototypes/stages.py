@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,7 @@ Label = tuple[str, str]  # a target, and the letter of its cluster, its look as 
 LabelSet = tuple[Label, ...]  # (("AU01", "A"), ("AU02", "")), sorted by `label_order`
 
 NONE = "NONE"
+_T = TypeVar("_T", bound=Hashable)
 
 _LETTERED = re.compile(r"(.+)_([A-Z]{1,3})")
 _LOOKED = re.compile(r"(.+)(@[1-9][0-9]*)")
@@ -152,10 +154,11 @@ def parse_stage(text: str, targets: Iterable[str] = ()) -> LabelSet:
     return label_set(labels)
 
 
-def without_short_runs(sets: Sequence[LabelSet], min_run: int) -> list[LabelSet]:
+def without_short_runs(sets: Sequence[_T], min_run: int) -> list[_T]:
     """Label sets in which a run shorter than `min_run` frames takes those of the run before it (methods TP-13).
 
-    A short run at the start takes those of the first long one. Nothing changes where every run is short.
+    A short run at the start takes those of the first long one. Nothing changes where every run is short. Letters of one
+    target may stand in the place of label sets.
 
     Parameters
     ----------
@@ -172,7 +175,7 @@ def without_short_runs(sets: Sequence[LabelSet], min_run: int) -> list[LabelSet]
     current = next((labels for labels, length in runs if length >= min_run), None)
     if current is None:
         return list(sets)
-    smoothed: list[LabelSet] = []
+    smoothed: list[_T] = []
     for labels, length in runs:
         current = labels if length >= min_run else current
         smoothed += [current] * length

@@ -53,6 +53,8 @@ class Episode:
         None without a clock.
     begins, ends
         `rest`, `gap` or `recording`.
+    lasting
+        Targets that are active all the time, for longer than an episode is long.
     """
 
     text: str
@@ -68,6 +70,7 @@ class Episode:
     end_s: float | None = None
     begins: str = "rest"
     ends: str = "rest"
+    lasting: tuple[str, ...] = ()
 
     @property
     def shown(self) -> Stage:

@@ -14,6 +14,7 @@ from fer_batch.visualize.stages import StagePanel, palette_of, panel_image
 
 _MARGIN, _SIDE, _GAP, _NAME = 0.12, 0.82, 0.16, 1.15  # inches
 _TEXT = 5.8  # points
+MAX_PANELS = 10  # of a row
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,22 @@ class CommonPrototype:
         Sequences of the group that have it.
     panels
         Stages of the example.
+    n_more
+        Later stages of it that have no panel.
     """
 
     n_sequences: int
     panels: tuple[StagePanel, ...]
+    n_more: int = 0
+
+    @property
+    def n_stages(self) -> int:
+        """All stages of the example."""
+        return len(self.panels) + self.n_more
 
 
 def prototype_gallery(
-    prototypes: Sequence[CommonPrototype], n_total: int, palette: Palette | None = None, *, max_panels: int = 10
+    prototypes: Sequence[CommonPrototype], n_total: int, palette: Palette | None = None, *, max_panels: int = MAX_PANELS
 ) -> Figure:
     """Small multiples of a group's commonest temporal prototypes, one row each (TP Fig. 5).
 
@@ -57,7 +66,7 @@ def prototype_gallery(
     columns = min(max((len(item.panels) for item in prototypes), default=1), max_panels)
     lines = [max((len(panel.labels) for panel in item.panels[:max_panels]), default=1) or 1 for item in prototypes]
     heights = [_SIDE + 0.115 * n + 0.22 for n in lines]
-    more = 0.75 if any(len(item.panels) > max_panels for item in prototypes) else 0.0
+    more = 0.75 if any(item.n_stages > len(item.panels[:max_panels]) for item in prototypes) else 0.0
     width = 2 * _MARGIN + _NAME + columns * (_SIDE + _GAP) + more
     figure = new_figure(width, 2 * _MARGIN + (sum(heights) or 0.4))
     axes = inch_axes(figure)
@@ -73,8 +82,8 @@ def prototype_gallery(
             _draw_panel(axes, panel, palette, left, top)
             if i + 1 < len(shown):
                 _arrow(axes, left + _SIDE, top + _SIDE / 2)
-        if len(item.panels) > max_panels:
-            text = f"and {len(item.panels) - max_panels}\nmore"
+        if item.n_stages > len(shown):
+            text = f"and {item.n_stages - len(shown)}\nmore"
             left = _MARGIN + _NAME + columns * (_SIDE + _GAP)
             axes.text(left, top + _SIDE / 2, text, fontsize=SMALL, color=SOFT_INK, va="center", style="italic")
         top += height

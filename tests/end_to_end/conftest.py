@@ -20,7 +20,7 @@ from fer_batch.posed.clips import write_clips, write_stills
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 
-SORT = ("sequence_id", "frame_index", "target", "stage_index", "cluster")
+SORT = ("sequence_id", "frame_index", "target", "stage_index", "episode_index", "cluster")
 COMPARED = (
     "sequences",
     "frames",
@@ -30,6 +30,7 @@ COMPARED = (
     "prototypes",
     "stages",
     "temporal_prototypes",
+    "episodes",
     "heatmaps",
     "class_prototypes",
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_batch.prototypes.activity import hysteresis, runs, smoothed, without_short
+from fer_batch.prototypes.activity import hysteresis, longer, runs, smoothed, without_short
 
 
 def row(text):
@@ -70,3 +70,12 @@ def test_runs_end_where_a_value_or_a_segment_does():
     assert start.tolist() == [0, 2, 3]
     assert stop.tolist() == [2, 3, 5]
     assert [one.tolist() for one in runs(np.zeros(0), np.zeros(0, np.int64))] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("given", "lasting"),
+    [("..####..###.", "..####......"), ("####.#", "####.."), ("##|##.##", "##|##..."), ("....", "...."), ("", "")],
+)
+def test_activity_of_more_than_three_frames_lasts_gaps_or_not(given, lasting):
+    active, segment = row(given)
+    assert text(longer(active, 3), segment) == lasting

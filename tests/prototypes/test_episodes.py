@@ -158,6 +158,18 @@ def test_episodes_of_noise_are_apart_and_hold_together(seed):
         assert one.first_frame <= one.peak_frame <= one.last_frame
 
 
+def test_what_a_face_always_shows_makes_no_episode_and_keeps_no_rest_away():
+    """A face that the network takes for AU15 all the time, with a smile of half a second in it."""
+    rows = {"AU12": "." * 30 + "#" * 12 + "." * 30, "AU15": "#" * 20 + "x" + "#" * 51}
+    rows["AU12"] = rows["AU12"][:20] + "x" + rows["AU12"][21:]
+    (whole,) = find_episodes(recording(rows), dataclasses.replace(PLAIN, max_run=None))
+    assert (whole.first_frame, whole.last_frame, whole.lasting) == (0, 71, ())
+    (smile,) = find_episodes(recording(rows), dataclasses.replace(PLAIN, max_run=40))
+    assert (smile.first_frame, smile.last_frame, smile.lasting) == (30, 41, ("AU15",))
+    assert smile.prototype.text == "(AU12_A)"
+    assert [peak.target for peak in smile.peaks] == ["AU12"]
+
+
 def test_bounds_join_what_a_short_rest_parts_within_a_segment_only():
     active = np.array([1, 0, 0, 1, 1, 0, 1], bool)
     assert bounds_of(active, np.zeros(7, np.int64), 3) == [(0, 7)]
@@ -168,11 +180,12 @@ def test_bounds_join_what_a_short_rest_parts_within_a_segment_only():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"leave": 1.0}, "leave 1 must not be above enter 0"),
+        ({"enter": 0.5, "leave": 1.0}, "leave 1 must not be above enter 0.5"),
         ({"enter": float("nan")}, "must be finite"),
         ({"smooth": 4}, "an odd number of frames"),
         ({"min_rest": 0}, "min_rest is 1 or more"),
         ({"max_missing": -1}, "max_missing is 0 or more"),
+        ({"max_run": 2}, "max_run 2 must not be below min_run 3"),
     ],
 )
 def test_numbers_out_of_range_are_refused(wrong, said):

@@ -16,4 +16,5 @@ def test_the_gallery_counts_what_it_does_not_draw(texts_of):
     text = texts_of(figure)
     assert any("3 sequences" in t and "50%" in t for t in text)
     assert "and 3\nmore" in text
+    assert "and 1990\nmore" in texts_of(prototype_gallery([CommonPrototype(1, stages(10), 1990)], 1))
     assert any("no temporal prototype" in t for t in texts_of(prototype_gallery([], 0)))

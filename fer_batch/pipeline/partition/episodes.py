@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from fer_batch.output.reader import PartitionReader, Reader, ShardReader
-from fer_batch.pipeline.partition.stage import StageWork
+from fer_batch.pipeline.partition.stage import WAVE, StageWork
 from fer_batch.prototypes.episodes import Episode, EpisodeRule, find_episodes
 from fer_batch.prototypes.looks import in_looks
 from fer_batch.prototypes.recording import Recording, evidence_of
@@ -46,8 +46,11 @@ def publish_episodes(work: StageWork) -> None:
         if name not in made or _made_from(PartitionReader(work.store, work.partition).shard(name)) != key:
             waiting[shard] = {**work.metadata, "episodes_from": key}
     how = work.config.episodes, work.head, work.threshold
-    for _ in work.over_shards(shard_episodes, list(waiting), work.partition, waiting, *how):
-        pass
+    names = list(waiting)
+    for start in range(0, len(names), WAVE):  # a task is told of the shards of its wave alone
+        chosen = {shard: waiting[shard] for shard in names[start : start + WAVE]}
+        for _ in work.over_shards(shard_episodes, list(chosen), work.partition, chosen, *how):
+            pass
 
 
 def _made_from(shard: ShardReader) -> str:
@@ -143,6 +146,7 @@ def _columns(episode: Episode) -> dict[str, object]:
         "target_frames": [peak.n_frames for peak in episode.peaks],
         "target_peaks": [peak.frame for peak in episode.peaks],
         "target_evidence": [peak.evidence for peak in episode.peaks],
+        "lasting": list(episode.lasting),
         "peak_frame": episode.peak_frame,
         "begins": episode.begins,
         "ends": episode.ends,

@@ -34,7 +34,7 @@ STAGE_COLUMNS = ("stage_index", "first_frame", "last_frame", "n_frames", "n_miss
 EPISODE_COLUMNS = (
     "episode_index", "first_frame", "last_frame", "start_s", "end_s", "n_frames", "n_missing_frames", "text", "stages",
     "stage_first_frames", "stage_n_frames", "targets", "target_frames", "target_peaks", "target_evidence", "peak_frame",
-    "begins", "ends",
+    "lasting", "begins", "ends",
 )  # fmt: skip
 _PROTOTYPE_COLUMNS = (
     "target", "cluster", "n_frames", "first_frame", "exemplar_frame", "exemplar_jpeg", "height", "width", "scale",

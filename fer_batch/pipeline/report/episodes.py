@@ -55,10 +55,11 @@ def _episode(
         end_s=row["end_s"],
         begins=row["begins"],
         ends=row["ends"],
+        lasting=tuple(row["lasting"] or ()),
     )
 
 
-def stage_rows(sequence: SequenceTables, row: _Row) -> Iterator[dict[str, object]]:
+def stage_rows(sequence: SequenceTables, row: _Row) -> Iterator[_Row]:
     """The stages of an episode, with the columns of table `stages`.
 
     Parameters

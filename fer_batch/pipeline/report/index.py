@@ -170,11 +170,12 @@ def _add_episodes(shard: ShardReader, found: Mapping[str, _Entry]) -> None:
     names = ["stages", "stage_first_frames", "last_frame", "start_s", "end_s", "text", "cooccurrence_text"]
     table = shard.table("episodes", ["sequence_id", "episode_index", *names]).sort_by("episode_index")
     for row in table.to_pylist():
-        if (entry := found.get(row["sequence_id"])) and entry.episodes is not None:
+        own = found.get(row["sequence_id"])
+        if own is not None and own.episodes is not None:
             stages, firsts, last, start, end, text, plain = (row[name] for name in names)
-            entry.episodes.append(IndexEpisode(tuple(stages), tuple(firsts), last, start, end))
-            entry.episode_texts[True].add(text)
-            entry.episode_texts[False].add(plain)
+            own.episodes.append(IndexEpisode(tuple(stages), tuple(firsts), last, start, end))
+            own.episode_texts[True].add(text)
+            own.episode_texts[False].add(plain)
 
 
 def recent(store: Store, partition: Partition) -> Callable[[str], ShardReader]:
@@ -220,8 +221,9 @@ def _count_episodes(overview: Overview, emotion: str | None, entry: _Entry) -> N
     overview.n_recordings += entry.episodes is not None
     for letters, texts in entry.episode_texts.items():
         overview.episodes[letters].update(texts)
-        for text in texts if emotion is not None else ():
-            overview.episode_emotions[letters].setdefault(text, Counter())[emotion] += 1
+        if emotion is not None:
+            for text in texts:
+                overview.episode_emotions[letters].setdefault(text, Counter())[emotion] += 1
 
 
 def _count_stills(shard: ShardReader, stills: Sequence[_Row], overview: Overview) -> None:

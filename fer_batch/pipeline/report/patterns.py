@@ -22,7 +22,7 @@ from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 from fer_batch.visualize.colours import Palette
 from fer_batch.visualize.figure import save
-from fer_batch.visualize.gallery import CommonPrototype, prototype_gallery
+from fer_batch.visualize.gallery import MAX_PANELS, CommonPrototype, prototype_gallery
 
 SHOWN_PATTERNS, TYPICAL_PATTERNS = 15, 10  # of a group
 TYPICAL_Q = 0.1
@@ -197,9 +197,10 @@ def _gallery(
         shard = shards(file)
         (row,) = [one for one in shard.sequences if one["sequence_id"] == sequence_id]
         sequence = SequenceTables(shard.of(sequence_id), row, crop_size)
-        items.append(CommonPrototype(n, tuple(sequence.panel(stage) for stage in sequence.stages)))
+        panels = tuple(sequence.panel(stage) for stage in sequence.stages[:MAX_PANELS])
+        items.append(CommonPrototype(n, panels, len(sequence.stages) - len(panels)))
     alt = f"The {len(items)} commonest temporal prototypes of {name or 'all sequences'}: " + "; ".join(
-        f"{item.n_sequences} sequences with {len(item.panels)} stages" for item in items
+        f"{item.n_sequences} sequences with {item.n_stages} stages" for item in items
     )
     which = (
         "The commonest temporal prototypes"

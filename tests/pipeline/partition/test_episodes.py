@@ -57,6 +57,7 @@ def test_an_episode_is_what_lies_between_the_rests(clip, golden):
         "target_frames": [11, 15, 6],
         "target_peaks": [3, 1, 3],
         "target_evidence": [1.0, 1.0, 1.0],
+        "lasting": [],
         "peak_frame": 3,
         "begins": "rest",
         "ends": "rest",

@@ -27,6 +27,7 @@ ROW = {
     "target_frames": [6, 4],
     "target_peaks": [12, 14],
     "target_evidence": [2.0, 1.5],
+    "lasting": ["AU17"],
     "peak_frame": 12,
     "begins": "rest",
     "ends": "recording",
@@ -70,6 +71,7 @@ def test_an_episode_is_shown_at_its_peak(sequence):
     (one,) = episodes_of(sequence, draw, Chip)
     assert one.shown.text == "(AU06_A, AU12_A)"
     assert [(target.label.text, target.peak_frame) for target in one.targets] == [("AU06", 12), ("AU12", 14)]
+    assert one.lasting == ("AU17",)
     assert one.edges == "ends with the recording"
     sequence.has_episodes = False
     assert episodes_of(sequence, draw, Chip) is None
