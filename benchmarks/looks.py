@@ -50,6 +50,15 @@ class HeldClip:
     maps: NDArray[np.float32]
     landmarks: NDArray[np.float32]
 
+    def jittered(self, percent: float) -> HeldClip:
+        """The same with landmarks that jitter by a share of the interocular distance where maps are warped."""
+        points = self.landmarks
+        iod = np.linalg.norm(points[:, 36:42].mean(1) - points[:, 42:48].mean(1), axis=1)
+        noise = np.random.default_rng(self.person).standard_normal(points.shape) * (percent / 100 * iod)[:, None, None]
+        return HeldClip(
+            self.person, self.target, self.frames, self.truth, self.maps, (points + noise).astype(np.float32)
+        )
+
     def from_frame(self, first: int) -> HeldClip:
         """The same clip without its first frames."""
         own = self.frames >= first
@@ -165,15 +174,23 @@ def figures(clips: list[HeldClip], known: bool, rng: np.random.Generator) -> dic
     }
 
 
+def shown(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if np.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--noise", type=float, default=8)
+    parser.add_argument("--jitter", type=float, default=0, help="of landmarks, %% of the interocular distance")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help="folder that keeps the maps of clips")
     parser.add_argument("--results", type=Path, help="JSON file of the figures")
     options = parser.parse_args()
     clips = world(options.people, options.noise, options.seed, options.work)
+    clips = [clip.jittered(options.jitter) for clip in clips] if options.jitter else clips
     rows = []
     for known, au in itertools.product((False, True), HELD):
         own = [clip for clip in clips if clip.target == au_name(au)]
@@ -182,7 +199,7 @@ def main() -> None:
     print("| letters | " + " | ".join(name.replace("_", " ") for name in list(rows[0])[1:]) + " |")
     print("|---" * len(rows[0]) + "|")
     for row in rows:
-        print("| " + " | ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
+        print("| " + " | ".join(shown(value) for value in row.values()) + " |")
     if options.results:
         options.results.write_text(json.dumps({"options": vars(options), "rows": rows}, default=str, indent=1) + "\n")
 
