@@ -81,7 +81,7 @@ class Unjoined:
     def add(self, key: str, person: str, row: NDArray[np.float32]) -> None:
         """Count a cluster, and keep it where its key is among the smallest."""
         self.n += 1
-        self._kept.append((key, person, row))
+        self._kept.append((key, person, row.copy()))  # a view would hold the rows of all clusters of its piece
         if len(self._kept) > 2 * self.limit:
             self._shorten()
 
