@@ -125,7 +125,8 @@ def test_browse_filter_open_and_patterns(browser, url):
     browser.click("#rows tbody a")
     words = browser.value("document.body.innerText")
     for heading in (
-        "The temporal prototype, stage by stage",
+        "Episodes",
+        "Every frame: the temporal prototype, stage by stage",
         "The frames nearest to the means",
         "When",
         "Where the network looks",

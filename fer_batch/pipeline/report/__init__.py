@@ -1,3 +1,3 @@
 """Phase 3: the pages of an output, from its published tables."""
 
-DRAWING = 3  # a new number has the pages of unchanged sequences drawn again
+DRAWING = 4  # a new number has the pages of unchanged sequences drawn again
