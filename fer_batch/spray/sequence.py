@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch import types
+from fer_batch import registry, types
 from fer_batch.spray.clustering import cluster
+from fer_batch.spray.rules import RULES
 from fer_batch.spray.ways import cluster_ways
 
 STEPS = "steps"  # the rule that knows the order of the frames; the others are those of `cluster`
@@ -48,7 +49,28 @@ def cluster_sequence(
     types.InputError
         If an option is unknown or out of its range.
     """
-    shared = {"n_neighbors": n_neighbors, "symmetry": symmetry, "normalise": normalise, "downsize": downsize}
+    if rule not in (STEPS, *RULES):
+        raise types.InputError(f"unknown rule {rule!r}; {registry.nearest(rule, (STEPS, *RULES))}")
     if rule == STEPS:
-        return cluster_ways(maps, times, alpha=alpha, max_clusters=max_clusters, seed=seed, **shared)
-    return cluster(maps, rule=rule, tau=tau, max_clusters=max_clusters, seed=seed, **shared)
+        return cluster_ways(
+            maps,
+            times,
+            alpha=alpha,
+            n_neighbors=n_neighbors,
+            symmetry=symmetry,
+            normalise=normalise,
+            downsize=downsize,
+            max_clusters=max_clusters,
+            seed=seed,
+        )
+    return cluster(
+        maps,
+        rule=rule,
+        tau=tau,
+        n_neighbors=n_neighbors,
+        symmetry=symmetry,
+        normalise=normalise,
+        downsize=downsize,
+        max_clusters=max_clusters,
+        seed=seed,
+    )

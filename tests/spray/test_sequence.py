@@ -41,5 +41,5 @@ def test_the_paper_is_near_zero_gap():
 
 
 def test_an_unknown_rule_is_answered_with_the_known_ones():
-    with pytest.raises(InputError, match="unknown rule 'step'"):
+    with pytest.raises(InputError, match="unknown rule 'step'; did you mean 'steps'"):
         cluster_sequence(maps(), rule="step")
