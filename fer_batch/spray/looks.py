@@ -52,6 +52,10 @@ class Looks:
     def __len__(self) -> int:
         return len(self.radius)
 
+    def equals(self, other: Looks) -> bool:
+        """Whether any map would join the same look of both."""
+        return np.array_equal(self.centres, other.centres) and np.array_equal(self.radius, other.radius)
+
     def and_then(self, centres: NDArray[np.floating], radius: NDArray[np.floating]) -> Looks:
         """The same with those of a further round behind them.
 
@@ -75,7 +79,7 @@ class Looks:
         Parameters
         ----------
         rows : shape (n, d)
-            As `directions` gives them.
+            As `directions` gives them. Those of maps of another size join nothing.
 
         Returns
         -------
@@ -85,7 +89,7 @@ class Looks:
             To the centre of its look, else to the nearest; NaN where there is none.
         """
         look, distance = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan)
-        if not len(self):
+        if not len(self) or rows.shape[1] != self.centres.shape[1]:
             return look, distance
         for start in range(0, len(rows), _BLOCK):
             part = slice(start, start + _BLOCK)

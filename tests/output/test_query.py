@@ -1,5 +1,8 @@
 """Ready-made queries and single statements over tiny outputs."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fer_batch.output.query import QUERIES, answer, connect, resolve_query, statements
@@ -180,7 +183,10 @@ def looks_of(store, rows):
         {"sequence_id": name, "stage_index": 0, "labels": [*(f"AU01_{cluster}" for cluster in own), "AU04"]}
         for name, (_, own) in rows.items()
     ]
-    known = [{"target": "AU01", "look": k, "rare": k == 3, "isolation": 0.7, "n_sequences": 1} for k in (1, 2, 3)]
+    known = [
+        {"target": "AU01", "look": k, "place": place, "rare": k == 3, "isolation": 0.7, "n_sequences": 1}
+        for k, place in enumerate(("mouth", "eyes", "jaw"), 1)
+    ]
     tables = {"sequences": sequences, "cluster_looks": looks, "prototypes": clusters, "detections": cells}
     tables |= {"stages": stages, "looks": known}
     for table, own in tables.items():
@@ -206,6 +212,16 @@ def test_looks_by_emotion_counts_a_sequence_once_and_compares_with_all_that_have
         ("AU01", 2, "fear", 1, 2, 0.5, 0.67),
         ("AU01", 3, "fear", 1, 2, 0.5, 2.0),
     ]
+
+
+def test_the_question_of_the_readme_over_a_collection_has_its_answer(store):
+    looks_of(store, LOOKED)
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (question,) = [sql for sql in re.findall(r"```sql\n(.*?)```", readme, re.DOTALL) if "place = 'mouth'" in sql]
+    asked = question.replace("'surprise'", "'{}'").replace("'mouth'", "'{}'")
+    connection = connect(store)
+    for place, emotion, share in (("mouth", "surprise", 0.5), ("eyes", "surprise", 1.0), ("mouth", "fear", 0.0)):
+        assert connection.execute(asked.format(place, emotion)).fetchone() == (share,)
 
 
 def test_outliers_have_a_rare_look_or_none(store):

@@ -81,7 +81,7 @@ class Unjoined:
     def add(self, key: str, person: str, row: NDArray[np.float32]) -> None:
         """Count a cluster, and keep it where its key is among the smallest."""
         self.n += 1
-        self._kept.append((key, person, row))
+        self._kept.append((key, person, row.copy()))  # a view would hold the rows of all clusters of its piece
         if len(self._kept) > 2 * self.limit:
             self._shorten()
 
@@ -166,17 +166,7 @@ def pieces(reader: ShardReader, faces: Mapping[str, str]) -> Iterator[ClusterPie
 
 
 def _piece(target: str, rows: pa.Table, face: str) -> ClusterPiece:
-    columns = rows.select([*_MAPS[face]]).rename_columns([*_MAPS[CROP]])
-    has_map = [height is not None for height in columns["height"].to_pylist()]
-    known = unpack_maps(columns.filter(pa.array(has_map)))
-    if face == CROP:
-        known = [averaged(one[None], CROP_SIDE)[0] for one in known]
-    shape = known[0].shape if known else (1, 1)
-    maps = np.zeros((len(has_map), *shape), np.float32)
-    fitting = [i for i, one in zip(np.flatnonzero(has_map), known, strict=True) if one.shape == shape]
-    maps[fitting] = [one for one in known if one.shape == shape]
-    mass = np.abs(maps).sum(axis=(1, 2), keepdims=True)
-    maps /= np.where(mass > 0, mass, 1)
+    maps = _mean_maps(rows, face)
     directed, defined = directions(maps)
     names = zip(rows["sequence_id"].to_pylist(), rows["cluster"].to_pylist(), strict=True)
     return ClusterPiece(
@@ -188,6 +178,21 @@ def _piece(target: str, rows: pa.Table, face: str) -> ClusterPiece:
         maps,
         defined,
     )
+
+
+def _mean_maps(rows: pa.Table, face: str) -> NDArray[np.float32]:
+    """Mean maps of clusters over their sums of |R|, shape (n, h, w); zero where there is none of one size."""
+    columns = rows.select([*_MAPS[face]]).rename_columns([*_MAPS[CROP]])
+    has_map = [height is not None for height in columns["height"].to_pylist()]
+    known = unpack_maps(columns.filter(pa.array(has_map)))
+    if face == CROP:
+        known = [averaged(one[None], CROP_SIDE)[0] for one in known]
+    maps = np.zeros((len(has_map), *(known[0].shape if known else (1, 1))), np.float32)
+    for i, one in zip(np.flatnonzero(has_map), known, strict=True):
+        mass = np.abs(one).sum()
+        if one.shape == maps.shape[1:] and mass > 0:
+            maps[i] = one / mass
+    return maps
 
 
 def shard_reader(output: str, shard: str, partition: Partition) -> ShardReader:

@@ -52,24 +52,27 @@ class Generation:
     stability: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     previous: dict[str, list[int | None]] = field(default_factory=dict)
 
+    def take(self, faces: Mapping[str, str]) -> None:
+        """Add targets that have no looks yet, and on which face each is compared."""
+        for target, face in faces.items():
+            if target not in self.looks:
+                self.looks[target], self.faces[target] = Looks.none(), face
+                self.stability[target], self.previous[target] = np.zeros(0), []
+
 
 def publish_looks(work: StageWork) -> None:
     """Write the three tables; looks that there are keep their names unless the job asks to find them anew."""
     faces = targets_of(list(work.over_shards(faces_of, work.shards, work.partition)))
     path = f"{work.partition.folder('looks')}/{FILE}"
-    if not faces:
-        for table in ("looks", "cluster_looks", "look_prototypes"):
+    before = published_looks(work.store, work.partition)
+    if not faces and before is None:
+        for table in ("cluster_looks", "look_prototypes"):
             work.store.delete(work.partition.folder(table))
         return
-    before = published_looks(work.store, work.partition)
-    generation = before if before is not None and work.config.looks.fit == "keep" else None
-    if generation is None:
-        generation = Generation(1 if before is None else before.number + 1)
-    for target, face in faces.items():
-        generation.faces.setdefault(target, face)
-        generation.looks.setdefault(target, Looks.none())
-        generation.stability.setdefault(target, np.zeros(0))
-        generation.previous.setdefault(target, [])
+    # Without clusters there is nothing to find: the names that there are wait for the next ones.
+    keeps = before is not None and (work.config.looks.fit == "keep" or not faces)
+    generation = before if before is not None and keeps else Generation(1 if before is None else before.number + 1)
+    generation.take(faces)
     _open(work, generation)
     if before is not None and generation is not before:
         generation = _after(generation, before)
@@ -124,9 +127,8 @@ def _publish_shards(work: StageWork, generation: Generation) -> dict[LookNumber,
 
 def _after(generation: Generation, before: Generation) -> Generation:
     """A new generation with the nearest look of the one before for each look; the old one where nothing has changed."""
-    if generation.faces == before.faces and all(
-        np.array_equal(known.centres, before.looks[target].centres) for target, known in generation.looks.items()
-    ):
+    same = (known.equals(before.looks.get(target, Looks.none())) for target, known in generation.looks.items())
+    if generation.faces == before.faces and all(same):
         return before
     for target, known in generation.looks.items():
         old = before.looks.get(target, Looks.none())

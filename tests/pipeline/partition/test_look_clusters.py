@@ -28,6 +28,15 @@ def test_the_sample_is_that_of_the_smallest_keys_in_any_order_and_sharding():
     assert samples == [(90, list(range(7)), [f"p{i}" for i in range(7)])] * 3
 
 
+def test_the_sample_holds_its_own_rows_alone():
+    """Views would keep the pieces of a whole collection in memory."""
+    piece = np.zeros((1000, 980), np.float32)
+    own = Unjoined(5)
+    for i in range(5):
+        own.add(str(i), "p", piece[i])
+    assert all(row.base is None for _, _, row in own._kept)
+
+
 @pytest.fixture
 def store(tmp_path):
     """A shard of three clusters: two on the standard face, one without landmarks."""

@@ -133,10 +133,12 @@ def test_sequences_without_landmarks_are_compared_in_the_crop(world, golden):
     assert named["a", "A"] == named["b", "B"] == named["c", "A"] != named["a", "B"] == named["d", "A"]
 
 
-def test_a_cluster_that_cannot_be_compared_has_no_look(world, golden):
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_cluster_that_cannot_be_compared_has_no_look(world, golden, size):
     shown(world, golden, "a", "LLLLLL")
     shown(world, golden, "b", "LLLLLLRRRRRR", landmarks=False)
-    world.publish()
+    world.publish(size=size)
+    publish_looks(world.work())
     publish_looks(world.work())
     assert looks_of(world) == {("a", "A"): 1, ("b", "A"): None, ("b", "B"): None}
     assert [row["text"] for row in world.rows("look_prototypes")] == ["(AU02@1)", "(AU02)"]
@@ -170,3 +172,18 @@ def test_episodes_have_a_text_with_looks(world, golden):
         ("(AU02_A) -> (AU02_B)", f"(AU02@{left}) -> (AU02@{right})"),
         ("(AU02_A) -> (AU02_B)", f"(AU02@{right}) -> (AU02@{left})"),
     ]
+
+
+def test_names_wait_while_a_night_has_no_clusters(world, golden):
+    shown(world, golden, "a", "LLLLLLRRRRRR", identity="old")
+    world.publish()
+    publish_looks(world.work())
+    centres = [row["centre"] for row in world.rows("looks")]
+    shown(world, golden, "a", "............", identity="new")
+    world.publish(listed={"new"})
+    for fit in ("keep", "refit"):
+        publish_looks(world.work(looks=fit))
+        assert [(row["centre"], row["n_clusters"], row["generation"]) for row in world.rows("looks")] == [
+            (centre, 0, 1) for centre in centres
+        ]
+    assert looks_of(world) == {}
