@@ -45,7 +45,7 @@ def face_maps(
     Notes
     -----
     What `StandardWarp(canvas, sampling="bilinear")` makes of maps that were averaged down to the width of the canvas
-    first (tested), some ten times as fast: the barycentric coordinates of the canvas in the standard face are the same
+    first (tested), in a third of its time: the barycentric coordinates of the canvas in the standard face are the same
     for all faces, so all positions are one sparse product.
 
     References
