@@ -69,8 +69,8 @@ MODEL = ResolvedModel(
 @pytest.mark.parametrize(
     ("values", "explain", "analysis", "first_analysis", "whole"),
     [
-        (RUN, "145fc950df70c84b", "bd8703782edda434", "f2df2bc17a26b9c1", "5f1d7a1dc65099fa"),
-        (CHANGED_RUN, "d9ed5bd0f3abb16c", "88a3620e3e7fe618", "51a769d221cea652", "e74f00773512097f"),
+        (RUN, "145fc950df70c84b", "bd8703782edda434", "f2df2bc17a26b9c1", "fc57651e7f20a9d1"),
+        (CHANGED_RUN, "d9ed5bd0f3abb16c", "88a3620e3e7fe618", "51a769d221cea652", "3361bfbd6ebc97ee"),
     ],
     ids=["defaults", "changed"],
 )

@@ -50,7 +50,7 @@ def test_files_of_two_versions_are_read_as_one(store, which):
 
 def test_what_a_column_was_is_filled_in_and_nothing_else():
     table = pa.table({"letters": pa.array([None, False]), "longest": pa.array([None, 3], pa.int32())})
-    assert defaults("patterns") == {"letters": True}
+    assert defaults("patterns") == {"letters": True, "mined": "sequences"}
     found = with_defaults("patterns", table)
     assert found.to_pydict() == {"letters": [True, False], "longest": [None, 3]}
     assert with_defaults("frames", pa.table({"fps": [None]})).to_pydict() == {"fps": [None]}
