@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,9 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.register_profile("search", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
+
+# Ray reads it once, when it is first imported; a test that only needs its exceptions would leave it off for all others.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 TRAININGS = ("test_cheat", "test_study", "test_train")  # of tests/end_to_end
 

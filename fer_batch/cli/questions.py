@@ -39,7 +39,7 @@ def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
     SQL may also be the name of a query: temporal_prototypes, localisation, patterns, active, clusters, classes,
-    episodes, episodes_by_emotion, failed, frames, runs.
+    looks, looks_by_emotion, outliers, episodes, episodes_by_emotion, failed, frames, runs.
     """
     from fer_batch.output.query import connect
     from fer_batch.output.query_prompt import print_answer

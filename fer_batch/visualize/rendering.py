@@ -55,6 +55,8 @@ RENDERING: Mapping[str, Rendering] = MappingProxyType(
         "grad_cam_pp": Rendering("Grad-CAM++", ("overlay",)),
         "layer_cam": Rendering("LayerCAM", ("overlay",)),
         "attention": Rendering("attention", ("overlay",)),
+        "class_map": Rendering("class map", ("overlay",)),
+        "peak_response": Rendering("peak response", ("saliency",)),
     }
 )
 """Method to how it is shown, in the order in which comparisons list methods (methods 14, PD 5.4 to 5.17, first)."""

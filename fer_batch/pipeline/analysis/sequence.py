@@ -98,8 +98,8 @@ def _cluster(data: SequenceData, pairs: NDArray[np.int64], options: AnalysisOpti
     if not len(pairs):
         none = np.zeros((0, 1, 1))
         nowhere = np.zeros((0, *CANVAS), np.float32)
-        found = spray.cluster_sequence(none, **options.spray)
-        return TargetClusters(pairs, np.zeros(0, np.int64), found, none, [], nowhere)
+        nothing = spray.cluster_sequence(none, **options.spray)
+        return TargetClusters(pairs, np.zeros(0, np.int64), nothing, none, [], nowhere)
     sampled = np.arange(len(pairs))
     if len(pairs) > options.max_frames:
         sampled = np.unique(np.linspace(0, len(pairs) - 1, options.max_frames).round().astype(np.int64))

@@ -159,7 +159,7 @@ def _add_mu(rows: Iterable[ClusterLook], reader: ShardReader, members: Mapping[L
     frames = reader.table("detections", [*keys, "mu"]).drop_null()
     sums = frames.group_by(keys).aggregate([("mu", "sum"), ("mu", "count")])
     found = zip(*(sums[name].to_pylist() for name in (*keys, "mu_sum", "mu_count")), strict=True)
-    of_cluster = {key: (total, n) for *key, total, n in found for key in [tuple(key)]}
+    of_cluster = {(name, target, cluster): (total, n) for name, target, cluster, total, n in found}
     for row in rows:
         if row.look is not None and row[:3] in of_cluster:
             total, n = of_cluster[row[:3]]

@@ -97,8 +97,8 @@ def _open(work: StageWork, generation: Generation) -> None:
             _add_looks(generation, target, found[target], work.config.looks)
         if not waiting:
             break
-    for target, known in sorted(generation.looks.items()):
-        if len(known) >= limit:
+    for target, opened in sorted(generation.looks.items()):
+        if len(opened) >= limit:
             say(f"looks.max_looks: {target} has {limit} looks; clusters that are near to none of them have no look")
 
 
@@ -141,7 +141,7 @@ def _after(generation: Generation, before: Generation) -> Generation:
 
 def published_looks(store: Store, partition: Partition) -> Generation | None:
     """The looks that a partition has; None where it has none."""
-    table = read(store, "looks", **partition.key).sort_by([("target", "ascending"), ("look", "ascending")])
+    table = read(store, "looks", **partition.key, columns=None).sort_by([("target", "ascending"), ("look", "ascending")])
     rows = table.to_pylist()
     if not rows:
         return None
