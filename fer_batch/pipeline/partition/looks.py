@@ -141,7 +141,9 @@ def _after(generation: Generation, before: Generation) -> Generation:
 
 def published_looks(store: Store, partition: Partition) -> Generation | None:
     """The looks that a partition has; None where it has none."""
-    table = read(store, "looks", **partition.key, columns=None).sort_by([("target", "ascending"), ("look", "ascending")])
+    table = read(store, "looks", **partition.key, columns=None).sort_by(
+        [("target", "ascending"), ("look", "ascending")]
+    )
     rows = table.to_pylist()
     if not rows:
         return None
