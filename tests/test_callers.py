@@ -12,15 +12,12 @@ REGISTERS = {"register", "dataset", "command", "group", "field_validator", "mode
 WITHOUT_CALLER = {
     "cli.group.Command.format_epilog": "click calls it",
     "evaluate.localisation.localisation_summary": "figures of frames as arrays; the pipeline has DuckDB sum them up",
-    "evaluate.localisation.size_weighted_mass": "of frames as arrays; the pipeline has DuckDB sum it up",
     "evaluate.stage_sequences.stage_f1": "benchmarks/ground_truth.py",
     "evaluate.summary.boundary_error": "benchmarks/ground_truth.py",
     "explain.lrp.LRP.per_channel": "maps before channels are summed, for comparisons with other implementations",
     "media.align.invert_affine": "benchmarks/decode.py",
     "posed.crops.with_confound": "benchmarks/cheat.py",
     "prototypes.stages.cluster_letters": "letters of clusters in any order; the pipeline's are in theirs already",
-    "training.alignment.guided_loss": "L-4 whole, for a loop of one's own; a job adds its terms in training.loop",
-    "training.fold_result.fold_mean": "means of folds in one process; a job has them from its markers",
     "training.fold.train_fold": "one fold in one process; a job trains it on workers",
 }
 SELF = 10  # more often than this no definition names itself

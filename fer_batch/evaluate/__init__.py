@@ -8,7 +8,6 @@ from fer_batch.evaluate.localisation import (
     region_share,
     relevance_mass,
     resized,
-    size_weighted_mass,
 )
 from fer_batch.evaluate.summary import boundary_error, comparison, group_statistics, statistics_table
 from fer_batch.evaluate.verdict import Verdict
@@ -25,7 +24,6 @@ __all__ = [
     "region_share",
     "relevance_mass",
     "resized",
-    "size_weighted_mass",
     "statistics_table",
     "subject_interval",
 ]

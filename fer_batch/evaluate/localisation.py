@@ -72,27 +72,6 @@ def region_share(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(share > 0, share, np.nan)
 
 
-def size_weighted_mass(relevance: NDArray[np.floating], region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """`relevance_mass` over `region_share`: 1 at chance level, whatever the size of the region.
-
-    Parameters
-    ----------
-    relevance : shape (N, H, W)
-        Signed maps.
-    region : shape (N, H, W), bool
-
-    Returns
-    -------
-    shape (N,), float64
-        NaN where either is undefined.
-
-    References
-    ----------
-    Kohlbrenner et al. (2020), IJCNN.
-    """
-    return relevance_mass(relevance, region) / region_share(region)
-
-
 def resized(maps: NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.float64]:
     """Maps brought bilinearly to the pixel grid of a crop, where they meet a region.
 

@@ -137,37 +137,3 @@ def alignment_loss(
         terms.append((1 - alignment(attention, goal)).sum() / max(len(goal), 1))
     total = torch.stack(terms).sum()
     return total / len(terms) if reduce == "mean" else total
-
-
-def guided_loss(
-    loss: torch.Tensor,
-    features: Mapping[str, torch.Tensor],
-    maps: torch.Tensor | None,
-    weight: float,
-    reduce: Literal["sum", "mean"] = "sum",
-) -> torch.Tensor:
-    r"""A loss with that of alignment, :math:`L + \lambda \sum_l (1 - R(T_l, A))` (L-4).
-
-    Parameters
-    ----------
-    loss : scalar
-        Of the labels.
-    features, maps, reduce
-        As in `alignment_loss`; no maps where there are none.
-    weight
-        Lambda. At 0 the loss is returned as it is: no gradient changes.
-
-    Returns
-    -------
-    scalar
-
-    Raises
-    ------
-    ValueError
-        As `alignment_loss`, or if the weight is negative.
-    """
-    if not weight >= 0:
-        raise ValueError(f"the weight of the alignment is 0 or more, got {weight}")
-    if weight == 0 or maps is None:
-        return loss
-    return loss + weight * alignment_loss(features, maps, reduce)

@@ -87,23 +87,3 @@ class FoldResult:
     history: list[dict[str, float]]
     class_weights: NDArray[np.float64]
     without_positives: tuple[str, ...]
-
-
-def fold_mean(f1: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of every target over the folds where it is defined, and how many those are (methods CV-1, G-21).
-
-    Parameters
-    ----------
-    f1 : shape (F, A), float64
-        NaN where a fold's test part neither has nor detects the target.
-
-    Returns
-    -------
-    mean : shape (A,), float64
-        NaN where no fold defines it.
-    n : shape (A,), int64
-    """
-    values = np.asarray(f1, np.float64)
-    n = (~np.isnan(values)).sum(0)
-    total = np.nansum(values, 0)
-    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0), n

@@ -6,7 +6,6 @@ import torch
 from fer_batch.training.alignment import (
     alignment,
     alignment_loss,
-    guided_loss,
     has_map,
     layer_attention,
     resized_maps,
@@ -98,24 +97,6 @@ def test_the_loss_of_many_layers_and_samples_is_that_of_plain_loops():
     torch.testing.assert_close(alignment_loss(layers, maps), total)
 
 
-def test_lambda_0_changes_no_gradient_not_even_where_alignment_has_none():
-    torch.manual_seed(0)
-    layer, x = torch.nn.Conv2d(3, 4, 3), torch.rand(2, 3, 8, 8)
-
-    def gradient(weight, maps):
-        layer.zero_grad()
-        found = layer(x)
-        guided_loss(found.mean((1, 2, 3)).square().sum(), {"layer": found}, maps, weight).backward()
-        return layer.weight.grad.clone()
-
-    maps = torch.rand(2, 8, 8)
-    bare = gradient(0, None)
-    assert torch.equal(gradient(0.0, maps), bare) and torch.equal(gradient(4.0, None), bare)
-    assert not torch.equal(gradient(4.0, maps), bare)
-    found = torch.full((1, 2, 2, 2), NAN)
-    assert guided_loss(torch.tensor(2.0), {"layer": found}, maps[:1], 0).item() == 2
-
-
 def test_half_precision_does_not_overflow():
     features = torch.full((1, 4, 8, 8), 3e4, dtype=torch.float16, requires_grad=True)
     loss = alignment_loss({"a": features}, torch.ones(1, 8, 8))
@@ -138,5 +119,3 @@ def test_what_does_not_fit_is_refused():
         alignment_loss({"layer4": torch.zeros(2, 1, 2, 2)}, torch.ones(3, 2, 2))
     with pytest.raises(ValueError, match="sum or mean"):
         alignment_loss({"layer4": torch.zeros(2, 1, 2, 2)}, torch.ones(2, 2, 2), "max")
-    with pytest.raises(ValueError, match="0 or more, got -1"):
-        guided_loss(torch.tensor(1.0), {"a": torch.zeros(1, 1, 2, 2)}, torch.ones(1, 2, 2), -1)

@@ -15,7 +15,6 @@ from fer_batch.training.auxiliary import Auxiliary
 from fer_batch.training.batches import as_images
 from fer_batch.training.data import FaceSet, MadeMaps, Shards
 from fer_batch.training.fold import FoldTraining, train_fold
-from fer_batch.training.fold_result import fold_mean
 from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe, freeze_all_but
 from fer_batch.training.settings import AlignSettings
@@ -140,10 +139,6 @@ def test_a_fold_without_positives_trains_says_so_and_counts_as_undefined():
     assert result.without_positives == ("AU26",)
     assert result.class_weights[1] == 1.0
     assert np.isnan(result.f1[1]) and result.f1[0] > 0.9
-    mean, n = fold_mean([result.f1, np.array([0.5, 0.25]), np.array([0.25, np.nan])])
-    np.testing.assert_array_equal(n, [3, 1])
-    np.testing.assert_allclose(mean, [(result.f1[0] + 0.75) / 3, 0.25])
-    assert np.isnan(fold_mean([np.array([np.nan])])[0][0])
 
 
 def test_classes_and_frozen_layers():

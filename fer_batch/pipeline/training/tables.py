@@ -54,7 +54,7 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarke
 
 
 def means(markers: Sequence[FoldMarker]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """F1 of every target over the folds that define it (`training.fold.fold_mean`).
+    """F1 of every target over the folds that define it (methods CV-1, G-21).
 
     Returns
     -------
