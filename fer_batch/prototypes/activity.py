@@ -47,9 +47,10 @@ def smoothed(evidence: NDArray[np.floating], segment: NDArray[np.int64], frames:
     if frames > 1:
         for start, stop in zip(*runs(segment, segment), strict=True):
             own = found[start:stop]
-            total = ndimage.uniform_filter1d(own, frames, axis=0, mode="constant")
-            weight = ndimage.uniform_filter1d(np.ones(stop - start), frames, mode="constant")
-            found[start:stop] = total / weight[:, None]
+            known = np.isfinite(own)  # the filter keeps a running sum, which no NaN would ever leave
+            total = ndimage.uniform_filter1d(np.where(known, own, 0.0), frames, axis=0, mode="constant")
+            weight = ndimage.uniform_filter1d(known.astype(np.float64), frames, axis=0, mode="constant")
+            found[start:stop] = np.divide(total, weight, out=own.copy(), where=known)
     return found
 
 

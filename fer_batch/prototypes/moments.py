@@ -42,7 +42,7 @@ def moments(active: NDArray[np.bool_], intensity: NDArray[np.floating]) -> NDArr
             continue
         start, stop = first + (first > 0), after - (after < len(active))
         found[first:start], found[stop:after] = 0, 2
-        own = intensity[start:stop]
+        own = np.nan_to_num(intensity[start:stop], nan=-np.inf)
         highest = start + np.flatnonzero(own == own.max())
         found[highest[(len(highest) - 1) // 2]] = 1
     return found

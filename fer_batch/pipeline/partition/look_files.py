@@ -39,8 +39,8 @@ class LookMembers:
     Attributes
     ----------
     n_clusters, n_frames, n_sequences
-    people
-        Subjects; a sequence without one by its own name.
+    people, n_alone
+        Subjects, and sequences without one, each of which counts as another.
     total : shape (h, w), float64
         Sum of the clusters' maps, each over its sum of |R|.
     near
@@ -53,6 +53,7 @@ class LookMembers:
     n_frames: int = 0
     n_sequences: int = 0
     people: set[str] = field(default_factory=set)
+    n_alone: int = 0
     total: NDArray[np.float64] | None = None
     near: list[tuple[float, str]] = field(default_factory=list)
     mu: float = 0.0
@@ -64,6 +65,7 @@ class LookMembers:
         self.n_frames += other.n_frames
         self.n_sequences += other.n_sequences
         self.people |= other.people
+        self.n_alone += other.n_alone
         if other.total is not None:
             self.total = other.total if self.total is None else self.total + other.total
         self.near = sorted([*self.near, *other.near])[:N_EXEMPLARS]

@@ -85,10 +85,11 @@ def _open(work: StageWork, generation: Generation) -> None:
     """Open looks until every cluster has one, or `ROUNDS` have passed."""
     limit = work.config.looks.max_looks
     waiting = list(generation.faces)
+    found: dict[str, Unjoined] = {}
     for _ in range(ROUNDS):
         faces = {target: generation.faces[target] for target in waiting}
         known = {target: generation.looks[target] for target in waiting}
-        found: dict[str, Unjoined] = {}
+        found = {}
         for part in work.over_shards(unjoined, work.shards, work.partition, faces, known, SAMPLE):
             for target, own in part.items():
                 found.setdefault(target, Unjoined(SAMPLE)).take(own)
@@ -97,9 +98,10 @@ def _open(work: StageWork, generation: Generation) -> None:
             _add_looks(generation, target, found[target], work.config.looks)
         if not waiting:
             break
-    for target, opened in sorted(generation.looks.items()):
-        if len(opened) >= limit:
-            say(f"looks.max_looks: {target} has {limit} looks; clusters that are near to none of them have no look")
+    for target, own in sorted(found.items()):
+        if own.n and len(generation.looks[target]) >= limit:
+            n = len(generation.looks[target])
+            say(f"looks.max_looks: {target} has {n} looks; clusters that are near to none of them have no look")
 
 
 def _add_looks(generation: Generation, target: str, own: Unjoined, options: LooksConfig) -> None:
@@ -113,22 +115,23 @@ def _add_looks(generation: Generation, target: str, own: Unjoined, options: Look
 
 def _publish_shards(work: StageWork, generation: Generation) -> dict[LookNumber, LookMembers]:
     options = LookOptions(generation.faces, generation.looks, generation.number, work.targets, work.metadata)
+    kept = {f"{shard}.parquet" for shard in work.shards}
+    for table in ("cluster_looks", "look_prototypes"):  # gone shards first: no sequence is ever there twice
+        folder = work.partition.folder(table)
+        for name in set(work.store.names(folder)) - kept:
+            work.store.delete(f"{folder}/{name}")
     members: dict[LookNumber, LookMembers] = {}
     for part in work.over_shards(publish_shard_looks, work.shards, work.partition, options):
         for number, own in part.items():
             members.setdefault(number, LookMembers()).take(own)
-    kept = {f"{shard}.parquet" for shard in work.shards}
-    for table in ("cluster_looks", "look_prototypes"):
-        folder = work.partition.folder(table)
-        for name in set(work.store.names(folder)) - kept:
-            work.store.delete(f"{folder}/{name}")
     return members
 
 
 def _after(generation: Generation, before: Generation) -> Generation:
     """A new generation with the nearest look of the one before for each look; the old one where nothing has changed."""
     same = (known.equals(before.looks.get(target, Looks.none())) for target, known in generation.looks.items())
-    if generation.faces == before.faces and all(same):
+    faces = {target: face for target, face in generation.faces.items() if len(generation.looks[target])}
+    if faces == before.faces and all(same):
         return before
     for target, known in generation.looks.items():
         old = before.looks.get(target, Looks.none())
@@ -169,6 +172,7 @@ def _rows(generation: Generation, members: Mapping[LookNumber, LookMembers]) -> 
         own = [members.get((target, k + 1), LookMembers()) for k in range(len(known))]
         n_sequences = members.get((target, 0), LookMembers()).n_sequences
         rare = np.array([one.n_sequences <= max(1, RARE * n_sequences) for one in own], bool)
+        rare &= not rare.all()  # where all are rare, none is an outlier among others
         isolation = _isolation(known, rare)
         for k, one in enumerate(own):
             found = {"target": target, "look": k + 1, "generation": generation.number, "opened": int(known.opened[k])}
@@ -185,7 +189,7 @@ def _counts(own: LookMembers, n_sequences: int) -> dict[str, object]:
         "n_clusters": own.n_clusters,
         "n_frames": own.n_frames,
         "n_sequences": own.n_sequences,
-        "n_subjects": len(own.people),
+        "n_subjects": len(own.people) + own.n_alone,
         "share": own.n_sequences / n_sequences if n_sequences else None,
         "mu": own.mu / own.n_mu if own.n_mu else None,
         "exemplars": [name for _, name in own.near],

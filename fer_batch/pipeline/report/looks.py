@@ -221,7 +221,7 @@ def _outliers(
         f"WITH here AS (SELECT * FROM cluster_looks WHERE {_HERE}), known AS (SELECT * FROM looks WHERE {_HERE}), "
         f"inputs AS (SELECT sequence_id, kind FROM sequences WHERE {_HERE}) "
         "SELECT sequence_id, kind, here.target, cluster, here.look, n_sequences, "
-        "coalesce(isolation, here.distance) AS far, count(*) OVER () FROM here JOIN inputs USING (sequence_id) "
+        "CASE WHEN here.look IS NULL THEN here.distance ELSE isolation END AS far, count(*) OVER () FROM here JOIN inputs USING (sequence_id) "
         "LEFT JOIN known ON known.target = here.target AND known.look = here.look WHERE rare OR here.look IS NULL "
         f"ORDER BY far DESC NULLS LAST, sequence_id, here.target, cluster LIMIT {OUTLIERS}",
         partition.key,
