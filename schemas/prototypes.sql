@@ -18,7 +18,7 @@ CREATE TABLE prototypes (
     "n_neighbors" INTEGER,
     "eigengap" DOUBLE,  -- from the last eigenvalue that counts a cluster to the next; NULL for one map
     "silhouette" DOUBLE,  -- -1 mixed to 1 well apart; NULL for one cluster
-    "p_split" DOUBLE,  -- that drift and noise alone make a step as clear; NULL where not tested; since schema 5, before NULL
+    "p_split" DOUBLE,  -- that drift and noise alone make a step as clear; 1 where none is near, or frames are too few; since schema 5, before NULL
     "stability" DOUBLE,  -- mean Jaccard index with the cluster found when frames are left out; since schema 5, before NULL
     "analysis_id" VARCHAR,
     "standard_height" INTEGER,  -- of the grid on the standard face; NULL without landmarks; since schema 5, before NULL

@@ -86,7 +86,8 @@ QUERIES = {
     "outliers": NamedQuery(
         "sequences with a look that hardly any other has, by its distance from the others, farthest first",
         "SELECT {keys}sequence_id, target, cluster, look, n_sequences,\n"
-        "       round(CASE WHEN look IS NULL THEN cluster_looks.distance ELSE isolation END, 3) AS distance_from_others\n"
+        "       round(CASE WHEN look IS NULL THEN cluster_looks.distance ELSE isolation END, 3)\n"
+        "       AS distance_from_others\n"
         "FROM cluster_looks LEFT JOIN looks USING (dataset, model, explain, target, look)\n"
         "WHERE rare OR look IS NULL\n"
         "ORDER BY {keys}distance_from_others DESC NULLS LAST, sequence_id, target, cluster",

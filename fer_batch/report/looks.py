@@ -67,13 +67,14 @@ class ShownLook:
 
 @dataclass(frozen=True)
 class LooksOfTarget:
-    """The looks of a target to show, of `n_looks`; in the crop where there are no landmarks."""
+    """The looks of a target to show, of `n_looks`, and ids of the others; in the crop where there are no landmarks."""
 
     name: str
     meaning: str
     looks: tuple[ShownLook, ...]
     n_looks: int
     on_standard_face: bool = True
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

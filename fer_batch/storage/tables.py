@@ -148,7 +148,12 @@ SCHEMAS = MappingProxyType(
                 "n_clustered", _I64, "frames clustered; beyond spray.max_frames, others joined the nearest", since=2
             ),
             *_split(),
-            Column("p_split", _F64, "that drift and noise alone make a step as clear; 1 where none is near, or frames are too few", since=5),
+            Column(
+                "p_split",
+                _F64,
+                "that drift and noise alone make a step as clear; 1 where none is near, or frames are too few",
+                since=5,
+            ),
             Column("stability", _F64, "mean Jaccard index with the cluster found when frames are left out", since=5),
             ("analysis_id", _STR),
             Column("standard_height", _I32, "of the grid on the standard face; NULL without landmarks", since=5),

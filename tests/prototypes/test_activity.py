@@ -79,3 +79,11 @@ def test_runs_end_where_a_value_or_a_segment_does():
 def test_activity_of_more_than_three_frames_lasts_gaps_or_not(given, lasting):
     active, segment = row(given)
     assert text(longer(active, 3), segment) == lasting
+
+
+def test_a_hole_in_the_evidence_is_a_hole_and_no_more():
+    evidence = np.zeros((60, 1))
+    evidence[5:15], evidence[25], evidence[40:50] = 3.0, np.nan, 3.0
+    found = smoothed(evidence, np.zeros(60, np.int64), 5)
+    assert np.flatnonzero(np.isnan(found[:, 0])).tolist() == [25]
+    assert found[45, 0] == pytest.approx(3) and found[24, 0] == pytest.approx(0)

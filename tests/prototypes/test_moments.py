@@ -37,3 +37,9 @@ def test_an_episode_played_at_half_speed_has_as_many_moments():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="of the same frames"):
         moments(np.zeros(3, bool), np.zeros(2))
+
+
+def test_a_frame_without_intensity_is_no_apex():
+    nan = float("nan")
+    assert named([0, 1, 1, 1, 1, 1, 0], [0, 1, nan, 2, 1, 1, 0]).count("p") == 1
+    assert named([0, 1, 1, 1, 1, 1, 0], [nan] * 7).count("p") == 1

@@ -90,7 +90,7 @@ def test_episodes_are_read_first_and_searched(browser, site):
 def test_without_a_script_episodes_are_in_the_list(site):
     text = (site / "list-1.html").read_text()
     assert "and 122 more episodes" in text
-    assert "no episode: rest from the first frame to the last" in text
+    assert "no episode: nothing begins and ends" in text
 
 
 def test_a_row_says_where_episodes_were_not_looked_for():

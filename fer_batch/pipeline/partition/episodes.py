@@ -91,16 +91,18 @@ def shard_episodes(
     if not recordings:
         store.delete(path)
         return 0
-    n = 0
+    n, has_looks = 0, published.opened("cluster_looks") is not None
     with TableWriter(store, path, "episodes", metadata[shard]) as writer:
         for row in recordings:
-            rows = list(_rows(row, published.of(row["sequence_id"]), rule, head, threshold))
+            rows = list(_rows(row, published.of(row["sequence_id"]), rule, head, threshold, has_looks))
             writer.write(rows_of("episodes", rows))
             n += len(rows)
     return n
 
 
-def _rows(row: Row, reader: Reader, rule: EpisodeRule, head: str, threshold: float) -> Iterator[dict[str, object]]:
+def _rows(
+    row: Row, reader: Reader, rule: EpisodeRule, head: str, threshold: float, has_looks: bool
+) -> Iterator[dict[str, object]]:
     recording, seconds = recording_of(reader, head, threshold)
     step = float(np.median(np.diff(recording.place))) if len(recording.place) > 1 else 0.0
     start = dict(zip(recording.frame_index.tolist(), recording.place.tolist(), strict=True)) if seconds else {}
@@ -116,7 +118,7 @@ def _rows(row: Row, reader: Reader, rule: EpisodeRule, head: str, threshold: flo
             "start_s": first,
             "end_s": end,
             "duration_s": None if first is None or end is None else end - first,
-            "looks_text": prototype_text(in_looks(episode.prototype.label_sets, looks)) if looks else None,
+            "looks_text": prototype_text(in_looks(episode.prototype.label_sets, looks)) if has_looks else None,
             **_columns(episode),
         }
 

@@ -53,11 +53,11 @@ class LookMembers:
     n_frames: int = 0
     n_sequences: int = 0
     people: set[str] = field(default_factory=set)
-    n_alone: int = 0
     total: NDArray[np.float64] | None = None
     near: list[tuple[float, str]] = field(default_factory=list)
     mu: float = 0.0
     n_mu: int = 0
+    n_alone: int = 0
 
     def take(self, other: LookMembers) -> None:
         """Add further clusters."""
@@ -152,7 +152,10 @@ def _count_people(
     for target, look, sequence_id in {*looks, *((target, 0, name) for target, _, name in looks)}:
         own = members.setdefault((target, look), LookMembers())
         own.n_sequences += 1
-        own.people.add(people[sequence_id])
+        if people[sequence_id].startswith("sequence "):  # of nobody else, so that a count will do
+            own.n_alone += 1
+        elif look:
+            own.people.add(people[sequence_id])
 
 
 def _add_mu(rows: Iterable[ClusterLook], reader: ShardReader, members: Mapping[LookNumber, LookMembers]) -> None:

@@ -60,7 +60,8 @@ def looks_files(store: Store, partition: Partition, summary: RunSummary) -> Iter
     """(path, content) of the page."""
     reader, run = PartitionReader(store, partition), latest_run(store, partition)
     card = card_of(run)
-    table = _first_of_targets(reader.table("looks", where=_SHOWN))
+    every = reader.table("looks", where=_SHOWN)
+    table = _first_of_targets(every)
     palette = Palette(tuple(card.get("targets") or reader.targets()), summary.maps)
     rows = table.drop_columns(["relevance", "centre"]).to_pylist()
     near = _Exemplars(reader, [name for row in rows for name in _near(row)], crop_size_of(run, card))
@@ -68,7 +69,7 @@ def looks_files(store: Store, partition: Partition, summary: RunSummary) -> Iter
     outliers, n_outliers = _outliers(connection, partition, {(row["target"], row["look"]) for row in rows})
     outline, height = standard_outline()
     contents = LooksContents(
-        targets=tuple(_targets(table, palette, near, _emotions(connection, partition))),
+        targets=tuple(_targets(table, palette, near, _emotions(connection, partition), _anchors(every))),
         generation=rows[0]["generation"],
         outliers=outliers,
         n_outliers=n_outliers,
@@ -91,12 +92,24 @@ def _first_of_targets(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(place < LOOKS_OF_TARGET))
 
 
+def _anchors(table: pa.Table) -> dict[str, dict[int, str]]:
+    """Ids on the page of every look: letters of the pages of sequences lead to those that are not drawn too."""
+    found: dict[str, dict[int, str]] = {}
+    for target, look in zip(table["target"].to_pylist(), table["look"].to_pylist(), strict=True):
+        found.setdefault(target, {})[look] = look_anchor(target, look)
+    return found
+
+
 def _near(row: _Row) -> list[str]:
     return (row["exemplars"] or [])[:EXEMPLARS]
 
 
 def _targets(
-    table: pa.Table, palette: Palette, near: _Exemplars, emotions: Mapping[tuple[str, int], Sequence[EmotionShare]]
+    table: pa.Table,
+    palette: Palette,
+    near: _Exemplars,
+    emotions: Mapping[tuple[str, int], Sequence[EmotionShare]],
+    anchors: Mapping[str, Mapping[int, str]],
 ) -> Iterator[LooksOfTarget]:
     rows, maps = table.drop_columns(["relevance", "centre"]).to_pylist(), unpack_maps(table)
     for target in sorted({row["target"] for row in rows}, key=target_order):
@@ -106,6 +119,9 @@ def _targets(
             meaning=facs.AU_NAMES.get(facs.au_id(target) or 0, ""),
             looks=tuple(_look(row, mean, palette, near, emotions.get((target, row["look"]), ())) for row, mean in own),
             n_looks=own[0][0]["n_looks"],
+            others=tuple(
+                anchors[target][look] for look in sorted(anchors[target].keys() - {r["look"] for r, _ in own})
+            ),
             on_standard_face=own[0][0]["face"] != "crop",
         )
 
@@ -221,7 +237,8 @@ def _outliers(
         f"WITH here AS (SELECT * FROM cluster_looks WHERE {_HERE}), known AS (SELECT * FROM looks WHERE {_HERE}), "
         f"inputs AS (SELECT sequence_id, kind FROM sequences WHERE {_HERE}) "
         "SELECT sequence_id, kind, here.target, cluster, here.look, n_sequences, "
-        "CASE WHEN here.look IS NULL THEN here.distance ELSE isolation END AS far, count(*) OVER () FROM here JOIN inputs USING (sequence_id) "
+        "CASE WHEN here.look IS NULL THEN here.distance ELSE isolation END AS far, count(*) OVER () "
+        "FROM here JOIN inputs USING (sequence_id) "
         "LEFT JOIN known ON known.target = here.target AND known.look = here.look WHERE rare OR here.look IS NULL "
         f"ORDER BY far DESC NULLS LAST, sequence_id, here.target, cluster LIMIT {OUTLIERS}",
         partition.key,

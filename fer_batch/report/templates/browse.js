@@ -280,7 +280,7 @@
     cell.appendChild(list);
     var more = item.episodes.length - SHOWN_EPISODES;
     if (more > 0) { cell.appendChild(make("em", "and " + more + (more === 1 ? " more episode" : " more episodes"))); }
-    if (!item.episodes.length) { cell.appendChild(make("em", "no episode: rest from the first frame to the last")); }
+    if (!item.episodes.length) { cell.appendChild(make("em", "no episode: nothing begins and ends")); }
   }
 
   function prototypeCell(item) {

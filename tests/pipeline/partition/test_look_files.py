@@ -91,5 +91,7 @@ def test_members_of_two_shards_add_up():
         1.5,
         4,
     )
+    one.take(LookMembers(n_alone=2))
+    assert one.n_alone == 2
     assert one.near == [(0.1, f"b#{i}") for i in range(N_EXEMPLARS)]
     assert one.total.tolist() == [[2, 2], [2, 2]]

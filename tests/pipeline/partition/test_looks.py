@@ -80,6 +80,13 @@ def test_sharding_and_order_of_arrival_change_no_generation(tmp_path, golden, co
     assert found[0] == found[1] == found[2]
 
 
+def test_the_looks_of_a_single_recording_are_no_outliers(world, golden):
+    shown(world, golden, "a", "LLLLLLRRRRRR", seed=1)
+    world.publish()
+    publish_looks(world.work())
+    assert [(row["n_sequences"], row["n_subjects"], row["rare"]) for row in world.rows("looks")] == [(1, 1, False)] * 2
+
+
 def test_later_clusters_join_the_looks_there_are_or_open_further_ones(world, golden):
     collection(world, golden)
     before, names = world.rows("looks"), looks_of(world)
