@@ -194,7 +194,8 @@ def test_every_training_of_the_jobs_of_action_units_can_be_built(name):
 
     asked = [["trainings.set.sources.0.uri=a"]]
     if "heads" in name:
-        words = shlex.split((JOBS / name).read_text().partition("# APViT")[2].partition("\n#\n")[0].replace("\n#", "\n"))
+        comment = (JOBS / name).read_text().partition("# APViT")[2].partition("\n#\n")[0]
+        words = shlex.split(comment.replace("\n#", "\n"))
         asked.append([*asked[0], *(word for flag, word in itertools.pairwise(words) if flag == "--set")])
     built = set()
     for overrides in asked:
