@@ -93,7 +93,7 @@ _OF_EXPLANATION = MappingProxyType(
     {"cam": "CAM", "class_map": "CAM", "grad_cam": "GradCAM", "grad_cam_pp": "GradCAM++", "layer_cam": "LayerCAM"}
 )
 
-_OF_HEAD = ("cam", "class_map", "attention")
+_OF_HEAD = ("cam", "class_map")
 
 
 def printed_method(explanation: str, network: Sequence[str] = ()) -> str | None:
@@ -105,11 +105,11 @@ def printed_method(explanation: str, network: Sequence[str] = ()) -> str | None:
         Method of the explanation.
     network
         Words that tell the network from others, such as `wildcat`: a method that is trained goes by them, and only
-        the maps of its own head are printed.
+        the maps of its own head are printed, of APViT, which has none, its attention.
     """
     plain = {name.lower().replace("-", ""): name for name in _NAMES if name not in _OF_EXPLANATION.values()}
     words = [word.lower().replace("-", "").replace("_", "") for word in network]
     trained = next((name for key, name in plain.items() for word in words if word.startswith(key)), None)
     if trained is not None:
-        return trained if explanation in _OF_HEAD else None
+        return trained if explanation in _OF_HEAD or (trained, explanation) == ("APViT", "attention") else None
     return _OF_EXPLANATION.get(explanation)

@@ -7,6 +7,7 @@ maps alike. Numbers are drawn on the CPU and applied where the batch is, so that
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -164,8 +165,8 @@ def strong_light() -> Augment:
 
 
 @AUGMENTATIONS.register("cutmix")
-def cutmix(first: str = "flip", share: float = 1.0, alpha: float = 1.0) -> CutMix:
-    """Cut and paste between the images of a batch, after another augmentation with its usual options; for classes.
+def cutmix(first: str = "flip", share: float = 1.0, alpha: float = 1.0, **options: Any) -> CutMix:
+    """Cut and paste between the images of a batch, after another augmentation; for classes.
 
     Parameters
     ----------
@@ -173,12 +174,16 @@ def cutmix(first: str = "flip", share: float = 1.0, alpha: float = 1.0) -> CutMi
         Name of the other.
     share, alpha
         As in `cutmix.CutMix`.
+    options
+        Of the other.
 
     Raises
     ------
     ValueError
         If a number is out of range, or there is no such augmentation.
+    TypeError
+        If the other has no such option.
     """
     if first == "cutmix":
         raise ValueError("cutmix: first is another augmentation, such as flip")
-    return CutMix(AUGMENTATIONS[first](), share, alpha)
+    return CutMix(AUGMENTATIONS[first](**options), share, alpha)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fer_batch.training.alignment import has_map
 
@@ -57,6 +59,17 @@ class Auxiliary:
     weight: float = 1.0
     see: Callable[[Seen], dict[str, torch.Tensor]] = activations
     of_images: bool = False
+
+
+def kernels(auxiliary: Auxiliary) -> AbstractContextManager[None]:
+    """Where a network runs whose gradients are compared: fused kernels of attention have no second derivative.
+
+    Parameters
+    ----------
+    auxiliary
+        What is compared.
+    """
+    return nullcontext() if auxiliary.see is activations else sdpa_kernel(SDPBackend.MATH)
 
 
 def noted(auxiliary: Auxiliary, values: list[float]) -> Auxiliary:

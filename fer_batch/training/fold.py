@@ -8,7 +8,6 @@ network together.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,7 +31,7 @@ from fer_batch.training.metrics import scores
 from fer_batch.training.prefetch import prefetched
 from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learning_rates
 from fer_batch.training.subjects import Fold
-from fer_batch.training.together import mean_of_workers, rank_and_size, share_buffers
+from fer_batch.training.together import mean_of_values, mean_of_workers, rank_and_size, share_buffers
 
 Network = Callable[[], nn.Module]
 _WEIGHTS, _ORDER, _AUGMENT, _DROPOUT, _VALIDATION = range(5)
@@ -154,7 +153,7 @@ class FoldTraining:
         if recipe.l2 or self.auxiliary is not None or adds_loss(self.model):
             found["train/minimised"] = mean_of_workers(minimised, self.device)
         if self.auxiliary is not None:
-            found["train/alignment"] = mean_of_workers(float(np.mean(second)) if second else math.nan, self.device)
+            found["train/alignment"] = mean_of_values(second, self.device)
         found["train/learning_rate"] = rate
         if len(self.fold.validation):
             measured_there = self._measure(self.fold.validation, recipe.augment_validation)

@@ -14,7 +14,7 @@ from fer_batch.models.card import Preprocessing
 from fer_batch.models.features import features
 from fer_batch.models.preprocess import normalised
 from fer_batch.training.augment import Augment
-from fer_batch.training.auxiliary import Auxiliary, Seen
+from fer_batch.training.auxiliary import Auxiliary, Seen, kernels
 from fer_batch.training.batches import Batch, as_images, batches, order_of
 from fer_batch.training.data import Images, Maps
 from fer_batch.training.device import computes_bfloat16
@@ -105,12 +105,14 @@ def _step(
     if second.of_images:
         x = x.detach().requires_grad_()
     prefix = "module." if isinstance(model, nn.parallel.DistributedDataParallel) else ""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced), kernels(second):
         logits, found = features(model, x, [f"{prefix}{name}" for name in second.layers])
     logits = logits.float()
     bare = _label_loss(loss, logits, batch)
     by_name = {name.removeprefix(prefix): values for name, values in found.items()}
-    other = second.loss(second.see(Seen(x, logits, batch.labels, by_name)), batch.maps)
+    # a map that is cut and pasted is of both faces, and so is what is explained
+    shown = batch.labels if batch.others is None else torch.maximum(batch.labels, batch.others)
+    other = second.loss(second.see(Seen(x, logits, shown, by_name)), batch.maps)
     return logits, bare + second.weight * other, bare
 
 

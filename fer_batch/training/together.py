@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import distributed, nn
 
@@ -17,6 +20,12 @@ def share_buffers(model: nn.Module) -> None:
     """Give every process the buffers of the first, such as running means."""
     for buffer in model.buffers():
         distributed.broadcast(buffer, 0)
+
+
+def mean_of_values(values: Sequence[float], device: torch.device) -> float:
+    """Mean of the values of all processes, of which some may have none; NaN where none has any."""
+    total, count = (mean_of_workers(float(one), device) for one in (sum(values), len(values)))
+    return total / count if count else math.nan
 
 
 def mean_of_workers(value: float, device: torch.device) -> float:

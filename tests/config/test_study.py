@@ -183,3 +183,26 @@ def test_the_job_of_action_unit_cues_has_the_strengths_and_layers_of_the_paper()
             for _, job in found.trainings} == {("sgd", 0.002, 0.0005, 4)}  # fmt: skip
     small = read_study(JOBS / "study_action_unit_cues.yaml", ["size=small"], "out")
     assert {job.align.weight for _, job in small.trainings} == {0, 1, 4, 12} and len(small.trainings) == 7
+
+
+@pytest.mark.parametrize("name", ["study_action_unit_cues.yaml", "study_action_unit_heads.yaml"])
+def test_every_training_of_the_jobs_of_action_units_can_be_built(name):
+    """Options of a cell add to those of the base, which another architecture or augmentation may not have."""
+    import torch
+
+    from fer_batch.pipeline.training.worker import make_network, make_recipe
+
+    asked = [["trainings.set.sources.0.uri=a"]]
+    if "heads" in name:
+        comment = (JOBS / name).read_text().partition("# APViT")[2].partition("\n#\n")[0]
+        words = shlex.split(comment.replace("\n#", "\n"))
+        asked.append([*asked[0], *(word for flag, word in itertools.pairwise(words) if flag == "--set")])
+    built = set()
+    for overrides in asked:
+        for _, job in read_study(JOBS / name, overrides, "out").trainings:
+            make_recipe(job)
+            if repr(job.network) not in built:
+                built.add(repr(job.network))
+                with torch.device("meta"):
+                    make_network(job.network, len(job.targets))
+    assert len(built) == (5 if "heads" in name else 2)

@@ -16,6 +16,8 @@ from fer_batch.evaluate.published_cues import LAYERS, METHODS, STRENGTHS, printe
         ("layer_cam", ("resnet50",), "LayerCAM"),
         ("lime", (), None),
         ("grad_cam", ("prm",), None),
+        ("attention", ("wildcat",), None),
+        ("attention", ("apvit",), "APViT"),
     ],
 )
 def test_a_method_is_found_by_its_explanation_or_by_how_its_network_was_trained(explanation, words, name):

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from fer_batch.training.alignment import has_map
 from fer_batch.training.augment import AUGMENTATIONS
-from fer_batch.training.batches import batches
+from fer_batch.training.auxiliary import Auxiliary
+from fer_batch.training.batches import Batch, batches
 from fer_batch.training.cutmix import CutMix, cut_box
 from fer_batch.training.loop import train_epoch
 from fer_batch.training.losses import class_loss
@@ -71,6 +72,20 @@ def test_the_loss_is_the_cross_entropy_of_the_mixed_label():
     assert train_epoch(net, [batch], class_loss, optimizer, schedule) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_map_of_two_faces_explains_both_labels():
+    labels, others = torch.eye(3)[[0, 1]], torch.eye(3)[[2, 1]]
+    batch = Batch(torch.rand(2, 3, 8, 8), labels, torch.rand(2, 8, 8), others, 0.7)
+    seen = []
+    auxiliary = Auxiliary(
+        ("0",), lambda found, maps: found["0"].sum(), see=lambda own: seen.append(own) or own.features
+    )
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 3))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    train_epoch(net, [batch], class_loss, optimizer, schedule, auxiliary=auxiliary)
+    assert seen[0].labels.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
 def test_no_batch_is_mixed_where_the_share_is_0_and_what_is_judged_never_is():
     images, maps, labels = drawn()
     first = AUGMENTATIONS["flip"](0.5)
@@ -88,3 +103,12 @@ def test_what_is_no_mixture_is_refused():
         AUGMENTATIONS["cutmix"]("cutmix")
     with pytest.raises(ValueError, match="did you mean 'flip'"):
         AUGMENTATIONS["cutmix"]("flp")
+
+
+def test_further_options_are_those_of_what_is_done_before():
+    images, maps, labels = drawn()
+    found = AUGMENTATIONS["cutmix"](first="faces", share=0.0, rotation=40).mixed(images, maps, labels, generator(4))
+    expected, _ = AUGMENTATIONS["faces"](rotation=40)(images, maps, generator(4))
+    assert torch.equal(found.images, expected)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'rotatoin'"):
+        AUGMENTATIONS["cutmix"](first="faces", rotatoin=40)

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from fer_batch.training import together
 
 SCRIPT = """
 import json, sys
@@ -70,3 +73,15 @@ def test_two_processes_stay_alike_and_see_different_samples():
         assert one[key] == other[key], key
     assert len(one["seen"]) == len(other["seen"]) and not set(one["seen"]) & set(other["seen"])
     assert one["f1"][0] > 0.8
+
+
+def test_a_process_without_values_does_not_count(monkeypatch):
+    others = iter([2.5, 2.0])  # their sum and number
+    monkeypatch.setattr(together, "rank_and_size", lambda: (0, 2))
+    monkeypatch.setattr(together.distributed, "all_reduce", lambda value: value.add_(next(others)))
+    assert together.mean_of_values([], torch.device("cpu")) == 1.25
+
+
+def test_the_mean_of_no_values_is_no_number():
+    assert str(together.mean_of_values([], torch.device("cpu"))) == "nan"
+    assert together.mean_of_values([0.5, 1.0], torch.device("cpu")) == 0.75

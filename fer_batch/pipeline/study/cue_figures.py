@@ -82,11 +82,14 @@ class NetworkCues:
         Partition, and what pages call it.
     folds
         One or more, with the same columns.
+    named
+        Whether the job names the layers, whose places are then not those of the network's stages.
     """
 
     name: str
     title: str
     folds: tuple[FoldCues, ...]
+    named: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-VERSION = 1  # raised when the same images would give other figures
+VERSION = 2  # raised when the same images would give other figures
 PART = 1024  # images of a task
 BATCH = 16  # images at a time: early layers are large
 CONSTANT, UNITS, FACE, CLASS_MAP, LAYER = "constant", "units", "face", "class map", "layer "
@@ -187,7 +187,7 @@ def measure_class_maps(uri: str, images: CueImages, method: str, options: Mappin
     explainer = explain.method(method, **options_of_model(method, options, images.model))
     # what the head reads off its feature maps counts as it is, of all others what speaks for the class (methods X-5)
     needs = {*explain.METHODS[method].needs}
-    signed = bool(needs & {"feature maps", "class maps"}) and "gradients" not in needs
+    signed = bool(needs & {"feature maps", "class maps", "class maps or linear head"}) and "gradients" not in needs
     found = _Found(images)
     for part in images.parts(BATCH):
         faces = open_crops(part.crops).images(part.numbers)

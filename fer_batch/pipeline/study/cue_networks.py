@@ -79,7 +79,12 @@ def network_cues(
     results = computed(work, "action_unit_cues", tasks)
     paths = {task.path: str(result["path"]) for task, result in zip(tasks, results, strict=True)}
     return [
-        NetworkCues(name, title_of(work, own[0].network, fold=False), tuple(_fold(work, one, paths) for one in own))
+        NetworkCues(
+            name,
+            title_of(work, own[0].network, fold=False),
+            tuple(_fold(work, one, paths) for one in own),
+            named=bool(layers),
+        )
         for name, own in asked.items()
     ]
 

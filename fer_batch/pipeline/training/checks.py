@@ -18,6 +18,7 @@ from fer_batch.training.splits import Fold
 from fer_batch.types import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from fer_batch.training.recipe import Recipe
@@ -124,6 +125,7 @@ def check_network(config: TrainConfig, n_targets: int, known: bool = True) -> No
     shape = _output_shape(model, config.network.preprocessing.size)
     if config.align is not None:
         _check_aligned(model, config.align, config.network.preprocessing.size)
+        _check_differentiable(model, config.align, config.head, config.network.preprocessing.size)
     if (known or not config.network.factory) and shape != (1, n_targets):
         raise InputError(
             f"the network returns {shape} for one image, expected one logit for each of the {n_targets} targets"
@@ -164,6 +166,44 @@ def _check_aligned(model: nn.Module, align: AlignSettings, side: int) -> None:
         raise InputError(
             f"align.layers: nothing up to {', '.join(fixed)} is trained (recipe.trainable), so it cannot be aligned"
         )
+
+
+def _check_differentiable(model: nn.Module, align: AlignSettings, head: str, side: int) -> None:
+    """Refuse gradients that are no function of the weights, or of which there are none, by one step on one image."""
+    import torch
+
+    from fer_batch.models.features import features
+    from fer_batch.training.auxiliary import Seen, activations, kernels
+    from fer_batch.training.reasons import auxiliary_of
+
+    second = auxiliary_of(align, head)
+    if second.see is activations:
+        return
+    x = torch.zeros(1, 3, side, side, requires_grad=True)
+    with kernels(second):
+        logits, found = features(model, x, align.layers)
+    layers = list(found.values())
+    used = torch.autograd.grad(logits.sum(), layers, retain_graph=True, allow_unused=True) if layers else ()
+    unused = [name for name, gradient in zip(found, used, strict=True) if gradient is None]
+    if unused:
+        raise InputError(
+            f"align.layers: the logits are no function of {', '.join(unused)}, so there is no {align.to} of it; "
+            "align.to: attention needs none"
+        )
+    try:
+        second.loss(second.see(Seen(x, logits, torch.ones_like(logits), found)), _ramp(side)).backward()
+    except RuntimeError as error:
+        raise InputError(
+            f"align.to: {align.to} cannot be trained with layers {', '.join(align.layers) or 'of this network'}: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+
+
+def _ramp(side: int) -> torch.Tensor:
+    """A map of one image that prefers a place."""
+    import torch
+
+    return torch.linspace(0, 1, side * side).reshape(1, side, side)
 
 
 def _output_shape(model: nn.Module, side: int) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ def check_maps(config: TrainConfig, store: Store, crops: Crops, samples: pa.Tabl
     Parameters
     ----------
     config
-        The job; nothing is said without section `align`.
+        The job; nothing is said without section `align`, or where its weight is 0: that is the training without.
     store, crops, samples
         Of the training.
     targets
@@ -83,7 +83,7 @@ def check_maps(config: TrainConfig, store: Store, crops: Crops, samples: pa.Tabl
     InputError
         If no crop has one.
     """
-    if config.align is None:
+    if config.align is None or not config.align.weight:
         return
     units = config.units_of(targets)
     undrawn = sorted({unit for some in units for unit in some} - set(ELLIPSES))

@@ -59,7 +59,7 @@ def test_cosines_and_sums_of_attention_are_those_of_the_images(images):
         assert 0.3 < found.sums[FACE, output].mean.mean() < 0.7
 
 
-@pytest.mark.parametrize(("method", "signed"), [("cam", True), ("z", False)])
+@pytest.mark.parametrize(("method", "signed"), [("cam", True), ("class_map", True), ("z", False)])
 def test_class_maps_are_of_the_true_class_and_count_as_the_method_says(images, method, signed):
     work, own = images
     found = run(work, class_map_tasks(work.store.uri, own, method, {}))

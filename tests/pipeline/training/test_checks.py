@@ -25,6 +25,9 @@ TARGETS = ("AU01", "AU26", "AU27")
         ({"recipe": {"optimizer": "adm"}}, "recipe: unknown optimizer 'adm'; did you mean 'adam'"),
         ({"recipe": {"augment": "face"}}, "recipe: unknown augmentation 'face'; did you mean 'faces'"),
         ({"recipe": {"augment": "flip", "augment_options": {"p": 1}}}, "augment_options do not fit flip"),
+        ({"head": "softmax", "targets": ["anger", "fear", "disgust"],
+          "recipe": {"augment": "cutmix", "augment_options": {"first": "faces", "rotatoin": 6}}},
+         "augment_options do not fit cutmix: faces.* unexpected keyword argument 'rotatoin'"),
         ({"recipe": {"l2": 1e-4, "l2_layers": ["head."]}}, "no weights of the network are named head"),
         ({"recipe": {"trainable": ["head."]}}, "nothing of the network is named head.*its parts are"),
         ({"network": {"architecture": "vgg_face", "options": {}, "preprocessing": {"size": 112}}},
@@ -35,12 +38,30 @@ TARGETS = ("AU01", "AU26", "AU27")
         ({"align": {"maps": "units", "layers": ["avgpool"]}}, "one place agrees with every map"),
         ({"align": {"maps": "units", "layers": ["layer3"]}, "recipe": {"trainable": ["layer4.", "fc."]}},
          "nothing up to layer3 is trained"),
+        ({"network": {"architecture": "ts_cam_deit_tiny", "options": {"depth": 1, "size": 32},
+                      "preprocessing": {"size": 32}},
+          "align": {"maps": "units", "to": "grad_cam", "layers": ["class_attention"]}},
+         r"^align\.layers: the logits are no function of class_attention, so there is no grad_cam of it"),
         ({"recipe": {"augment": "none", "augment_options": {"first": "flip"}}}, "augment_options do not fit none"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said_before_anything_starts(job, change, said):
     with pytest.raises(InputError, match=said):
         check_network(job(**change), len(TARGETS))
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "align"),
+    [
+        ("ts_cam_deit_tiny", {"depth": 1, "size": 32}, {"to": "gradient", "layers": []}),
+        ("apvit", {"depth": 1, "width": 32, "n_heads": 2}, {"to": "grad_cam", "layers": ["extractor"]}),
+        ("apvit", {"depth": 1, "width": 32, "n_heads": 2}, {"to": "gradient", "layers": []}),
+    ],
+)
+def test_gradients_of_transformers_can_be_aligned(job, network, options, align):
+    side = options.get("size", 112)
+    section = {"architecture": network, "options": options, "preprocessing": {"size": side}}
+    check_network(job(network=section, align={"maps": "units", **align}), len(TARGETS))
 
 
 def test_weights_that_are_not_there_and_tensorboard_that_is_not_installed(job, tmp_path):

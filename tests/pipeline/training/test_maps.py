@@ -77,6 +77,7 @@ def test_how_many_crops_have_a_map_is_said_and_none_is_refused(job, tmp_path, ca
     assert np.isnan(landmarks_of(crops, store, samples)).all()
     with pytest.raises(InputError, match=r"needs landmarks, and none of the 4 crops has any.*faces\.detector: dlib"):
         check_maps(config, store, crops, samples, ("AU12", "AU11"))
+    check_maps(job(align={**ALIGN, "maps": "units", "weight": 0}), store, crops, samples, ("AU12", "AU11"))
 
 
 def test_a_training_that_is_aligned_says_so_in_its_tables_and_on_its_card(train_classes, tmp_path):

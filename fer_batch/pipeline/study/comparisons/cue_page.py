@@ -162,9 +162,8 @@ def _layer_charts(found: Sequence[Aligned]) -> Iterator[Picture]:
 
 
 def _network(network: NetworkCues) -> Section:
-    figures = [_matrix(network), mean_sheet(network), example_sheet(network)]
-    confusion = _confusion(network)
-    return Section(network.title, figures=tuple(([] if confusion is None else [confusion]) + figures))
+    figures = [_confusion(network), _matrix(network), mean_sheet(network), example_sheet(network)]
+    return Section(network.title, figures=tuple(figure for figure in figures if figure is not None))
 
 
 def _confusion(network: NetworkCues) -> Picture | None:
@@ -183,7 +182,8 @@ def _confusion(network: NetworkCues) -> Picture | None:
 
 def _matrix(network: NetworkCues) -> Picture:
     table, constant = network.table(), network.table(constant=True)
-    names = [f"{place}  {column.name}" for place, column in enumerate(network.layers, 1)]
+    names = [column.name if network.named else f"{place}  {column.name}"
+             for place, column in enumerate(network.layers, 1)]  # fmt: skip
     names += [column.name for column in network.explanations]
     chart = cosine_matrix_figure(table.mean, table.classes, names, table.n.tolist(), mean=table.macro,
                                  constant=constant.macro, title="Cosine with maps of Action Units")  # fmt: skip

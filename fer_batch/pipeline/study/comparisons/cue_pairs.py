@@ -38,9 +38,9 @@ class Aligned:
 
     @property
     def layer_numbers(self) -> tuple[int, ...] | None:
-        """The layers as SA counts them, from 1; None where one is no end of a stage."""
+        """The layers as SA counts them, from 1; None where one is no end of a stage, or others are compared."""
         names = [column.name for column in self.cues.layers]
-        known = all(name in names for name in self.layers)
+        known = not self.cues.named and all(name in names for name in self.layers)
         return tuple(sorted(names.index(name) + 1 for name in self.layers)) if known else None
 
 

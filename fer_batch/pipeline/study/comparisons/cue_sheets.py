@@ -59,17 +59,21 @@ def pair_sheet(family: Family) -> Picture | None:
     return Picture(save(figure), f"{title}: mean maps of {', '.join(classes)}")
 
 
-def example_sheet(network: NetworkCues) -> Picture:
+def example_sheet(network: NetworkCues) -> Picture | None:
     """The first image of every class with its map of Action Units, attention of the last layer, and class maps.
+
+    A class whose own units lie outside every crop has attention and no class maps, and is left out.
 
     Parameters
     ----------
     network
-        Its best fold is shown.
+        Its best fold is shown; None where no class has every map there.
     """
     fold = next((one for one in network.folds if one.network.best), network.folds[0])
-    classes = [name for name in network.classes if (UNITS, name) in fold.sums]
     rows: list[Column | str] = [UNITS, *network.layers[-1:], *network.explanations]
+    classes = [name for name in network.classes if all((row, name) in fold.sums for row in rows)]
+    if not classes:
+        return None
     panels = [[_panel(_image(fold, name)) for name in classes]]
     panels += [[_map_panel(fold.sums[row, name].first, _side(fold)) for name in classes] for row in rows]
     titles = ["image", "Action Units", *(_title(row) for row in rows[1:] if isinstance(row, Column))]

@@ -78,7 +78,7 @@ def methods_table(found: Sequence[Family], dataset: str) -> DataTable | None:
     for family, one in pairs:
         for column in one.cues.explanations:
             rows.append(_pair(family, one, column, f"{column.name}{_beside(family, one)}"))
-            name = printed_method(_method(one.cues, column), family.words)
+            name = printed_method(_method(one.cues, column), _words(family, one.cues))
             printed = METHODS[dataset].get(name or "")
             if printed is not None:
                 shown = [*printed.accuracy, *(printed.cam or (None, None)), None, *printed.attention]
@@ -87,6 +87,13 @@ def methods_table(found: Sequence[Family], dataset: str) -> DataTable | None:
     columns = ("Method", score, "with maps", "CAM-COS", "with maps", "Constant map", "ATT-COS", "with maps")
     caption = "The first of two columns: trained without maps of Action Units. ATT-COS is of the last layer."
     return DataTable("Without and with maps of Action Units", columns, tuple(rows), caption, BELHARBI, decimals=3)
+
+
+def _words(family: Family, network: NetworkCues) -> tuple[str, ...]:
+    """What tells a method that is trained: what varies, and what every network of the study may share."""
+    model = network.folds[0].network.model
+    shared = (model.architecture, model.options.get("head"))
+    return (*family.words, *(word for word in shared if isinstance(word, str)))
 
 
 def _beside(family: Family, one: Aligned) -> str:

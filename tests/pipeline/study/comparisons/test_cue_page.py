@@ -1,10 +1,12 @@
 """The page leads with what changed and names what its figures are of."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from fer_batch.pipeline.study.comparisons.cue_page import cue_page
 from fer_batch.pipeline.study.comparisons.cue_pairs import families
 from fer_batch.pipeline.study.cue_images import Codebook
+from fer_batch.visualize.cosine_matrix import cosine_matrix_figure
 
 SHEETS = ("mean_sheet", "example_sheet", "pair_sheet")  # which have tests of their own
 
@@ -32,6 +34,18 @@ def test_sections_follow_what_the_study_varies(sweep, monkeypatch):
         "CAM-COS cam by the layers that are aligned",
         "ATT-COS layer4 by the layers that are aligned",
     ]
+
+
+def test_a_matrix_numbers_the_stages_and_no_layers_that_are_named(cues, monkeypatch):
+    shown = []
+
+    def figure(values, classes, names, *more, **options):
+        shown.append(names)
+        return cosine_matrix_figure(values, classes, names, *more, **options)
+
+    monkeypatch.setattr("fer_batch.pipeline.study.comparisons.cue_page.cosine_matrix_figure", figure)
+    made(SimpleNamespace(trainings=()), [cues(), replace(cues(), named=True)], monkeypatch)
+    assert [names[4] for names in shown] == ["5  layer4", "layer4"]
 
 
 def test_networks_without_alignment_are_compared_with_a_constant_map(cues, monkeypatch):

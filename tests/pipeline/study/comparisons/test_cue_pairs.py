@@ -1,6 +1,9 @@
 """Networks that differ in their alignment alone stand together."""
 
+from dataclasses import replace
+
 from fer_batch.pipeline.study.comparisons.cue_pairs import families, layers_of
+from fer_batch.pipeline.study.comparisons.cue_tables import layers_table
 
 
 def test_families_have_one_without_maps_and_the_jobs_own_alignment_stands_for_the_others(sweep):
@@ -25,6 +28,14 @@ def test_a_layer_that_ends_no_stage_has_no_number(sweep):
     work, networks = sweep()
     work.trainings[0].config.align.layers = ("layer4", "layer3.1")
     assert families(work, networks)[0].aligned[0].layer_numbers is None
+
+
+def test_layers_that_the_job_names_have_no_numbers(sweep):
+    work, networks = sweep()
+    plain, _ = families(work, [replace(one, named=True) for one in networks])
+    assert {one.layer_numbers for one in plain.layer_sets()} == {None}
+    table = layers_table(plain, "raf_db")
+    assert [row[1] for row in table.rows] == [None, None, None]
 
 
 def test_networks_that_were_given_are_in_no_family(sweep):

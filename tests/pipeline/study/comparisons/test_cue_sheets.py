@@ -29,6 +29,15 @@ def test_every_class_has_a_column_and_every_map_a_row(network):
     assert size(sheet)[0] == size(example)[0] and size(sheet)[1] > size(example)[1] * 1.5
 
 
+def test_a_class_whose_own_units_are_in_no_crop_has_no_example(network):
+    (cam,), (first, *others) = network.explanations, network.classes
+    del network.folds[0].sums[cam, first]
+    assert example_sheet(network).alt.endswith(f": {', '.join(others)}")
+    for name in others:
+        del network.folds[0].sums[cam, name]
+    assert example_sheet(network) is None
+
+
 def test_an_example_is_the_first_image_of_its_class(network):
     fold, name = network.folds[0], network.classes[2]
     first = fold.samples.images.numbers[int(np.flatnonzero(fold.labels == name)[0])]

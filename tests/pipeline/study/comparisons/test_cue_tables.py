@@ -1,5 +1,7 @@
 """Tables in the layout of the paper, its figures below ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from fer_batch.pipeline.study.comparisons.cue_pairs import families
@@ -34,6 +36,25 @@ def test_methods_stand_without_and_with_maps_and_printed_figures_below(sweep):
     assert shown(printed_prm)[1:3] == (0.8813, 0.8888)
     assert len(table.columns) == len(cam) == len(printed)
     assert shown(methods_table(families(*sweep()), "affectnet").rows[1])[1:3] == (0.6088, 0.6237)
+
+
+@pytest.mark.parametrize(
+    ("explanation", "shared", "accuracy"),
+    [
+        ("attention", {"architecture": "apvit"}, 0.91),
+        ("class_map", {"options": {"head": "wildcat"}}, 0.8826),
+    ],
+)
+def test_what_all_networks_share_tells_their_method_too(sweep, cues, explanation, shared, accuracy):
+    work, _ = sweep()
+    networks = [_of_model(cues(f"net{place}-a", cams=((explanation, 0.6),)), shared) for place in (0, 1)]
+    assert shown(methods_table(families(work, networks), "raf_db").rows[1])[1] == accuracy
+
+
+def _of_model(network, changes):
+    (fold,) = network.folds
+    model = replace(fold.network.model, **changes)
+    return replace(network, folds=(replace(fold, network=replace(fold.network, model=model)),))
 
 
 def test_without_a_pair_there_is_no_table_of_methods(sweep):
