@@ -55,7 +55,7 @@ WITH_PEOPLE = """
 CREATE VIEW maps AS
 SELECT m.*, p.* EXCLUDE (subject_id) FROM found_maps m LEFT JOIN people p ON p.subject_id = CASE
     WHEN m.subject_id IN (SELECT subject_id FROM people) THEN m.subject_id
-    ELSE split_part(m.subject_id, ':', 2) END
+    ELSE nullif(split_part(m.subject_id, ':', 2), '') END
 """
 COLUMNS = (
     "dataset, model, explain, sequence_id, frame_index, target, subject_id, emotion, kind, split, probability, "

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -36,14 +37,19 @@ def read_people(uri: str, who: str = WHO) -> pa.Table:
     folder, name = posixpath.split(uri)
     try:
         data = pa.BufferReader(Store(folder or ".").read_bytes(name))
-        table = pq.read_table(data) if name.lower().endswith(".parquet") else pacsv.read_csv(data)
+        names = pacsv.ConvertOptions(column_types={who: pa.string()})  # 001 stays 001, as in a manifest
+        table = (
+            pq.read_table(data) if name.lower().endswith(".parquet") else pacsv.read_csv(data, convert_options=names)
+        )
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{uri!r} is no readable CSV or Parquet file of people: {error}") from error
     if who not in table.column_names:
         raise InputError(f"{uri!r} needs a column {who!r} that names the person; {nearest(who, table.column_names)}")
     plain = table.rename_columns([WHO if one == who else one for one in table.column_names])
     place = plain.column_names.index(WHO)
-    return plain.set_column(place, WHO, plain[WHO].cast(pa.string()))
+    people = plain[WHO].cast(pa.string())
+    known = pc.if_else(pc.equal(people, ""), None, people)  # rows without a name are not all of one person
+    return plain.set_column(place, WHO, known)
 
 
 def manifests_of(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:

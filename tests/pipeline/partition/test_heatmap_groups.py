@@ -152,6 +152,14 @@ def test_people_of_a_study_are_known_without_the_name_of_their_collection(tmp_pa
     assert {who.partition(":")[0] for who in apart.people[0]} == {"ck_plus"} and not apart.result.paired
 
 
+def test_who_is_not_in_the_table_is_nobody_of_it(tmp_path, store):
+    (tmp_path / "people.csv").write_text(
+        "subject_id,sex\n,m\n" + "".join(f"p{n},{'fm'[n % 2]}\n" for n in range(8)) + ",m\n"
+    )
+    found = compare_groups(store, "sex = 'f'", "sex = 'm'", n_arrangements=20, people=str(tmp_path / "people.csv"))
+    assert [set(one) for one in found.people] == [{"p0", "p2", "p4", "p6"}, {"p1", "p3", "p5", "p7"}]
+
+
 def test_nights_are_groups(tmp_path):
     store = Store(str(tmp_path / "out"))
     write(store, made(8))

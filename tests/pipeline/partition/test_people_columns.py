@@ -28,6 +28,16 @@ def test_a_column_that_says_one_thing_of_each_person_is_one_to_ask_for(people):
     assert view([]) == ([], [])
 
 
+def test_a_number_that_names_a_person_keeps_its_zeros(tmp_path):
+    (tmp_path / "people.csv").write_text("subject_id,sex\n001,f\n002,m\n")
+    assert view([read_people(str(tmp_path / "people.csv"))])[1] == [("001", "f"), ("002", "m")]
+
+
+def test_rows_that_name_nobody_are_not_one_person(tmp_path):
+    (tmp_path / "people.csv").write_text("subject_id,sex\nanna,f\n,m\n,m\n")
+    assert view([read_people(str(tmp_path / "people.csv"))])[1] == [("anna", "f")]
+
+
 def test_people_of_several_manifests_are_taken_together(people):
     other = pa.table({"subject_id": ["3"], "site": ["north"], "age": [50]})
     names, rows = view([read_people(people, "who"), other])
