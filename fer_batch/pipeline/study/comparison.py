@@ -129,7 +129,7 @@ COMPARISONS.add(
 )
 COMPARISONS.add(
     "heatmap_differences",
-    Comparison("heatmap_differences:heatmap_differences", "Where maps of two groups differ", "explanations"),
+    Comparison("heatmap_differences:heatmap_differences", "Where maps of two groups differ", "explanations", version=2),
 )
 COMPARISONS.add(
     "action_unit_cues",
