@@ -62,6 +62,9 @@ COLUMNS = (
     "correct, network, fold, method, variant, run_id, night, collection"
 )
 
+# Equal names in two collections are of two people.
+PERSON = "CASE WHEN starts_with(subject_id, collection || ':') THEN '' ELSE collection || ':' END || subject_id"
+
 Key = tuple[str, int, str]  # sequence, frame, class
 
 
@@ -186,7 +189,7 @@ def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> st
 
 def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, columns: str) -> None:
     """Which maps are in a group."""
-    query = "SELECT dataset, model, explain, sequence_id, frame_index, target, subject_id FROM maps WHERE "
+    query = f"SELECT dataset, model, explain, sequence_id, frame_index, target, {PERSON} FROM maps WHERE "
     try:
         rows = connection.execute(f"{query}({within}) AND ({group.condition})").fetchall()
     except duckdb.Error as error:

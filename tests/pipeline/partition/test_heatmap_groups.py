@@ -76,8 +76,8 @@ def test_who_is_in_both_where_few_are_is_in_neither(store):
     a, b = "correct AND subject_id < 'p6'", "target = 'fear' AND subject_id > 'p4'"  # p10 and p11 come before p2
     found = compare_groups(store, a, b, n_arrangements=50)
     assert not found.result.paired and not set(found.people[0]) & set(found.people[1])
-    assert set(found.people[0]) == {"p0", "p1", "p10", "p11", "p2", "p3", "p4"}
-    assert set(found.people[1]) == {"p6", "p7", "p8", "p9"}
+    assert set(found.people[0]) == {"d:p0", "d:p1", "d:p10", "d:p11", "d:p2", "d:p3", "d:p4"}
+    assert set(found.people[1]) == {"d:p6", "d:p7", "d:p8", "d:p9"}
 
 
 def test_what_a_network_does_not_find_is_in_no_group(tmp_path):
@@ -137,7 +137,7 @@ def test_people_are_told_apart_by_what_the_manifest_of_the_run_says_of_them(tmp_
     (tmp_path / "people.csv").write_text(PEOPLE)
     runs(store, r={"source": {"format": "manifest", "uri": str(tmp_path / "people.csv")}})
     found = compare_groups(store, "sex = 'f' AND age > 21", "sex = 'm'", n_arrangements=20)
-    assert [set(one) for one in found.people] == [{f"p{n}" for n in range(start, 12, 2)} for start in (2, 1)]
+    assert [set(one) for one in found.people] == [{f"d:p{n}" for n in range(start, 12, 2)} for start in (2, 1)]
     with pytest.raises(InputError, match="collection, sex, age: Binder Error"):  # x0 is of stills, not of people
         compare_groups(store, "x0 = 1", "x0 = 2")
 
@@ -157,7 +157,15 @@ def test_who_is_not_in_the_table_is_nobody_of_it(tmp_path, store):
         "subject_id,sex\n,m\n" + "".join(f"p{n},{'fm'[n % 2]}\n" for n in range(8)) + ",m\n"
     )
     found = compare_groups(store, "sex = 'f'", "sex = 'm'", n_arrangements=20, people=str(tmp_path / "people.csv"))
-    assert [set(one) for one in found.people] == [{"p0", "p2", "p4", "p6"}, {"p1", "p3", "p5", "p7"}]
+    assert [set(one) for one in found.people] == [{f"d:p{n}" for n in range(start, 8, 2)} for start in (0, 1)]
+
+
+def test_people_of_two_collections_with_equal_names_are_not_compared_with_themselves(tmp_path):
+    store = Store(str(tmp_path))
+    for dataset in ("ckplus", "mmi"):
+        write(store, made(6), partition=Partition(dataset, "net-1", "lime-1"))
+    found = compare_groups(store, "dataset = 'ckplus'", "dataset = 'mmi'", n_arrangements=20)
+    assert not found.result.paired and (found.result.n_a, found.result.n_b) == (6, 6)
 
 
 def test_nights_are_groups(tmp_path):
