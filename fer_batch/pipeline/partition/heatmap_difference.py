@@ -57,6 +57,9 @@ def difference_text(found: GroupDifference, picture: str, level: float = 0.05) -
     """
     result = found.result
     lines = [_group_line(group) for group in (found.a, found.b)]
+    if found.thinned:
+        shards = f"{len(found.thinned)} shard{'s' if len(found.thinned) > 1 else ''}"
+        lines.append(f"not all maps were kept of {shards} (keep_relevance): one frame stands for every cluster there")
     ways = f"{result.n_arrangements} arrangements{', all there are' if result.exact else ''}"
     who = f"{result.n_a} people, each with themselves" if result.paired else f"{result.n_a} and {result.n_b} people"
     lines.append(f"compared: {who}; {ways}; smallest p {result.p.min():.4f}")
@@ -112,6 +115,7 @@ def difference_json(found: GroupDifference, picture: str, level: float = 0.05) -
         "paired": result.paired,
         "n_arrangements": result.n_arrangements,
         "exact": result.exact,
+        "n_shards_thinned": len(found.thinned),
         "smallest_p": float(result.p.min()),
         "level": level,
         "share_different": float(result.significant(level).mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -17,6 +17,7 @@ from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.query import connect
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.pipeline.analysis.sums import has_all_maps
 from fer_batch.pipeline.partition.people_columns import manifests_of, people_view, read_people
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
@@ -123,12 +124,15 @@ class GroupDifference:
         Of each group in the test.
     result
         Of the test.
+    thinned
+        Shards with maps in a group of which table `relevance` holds not all.
     """
 
     a: Group
     b: Group
     people: tuple[tuple[str, ...], tuple[str, ...]]
     result: MapDifference
+    thinned: tuple[str, ...] = ()
 
 
 def compare_groups(
@@ -170,12 +174,12 @@ def compare_groups(
     columns = _make_views(connection, people)
     for group in groups:
         _find(connection, group, within, columns)
-    for partition in sorted({*groups[0].people, *groups[1].people}, key=str):
-        _add(store, partition, groups)
+    partitions = sorted({*groups[0].people, *groups[1].people}, key=str)
+    thinned = tuple(shard for partition in partitions for shard in _add(store, partition, groups))
     compared = _people(*groups)
     first, second = (group.means(own) for group, own in zip(groups, compared, strict=True))
     test = paired_difference if compared[0] == compared[1] else unpaired_difference
-    return GroupDifference(*groups, compared, test(first, second, n_arrangements, seed))
+    return GroupDifference(*groups, compared, test(first, second, n_arrangements, seed), thinned)
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> str:
@@ -213,18 +217,20 @@ def _turn(who: str) -> bytes:
     return hashlib.sha256(who.encode()).digest()
 
 
-def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> None:
-    """Add the maps of a partition to the sums of their people."""
+def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> Iterator[str]:
+    """Add the maps of a partition to the sums of their people; shards that were used and hold not all their maps."""
     wanted = [group.people.get(partition, {}) for group in groups]
     run = latest_run(store, partition)
     side = crop_size_of(run, card_of(run))
     for shard in PartitionReader(store, partition).shards():
         points = landmarks_of(shard)
+        used = False
         for rows in shard.batches("relevance", _MAP, BATCH):
             keys = list(zip(*(rows[name].to_pylist() for name in _MAP[:3]), strict=True))
             chosen = [place for place, key in enumerate(keys) if any(key in one for one in wanted)]
             if not chosen:
                 continue
+            used = True
             maps = evidence(np.stack(unpack_maps(rows.take(chosen))), "max")
             faces = np.stack([points.get(keys[place][:2], NO_FACE) for place in chosen])
             values, defined = warped(maps, faces, side or maps.shape[1], CANVAS)
@@ -232,6 +238,9 @@ def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> None:
                 for group, own in zip(groups, wanted, strict=True):
                     if (who := own.get(keys[place])) is not None:
                         group.add(who, value if known else None)
+        name = shard.file.removesuffix(".parquet")
+        if used and not has_all_maps(store, partition, name):
+            yield name
 
 
 def _people(a: Group, b: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,7 +8,8 @@ from fer_batch.pipeline.partition import heatmap_groups
 from fer_batch.pipeline.partition.heatmap_difference import difference_text
 from fer_batch.pipeline.partition.heatmap_groups import CANVAS, compare_groups
 from fer_batch.regions import standard_face
-from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
+from fer_batch.storage.manifest import SHARDS, dump
+from fer_batch.storage.parquet import Partition, decode, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -166,6 +167,18 @@ def test_people_of_two_collections_with_equal_names_are_not_compared_with_themse
         write(store, made(6), partition=Partition(dataset, "net-1", "lime-1"))
     found = compare_groups(store, "dataset = 'ckplus'", "dataset = 'mmi'", n_arrangements=20)
     assert not found.result.paired and (found.result.n_a, found.result.n_b) == (6, 6)
+
+
+def test_it_is_said_where_the_maps_of_a_shard_are_not_all_there(store):
+    key = dump({"explain": {"targets": "annotated"}}).decode()
+    relevance = f"{WHERE.folder('relevance')}/s.parquet"
+    store.put(relevance, encode(decode(store.read_bytes(relevance)).replace_schema_metadata({"explain_key": key})))
+    assert "not all maps" not in difference_text(compare_groups(store, "correct", "NOT correct", 20), "x.png")
+    marker = {"shard": "s", "partition": WHERE.key, "analysis_id": "a", "units": [], "counts": {}}
+    store.put(f"{SHARDS}/s.json", dump({**marker, "keep_relevance": "exemplars"}))
+    found = compare_groups(store, "correct", "NOT correct", 20)
+    assert found.thinned == ("s",)
+    assert "not all maps were kept of 1 shard (keep_relevance): one frame stands" in difference_text(found, "x.png")
 
 
 def test_nights_are_groups(tmp_path):
