@@ -6,6 +6,7 @@ import hashlib
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -172,8 +173,8 @@ def compare_groups(
     groups = Group(a), Group(b)
     connection = connect(store)
     columns = _make_views(connection, people)
-    for group in groups:
-        _find(connection, group, within, columns)
+    found = [_find(connection, group, within, columns) for group in groups]
+    _draw(groups, found)
     partitions = sorted({*groups[0].people, *groups[1].people}, key=str)
     thinned = tuple(shard for partition in partitions for shard in _add(store, partition, groups))
     compared = _people(*groups)
@@ -191,7 +192,7 @@ def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> st
     return ", ".join([COLUMNS, *names])
 
 
-def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, columns: str) -> None:
+def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, columns: str) -> Sequence[tuple[Any, ...]]:
     """Which maps are in a group."""
     query = f"SELECT dataset, model, explain, sequence_id, frame_index, target, {PERSON} FROM maps WHERE "
     try:
@@ -204,16 +205,30 @@ def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, colu
         why = "" if kept and kept[0] else "; table relevance is empty, and groups are compared map by map: run with "
         why += "keep_relevance: all" if why else ""
         raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group{why}")
-    found = {who for *_, who in rows}
-    group.n_found = len(found)
-    drawn = set(heapq.nsmallest(MAX_PEOPLE, found, key=_turn)) if len(found) > MAX_PEOPLE else found
-    for *partition, sequence, frame, target, who in rows:
-        if who in drawn:
-            group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+    return rows
+
+
+def _draw(groups: Sequence[Group], found: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+    """Give each group the maps of its people, of at most `MAX_PEOPLE`: first of those who are in the test."""
+    a, b = ({who for *_, who in rows} for rows in found)
+    shared = a & b
+    with_themselves = _with_themselves(len(shared), len(a), len(b))
+    for group, people, rows in zip(groups, (a, b), found, strict=True):
+        group.n_found = len(people)
+        turns = {who: ((who in shared) != with_themselves, _turn(who)) for who in people}
+        drawn = set(heapq.nsmallest(MAX_PEOPLE, people, key=turns.__getitem__))
+        for *partition, sequence, frame, target, who in rows:
+            if who in drawn:
+                group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+
+
+def _with_themselves(n_both: int, n_a: int, n_b: int) -> bool:
+    """Whether people are compared with themselves: where most are in both groups."""
+    return n_both >= MIN_SUBJECTS and 2 * n_both >= min(n_a, n_b)
 
 
 def _turn(who: str) -> bytes:
-    """A person's place in a draw: the same in every group, so that who is in both stays in both."""
+    """A person's place in a draw, the same in every group."""
     return hashlib.sha256(who.encode()).digest()
 
 
@@ -247,7 +262,7 @@ def _people(a: Group, b: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Who is in the test of each group: the same people, where most are in both."""
     both = tuple(sorted(set(a.counts) & set(b.counts)))
     apart = tuple(tuple(sorted(set(one.counts) - set(other.counts))) for one, other in ((a, b), (b, a)))
-    if len(both) >= MIN_SUBJECTS and 2 * len(both) >= min(len(a.counts), len(b.counts)):
+    if _with_themselves(len(both), len(a.counts), len(b.counts)):
         return both, both
     for group, people in zip((a, b), apart, strict=True):
         if len(people) < MIN_SUBJECTS:

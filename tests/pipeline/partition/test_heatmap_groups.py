@@ -199,3 +199,16 @@ def test_of_very_many_people_the_same_draw_counts_in_both_groups(store, monkeypa
     assert (found.a.n_found, found.a.n) == (12, 5)
     monkeypatch.setattr("fer_batch.pipeline.partition.heatmap_difference.MAX_PEOPLE", 5)
     assert "correct: 5 maps of 5 people (drawn of 12)" in difference_text(found, "x.png")
+
+
+def test_who_is_in_both_groups_is_drawn_first_where_most_are_and_last_where_few_are(store, monkeypatch):
+    monkeypatch.setattr(heatmap_groups, "MAX_PEOPLE", 4)
+    names = sorted((f"p{n}" for n in range(12)), key=lambda who: heatmap_groups._turn(f"d:{who}"), reverse=True)
+
+    def among(people):
+        return "subject_id IN (" + ", ".join(f"'{who}'" for who in people) + ")"
+
+    most = compare_groups(store, f"correct AND {among(names[:8])}", f"NOT correct AND {among(names[:4])}", 20)
+    assert most.people[0] == most.people[1] and set(most.people[0]) == {f"d:{who}" for who in names[:4]}
+    few = compare_groups(store, f"correct AND {among(names[5:])}", f"NOT correct AND {among(names[:7])}", 20)
+    assert [set(one) for one in few.people] == [{f"d:{who}" for who in own} for own in (names[8:], names[1:5])]
