@@ -125,7 +125,9 @@ COMPARISONS.add(
 )
 COMPARISONS.add(
     "standard_heatmaps",
-    Comparison("standard_heatmaps:standard_heatmaps", "What every network looks at, on one face", "explanations"),
+    Comparison(
+        "standard_heatmaps:standard_heatmaps", "What every network looks at, on one face", "explanations", version=2
+    ),
 )
 COMPARISONS.add(
     "heatmap_differences",
