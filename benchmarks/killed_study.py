@@ -59,7 +59,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", help="a new folder; a temporary one if not given")
     wanted = parser.parse_args()
-    work = Path(wanted.work or tempfile.mkdtemp())
+    if wanted.work:
+        return differ(wanted, Path(wanted.work))
+    with tempfile.TemporaryDirectory() as work:
+        return differ(wanted, Path(work))
+
+
+def differ(wanted: argparse.Namespace, work: Path) -> int:
+    """Run both studies in a folder, and print what differs."""
     command = [sys.executable, "-m", "fer_batch.cli", "run", wanted.job, "--set", "size=small", "--output"]
     start = time.monotonic()
     subprocess.run([*command, str(work / "whole")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -24,8 +24,9 @@ class MapDifference:
     difference : shape (H, W), float64, unit of the maps
         Mean over the people of one group minus that of the other; of pairs the mean of their differences.
     statistic : shape (H, W), float64
-        The difference over the sum of its standard error and a constant, the median error of all pixels had the groups
-        no difference: Student's t, that does not grow where few people happen to be alike. 0 where all are the same.
+        The difference over the sum of its standard error and a constant, the median error of all pixels (of pairs: had
+        the groups no difference): Student's t, of different people Welch's, that does not grow where few people happen
+        to be alike. 0 where all are the same.
     p : shape (H, W), float64, in (0, 1]
         Corrected over pixels: share of the arrangements whose largest absolute statistic reaches that of the pixel.
     n_a, n_b
@@ -102,6 +103,10 @@ def unpaired_difference(
 ) -> MapDifference:
     """Difference of two groups of different people: who belongs to which group is changed.
 
+    The error is Welch's: maps of people who were seen once scatter more than means of many maps of a person. A test
+    of equal groups says at level .05 that they differ in 5 % of cases, in up to 9 % where one has few people with few
+    maps each.
+
     Parameters
     ----------
     a, b : shape (n_a, H, W) and (n_b, H, W), floating, any unit
@@ -117,6 +122,10 @@ def unpaired_difference(
     ------
     ValueError
         If maps differ in shape, a value is not finite, or a group has fewer than three people.
+
+    References
+    ----------
+    Janssen (1997), Statistics & Probability Letters 36: Welch's error in a permutation test.
     """
     one, other = _checked(a), _checked(b)
     if one.shape[1:] != other.shape[1:]:
@@ -125,14 +134,15 @@ def unpaired_difference(
     n = n_a + n_b
     rows = np.concatenate([one, other]).reshape(n, -1)
     rows = rows - rows.mean(0)  # changes no difference, and keeps the sums of squares small
-    squares = (rows**2).sum(0)
+    each = rows**2
+    squares = each.sum(0)
     scale = np.sqrt(squares / (n - 2) * (1 / n_a + 1 / n_b))
 
     def statistic(member: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums = member @ rows  # of those in the first group; the others' is minus that
-        within = np.maximum(squares - sums**2 * (1 / n_a + 1 / n_b), 0)
-        error = np.sqrt(within / (n - 2) * (1 / n_a + 1 / n_b))
-        return _over(sums / n_a + sums / n_b, error, scale)
+        sums, own = member @ rows, member @ each  # of those in the first group; the others' sums are minus that
+        within_a = np.maximum(own - sums**2 / n_a, 0) / (n_a - 1)
+        within_b = np.maximum(squares - own - sums**2 / n_b, 0) / (n_b - 1)
+        return _over(sums / n_a + sums / n_b, np.sqrt(within_a / n_a + within_b / n_b), scale, each_its_own=True)
 
     exact = comb(n, n_a) <= n_arrangements
     arrangements = _all_groups(n, n_a) if exact else _drawn_groups(n, n_a, n_arrangements, seed)
@@ -149,14 +159,22 @@ def _checked(maps: NDArray[np.floating]) -> NDArray[np.float64]:
     return found
 
 
-def _over(mean: NDArray[np.float64], error: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means over their standard errors and the median of `scale`, an error of each pixel that no arrangement changes.
+def _over(
+    mean: NDArray[np.float64], error: NDArray[np.float64], scale: NDArray[np.float64], each_its_own: bool = False
+) -> NDArray[np.float64]:
+    """Means over their standard errors and a constant; 0 where nobody differs.
 
-    Without it the largest of many pixels is one whose few people happen to be alike; 0 where nobody differs.
+    Without the constant the largest of many pixels is one whose few people happen to be alike. It is the median of
+    `scale`, an error of each pixel that no arrangement changes, or `each_its_own`: of the errors of the arrangement, as
+    these tell groups apart whose people are known from few maps and from many.
     """
     known = scale > 0
-    usual = float(np.median(scale[known])) if known.any() else 1.0
-    return np.divide(mean, error + usual, out=np.zeros_like(mean), where=np.broadcast_to(known, mean.shape))
+    if not known.any():
+        return np.zeros_like(mean)
+    usual = float(np.median(scale[known]))
+    constant = np.median(error[:, known], axis=1, keepdims=True) if each_its_own else usual
+    below = np.maximum(error + constant, _ROUNDING * usual)  # 0 where both groups are alike within
+    return np.divide(mean, below, out=np.zeros_like(mean), where=np.broadcast_to(known, mean.shape))
 
 
 def _all_signs(n: int) -> Iterator[NDArray[np.float64]]:

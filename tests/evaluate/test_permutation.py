@@ -25,6 +25,24 @@ def test_groups_that_do_not_differ_are_called_different_as_often_as_the_level_sa
     assert found >= stats.binom.ppf(0.001, n, 0.05), "a test that never finds anything is no test"
 
 
+def test_few_people_with_a_map_against_many_with_twenty_are_not_called_different():
+    rng = np.random.default_rng(5)
+    n, found = 100, 0
+    for seed in range(n):
+        a, b = (
+            rng.normal(0, 0.5, (people, 6, 6)) + rng.normal(0, maps**-0.5, (people, 6, 6))
+            for people, maps in ((5, 1), (40, 20))
+        )
+        found += bool(unpaired_difference(a, b, n_arrangements=200, seed=seed).significant(0.05).any())
+    assert found <= 0.15 * n
+
+
+def test_groups_that_are_alike_within_differ_without_a_division_by_zero():
+    with np.errstate(all="raise"):
+        found = unpaired_difference(np.ones((4, 2, 2)), np.zeros((4, 2, 2)))
+    assert np.isfinite(found.statistic).all() and (found.p == 2 / 70).all()
+
+
 @pytest.mark.parametrize(("test", "sizes"), [(paired_difference, (14, 14)), (unpaired_difference, (16, 12))])
 def test_a_planted_difference_is_found_where_it_is(test, sizes):
     rng = np.random.default_rng(1)
@@ -43,7 +61,7 @@ def test_the_statistic_is_students_with_a_constant_in_its_denominator():
     a, b, c = rng.normal(size=(7, *SHAPE)), rng.normal(size=(7, *SHAPE)), rng.normal(size=(5, *SHAPE))
     for found, t in (
         (paired_difference(a, b), stats.ttest_rel(a, b).statistic),
-        (unpaired_difference(a, c), stats.ttest_ind(a, c).statistic),
+        (unpaired_difference(a, c), stats.ttest_ind(a, c, equal_var=False).statistic),
     ):
         error = found.difference / t
         constant = found.difference / found.statistic - error

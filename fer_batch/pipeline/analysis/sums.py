@@ -75,18 +75,20 @@ class SumsWriter:
         Where it appears.
     each
         Whether the sums of every sequence are kept in all accumulators, because the maps are not.
+    versions
+        Of the accumulators that made the sums; those of today where none are given.
     """
 
-    def __init__(self, store: Store, shard: str, each: bool) -> None:
+    def __init__(self, store: Store, shard: str, each: bool, versions: Mapping[str, int] | None = None) -> None:
         self.store, self.shard, self.each = store, shard, each
+        self.versions = {one.name: one.version for one in ACCUMULATORS} if versions is None else dict(versions)
         self._kept = {one.name for one in ACCUMULATORS if each or one.each}
         self._sums: dict[str, Sums] = {}
         self._pending: dict[str, list[SequenceRow]] = {}
         self._n_bytes: dict[str, int] = {}
 
     def __enter__(self) -> SumsWriter:
-        versions = {one.name: one.version for one in ACCUMULATORS}
-        schema = SCHEMA.with_metadata({"accumulators": json.dumps(versions), "each": json.dumps(self.each)})
+        schema = SCHEMA.with_metadata({"accumulators": json.dumps(self.versions), "each": json.dumps(self.each)})
         with ExitStack() as stack:
             path = stack.enter_context(self.store.staged(sums_path(self.shard)))
             maps = ("total", "values")
@@ -191,10 +193,12 @@ def drop_sequences(store: Store, shard: str, gone: Collection[str]) -> None:
     """
     if not store.exists(sums_path(shard)):
         return
-    if not _metadata(store, shard)["each"]:
+    known = _metadata(store, shard)
+    if not known["each"]:
         store.delete(sums_path(shard))
         return
-    with SumsWriter(store, shard, each=True) as writer:
+    # what an earlier version summed stays of that version: it may lack accumulators of today
+    with SumsWriter(store, shard, each=True, versions=known["accumulators"]) as writer:
         writer.add(row for row in sequence_rows(store, shard) if row.sequence_id not in gone)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.evaluate.permutation import MapDifference
 from fer_batch.pipeline.partition.heatmap_groups import MAX_PEOPLE, Group, GroupDifference
 from fer_batch.regions import standard_face
 from fer_batch.regions.face_parts import NAMES, face_parts
@@ -57,12 +58,17 @@ def difference_text(found: GroupDifference, picture: str, level: float = 0.05) -
     """
     result = found.result
     lines = [_group_line(group) for group in (found.a, found.b)]
+    if found.thinned:
+        shards = f"{len(found.thinned)} shard{'s' if len(found.thinned) > 1 else ''}"
+        lines.append(f"not all maps were kept of {shards} (keep_relevance): one frame stands for every cluster there")
     ways = f"{result.n_arrangements} arrangements{', all there are' if result.exact else ''}"
     who = f"{result.n_a} people, each with themselves" if result.paired else f"{result.n_a} and {result.n_b} people"
     lines.append(f"compared: {who}; {ways}; smallest p {result.p.min():.4f}")
     where = result.significant(level)
     if not where.any():
         lines.append(f"no place where they differ, p up to {level:g} corrected over {where.size} pixels")
+        if _smallest_possible(result) > level:
+            lines.append(f"too few people for p to reach {level:g}")
     else:
         lines.append(
             f"they differ at {where.mean():.1%} of the picture, p up to {level:g} corrected over {where.size} pixels"
@@ -71,6 +77,12 @@ def difference_text(found: GroupDifference, picture: str, level: float = 0.05) -
             if said := _parts(where & (sign * result.difference > 0)):
                 lines.append(f"  more in {group.condition}: {said}")
     return "\n".join([*lines, f"picture {picture}"])
+
+
+def _smallest_possible(result: MapDifference) -> float:
+    """The p of a difference that no other arrangement reaches; where groups can change places, theirs does."""
+    mirrored = result.exact and (result.paired or result.n_a == result.n_b)
+    return (2 if mirrored else 1) / result.n_arrangements
 
 
 def _group_line(group: Group) -> str:
@@ -112,6 +124,7 @@ def difference_json(found: GroupDifference, picture: str, level: float = 0.05) -
         "paired": result.paired,
         "n_arrangements": result.n_arrangements,
         "exact": result.exact,
+        "n_shards_thinned": len(found.thinned),
         "smallest_p": float(result.p.min()),
         "level": level,
         "share_different": float(result.significant(level).mean()),

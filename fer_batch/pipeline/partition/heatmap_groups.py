@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,6 +18,7 @@ from fer_batch.output.latest_run import card_of, crop_size_of, latest_run
 from fer_batch.output.query import connect
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.standard_faces import NO_FACE, evidence, landmarks_of, warped
+from fer_batch.pipeline.analysis.sums import has_all_maps
 from fer_batch.pipeline.partition.people_columns import manifests_of, people_view, read_people
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
@@ -55,12 +57,15 @@ WITH_PEOPLE = """
 CREATE VIEW maps AS
 SELECT m.*, p.* EXCLUDE (subject_id) FROM found_maps m LEFT JOIN people p ON p.subject_id = CASE
     WHEN m.subject_id IN (SELECT subject_id FROM people) THEN m.subject_id
-    ELSE split_part(m.subject_id, ':', 2) END
+    ELSE nullif(split_part(m.subject_id, ':', 2), '') END
 """
 COLUMNS = (
     "dataset, model, explain, sequence_id, frame_index, target, subject_id, emotion, kind, split, probability, "
     "correct, network, fold, method, variant, run_id, night, collection"
 )
+
+# Equal names in two collections are of two people.
+PERSON = "CASE WHEN starts_with(subject_id, collection || ':') THEN '' ELSE collection || ':' END || subject_id"
 
 Key = tuple[str, int, str]  # sequence, frame, class
 
@@ -120,12 +125,15 @@ class GroupDifference:
         Of each group in the test.
     result
         Of the test.
+    thinned
+        Shards with maps in a group of which table `relevance` holds not all.
     """
 
     a: Group
     b: Group
     people: tuple[tuple[str, ...], tuple[str, ...]]
     result: MapDifference
+    thinned: tuple[str, ...] = ()
 
 
 def compare_groups(
@@ -165,14 +173,14 @@ def compare_groups(
     groups = Group(a), Group(b)
     connection = connect(store)
     columns = _make_views(connection, people)
-    for group in groups:
-        _find(connection, group, within, columns)
-    for partition in sorted({*groups[0].people, *groups[1].people}, key=str):
-        _add(store, partition, groups)
+    found = [_find(connection, group, within, columns) for group in groups]
+    _draw(groups, found)
+    partitions = sorted({*groups[0].people, *groups[1].people}, key=str)
+    thinned = tuple(shard for partition in partitions for shard in _add(store, partition, groups))
     compared = _people(*groups)
     first, second = (group.means(own) for group, own in zip(groups, compared, strict=True))
     test = paired_difference if compared[0] == compared[1] else unpaired_difference
-    return GroupDifference(*groups, compared, test(first, second, n_arrangements, seed))
+    return GroupDifference(*groups, compared, test(first, second, n_arrangements, seed), thinned)
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> str:
@@ -184,9 +192,9 @@ def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> st
     return ", ".join([COLUMNS, *names])
 
 
-def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, columns: str) -> None:
+def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, columns: str) -> Sequence[tuple[Any, ...]]:
     """Which maps are in a group."""
-    query = "SELECT dataset, model, explain, sequence_id, frame_index, target, subject_id FROM maps WHERE "
+    query = f"SELECT dataset, model, explain, sequence_id, frame_index, target, {PERSON} FROM maps WHERE "
     try:
         rows = connection.execute(f"{query}({within}) AND ({group.condition})").fetchall()
     except duckdb.Error as error:
@@ -197,31 +205,47 @@ def _find(connection: duckdb.DuckDBPyConnection, group: Group, within: str, colu
         why = "" if kept and kept[0] else "; table relevance is empty, and groups are compared map by map: run with "
         why += "keep_relevance: all" if why else ""
         raise InputError(f"--compare {group.condition!r}: no map of a class that is found is in this group{why}")
-    found = {who for *_, who in rows}
-    group.n_found = len(found)
-    drawn = set(heapq.nsmallest(MAX_PEOPLE, found, key=_turn)) if len(found) > MAX_PEOPLE else found
-    for *partition, sequence, frame, target, who in rows:
-        if who in drawn:
-            group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+    return rows
+
+
+def _draw(groups: Sequence[Group], found: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+    """Give each group the maps of its people, of at most `MAX_PEOPLE`: first of those who are in the test."""
+    a, b = ({who for *_, who in rows} for rows in found)
+    shared = a & b
+    with_themselves = _with_themselves(len(shared), len(a), len(b))
+    for group, people, rows in zip(groups, (a, b), found, strict=True):
+        group.n_found = len(people)
+        turns = {who: ((who in shared) != with_themselves, _turn(who)) for who in people}
+        drawn = set(heapq.nsmallest(MAX_PEOPLE, people, key=turns.__getitem__))
+        for *partition, sequence, frame, target, who in rows:
+            if who in drawn:
+                group.people.setdefault(Partition(*partition), {})[sequence, frame, target] = who
+
+
+def _with_themselves(n_both: int, n_a: int, n_b: int) -> bool:
+    """Whether people are compared with themselves: where most are in both groups."""
+    return n_both >= MIN_SUBJECTS and 2 * n_both >= min(n_a, n_b)
 
 
 def _turn(who: str) -> bytes:
-    """A person's place in a draw: the same in every group, so that who is in both stays in both."""
+    """A person's place in a draw, the same in every group."""
     return hashlib.sha256(who.encode()).digest()
 
 
-def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> None:
-    """Add the maps of a partition to the sums of their people."""
+def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> Iterator[str]:
+    """Add the maps of a partition to the sums of their people; shards that were used and hold not all their maps."""
     wanted = [group.people.get(partition, {}) for group in groups]
     run = latest_run(store, partition)
     side = crop_size_of(run, card_of(run))
     for shard in PartitionReader(store, partition).shards():
         points = landmarks_of(shard)
+        used = False
         for rows in shard.batches("relevance", _MAP, BATCH):
             keys = list(zip(*(rows[name].to_pylist() for name in _MAP[:3]), strict=True))
             chosen = [place for place, key in enumerate(keys) if any(key in one for one in wanted)]
             if not chosen:
                 continue
+            used = True
             maps = evidence(np.stack(unpack_maps(rows.take(chosen))), "max")
             faces = np.stack([points.get(keys[place][:2], NO_FACE) for place in chosen])
             values, defined = warped(maps, faces, side or maps.shape[1], CANVAS)
@@ -229,13 +253,16 @@ def _add(store: Store, partition: Partition, groups: Sequence[Group]) -> None:
                 for group, own in zip(groups, wanted, strict=True):
                     if (who := own.get(keys[place])) is not None:
                         group.add(who, value if known else None)
+        name = shard.file.removesuffix(".parquet")
+        if used and not has_all_maps(store, partition, name):
+            yield name
 
 
 def _people(a: Group, b: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Who is in the test of each group: the same people, where most are in both."""
     both = tuple(sorted(set(a.counts) & set(b.counts)))
     apart = tuple(tuple(sorted(set(one.counts) - set(other.counts))) for one, other in ((a, b), (b, a)))
-    if len(both) >= MIN_SUBJECTS and 2 * len(both) >= min(len(a.counts), len(b.counts)):
+    if _with_themselves(len(both), len(a.counts), len(b.counts)):
         return both, both
     for group, people in zip((a, b), apart, strict=True):
         if len(people) < MIN_SUBJECTS:

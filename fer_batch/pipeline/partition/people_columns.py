@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -31,19 +32,29 @@ def read_people(uri: str, who: str = WHO) -> pa.Table:
     Raises
     ------
     InputError
-        If it is no such file, or has no such column.
+        If it is no such file, has no such column, or two of one name.
     """
     folder, name = posixpath.split(uri)
     try:
         data = pa.BufferReader(Store(folder or ".").read_bytes(name))
-        table = pq.read_table(data) if name.lower().endswith(".parquet") else pacsv.read_csv(data)
+        names = pacsv.ConvertOptions(column_types={who: pa.string()})  # 001 stays 001, as in a manifest
+        table = (
+            pq.read_table(data) if name.lower().endswith(".parquet") else pacsv.read_csv(data, convert_options=names)
+        )
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{uri!r} is no readable CSV or Parquet file of people: {error}") from error
+    lowered = [name.lower() for name in table.column_names]  # SQL takes Age and age for one
+    twice = sorted({name for name in lowered if lowered.count(name) > 1})
+    if twice:
+        raise InputError(f"{uri!r} has more than one column of the name {', '.join(map(repr, twice))}")
     if who not in table.column_names:
         raise InputError(f"{uri!r} needs a column {who!r} that names the person; {nearest(who, table.column_names)}")
-    plain = table.rename_columns([WHO if one == who else one for one in table.column_names])
+    others = [name for name in table.column_names if name == who or name.lower() != WHO]
+    plain = table.select(others).rename_columns([WHO if one == who else one for one in others])
     place = plain.column_names.index(WHO)
-    return plain.set_column(place, WHO, plain[WHO].cast(pa.string()))
+    people = plain[WHO].cast(pa.string())
+    known = pc.if_else(pc.equal(people, ""), None, people)  # rows without a name are not all of one person
+    return plain.set_column(place, WHO, known)
 
 
 def manifests_of(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
@@ -83,11 +94,10 @@ def people_view(connection: duckdb.DuckDBPyConnection, tables: list[pa.Table], t
     taken
         Names that mean something else.
     """
-    found = (
-        pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({WHO: pa.nulls(0, pa.string())})
-    )
+    found = _together(tables) if tables else pa.table({WHO: pa.nulls(0, pa.string())})
     connection.register("people_rows", found)
-    names = [name for name in found.column_names if name != WHO and name not in taken]
+    mean_else = {name.lower() for name in (*taken, WHO)}  # SQL takes Emotion and emotion for one
+    names = [name for name in found.column_names if name.lower() not in mean_else]
     counts = [f"max(n{place})" for place in range(len(names))]
     distinct = [f"count(DISTINCT {_quoted(name)}) AS n{place}" for place, name in enumerate(names)]
     if names:
@@ -98,6 +108,27 @@ def people_view(connection: duckdb.DuckDBPyConnection, tables: list[pa.Table], t
     rows = f"SELECT {', '.join([WHO, *values])} FROM people_rows WHERE {WHO} IS NOT NULL GROUP BY {WHO}"
     connection.execute(f"CREATE VIEW people AS {rows}")
     return names
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """Rows of all tables; columns that are numbers in one and words in another are words, as `30` and `30-39` are."""
+    spelled: dict[str, str] = {}
+    for name in (name for table in tables for name in table.column_names):
+        spelled.setdefault(name.lower(), name)
+    alike = [table.rename_columns([spelled[name.lower()] for name in table.column_names]) for table in tables]
+    for name in spelled.values():
+        own = [table.schema.field(name) for table in alike if name in table.column_names]
+        try:
+            pa.unify_schemas([pa.schema([field]) for field in own], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            alike = [_as_words(table, name) for table in alike]
+    return pa.concat_tables(alike, promote_options="permissive")
+
+
+def _as_words(table: pa.Table, name: str) -> pa.Table:
+    if name not in table.column_names:
+        return table
+    return table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
 
 
 def _quoted(name: str) -> str:

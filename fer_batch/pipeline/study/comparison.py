@@ -125,11 +125,13 @@ COMPARISONS.add(
 )
 COMPARISONS.add(
     "standard_heatmaps",
-    Comparison("standard_heatmaps:standard_heatmaps", "What every network looks at, on one face", "explanations"),
+    Comparison(
+        "standard_heatmaps:standard_heatmaps", "What every network looks at, on one face", "explanations", version=2
+    ),
 )
 COMPARISONS.add(
     "heatmap_differences",
-    Comparison("heatmap_differences:heatmap_differences", "Where maps of two groups differ", "explanations"),
+    Comparison("heatmap_differences:heatmap_differences", "Where maps of two groups differ", "explanations", version=2),
 )
 COMPARISONS.add(
     "action_unit_cues",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from fer_batch import __version__
+from fer_batch.pipeline.partition.people_columns import read_people
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.study.cells import Cell, Lost
 from fer_batch.pipeline.study.comparison import COMPARISONS, Measured
@@ -83,7 +84,9 @@ def _key(work: StudyWork, comparison: str, options: Mapping[str, object]) -> str
     cells = [[cell.key, cell.variant, cell.status, cell.seconds] for cell in (*work.cells, *work.panel)]
     trained = [training.outcome.model for training in work.trainings]
     jobs = [cell.job.model_dump(mode="json", include={"source", "labels", "report"}) for cell in work.cells if cell.job]
-    return digest([VERSION, comparison, COMPARISONS[comparison].version, dict(options), cells, trained, jobs])
+    people = options.get("people")  # a file, whose content may change under its name
+    known = [digest(str(read_people(str(people)).to_pylist()))] if people else []
+    return digest([VERSION, comparison, COMPARISONS[comparison].version, dict(options), cells, trained, jobs, *known])
 
 
 def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> None:

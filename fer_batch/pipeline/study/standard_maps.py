@@ -83,7 +83,7 @@ def sums_task(work: StudyWork, cell: Cell, scale: str) -> Task:
     """
     network = cell.network
     rows = work.explained(network)
-    found, targets = network.detected, network.model.targets
+    found, targets = network.detected & _explained(cell), network.model.targets
     chosen = sorted(set(network.samples["sequence_id"].take(rows).to_pylist()))
     counts = found[rows].sum(axis=0).tolist()
     asked = tuple((target, int(n)) for target, n in zip(targets, counts, strict=True) if n)
@@ -91,6 +91,15 @@ def sums_task(work: StudyWork, cell: Cell, scale: str) -> Task:
     identity = (VERSION, cell.key, digest([chosen, frames, asked]), scale)
     path = f"{RESULTS}/{digest(list(identity))}.parquet"
     return Task(sum_cell, (work.store.uri, cell.partition, targets, tuple(chosen), asked, scale, path), identity)
+
+
+def _explained(cell: Cell) -> NDArray[np.bool_]:
+    """Whether the job of a cell asks for a map, shape (n, A) or (A,)."""
+    asked = cell.job.explain.targets if cell.job else "all"
+    if asked == "annotated":
+        return cell.network.labels == 1
+    names = cell.network.model.targets
+    return np.ones(len(names), bool) if isinstance(asked, str) else np.isin(names, asked)
 
 
 def sum_cell(

@@ -9,9 +9,9 @@ import pytest
 
 from fer_batch.pipeline.analysis import accumulators
 from fer_batch.pipeline.analysis import sums as shard_sums
-from fer_batch.pipeline.analysis.accumulators import ACCUMULATORS, CROP, STILLS, Accumulator, Key
+from fer_batch.pipeline.analysis.accumulators import ACCUMULATORS, CROP, STANDARD, STILLS, Accumulator, Key
 from fer_batch.pipeline.analysis.shard import compute_with
-from fer_batch.pipeline.analysis.sums import drop_sequences, kept_sums, sums_path
+from fer_batch.pipeline.analysis.sums import drop_sequences, has_current, kept_sums, sums_path
 from fer_batch.pipeline.partition.class_prototypes import publish_class_prototypes
 from fer_batch.pipeline.partition.heatmaps import publish_heatmaps
 from fer_batch.regions import standard_face
@@ -269,6 +269,20 @@ def test_another_sum_is_one_more_entry(world, golden, monkeypatch):
     monkeypatch.setattr(shard_sums, "ACCUMULATORS", (*ACCUMULATORS, dataclasses.replace(corner, version=2)))
     assert kept_sums(world.store.uri, second, world.partition, golden.targets, "corner") is None
     assert kept_sums(world.store.uri, second, world.partition, golden.targets, CROP.name)
+
+
+def test_sums_of_an_earlier_version_stay_of_that_version_when_an_input_leaves(world, golden, monkeypatch):
+    world.keep_relevance = "prototypes"
+    older_ones = tuple(one for one in ACCUMULATORS if one.name != STANDARD.name)
+    with monkeypatch.context() as before:
+        for module in (shard_sums, accumulators):
+            before.setattr(module, "ACCUMULATORS", older_ones)
+        stage(world, golden, "a", "b")
+        world.publish(size=4)
+    (shard,) = shards_of(world)
+    drop_sequences(world.store, shard, {"b"})
+    assert not has_current(world.store, shard, STANDARD.name) and has_current(world.store, shard, CROP.name)
+    assert kept_sums(world.store.uri, shard, world.partition, golden.targets, STANDARD.name) is None
 
 
 def test_tables_are_read_by_globs_that_see_no_sums(world, golden):

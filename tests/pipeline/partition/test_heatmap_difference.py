@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fer_batch.cli import cli
-from fer_batch.evaluate.permutation import paired_difference
+from fer_batch.evaluate.permutation import paired_difference, unpaired_difference
 from fer_batch.pipeline.partition.heatmap_difference import difference_figure, difference_text
 from fer_batch.pipeline.partition.heatmap_groups import CANVAS, Group, GroupDifference
 from fer_batch.storage.store import Store
@@ -41,6 +42,19 @@ def test_the_words_name_the_part_of_the_face_and_what_was_left_out():
 def test_groups_that_do_not_differ_are_said_to():
     said = difference_text(groups(planted=0.0), "x.png")
     assert f"no place where they differ, p up to 0.05 corrected over {CANVAS[0] * CANVAS[1]} pixels" in said
+
+
+@pytest.mark.parametrize(("n", "too_few"), [(5, True), (6, False)])
+def test_a_test_that_can_find_nothing_says_so(n, too_few):
+    assert ("too few people for p to reach 0.05" in difference_text(groups(0.0, n), "x.png")) == too_few
+
+
+@pytest.mark.parametrize(("sizes", "too_few"), [((3, 3), True), ((3, 4), False)])
+def test_so_does_one_of_different_people(sizes, too_few):
+    found = groups(0.0)
+    rng = np.random.default_rng(0)
+    result = unpaired_difference(*(rng.random((n, 2, 2)) for n in sizes))
+    assert ("too few people" in difference_text(replace(found, result=result), "x.png")) == too_few
 
 
 def test_the_picture_is_red_where_the_first_group_has_more():

@@ -8,7 +8,8 @@ from fer_batch.pipeline.partition import heatmap_groups
 from fer_batch.pipeline.partition.heatmap_difference import difference_text
 from fer_batch.pipeline.partition.heatmap_groups import CANVAS, compare_groups
 from fer_batch.regions import standard_face
-from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
+from fer_batch.storage.manifest import SHARDS, dump
+from fer_batch.storage.parquet import Partition, decode, encode, pack_maps, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -76,8 +77,8 @@ def test_who_is_in_both_where_few_are_is_in_neither(store):
     a, b = "correct AND subject_id < 'p6'", "target = 'fear' AND subject_id > 'p4'"  # p10 and p11 come before p2
     found = compare_groups(store, a, b, n_arrangements=50)
     assert not found.result.paired and not set(found.people[0]) & set(found.people[1])
-    assert set(found.people[0]) == {"p0", "p1", "p10", "p11", "p2", "p3", "p4"}
-    assert set(found.people[1]) == {"p6", "p7", "p8", "p9"}
+    assert set(found.people[0]) == {"d:p0", "d:p1", "d:p10", "d:p11", "d:p2", "d:p3", "d:p4"}
+    assert set(found.people[1]) == {"d:p6", "d:p7", "d:p8", "d:p9"}
 
 
 def test_what_a_network_does_not_find_is_in_no_group(tmp_path):
@@ -137,7 +138,7 @@ def test_people_are_told_apart_by_what_the_manifest_of_the_run_says_of_them(tmp_
     (tmp_path / "people.csv").write_text(PEOPLE)
     runs(store, r={"source": {"format": "manifest", "uri": str(tmp_path / "people.csv")}})
     found = compare_groups(store, "sex = 'f' AND age > 21", "sex = 'm'", n_arrangements=20)
-    assert [set(one) for one in found.people] == [{f"p{n}" for n in range(start, 12, 2)} for start in (2, 1)]
+    assert [set(one) for one in found.people] == [{f"d:p{n}" for n in range(start, 12, 2)} for start in (2, 1)]
     with pytest.raises(InputError, match="collection, sex, age: Binder Error"):  # x0 is of stills, not of people
         compare_groups(store, "x0 = 1", "x0 = 2")
 
@@ -150,6 +151,34 @@ def test_people_of_a_study_are_known_without_the_name_of_their_collection(tmp_pa
     assert len(found.people[0]) == len(found.people[1]) == 6
     apart = compare_groups(store, "collection = 'ck_plus'", "collection = 'd'", n_arrangements=20)
     assert {who.partition(":")[0] for who in apart.people[0]} == {"ck_plus"} and not apart.result.paired
+
+
+def test_who_is_not_in_the_table_is_nobody_of_it(tmp_path, store):
+    (tmp_path / "people.csv").write_text(
+        "subject_id,sex\n,m\n" + "".join(f"p{n},{'fm'[n % 2]}\n" for n in range(8)) + ",m\n"
+    )
+    found = compare_groups(store, "sex = 'f'", "sex = 'm'", n_arrangements=20, people=str(tmp_path / "people.csv"))
+    assert [set(one) for one in found.people] == [{f"d:p{n}" for n in range(start, 8, 2)} for start in (0, 1)]
+
+
+def test_people_of_two_collections_with_equal_names_are_not_compared_with_themselves(tmp_path):
+    store = Store(str(tmp_path))
+    for dataset in ("ckplus", "mmi"):
+        write(store, made(6), partition=Partition(dataset, "net-1", "lime-1"))
+    found = compare_groups(store, "dataset = 'ckplus'", "dataset = 'mmi'", n_arrangements=20)
+    assert not found.result.paired and (found.result.n_a, found.result.n_b) == (6, 6)
+
+
+def test_it_is_said_where_the_maps_of_a_shard_are_not_all_there(store):
+    key = dump({"explain": {"targets": "annotated"}}).decode()
+    relevance = f"{WHERE.folder('relevance')}/s.parquet"
+    store.put(relevance, encode(decode(store.read_bytes(relevance)).replace_schema_metadata({"explain_key": key})))
+    assert "not all maps" not in difference_text(compare_groups(store, "correct", "NOT correct", 20), "x.png")
+    marker = {"shard": "s", "partition": WHERE.key, "analysis_id": "a", "units": [], "counts": {}}
+    store.put(f"{SHARDS}/s.json", dump({**marker, "keep_relevance": "exemplars"}))
+    found = compare_groups(store, "correct", "NOT correct", 20)
+    assert found.thinned == ("s",)
+    assert "not all maps were kept of 1 shard (keep_relevance): one frame stands" in difference_text(found, "x.png")
 
 
 def test_nights_are_groups(tmp_path):
@@ -170,3 +199,16 @@ def test_of_very_many_people_the_same_draw_counts_in_both_groups(store, monkeypa
     assert (found.a.n_found, found.a.n) == (12, 5)
     monkeypatch.setattr("fer_batch.pipeline.partition.heatmap_difference.MAX_PEOPLE", 5)
     assert "correct: 5 maps of 5 people (drawn of 12)" in difference_text(found, "x.png")
+
+
+def test_who_is_in_both_groups_is_drawn_first_where_most_are_and_last_where_few_are(store, monkeypatch):
+    monkeypatch.setattr(heatmap_groups, "MAX_PEOPLE", 4)
+    names = sorted((f"p{n}" for n in range(12)), key=lambda who: heatmap_groups._turn(f"d:{who}"), reverse=True)
+
+    def among(people):
+        return "subject_id IN (" + ", ".join(f"'{who}'" for who in people) + ")"
+
+    most = compare_groups(store, f"correct AND {among(names[:8])}", f"NOT correct AND {among(names[:4])}", 20)
+    assert most.people[0] == most.people[1] and set(most.people[0]) == {f"d:{who}" for who in names[:4]}
+    few = compare_groups(store, f"correct AND {among(names[5:])}", f"NOT correct AND {among(names[:7])}", 20)
+    assert [set(one) for one in few.people] == [{f"d:{who}" for who in own} for own in (names[8:], names[1:5])]

@@ -28,10 +28,35 @@ def test_a_column_that_says_one_thing_of_each_person_is_one_to_ask_for(people):
     assert view([]) == ([], [])
 
 
+def test_a_number_that_names_a_person_keeps_its_zeros(tmp_path):
+    (tmp_path / "people.csv").write_text("subject_id,sex\n001,f\n002,m\n")
+    assert view([read_people(str(tmp_path / "people.csv"))])[1] == [("001", "f"), ("002", "m")]
+
+
+def test_rows_that_name_nobody_are_not_one_person(tmp_path):
+    (tmp_path / "people.csv").write_text("subject_id,sex\nanna,f\n,m\n,m\n")
+    assert view([read_people(str(tmp_path / "people.csv"))])[1] == [("anna", "f")]
+
+
 def test_people_of_several_manifests_are_taken_together(people):
     other = pa.table({"subject_id": ["3"], "site": ["north"], "age": [50]})
     names, rows = view([read_people(people, "who"), other])
     assert set(names) == {"sex", "age", "site"} and ("3" in {row[0] for row in rows}) and len(rows) == 3
+
+
+def test_manifests_whose_columns_have_other_types_or_spellings_are_taken_together(people):
+    other = pa.table({"subject_id": ["3"], "Age": ["30-39"]})
+    names, rows = view([read_people(people, "who").select(["subject_id", "age"]), other])
+    assert (names, rows) == (["age"], [("1", "30"), ("2", "41"), ("3", "30-39")])
+
+
+def test_a_column_whose_name_is_taken_in_other_letters_is_left_out():
+    assert view([pa.table({"subject_id": ["1"], "Emotion": ["fear"]})], {"emotion"}) == ([], [("1",)])
+
+
+def test_the_column_that_names_people_goes_before_another_of_its_later_name(tmp_path):
+    (tmp_path / "people.csv").write_text("subject_id,who\n1,anna\n")
+    assert read_people(str(tmp_path / "people.csv"), "who").to_pydict() == {"subject_id": ["anna"]}
 
 
 def test_manifests_are_those_that_runs_read_and_that_are_still_there(people):
@@ -48,6 +73,7 @@ def test_manifests_are_those_that_runs_read_and_that_are_still_there(people):
     ("text", "words"),
     [
         ("path,person\na,b\n", "needs a column 'subject_id' that names the person"),
+        ("subject_id,age,Age\na,1,2\n", "has more than one column of the name 'age'"),
         ("", "is no readable CSV or Parquet file of people"),
         (None, "is no readable CSV or Parquet file of people"),
     ],

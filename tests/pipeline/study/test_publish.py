@@ -47,6 +47,20 @@ def test_a_page_that_is_current_is_left_and_one_that_is_gone_or_of_before_is_mad
     assert "How well each fold was learned" in page.read_text()
 
 
+def test_a_page_follows_what_its_file_of_people_says(tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text("subject_id,sex\np1,f\n")
+    asked = work(tmp_path / "out", {"heatmap_differences": {"people": str(people)}})
+    publish(asked)
+    page = tmp_path / "out" / "report" / "studies" / "s" / "heatmap-differences.html"
+    page.write_text("marked")
+    publish(asked)
+    assert page.read_text() == "marked"
+    people.write_text("subject_id,sex\np1,m\n")
+    publish(asked)
+    assert page.read_text() != "marked"
+
+
 def test_every_page_says_that_epochs_were_chosen_by_the_test_part(tmp_path):
     asked = work(tmp_path, {"runtime": {}})
     trainings = [

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,22 @@ def test_a_task_is_known_by_its_cell_and_its_images_alone(made_study):
     assert one.path == again.path and one.path != other.path
     assert sums_task(study.work, study.cells[0], "max").path != one.path
     assert one.arguments[-1] != one.path  # the sums lie beside the result
+
+
+def test_a_target_that_nobody_asked_to_be_explained_is_not_left_out(made_study):
+    study = made_study(folds=(0,), networks={"weinet-0a": None})
+    (cell,) = study.cells
+
+    def asked(targets):
+        explain = cell.job.explain.model_copy(update={"targets": targets})
+        of_targets = replace(cell, job=cell.job.model_copy(update={"explain": explain}))
+        return dict(sums_task(study.work, of_targets, "none").arguments[4])
+
+    network = cell.network
+    right = (network.detected & (network.labels == 1)).sum()
+    assert sum(asked("active").values()) == sum(asked("all").values()) == 24
+    assert sum(asked("annotated").values()) == right < 24
+    assert asked(("fear",)) == {"fear": asked("active")["fear"]}
 
 
 def test_groups_are_pooled_and_not_averaged_g15():

@@ -43,6 +43,7 @@ def _overlaps(maps: VariantMaps, sums: Sums, model: str, fold: int | None) -> It
     if not known:
         return
     seen = np.stack([foreground(sums[name].mean) for name in known])
+    n = sum(sums[name].n for name in known)
     found = overlap(seen, np.stack([maps.masks[name] for name in known]))
     for metric in METRICS:
         values: NDArray[np.float64] = getattr(found, metric)
@@ -52,12 +53,12 @@ def _overlaps(maps: VariantMaps, sums: Sums, model: str, fold: int | None) -> It
             yield Measured(
                 f"heatmap_{metric}", _plain(value), sums[name].n, maps.variant, model, chance, name, fold=fold
             )
-        mean = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
-        n = sum(sums[name].n for name in known)
-        yield Measured(f"heatmap_{metric}", _plain(mean), n, maps.variant, model, fold=fold)
-    for name, value in zip(known, shares_inside(sums, maps.masks, known), strict=True):
+        yield Measured(f"heatmap_{metric}", _mean(values), n, maps.variant, model, fold=fold)
+    shares = shares_inside(sums, maps.masks, known)
+    for name, value in zip(known, shares, strict=True):
         chance = float(maps.masks[name].mean())
         yield Measured("heatmap_mu", _plain(value), sums[name].n, maps.variant, model, chance, name, fold=fold)
+    yield Measured("heatmap_mu", _mean(shares), n, maps.variant, model, fold=fold)
 
 
 def _likeness(variant: str, target: str, found: ExpressionScores, pretrained: Collection[str]) -> Iterator[Measured]:
@@ -92,6 +93,11 @@ def _kinds(
 
 def _names(names: Sequence[str], members: Sequence[int]) -> str:
     return " ".join(names[place] for place in members)
+
+
+def _mean(values: Sequence[float] | NDArray[np.float64]) -> float | None:
+    """Over the classes where it is defined."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def _plain(value: float) -> float | None:

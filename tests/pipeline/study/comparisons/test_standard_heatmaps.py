@@ -55,7 +55,8 @@ def test_every_network_and_fold_and_all_together_have_an_overlap_with_every_mask
 def test_every_heatmap_says_how_much_of_it_is_in_the_mask_beside_chance(compared):
     _study, found = compared
     for model, marked in (("weinet-0a", True), ("vgg16-0d", False)):
-        rows = of(found.rows, "heatmap_mu", model=model, fold=None)
+        *rows, over = of(found.rows, "heatmap_mu", model=model, fold=None)
+        assert over.target is None and over.value == pytest.approx(np.mean([row.value for row in rows]))
         assert [row.target for row in rows] == EXPRESSIONS
         assert all(row.baseline == pytest.approx(mask_of(row.target).mean()) for row in rows)
         assert all(row.value > 0.75 for row in rows) == marked

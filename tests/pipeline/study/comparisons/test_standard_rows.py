@@ -39,6 +39,12 @@ def test_a_network_that_was_given_has_no_folds_and_the_chance_of_a_precision_is_
     assert not any(row.target == "neutral" for row in rows)
 
 
+@pytest.mark.parametrize("metric", ["iou", "precision", "recall", "f1", "mu"])
+def test_every_figure_has_its_mean_over_classes(metric):
+    rows = [row for row in rows_of_variant(variant()) if row.metric == f"heatmap_{metric}" and row.model == "n1-x"]
+    assert [row.target for row in rows] == ["fear", None] and rows[0].value == rows[1].value
+
+
 def test_kinds_are_told_apart_where_there_are_two_of_each():
     few = {row.metric for row in rows_of_variant(variant(pretrained=("n0",)))}
     many = {row.metric for row in rows_of_variant(variant(range(4), pretrained=("n0", "n1")))}
