@@ -84,8 +84,8 @@ def _key(work: StudyWork, comparison: str, options: Mapping[str, object]) -> str
     cells = [[cell.key, cell.variant, cell.status, cell.seconds] for cell in (*work.cells, *work.panel)]
     trained = [training.outcome.model for training in work.trainings]
     jobs = [cell.job.model_dump(mode="json", include={"source", "labels", "report"}) for cell in work.cells if cell.job]
-    people = options.get("people")  # a file, whose content may change under its name
-    known = [digest(str(read_people(str(people)).to_pylist()))] if people else []
+    people = options.get("people")  # of grids a number; else a file, whose content may change under its name
+    known = [digest(str(read_people(people).to_pylist()))] if isinstance(people, str) else []
     return digest([VERSION, comparison, COMPARISONS[comparison].version, dict(options), cells, trained, jobs, *known])
 
 

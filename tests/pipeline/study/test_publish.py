@@ -74,3 +74,8 @@ def test_every_page_says_that_epochs_were_chosen_by_the_test_part(tmp_path):
         assert "Net (seed=0): epochs are chosen by the test part (selection: best_test)" in (folder / page).read_text()
     publish(replace(work(tmp_path / "b", {"runtime": {}}), trainings=(trainings[1],)))
     assert "chosen by" not in (tmp_path / "b" / "report" / "studies" / "s" / "runtime.html").read_text()
+
+
+def test_the_people_of_grids_are_a_number_and_no_file(tmp_path):
+    made = publish(work(tmp_path, {"grids": {"people": 4}}))
+    assert not any("file of people" in one.reason for one in made.lost)
