@@ -73,26 +73,47 @@ def _rows(table: pa.Table, group: str | None) -> list[_Row]:
 
 
 def _looks_parts(store: Store, partition: Partition, table: pa.Table, several: Sequence[str]) -> Iterator[PatternsPart]:
-    """Temporal prototypes in looks and their patterns; nothing where there are no looks."""
-    found = read(store, "look_prototypes", **partition.key, columns=["text", "emotion", "n_frames"])
+    """Temporal prototypes and episodes in looks and their patterns; nothing where there are no looks."""
+    found = read(store, "look_prototypes", **partition.key, columns=["sequence_id", "text", "emotion", "n_frames"])
     found = found.filter(pc.greater(found["n_frames"], 0))
     if not found.num_rows:
         return
-    counts: Counter[str] = Counter(found["text"].to_pylist())
-    emotions: dict[str, Counter[str]] = {}
-    sizes: Counter[str | None] = Counter()
-    for text, emotion in zip(found["text"].to_pylist(), found["emotion"].to_pylist(), strict=True):
-        sizes[emotion] += 1
-        if emotion is not None:
-            emotions.setdefault(text, Counter())[emotion] += 1
+    emotion = dict(zip(found["sequence_id"].to_pylist(), found["emotion"].to_pylist(), strict=True))
     rows = _of(table, SEQUENCES, "looks")
+    whole = list(zip(found["sequence_id"].to_pylist(), found["text"].to_pylist(), strict=True))
+    yield _looks_part(whole, emotion, rows, several, SEQUENCES)
+    episodes = read(store, "episodes", **partition.key, columns=["sequence_id", "looks_text"]).drop_null()
+    if own := {(name, text) for name, text in _pairs(episodes) if name in emotion}:
+        yield _looks_part(sorted(own), emotion, _of(table, EPISODES, "looks"), several, EPISODES)
+
+
+def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _looks_part(
+    texts: Sequence[tuple[str, str]],
+    emotion: Mapping[str, str | None],
+    rows: pa.Table,
+    several: Sequence[str],
+    mined: str,
+) -> PatternsPart:
+    """The texts in looks that each sequence has, and the patterns of each group."""
+    counts = Counter(text for _, text in texts)
+    emotions: dict[str, Counter[str]] = {}
+    for name, text in texts:
+        if (of := emotion[name]) is not None:
+            emotions.setdefault(text, Counter())[of] += 1
+    sizes = Counter(emotion.values())
     groups = [
-        _group(name, found.num_rows if name is None else sizes[name], _rows(rows, name), None)
+        _group(name, len(emotion) if name is None else sizes[name], _rows(rows, name), None)
         for name in (None, *several)
     ]
     n_recurring, whole = sum(n > 1 for n in counts.values()), _recurring(counts, emotions)
     longest = _longest(rows) if rows.num_rows else None
-    yield PatternsPart(False, found.num_rows, whole, len(counts), n_recurring, tuple(groups), longest, looks=True)
+    return PatternsPart(
+        False, len(emotion), whole, len(counts), n_recurring, tuple(groups), longest, mined=mined, looks=True
+    )
 
 
 def _episode_part(letters: bool, rows: pa.Table, overview: Overview, several: Sequence[str]) -> PatternsPart:
