@@ -82,11 +82,18 @@ class LooksConfig(Section):
 class ResourcesConfig(Resources):
     """What a run may take. Nothing here changes a result."""
 
-    num_gpus: NonNegativeFloat | None = None  # per model actor; one where the cluster has any
-    actors: PositiveInt = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where there are any, or nodes with some may be started
+    num_gpus: NonNegativeFloat | None = None  # of each copy of the network; one where it runs on GPUs
+    actors: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None  # copies; as many as GPUs, one on CPUs
     object_store_mb: PositiveInt = 512  # embedded Ray only
     scheduler: Literal["ray", "threads"] = "ray"  # of phase 2
     shard_units: PositiveInt = 16  # units of one file per table
+
+    @model_validator(mode="after")
+    def _agree(self) -> ResourcesConfig:
+        if isinstance(self.actors, tuple) and self.actors[0] > self.actors[1]:
+            raise ValueError(f"actors: the fewest come first, got {list(self.actors)}")
+        return self
 
 
 class RunConfig(Section):

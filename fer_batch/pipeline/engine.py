@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from fer_batch.types import InputError
-
 BLOCK_BYTES = 16 << 20
 
 
@@ -88,24 +86,6 @@ def _private_token() -> None:
         path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
         if os.path.exists(path):
             os.chmod(path, 0o600)
-
-
-def gpus_of(asked: float | None) -> float:
-    """GPUs of one task or actor that runs a network: what the job says, else one where Ray has any.
-
-    Raises
-    ------
-    InputError
-        If the job asks for more than this machine has.
-    """
-    import ray
-
-    available = ray.cluster_resources().get("GPU", 0)
-    if asked is None:
-        return 1.0 if available else 0.0
-    if asked > available and not os.environ.get("RAY_ADDRESS"):
-        raise InputError(f"resources.num_gpus is {asked:g}, but this machine offers Ray {available:g} GPUs")
-    return asked
 
 
 def quiet_ray_data() -> None:

@@ -12,7 +12,7 @@ from fer_batch.config import RunConfig
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
-from fer_batch.pipeline.engine import gpus_of
+from fer_batch.pipeline.devices import actors_of, offered, said_of, wait_for_gpus
 from fer_batch.pipeline.explaining.units import explain_key, joint_units
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
 from fer_batch.pipeline.plan import Plan, stale_shards, waiting_inputs
@@ -107,7 +107,12 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
     from fer_batch.pipeline.explaining.stream import Bookkeeping, JointBookkeeping, dataset_of, explain_units
 
     store, config, plans = jobs[0].store, jobs[0].config, [job.plan for job in jobs]
-    resources, num_gpus = config.resources, gpus_of(config.resources.num_gpus)
+    resources, offer = config.resources, offered()
+    fewest = resources.actors[0] if isinstance(resources.actors, tuple) else resources.actors or 1
+    num_gpus = offer.gpus_each(resources.device, resources.num_gpus, fewest)
+    actors = actors_of(resources.actors, num_gpus, offer)
+    say(said_of(actors, num_gpus, n_cpus))
+    wait_for_gpus(num_gpus, offer)
     units, own = joint_units(plans[0].refs, [plan.units for plan in plans])
     decode, options = decode_options(jobs), [explain_options(job, n_cpus) for job in jobs]
     sink = SinkOptions(store.uri, config.faces.store == "jpeg", tuple(job.metadata for job in jobs))
@@ -118,7 +123,7 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
         explain_units(
             units,
             books,
-            lambda window: dataset_of(window, decode, options, sink, resources.actors, num_gpus),
+            lambda window: dataset_of(window, decode, options, sink, actors, num_gpus),
             resources.window,
             advance,
         )

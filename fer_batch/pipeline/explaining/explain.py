@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from fer_batch.models.card import ResolvedModel
 from fer_batch.models.checkpoint import load
 from fer_batch.models.heads import active, probabilities
 from fer_batch.models.preprocess import preprocess
+from fer_batch.pipeline.devices import own_device
 from fer_batch.pipeline.explaining.chunk import Chunk, ExplainOptions
 from fer_batch.pipeline.explaining.units import Wanted
 from fer_batch.registry import nearest
@@ -163,8 +165,9 @@ class ExplainStage:
         self.options = tuple(options)
         self.problem: tuple[int, str] | None = None  # which explanation cannot be made, and why
         # Ray gives an actor without reserved CPUs a single thread; decode tasks leave the rest to the model.
-        torch.set_num_threads(options[0].n_threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Of a cluster's CPUs a node has a part.
+        torch.set_num_threads(min(options[0].n_threads, os.cpu_count() or 1))
+        self.device = own_device()
         self.explanations: list[Explanation] = []
         try:
             self.model = load(options[0].model).to(self.device).eval()

@@ -183,7 +183,7 @@ def dataset_of(
     decode: DecodeOptions,
     explain: Sequence[ExplainOptions],
     sink: SinkOptions,
-    n_actors: int,
+    actors: tuple[int, int],
     num_gpus: float,
 ) -> Any:
     """The lazy Ray Dataset of phase 1 over some units, one block each.
@@ -196,8 +196,8 @@ def dataset_of(
         Of the job.
     explain
         Of each explanation.
-    n_actors
-        Copies of the network.
+    actors
+        The fewest and the most copies of the network.
     num_gpus
         Of each.
     """
@@ -216,7 +216,7 @@ def dataset_of(
             batch_size=1,
             num_cpus=0,
             num_gpus=num_gpus or None,
-            compute=ray.data.ActorPoolStrategy(size=n_actors),
+            compute=ray.data.ActorPoolStrategy(min_size=actors[0], max_size=actors[1]),
         )
         .map_batches(write_chunk, fn_kwargs={"options": sink}, batch_size=1, num_cpus=0.25)  # type: ignore[arg-type]
     )

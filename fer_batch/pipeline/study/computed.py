@@ -59,9 +59,10 @@ def computed(work: StudyWork, name: str, tasks: Sequence[Task]) -> list[Result]:
         work.start()
         import ray
 
-        from fer_batch.pipeline.engine import gpus_of
+        from fer_batch.pipeline.devices import gpus_of
 
-        gpus = gpus_of(work.study.config.runs.base.get("resources", {}).get("num_gpus"))
+        resources = work.study.config.runs.base.get("resources", {})
+        gpus = gpus_of(resources.get("device", "auto"), resources.get("num_gpus"))
         with progress(name, len(waiting), "cell") as advance:
             running = {_submit(ray, task, gpus): task for task in waiting}
             while running:

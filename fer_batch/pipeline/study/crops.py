@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import RunConfig
 from fer_batch.models.card import ResolvedModel
-from fer_batch.pipeline.engine import gpus_of
+from fer_batch.pipeline.devices import Device, gpus_of, own_device
 from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.units import units_to_do
 from fer_batch.pipeline.plan import check_faces
@@ -111,7 +111,9 @@ def given_network(
     samples = rows.select(["dataset", "subject_id", "sequence_id", "frame_index", "emotion"])
     samples = samples.append_column("row", pa.array(np.arange(len(truth), dtype=np.int64)))
     samples = samples.append_column("labels", pa.ListArray.from_arrays(offsets, flat))
-    samples = samples.append_column("logits", answers(store, crops, model, start, job.resources.num_gpus))
+    samples = samples.append_column(
+        "logits", answers(store, crops, model, start, job.resources.device, job.resources.num_gpus)
+    )
     return StudyNetwork(
         name=model.model_id,
         fold=None,
@@ -136,7 +138,12 @@ def _labels(rows: pa.Table, model: ResolvedModel, rule: LabelSettings) -> NDArra
 
 
 def answers(
-    store: Store, crops: str, model: ResolvedModel, start: Callable[[], int], num_gpus: float | None = None
+    store: Store,
+    crops: str,
+    model: ResolvedModel,
+    start: Callable[[], int],
+    device: Device = "auto",
+    num_gpus: float | None = None,
 ) -> pa.ChunkedArray:
     """Logits of a network for every crop of a set, lists of float32; computed on Ray once, and kept.
 
@@ -150,8 +157,8 @@ def answers(
         The network.
     start
         Starts Ray.
-    num_gpus
-        Of a task, as a job says it.
+    device, num_gpus
+        Of a task, as a job says them.
     """
     path = f"{ANSWERS}/{digest([crops.rsplit('/', 1)[-1], model.digest])}.parquet"
     if not store.exists(path):
@@ -159,7 +166,7 @@ def answers(
         import ray
 
         with progress(f"predict {model.model_id}", int(open_crops(crops).starts[-1]), "crop") as advance:
-            task = ray.remote(num_cpus=1, num_gpus=gpus_of(num_gpus))(_predict)
+            task = ray.remote(num_cpus=1, num_gpus=gpus_of(device, num_gpus))(_predict)
             starts = range(0, int(open_crops(crops).starts[-1]), 16 * BATCH)
             waiting = [task.remote(crops, model, first, 16 * BATCH) for first in starts]
             parts: list[NDArray[np.float32]] = []
@@ -195,12 +202,11 @@ _LOADED: dict[str, Any] = {}  # of this worker, the last
 
 def _loaded(digest_of: str, model: ResolvedModel) -> Any:
     """The network and its device, loaded once a worker."""
-    import torch
 
     from fer_batch.models.checkpoint import load
 
     if digest_of not in _LOADED:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = own_device()
         _LOADED.clear()
         _LOADED[digest_of] = load(model).to(device).eval(), device
     return _LOADED[digest_of]

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.evaluate.alignment import attention_cosines, cam_cosines, constant_baseline, stretched_maps
+from fer_batch.pipeline.devices import own_device
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task
 from fer_batch.pipeline.study.cue_images import CueImages
 from fer_batch.storage.crop_set import open_crops
@@ -205,7 +206,7 @@ def _network(images: CueImages) -> tuple[nn.Module, torch.device]:
     from fer_batch.models.checkpoint import load
 
     torch.set_num_threads(1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     return load(images.model).to(device).eval(), device
 
 

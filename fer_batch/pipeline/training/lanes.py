@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_batch.config import TrainConfig
+from fer_batch.pipeline.devices import offered, wait_for_gpus
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker
 from fer_batch.pipeline.training.worker import train_on_worker
@@ -29,8 +30,19 @@ class Layout:
     gpus: float
 
 
-def layout(config: TrainConfig, n_folds: int, n_cpus: int, n_gpus: float) -> Layout:
+def layout(config: TrainConfig, n_folds: int, n_cpus: int, gpus: float, n_gpus: float) -> Layout:
     """Folds beside each other rather than one fold on everything: nothing then waits for anything.
+
+    Parameters
+    ----------
+    config
+        The job.
+    n_folds
+        That are not done.
+    n_cpus, n_gpus
+        There are, or can be.
+    gpus
+        Of each process.
 
     Raises
     ------
@@ -38,9 +50,6 @@ def layout(config: TrainConfig, n_folds: int, n_cpus: int, n_gpus: float) -> Lay
         If the job asks for more than there is.
     """
     resources = config.resources
-    gpus = resources.num_gpus if resources.num_gpus is not None else (1.0 if n_gpus else 0.0)
-    if gpus * resources.workers > n_gpus:
-        raise InputError(f"resources ask for {gpus * resources.workers:g} GPUs, Ray has {n_gpus:g}")
     if resources.workers > n_cpus:
         raise InputError(f"resources.workers is {resources.workers}, Ray has {n_cpus} CPUs")
     places = int(n_gpus / (gpus * resources.workers)) if gpus else n_cpus // resources.workers
@@ -69,8 +78,10 @@ def train_folds(config: TrainConfig, store: Store, jobs: Sequence[FoldJob], on_d
     """
     import ray
 
-    resources = ray.cluster_resources()
-    where = layout(config, len(jobs), max(1, int(resources.get("CPU", 1))), resources.get("GPU", 0))
+    offer = offered()
+    gpus = offer.gpus_each(config.resources.device, config.resources.num_gpus, config.resources.workers)
+    where = layout(config, len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))), gpus, offer.known)
+    wait_for_gpus(where.gpus, offer)
     say(f"{where.at_once} folds at once, each on {_share(where)}" if where.at_once > 1 else f"on {_share(where)}")
     lanes = [list(jobs[start :: where.at_once]) for start in range(where.at_once)]
     for job in jobs:

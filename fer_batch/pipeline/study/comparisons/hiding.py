@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_batch.evaluate.faithfulness import against_chance, aopc, area_over, area_under, at_shares
 from fer_batch.evaluate.subject_mean import subject_mean
+from fer_batch.pipeline.devices import own_device
 from fer_batch.pipeline.partition.standard_masks import region_of
 from fer_batch.pipeline.study.comparisons.figures import kept, known
 from fer_batch.pipeline.study.computed import Result
@@ -64,7 +65,7 @@ def measure(
 
     torch.set_num_threads(1)
     used = images.model.preprocessing
-    network = load(images.model).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    network = load(images.model).to(own_device()).eval()
     crops = open_crops(images.crops).images(images.numbers)
     inputs = preprocess(crops, used).numpy()
     plain = preprocess(crops, used.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3}))

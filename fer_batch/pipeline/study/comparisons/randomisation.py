@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_batch.evaluate.randomisation import MARGIN, SAME
+from fer_batch.pipeline.devices import own_device
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.comparisons.charts import interval_chart
 from fer_batch.pipeline.study.comparisons.figures import figure, kept, numbers
@@ -118,7 +119,7 @@ def check(images: Drawn, method: str, options: Mapping[str, object], steps: int,
     from fer_batch.storage.crop_set import open_crops
 
     torch.set_num_threads(1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     network = load(images.model).to(device).eval()
     explainer = explain.method(method, **options_of_model(method, options, images.model))
     crops = open_crops(images.crops).images(images.numbers)
