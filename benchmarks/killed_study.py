@@ -3,7 +3,8 @@
     python benchmarks/killed_study.py [--job jobs/study_pain_disgust_happiness.yaml] [--kills 3] [--seed 0] [--work DIR]
 
 The undisturbed run says how long the study takes; in the other, the driver gets SIGKILL that many times, at moments
-drawn over that time, and is started again. What measures time is not compared. Exit code 0: the same; 1: what differs
+drawn over that time, and is started again. What measures time is not compared. Both run in one folder, one after the
+other, because the names of trainings on what a study prepared come from where it lies. Exit code 0: the same; 1: what differs
 is printed.
 """
 
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 from compare_outputs import NOT_COMPARED, WRITER, difference, rows, table_names
 
 TIMES = {"seconds", "seconds_per_image"}
+TIMED = {"study_cells": {"n_images"}}  # images of the processes that were timed
 
 
 def compared(output: Path, table: str) -> pa.Table:
@@ -30,7 +32,8 @@ def compared(output: Path, table: str) -> pa.Table:
     found = rows(output, table)
     if "metric" in found.column_names:
         found = found.filter(pc.invert(pc.is_in(found["metric"], pa.array(sorted(TIMES)))))
-    found = found.drop_columns(sorted((WRITER | TIMES) & set(found.column_names)))
+    dropped = WRITER | TIMES | TIMED.get(table, set())
+    found = found.drop_columns(sorted(dropped & set(found.column_names)))
     ordered = [field.name for field in found.schema if not pa.types.is_nested(field.type)]
     return found.sort_by([(name, "ascending") for name in ordered])
 
@@ -68,16 +71,15 @@ def main() -> int:
 def differ(wanted: argparse.Namespace, work: Path) -> int:
     """Run both studies in a folder, and print what differs."""
     command = [sys.executable, "-m", "fer_batch.cli", "run", wanted.job, "--set", "size=small", "--output"]
-    start = time.monotonic()
-    subprocess.run([*command, str(work / "whole")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start, output = time.monotonic(), work / "out"
+    subprocess.run([*command, str(output)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     whole = time.monotonic() - start
     print(f"undisturbed: {whole:.0f} s", flush=True)
+    output.rename(work / "whole")
     rng = np.random.default_rng(wanted.seed)
     moments = np.sort(rng.uniform(0, whole, wanted.kills))
     for seconds in np.diff(moments, prepend=0.0):  # the work that is done between two kills, and no start of it twice
-        process = subprocess.Popen(
-            [*command, str(work / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen([*command, str(output)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             process.wait(float(seconds) + 5)
             print("ended before it was killed", flush=True)
@@ -85,8 +87,8 @@ def differ(wanted: argparse.Namespace, work: Path) -> int:
             process.kill()
             process.wait()
             print(f"killed after {seconds + 5:.0f} s", flush=True)
-    subprocess.run([*command, str(work / "killed")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = list(differences(work / "whole", work / "killed"))
+    subprocess.run([*command, str(output)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found = list(differences(work / "whole", output))
     print("\n".join(found) if found else "the same tables")
     return bool(found)
 
