@@ -4,8 +4,9 @@
 
 The undisturbed run says how long the study takes; in the other, the driver gets SIGKILL that many times, at moments
 drawn over that time, and is started again. What measures time is not compared. Both run in one folder, one after the
-other, because the names of trainings on what a study prepared come from where it lies. Exit code 0: the same; 1: what differs
-is printed.
+other, because the names of trainings on what a study prepared come from where it lies.
+
+Exit code 0: the same; 1: what differs is printed.
 """
 
 from __future__ import annotations

@@ -196,12 +196,11 @@ def actors_of(asked: int | tuple[int, int] | None, gpus: float, offer: Offer) ->
     return 1, max(1, int(offer.known / gpus)) if gpus else 1
 
 
-def said_of(actors: tuple[int, int], gpus: float, n_cpus: int) -> str:
-    """The plan in a sentence."""
+def said_of(actors: tuple[int, int], gpus: float) -> str:
+    """The plan in words."""
     fewest, most = actors
     copies = f"{most} {'copy' if most == 1 else 'copies'}" if fewest == most else f"{fewest} to {most} copies"
-    where = f"on {gpus:g} GPU each" if gpus else "on CPUs"
-    return f"{copies} of the network {where}, decoding on {n_cpus} CPUs"
+    return f"{copies} of the network on " + (f"{gpus:g} GPU each" if gpus else "CPUs")
 
 
 def gpus_of(device: Device, asked: float | None) -> float:

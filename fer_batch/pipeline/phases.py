@@ -111,7 +111,8 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
     fewest = resources.actors[0] if isinstance(resources.actors, tuple) else resources.actors or 1
     num_gpus = offer.gpus_each(resources.device, resources.num_gpus, fewest)
     actors = actors_of(resources.actors, num_gpus, offer)
-    say(said_of(actors, num_gpus, n_cpus))
+    if num_gpus or actors != (1, 1):
+        say(said_of(actors, num_gpus))
     wait_for_gpus(num_gpus, offer)
     units, own = joint_units(plans[0].refs, [plan.units for plan in plans])
     decode, options = decode_options(jobs), [explain_options(job, n_cpus) for job in jobs]

@@ -51,8 +51,8 @@ def test_copies_of_the_network():
     assert actors_of(None, 1, UNKNOWN) == (1, 1)
     assert actors_of(3, 1, FOUR) == (3, 3)
     assert actors_of((2, 8), 1, FOUR) == (2, 8)
-    assert said_of((1, 4), 1, 16) == "1 to 4 copies of the network on 1 GPU each, decoding on 16 CPUs"
-    assert said_of((1, 1), 0, 2) == "1 copy of the network on CPUs, decoding on 2 CPUs"
+    assert said_of((1, 4), 1) == "1 to 4 copies of the network on 1 GPU each"
+    assert said_of((2, 2), 0) == "2 copies of the network on CPUs"
 
 
 def test_gpus_that_a_cluster_may_start():
