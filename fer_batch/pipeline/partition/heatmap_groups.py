@@ -19,7 +19,7 @@ from fer_batch.output.query import connect
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.standard_faces import NO_FACE, evidence, landmarks_of, warped
 from fer_batch.pipeline.analysis.sums import has_all_maps
-from fer_batch.pipeline.partition.people_columns import manifests_of, people_view, read_people
+from fer_batch.pipeline.partition.people_columns import people_known, people_view
 from fer_batch.storage.parquet import Partition, unpack_maps
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -163,7 +163,7 @@ def compare_groups(
         What holds in both groups.
     people
         CSV or Parquet file with a row a person, whose columns conditions may use; without one the manifests that the
-        runs read.
+        runs and trainings read.
 
     Raises
     ------
@@ -186,8 +186,7 @@ def compare_groups(
 def _make_views(connection: duckdb.DuckDBPyConnection, people: str | None) -> str:
     """Make the view `maps`; its columns in words."""
     connection.execute(MAPS)
-    tables = [read_people(people)] if people else list(manifests_of(connection))
-    names = people_view(connection, tables, set(COLUMNS.split(", ")))
+    names = people_view(connection, people_known(connection, people), set(COLUMNS.split(", ")))
     connection.execute(WITH_PEOPLE)
     return ", ".join([COLUMNS, *names])
 
