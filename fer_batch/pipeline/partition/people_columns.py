@@ -84,9 +84,8 @@ def _manifests(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]
     for source in (config.get("source"), *(config.get("sources") or ())):
         if isinstance(source, Mapping) and source.get("format") == "manifest" and source.get("uri"):
             who = (source.get("columns") or {}).get(WHO, WHO)
-            yield tuple(
-                str(one or "") for one in (source["uri"], who, source.get("dataset"), source.get("subject_space"))
-            )
+            dataset, space = (str(source.get(name) or "") for name in ("dataset", "subject_space"))
+            yield str(source["uri"]), str(who), dataset, space
 
 
 def _as_trained(people: pa.Table, dataset: str, space: str) -> pa.Table:
