@@ -19,7 +19,7 @@ from fer_batch.storage.manifest import digest
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-VERSION = 3  # raised when the same maps would give another result
+VERSION = 4  # raised when the same maps would give another result
 GROUPS = {"Right and wrong answers": ("correct", "NOT correct")}
 LEAD = (
     "Mean maps of two groups on the standard face and their difference, every map over its largest value and every "
