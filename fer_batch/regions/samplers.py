@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -151,4 +152,9 @@ def averaged(maps: NDArray[Any], width: int) -> tuple[NDArray[np.float32], NDArr
     return small, np.asarray(np.isfinite(small.sum(axis=(1, 2))))
 
 
-READERS = {"floor": Floor, "bilinear": Bilinear, "averaged": Averaged}
+Reader = Callable[[NDArray[Any]], NDArray[Any]]  # of positions (2, n, p)
+READERS: Mapping[str, Callable[[NDArray[Any], NDArray[np.float64]], Reader]] = {
+    "floor": Floor,
+    "bilinear": Bilinear,
+    "averaged": Averaged,
+}
