@@ -87,9 +87,9 @@ def masks_of(heatmaps: Sequence[Heatmap]) -> dict[str, NDArray[np.bool_]]:
 def figures_of(heatmap: Heatmap, mask: NDArray[np.bool_]) -> HeatmapFigures:
     """How a heatmap agrees with a mask of its size."""
     own = overlap(foreground(heatmap.values)[None], mask[None])
-    shares = (float(values[0]) for values in (own.iou, own.precision, own.recall, own.f1))
-    mass = relevance_mass(heatmap.values[None], mask[None])
-    return HeatmapFigures(*shares, float(mass[0]), float(mask.mean()))
+    iou, precision, recall, f1 = (float(values[0]) for values in (own.iou, own.precision, own.recall, own.f1))
+    mu = float(relevance_mass(heatmap.values[None], mask[None])[0])
+    return HeatmapFigures(iou, precision, recall, f1, mu, float(mask.mean()))
 
 
 def heatmap_rows(store: Store, partition: Partition) -> Iterator[Row]:
