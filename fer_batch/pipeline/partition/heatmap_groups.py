@@ -75,12 +75,12 @@ class Group:
         """Maps that count."""
         return sum(self.counts.values())
 
-    def add(self, who: str, total: NDArray[np.floating] | None, n: int = 1) -> None:
+    def add(self, who: str, total: NDArray[np.float64] | None, n: int = 1) -> None:
         """Count a map on `CANVAS`, or the sum of several; none is a map that is undefined."""
         if total is None:
             self.n_left_out += 1
             return
-        self.sums[who] = self.sums.get(who, 0.0) + total.astype(np.float64)
+        self.sums[who] = self.sums.get(who, 0.0) + total
         self.counts[who] = self.counts.get(who, 0) + n
 
     def means(self, people: Sequence[str]) -> NDArray[np.float64]:
@@ -243,9 +243,9 @@ def _add_maps(
     return used
 
 
-def _small(values: NDArray[np.floating]) -> NDArray[np.floating]:
+def _small(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Area means on `CANVAS` of a map, or of a sum of maps, on the standard face."""
-    return cv2.resize(values, CANVAS[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(values, CANVAS[::-1], interpolation=cv2.INTER_AREA), np.float64)
 
 
 def _people(a: Group, b: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
