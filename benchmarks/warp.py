@@ -95,6 +95,8 @@ def ways(n: int, threads: int) -> list[Way]:
         warp = StandardWarp(canvas, "bilinear", "sums", oversampling=k)
         name = f"ours 112x112 to {canvas[1]}x{canvas[0]} bilinear sums, oversampling {k}"
         found.append(Way(name, n, lambda w=warp: w(small, inside, (112, 112))))
+    letters = StandardWarp((35, 28), "averaged")
+    found.append(Way("ours 112x112 to 28x35 averaged (letters, looks)", n, lambda: letters(small, inside, (112, 112))))
     few = max(1, n // 64)
     found.append(Way("triangle by triangle (OpenCV)", few, lambda: triangle_by_triangle(maps[:few], points[:few])))
     found.append(Way("PiecewiseAffineTransform (scikit-image)", 1, lambda: by_scikit_image(maps[:1], points[:1])))

@@ -5,7 +5,7 @@ CREATE TABLE evaluation (
     "value" DOUBLE,
     "n" BIGINT,
     "baseline" DOUBLE,
-    "group" VARCHAR,  -- class or emotion
+    "group" VARCHAR,  -- class, emotion, moment of episodes, or what is compared
     "layer" VARCHAR,
     "split" VARCHAR,
     "fold" INTEGER,

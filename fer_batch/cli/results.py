@@ -136,7 +136,7 @@ def _compare_groups(out: str, a: str, b: str, people: str | None, as_json: bool)
     store = Store(out)
     found = compare_groups(store, a, b, people=people)
     picture = write_difference(store, found)
-    for partition in sorted({*found.a.people, *found.b.people}, key=str):
+    for partition in sorted(found.a.partitions | found.b.partitions, key=str):
         if store.exists(f"{folder_of(partition)}/index.html"):
             write_page(store, partition, HEATMAPS)
     click.echo(json.dumps(difference_json(found, picture)) if as_json else difference_text(found, picture))

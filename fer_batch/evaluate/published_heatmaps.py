@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 
 GAYA_MOREY = "Gaya-Morey et al. 2024"
@@ -50,7 +51,15 @@ def published_iou(network: str) -> MappingProxyType[str, float] | None:
 
 
 def printed_name(network: str) -> str | None:
-    """What the tables call a network: `MobileNetV3` for `mobilenetv3large`; None for one that they do not have."""
+    """What the tables call a network: `MobileNetV3` for `mobilenetv3large`; None for one that they do not have.
+
+    Parameters
+    ----------
+    network
+        A name of it. One fold of a network (`AlexNet_CV1`) is not what the tables are of.
+    """
+    if re.search(r"(cv|fold)\W*_*\d+$", network.lower()):
+        return None
     plain = "".join(filter(str.isalnum, network.lower()))
     exact = [name for name in IOU if plain == name.lower()]
     longest = sorted((name for name in IOU if plain.startswith(name.lower())), key=len)

@@ -109,7 +109,7 @@ STAGES: tuple[PartitionStage, ...] = (
     PartitionStage(
         "patterns", ("patterns",), 4, _pattern_options, _patterns, "prototypes", reads=("looks", "episodes")
     ),
-    PartitionStage("evaluation", ("evaluation",), 2, _evaluation_options, _evaluation, "report"),
+    PartitionStage("evaluation", ("evaluation",), 3, _evaluation_options, _evaluation, "report", reads=("heatmaps",)),
     PartitionStage(  # a new version has the pages of unchanged sequences drawn again too
         "report", (), DRAWING, _report_options, _report, "report", reads=_REPORTED
     ),

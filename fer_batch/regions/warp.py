@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,10 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer_batch.regions.face_mesh import STRIP, Grid, Strip, defined, grid, mesh_points, standard_grid, triangulation
 from fer_batch.regions.geometry import checked, standard_face
+from fer_batch.regions.samplers import READERS, averaged
 
-_MAPS = 8  # warped at a time: what is computed of a strip of them stays in the cache
+_AT_ONCE = (
+    8 * STRIP
+)  # pixels of a strip of all maps that are warped at a time: what is computed of them stays in the cache
 _NOWHERE = np.array([[0.0, 0.0], [0.0, 0.0], [-2.0, -2.0]])  # the affine map of what is in no triangle
-_ROUNDING = 1e-6  # px; a position this little below an integer is that integer
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class StandardWarp:
         Height and width of what is made. The standard face has (275, 224); other sizes scale it.
     sampling
         `floor` takes the pixel at the integers below the position, as released; `bilinear` interpolates. For maps
-        smaller than their crop, `floor` is that of the map enlarged by repeating its pixels.
+        smaller than their crop, `floor` is that of the map enlarged by repeating its pixels. `averaged`, for canvases
+        coarser than the maps, takes area means of about a pixel of the canvas first and interpolates these, with the
+        last pixel repeated beyond the crop; float32, and NaN throughout where a map is not finite.
     keep
         `values`, for images and heatmaps. `sums`, for relevance: every value is multiplied by :math:`|\det J|`, the
         area of a source triangle over that of its target, both in pixels, so that a triangle's sum stays what it was.
@@ -78,13 +83,14 @@ class StandardWarp:
     """
 
     canvas: tuple[int, int] = (275, 224)
-    sampling: Literal["floor", "bilinear"] = "floor"
+    sampling: Literal["floor", "bilinear", "averaged"] = "floor"
     keep: Literal["values", "sums"] = "values"
     triangulate: Literal["standard", "source"] = "standard"
     oversampling: int = 1
 
     def __post_init__(self) -> None:
-        known = {"sampling": ("floor", "bilinear"), "keep": ("values", "sums"), "triangulate": ("standard", "source")}
+        samplings = ("floor", "bilinear", "averaged")
+        known = {"sampling": samplings, "keep": ("values", "sums"), "triangulate": ("standard", "source")}
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {' or '.join(choices)}, got {getattr(self, name)!r}")
@@ -117,6 +123,9 @@ class StandardWarp:
         if self.keep == "sums" and not real:
             raise ValueError(f"sums are kept of floating maps, got {maps.dtype}")
         valid = defined(points)
+        if self.sampling == "averaged":
+            maps, finite = averaged(maps, self.canvas[1])
+            valid &= finite
         undefined = np.nan if real else 0
         out = np.full((len(maps), *self.canvas, *maps.shape[3:]), undefined, maps.dtype)
         source = _Source(self, (maps.shape[1], maps.shape[2]), crop)
@@ -136,7 +145,9 @@ class StandardWarp:
 
     @property
     def _at_once(self) -> int:
-        return 1 if self.triangulate == "source" else _MAPS
+        if self.triangulate == "source":
+            return 1
+        return max(8, _AT_ONCE // (self.canvas[0] * self.canvas[1] * self.oversampling**2))
 
     def grid(self, points: NDArray[np.float64]) -> Grid:
         """The positions of the canvas in their triangles, given mesh points (1 or more, 89, 2) in pixels."""
@@ -170,20 +181,32 @@ class _Source:
     ) -> None:
         """Warp some maps, whose mesh points are (n, 89, 2) pixels of the crop, into their rows of (N, h, w, ...)."""
         pixels = self.warp.grid(points)
-        affine = pixels.affine(points) * self.scale
-        affine[:, :, 2] += self.shift
-        known = np.concatenate([affine, np.broadcast_to(_NOWHERE, (len(rows), 1, 3, 2))], axis=1)
-        weights = self._weights(affine) if self.warp.keep == "sums" else None
-        coefficients = np.ascontiguousarray(np.moveaxis(known, (2, 3), (0, 1)))  # (3, 2, n, t + 1)
-        read = (_Floor if self.warp.sampling == "floor" else _Bilinear)(maps[rows], self.shift)
+        weights = self._weights(pixels.affine(points) * self.scale) if self.warp.keep == "sums" else None
+        positions = (self._quick if self.warp.sampling == "averaged" else self._exact)(pixels, points)
+        read = READERS[self.warp.sampling](maps[rows], self.shift)
         k, width = self.warp.oversampling, self.warp.canvas[1]
-        for strip in pixels.strips:
-            values = read(_positions(coefficients, strip))
+        for strip, position in zip(pixels.strips, positions, strict=True):
+            values = read(position)
             if weights is not None:
                 values *= strip.spread(weights).reshape(len(rows), -1, *(1,) * (values.ndim - 2))
             fine = values.reshape(len(rows), -1, k, width, k, *maps.shape[3:])
             top, bottom = (row // k for row in strip.rows)
             out[rows, top:bottom] = fine.mean(axis=(2, 4)) if k > 1 else fine[:, :, 0, :, 0]
+
+    def _exact(self, pixels: Grid, points: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        """Where in its map each pixel of a strip is, shape (2, n, p), float64; pixels in no triangle are nowhere."""
+        affine = pixels.affine(points) * self.scale
+        affine[:, :, 2] += self.shift
+        known = np.concatenate([affine, np.broadcast_to(_NOWHERE, (len(points), 1, 3, 2))], axis=1)
+        coefficients = np.ascontiguousarray(np.moveaxis(known, (2, 3), (0, 1)))  # (3, 2, n, t + 1)
+        return (_positions(coefficients, strip) for strip in pixels.strips)
+
+    def _quick(self, pixels: Grid, points: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
+        """The same in float32, as one product for all faces."""
+        placed = (points * self.scale + self.shift).astype(np.float32).transpose(1, 2, 0)
+        columns = placed.reshape(len(placed), -1)  # (89, 2 n)
+        for weights in pixels.weights:
+            yield np.ascontiguousarray((weights @ columns).T).reshape(2, len(points), -1)
 
     def _weights(self, affine: NDArray[np.float64]) -> NDArray[np.float32]:
         """Pixels of the map to one of the canvas, shape (n, t + 1)."""
@@ -202,76 +225,3 @@ def _positions(coefficients: NDArray[np.float64], strip: Strip) -> NDArray[np.fl
     by_run[1] += by_run[2]
     position += np.repeat(by_run[1], strip.length, axis=-1)
     return position
-
-
-class _Floor:
-    """Maps (n, h, w, ...) read at the integers below positions in pixels; 0 outside."""
-
-    def __init__(self, maps: NDArray[Any], shift: NDArray[np.float64]) -> None:
-        n, self.height, self.width = maps.shape[:3]
-        bordered = np.zeros((n, self.height + 2, self.width + 2, *maps.shape[3:]), maps.dtype)
-        bordered[:, 1:-1, 1:-1] = maps
-        self.rows = _rows(bordered)
-
-    def __call__(self, position: NDArray[np.float64]) -> NDArray[Any]:
-        position += 1 + _ROUNDING  # the border takes what is outside; all else is above 0, where a cast is the floor
-        x, y = position.astype(np.int32)
-        np.clip(x, 0, self.width + 1, out=x)
-        np.clip(y, 0, self.height + 1, out=y)
-        y *= self.width + 2
-        y += x
-        out = np.empty((*y.shape, *self.rows.shape[2:]), self.rows.dtype)
-        for values, one, at in zip(out, self.rows, y, strict=True):
-            one.take(at, axis=0, out=values, mode="clip")
-        return out
-
-
-class _Bilinear:
-    """Maps (n, h, w, ...) interpolated at positions in pixels; 0 outside."""
-
-    def __init__(self, maps: NDArray[Any], shift: NDArray[np.float64]) -> None:
-        self.dtype = maps.dtype
-        self.whole = not np.issubdtype(maps.dtype, np.floating)
-        self.rows = _rows(maps.astype(np.float32) if self.whole else maps)
-        self.sides, self.shift = maps.shape[2:0:-1], shift
-
-    def __call__(self, position: NDArray[np.float64]) -> NDArray[Any]:
-        inside = np.ones(position.shape[1:], bool)
-        corner, share = [], []
-        for axis, low, side in zip(position, self.shift, self.sides, strict=True):
-            inside &= (axis >= low - _ROUNDING) & (axis < low + side - _ROUNDING)
-            np.clip(axis, 0, side - 1, out=axis)
-            start = np.minimum(axis.astype(np.int32), max(side - 2, 0))
-            corner.append(start)
-            axis -= start
-            share.append(axis.astype(np.float32))
-        width, height = self.sides
-        at = corner[1] * np.int32(width) + corner[0]
-        steps = (0, int(width > 1), width * int(height > 1))
-        out = np.stack([self._mixed(i, at[i], share, steps) for i in range(len(at))])
-        out[~inside] = 0
-        return np.rint(out).astype(self.dtype) if self.whole else out
-
-    def _mixed(
-        self, i: int, at: NDArray[np.int32], share: list[NDArray[np.float32]], steps: tuple[int, int, int]
-    ) -> NDArray[np.floating]:
-        """Values of one map between the four pixels from each index on."""
-        one = self.rows[i]
-        across, down = (s[i].reshape(-1, *(1,) * (one.ndim - 1)) for s in share)
-        lines = []
-        for row in (0, steps[2]):
-            first, second = (one.take(at + np.int32(row + step), axis=0, mode="clip") for step in steps[:2])
-            second -= first
-            second *= across
-            first += second
-            lines.append(first)
-        upper, lower = lines
-        lower -= upper
-        lower *= down
-        upper += lower
-        return upper
-
-
-def _rows(maps: NDArray[Any]) -> NDArray[Any]:
-    """Pixels of each map in one row, shape (n, h w, ...)."""
-    return maps.reshape(len(maps), maps.shape[1] * maps.shape[2], *maps.shape[3:])

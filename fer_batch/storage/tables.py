@@ -310,7 +310,7 @@ SCHEMAS = MappingProxyType(
             ("value", _F64),
             ("n", _I64),
             ("baseline", _F64),
-            ("group", _STR, "class or emotion"),
+            ("group", _STR, "class, emotion, moment of episodes, or what is compared"),
             ("layer", _STR),
             ("split", _STR),
             ("fold", _I32),

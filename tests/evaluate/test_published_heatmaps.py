@@ -8,7 +8,14 @@ from fer_batch.evaluate.published_heatmaps import EXPRESSIONS, HEIGHTS, IOU, MEA
 
 @pytest.mark.parametrize(
     ("network", "row"),
-    [("resnet50", "ResNet50"), ("MobileNetV3Large", "MobileNetV3"), ("vgg_16", "VGG16"), ("VGG", None)],
+    [
+        ("resnet50", "ResNet50"),
+        ("MobileNetV3Large", "MobileNetV3"),
+        ("vgg_16", "VGG16"),
+        ("VGG", None),
+        ("AlexNet_CV1", None),
+        ("VGG16 fold 3", None),
+    ],
 )
 def test_printed_rows_are_found_by_the_networks_name(network, row):
     assert published_iou(network) == (IOU[row] if row else None)

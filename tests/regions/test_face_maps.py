@@ -58,6 +58,20 @@ def test_without_a_face_or_without_a_finite_map_there_is_none():
     assert face_maps(maps[:0], landmarks[:0], CROP).shape == (0, 35, 28)
 
 
+def test_sums_of_averaged_maps_are_kept_and_colours_are_refused():
+    landmarks = faces(3)
+    rows, columns = np.mgrid[:112, :112]
+    maps = np.stack([np.exp(-((rows - 60) ** 2 + (columns - 56) ** 2) / w) for w in (200, 300, 400)])
+    small = [cv2.resize(m, (28, 28), interpolation=cv2.INTER_AREA).sum() for m in maps]
+    found = StandardWarp((138, 112), "averaged", "sums")(maps, landmarks, CROP).values
+    whole = [m.sum() for m in maps]  # 112 across: nothing is averaged
+    np.testing.assert_allclose(found.sum((1, 2)), whole, rtol=0.01)
+    found = StandardWarp((35, 28), "averaged", "sums", oversampling=4)(maps, landmarks, CROP).values
+    np.testing.assert_allclose(found.sum((1, 2)), small, rtol=0.01)
+    with pytest.raises(ValueError, match=r"averaged are maps \(n, h, w\), got \(3, 112, 112, 3\)"):
+        StandardWarp(sampling="averaged")(np.ones((3, 112, 112, 3)), landmarks, CROP)
+
+
 def test_one_set_of_landmarks_a_map():
-    with pytest.raises(ValueError, match=r"expected maps .* got \(3, 112, 112\) of 2 faces"):
+    with pytest.raises(ValueError, match=r"expected maps .* got \(3, 112, 112\) and \(2, 68, 2\)"):
         face_maps(np.ones((3, 112, 112), np.float32), faces(2), CROP)

@@ -190,7 +190,7 @@ def test_released_triangulation_is_that_of_each_face():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="floor or bilinear, got 'cubic'"):
+    with pytest.raises(ValueError, match="floor or bilinear or averaged, got 'cubic'"):
         StandardWarp(sampling="cubic")
     with pytest.raises(ValueError, match=r"landmarks \(n, 68, 2\), got \(2, 5, 5\) and \(1, 68, 2\)"):
         StandardWarp()(np.zeros((2, 5, 5)), S68[None], (5, 5))

@@ -44,9 +44,9 @@ def evidence(maps: NDArray[np.float32], scale: str) -> NDArray[np.float32]:
 
 
 def warped(
-    maps: NDArray[np.float32], landmarks: NDArray[np.float32], crop: int, canvas: tuple[int, int] = (275, 224)
+    maps: NDArray[np.float32], landmarks: NDArray[np.float32], crop: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Maps on the standard face as released, and which of them are defined: shape (n, *canvas), float32, and (n,)."""
+    """Maps on the standard face as released, and which of them are defined: shape (n, 275, 224), float32, and (n,)."""
     finite = np.asarray(np.isfinite(maps).all(axis=(1, 2)))
-    found = StandardWarp(canvas)(np.where(finite[:, None, None], maps, 0), landmarks, (crop, crop))
+    found = StandardWarp()(np.where(finite[:, None, None], maps, 0), landmarks, (crop, crop))
     return found.values, found.defined & finite

@@ -26,6 +26,7 @@ from fer_batch.pipeline.partition.evaluation_sql import (
     SUBJECTS,
     labels_view,
 )
+from fer_batch.pipeline.partition.heatmap_figures import heatmap_rows
 from fer_batch.prototypes.stage_counts import paper_counts
 from fer_batch.sources.labels import SCALES
 from fer_batch.storage.parquet import Partition, encode, rows_of
@@ -89,6 +90,7 @@ def evaluation_of(
     result.frames = dict(connection.execute(FRAMES, result.key).fetchall())
     _statistics(connection, result)
     _folds(connection, result)
+    result.rows += heatmap_rows(store, partition)
     result.cardless = None if card.get("name") else run.get("config", {}).get("model", {}).get("checkpoint")
     trained_on = ", ".join(card.get("trained_on") or ())
     for row in result.rows:

@@ -88,7 +88,8 @@ def _smallest_possible(result: MapDifference) -> float:
 def _group_line(group: Group) -> str:
     lost = f", {group.n_left_out} left out (no landmarks, or undefined)" if group.n_left_out else ""
     drawn = f" (drawn of {group.n_found:,})" if group.n_found > MAX_PEOPLE else ""
-    return f"{group.condition}: {group.n} maps of {len(group.counts)} people{drawn}{lost}"
+    kept = f", {group.n_not_kept} not kept one by one (keep_relevance)" if group.n_not_kept else ""
+    return f"{group.condition}: {group.n} maps of {len(group.counts)} people{drawn}{lost}{kept}"
 
 
 def _parts(where: NDArray[np.bool_]) -> str:
@@ -115,7 +116,13 @@ def difference_json(found: GroupDifference, picture: str, level: float = 0.05) -
     """
     result = found.result
     groups = [
-        {"condition": group.condition, "n": group.n, "n_people": len(group.counts), "n_left_out": group.n_left_out}
+        {
+            "condition": group.condition,
+            "n": group.n,
+            "n_people": len(group.counts),
+            "n_left_out": group.n_left_out,
+            "n_not_kept": group.n_not_kept,
+        }
         for group in (found.a, found.b)
     ]
     return {
@@ -135,7 +142,7 @@ def difference_json(found: GroupDifference, picture: str, level: float = 0.05) -
 def write_difference(store: Store, found: GroupDifference) -> str:
     """Write the picture into the output, and what the page of heatmaps says of it; the picture's URL."""
     path = f"{FOLDER}/{digest([found.a.condition, found.b.condition])}"
-    partitions = {tuple(one.key.values()) for group in (found.a, found.b) for one in group.people}
+    partitions = {tuple(one.key.values()) for group in (found.a, found.b) for one in group.partitions}
     kept = {
         "conditions": [found.a.condition, found.b.condition],
         "partitions": sorted(map(list, partitions)),

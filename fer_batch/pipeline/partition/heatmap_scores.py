@@ -58,10 +58,13 @@ class HeatmapScores:
         By name.
     pretrained
         Networks that were pretrained; empty where that is not known.
+    left_out
+        Files of no expression with a mask.
     """
 
     expressions: dict[str, ExpressionScores]
     pretrained: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def heatmap_scores(files: HeatmapFiles, pretrained: Sequence[str] = ()) -> HeatmapScores:
@@ -75,7 +78,8 @@ def heatmap_scores(files: HeatmapFiles, pretrained: Sequence[str] = ()) -> Heatm
     for name in pretrained:
         if name not in files.networks:
             raise InputError(f"no map is of a network {name!r}; {nearest(name, files.networks)}")
-    return HeatmapScores({name: _scores(files, name) for name in files.maps}, tuple(pretrained))
+    scores = {name: _scores(files, name) for name in files.maps}
+    return HeatmapScores(scores, tuple(pretrained), files.left_out)
 
 
 def _scores(files: HeatmapFiles, expression: str) -> ExpressionScores:
@@ -101,7 +105,8 @@ def _scores(files: HeatmapFiles, expression: str) -> ExpressionScores:
 def heatmap_tables(scores: HeatmapScores) -> list[Table]:
     """Overlaps with networks down and expressions across, then the dendrograms."""
     tables = [_overlap_table(scores, metric) for metric in METRICS]
-    tables += [_merge_table(expression, found) for expression, found in scores.expressions.items()]
+    several = {name: found for name, found in scores.expressions.items() if len(found.compared) > 1}
+    tables += [_merge_table(expression, found) for expression, found in several.items()]
     return [*tables, _height_table(scores)]
 
 
@@ -111,6 +116,9 @@ def heatmap_text(scores: HeatmapScores) -> str:
     for table in heatmap_tables(scores):
         parts.append("\n".join([table.title, *aligned([table.columns, *table.rows])]))
         parts[-1] += f"\n({table.caption})" if table.caption else ""
+    if scores.left_out:
+        files = f"{len(scores.left_out)} file{'s' if len(scores.left_out) > 1 else ''}"
+        parts.append(f"left out, as no mask is of the expression: {files}, such as {scores.left_out[0]}")
     return "\n\n".join(parts)
 
 
@@ -118,6 +126,7 @@ def heatmap_json(scores: HeatmapScores) -> dict[str, object]:
     """All figures as plain values; None where undefined."""
     return {
         "pretrained": list(scores.pretrained),
+        "left_out": list(scores.left_out),
         "expressions": {name: _expression_json(found) for name, found in scores.expressions.items()},
         "tables": [asdict(table) for table in heatmap_tables(scores)],
     }

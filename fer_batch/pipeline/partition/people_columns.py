@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -58,26 +59,63 @@ def read_people(uri: str, who: str = WHO) -> pa.Table:
 
 
 def manifests_of(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
-    """The manifests that the runs of an output read, where they still are and name people."""
+    """The manifests that the runs and trainings of an output read, where they still are and name people.
+
+    The people of a training have the space of their collection before their names, as table `sequences` of a study has
+    them: `ck_plus:S005`.
+
+    Parameters
+    ----------
+    connection
+        With the view `runs`.
+    """
     configs = [
         json.loads(text) for (text,) in connection.execute("SELECT DISTINCT config FROM runs").fetchall() if text
     ]
-    named = {(str(source["uri"]), _who(source)) for one in configs if (source := _manifest(one))}
-    for uri, who in sorted(named):
+    for uri, who, dataset, space in sorted({named for one in configs for named in _manifests(one)}):
         try:
-            yield read_people(uri, who)
+            yield _as_trained(read_people(uri, who), dataset, space)
         except InputError:  # moved since, or without people: conditions do without it
             continue
 
 
-def _manifest(config: Mapping[str, object]) -> Mapping[str, object] | None:
-    source = config.get("source")
-    return source if isinstance(source, Mapping) and source.get("format") == "manifest" else None
+def _manifests(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Where each manifest of a job is, its column of people, and the dataset and subject space that a training says."""
+    for source in (config.get("source"), *(config.get("sources") or ())):
+        if isinstance(source, Mapping) and source.get("format") == "manifest" and source.get("uri"):
+            who = (source.get("columns") or {}).get(WHO, WHO)
+            dataset, space = (str(source.get(name) or "") for name in ("dataset", "subject_space"))
+            yield str(source["uri"]), str(who), dataset, space
 
 
-def _who(source: Mapping[str, object]) -> str:
-    columns = source.get("columns")
-    return str(columns.get(WHO, WHO)) if isinstance(columns, Mapping) else WHO
+def _as_trained(people: pa.Table, dataset: str, space: str) -> pa.Table:
+    """People as a training names them; a run by itself, which says neither, takes names as they are."""
+    if not dataset and not space:
+        return people
+    names = people[WHO]
+    if space:
+        named = pc.binary_join_element_wise(space, pc.replace_substring_regex(names, "^manifest:", ""), ":")
+    else:
+        named = pc.if_else(pc.match_substring(names, ":"), names, pc.binary_join_element_wise(dataset, names, ":"))
+    return people.set_column(people.column_names.index(WHO), WHO, named)
+
+
+def people_known(connection: duckdb.DuckDBPyConnection, people: str | None = None) -> list[pa.Table]:
+    """What is known of people: a file of them, or else the manifests of an output.
+
+    Parameters
+    ----------
+    connection
+        With the view `runs`.
+    people
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the file is none.
+    """
+    return [read_people(people)] if people else list(manifests_of(connection))
 
 
 def people_view(connection: duckdb.DuckDBPyConnection, tables: list[pa.Table], taken: set[str]) -> list[str]:

@@ -86,7 +86,9 @@ def _evaluation(store: Store, partition: Partition) -> Iterator[DataTable]:
     plain = [
         row
         for row in rows
-        if all(row[name] is None for name in ("group", "layer", "split", "fold")) and row["metric"] is not None
+        if all(row[name] is None for name in ("group", "layer", "split", "fold"))
+        and row["metric"] is not None
+        and not row["metric"].startswith("heatmap_")  # they have a page
     ]
     if not plain:
         return

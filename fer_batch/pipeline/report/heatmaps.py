@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fer_batch.evaluate.localisation import relevance_mass
-from fer_batch.evaluate.overlap import foreground, overlap
-from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.partition.heatmap_difference import FOLDER
-from fer_batch.pipeline.partition.standard_masks import mask_of
+from fer_batch.pipeline.partition.heatmap_figures import (
+    Heatmap,
+    HeatmapFigures,
+    figures_of,
+    heatmaps_of,
+    masks_of,
+)
 from fer_batch.pipeline.report.data import target_order
 from fer_batch.pipeline.report.queries import literal
 from fer_batch.prototypes.moments import MOMENTS
 from fer_batch.report.comparison import Comparison, Section, comparison_files
 from fer_batch.report.page import DataTable, Picture, Query, RunSummary
-from fer_batch.storage.parquet import Partition, unpack_maps
+from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.visualize.figure import save
 from fer_batch.visualize.standard_sheets import Panel, heatmap_panel, sheet_figure
 
 FILE = "heatmaps.html"
 ACROSS = 5  # panels
-_WHERE = (pc.field("face") == "standard") & (pc.field("normalisation") == "max") & pc.field("fold").is_null()
 TERMS = (
     ("Heatmap", "Mean over all frames in which the target is found, right or wrong, of what speaks for it: the "
      "positive part of each map over its largest value, warped to the standard face by the frame's landmarks."),
@@ -42,87 +42,58 @@ TERMS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Heatmap:
-    """One row of table `heatmaps`."""
-
-    target: str
-    moment: str
-    n: int
-    values: NDArray[np.float32]
-
-
-def has_heatmaps(store: Store, partition: Partition) -> bool:
-    """Whether any map of the partition is on the standard face."""
-    return PartitionReader(store, partition).table("heatmaps", ["n"], _WHERE).num_rows > 0
-
-
 def heatmaps_page(store: Store, partition: Partition, summary: RunSummary) -> Iterator[tuple[str, bytes]]:
     """(path, content) of the page and its pictures."""
-    columns = ["group", "moment", "n", "height", "width", "scale", "relevance"]
-    rows = PartitionReader(store, partition).table("heatmaps", columns, _WHERE)
-    names = zip(*(rows[name].to_pylist() for name in columns[:3]), strict=True)
-    found = [
-        _Heatmap(target, moment or "", n, values)
-        for (target, moment, n), values in zip(names, unpack_maps(rows), strict=True)
-    ]
+    found = heatmaps_of(store, partition)
     found.sort(key=lambda one: target_order(one.target))
     whole = [one for one in found if not one.moment]
-    masks = {one.target: mask for one in whole if (mask := mask_of(one.target)) is not None}
-    sections = [_sheet(whole, masks), *_moments(found, masks), *_differences(store, partition)]
+    masks = masks_of(found)
+    figures = {one.target: figures_of(one, masks[one.target]) for one in whole if one.target in masks}
+    sections = [_sheet(whole, masks, figures), *_moments(found, masks), *_differences(store, partition)]
     contents = Comparison(
-        "heatmaps", "Where the evidence lies, on one face", _lead(whole, masks), tuple(sections), TERMS,
+        "heatmaps", "Where the evidence lies, on one face", _lead(figures), tuple(sections), TERMS,
         queries=(_query(partition),),
     )  # fmt: skip
     yield from comparison_files(summary, contents)
 
 
-def _lead(whole: Sequence[_Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> str:
-    shares = {one.target: _mass(one, masks[one.target]) for one in whole if one.target in masks}
-    known = {name: share for name, share in shares.items() if not math.isnan(share)}
+def _lead(figures: Mapping[str, HeatmapFigures]) -> str:
+    known = [own for own in figures.values() if not math.isnan(own.mu)]
     if not known:
         return "No target has regions where its evidence is expected."
-    above = sum(share > masks[name].mean() for name, share in known.items())
+    above = sum(own.mu > own.chance for own in known)
     whose = "has more of its evidence in its regions" if above == 1 else "have more of their evidence in their regions"
     return f"{above} of {len(known)} {'target' if len(known) == 1 else 'targets'} {whose} than chance would put there."
 
 
-def _mass(one: _Heatmap, mask: NDArray[np.bool_]) -> float:
-    return float(relevance_mass(one.values[None], mask[None])[0])
-
-
-def _sheet(whole: Sequence[_Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> Section:
-    figures = []
+def _sheet(
+    whole: Sequence[Heatmap], masks: Mapping[str, NDArray[np.bool_]], figures: Mapping[str, HeatmapFigures]
+) -> Section:
+    pictures = []
     for start in range(0, len(whole), ACROSS):
         part = whole[start : start + ACROSS]
         panels = [_panel(one, masks) for one in part]
         names = [one.target for one in part]
         sheet = sheet_figure([panels], [""], names, colour_bar=start + ACROSS >= len(whole))
-        figures.append(Picture(save(sheet), f"Heatmaps of {', '.join(names)} on the standard face"))
-    return Section("Every target", tables=(_table(whole, masks),), figures=tuple(figures))
+        pictures.append(Picture(save(sheet), f"Heatmaps of {', '.join(names)} on the standard face"))
+    return Section("Every target", tables=(_table(whole, figures),), figures=tuple(pictures))
 
 
-def _panel(one: _Heatmap, masks: Mapping[str, NDArray[np.bool_]]) -> Panel:
+def _panel(one: Heatmap, masks: Mapping[str, NDArray[np.bool_]]) -> Panel:
     return heatmap_panel(one.values, f"n {one.n:,}", masks.get(one.target))
 
 
-def _table(whole: Sequence[_Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> DataTable:
+def _table(whole: Sequence[Heatmap], figures: Mapping[str, HeatmapFigures]) -> DataTable:
     rows: list[tuple[object, ...]] = []
     for one in whole:
-        mask = masks.get(one.target)
-        if mask is None:
-            rows.append((one.target, one.n, *[None] * 6))
-            continue
-        own = overlap(foreground(one.values)[None], mask[None])
-        figures = (float(values[0]) for values in (own.iou, own.precision, own.recall, own.f1))
-        shares = (_mass(one, mask), float(mask.mean()))
-        rows.append((one.target, one.n, *(None if math.isnan(value) else value for value in (*figures, *shares))))
+        own = figures.get(one.target, (math.nan,) * len(HeatmapFigures._fields))
+        rows.append((one.target, one.n, *(None if math.isnan(value) else value for value in own)))
     columns = ("Target", "Maps", "IoU", "Precision", "Recall", "F1", "mu", "Chance")
     return DataTable("Heatmaps and the regions of their targets", columns, tuple(rows), decimals=3)
 
 
-def _moments(found: Sequence[_Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Section]:
-    by_target: dict[str, dict[str, _Heatmap]] = {}
+def _moments(found: Sequence[Heatmap], masks: Mapping[str, NDArray[np.bool_]]) -> Iterator[Section]:
+    by_target: dict[str, dict[str, Heatmap]] = {}
     for one in found:
         if one.moment:
             by_target.setdefault(one.target, {})[one.moment] = one

@@ -8,9 +8,10 @@ from typing import Any
 
 from fer_batch.output.latest_run import card_of, crop_size_of, latest_run, rule_of, threshold_of
 from fer_batch.output.reader import PartitionReader, partitions
+from fer_batch.pipeline.partition.heatmap_figures import has_heatmaps
 from fer_batch.pipeline.report.classes import classes_files, has_classes
 from fer_batch.pipeline.report.heatmaps import FILE as HEATMAPS
-from fer_batch.pipeline.report.heatmaps import has_heatmaps, heatmaps_page
+from fer_batch.pipeline.report.heatmaps import heatmaps_page
 from fer_batch.pipeline.report.looks import has_looks, looks_files
 from fer_batch.pipeline.report.sequence import PageOptions
 from fer_batch.pipeline.report.summary import summary_of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.accumulators import STANDARD, STANDARD_MAX, MapSum
-from fer_batch.pipeline.analysis.pooled_sums import chosen_sums
+from fer_batch.pipeline.analysis.sums import kept_sums
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.computed import RESULTS, Result, Task
 from fer_batch.pipeline.study.work import StudyWork
@@ -21,7 +21,7 @@ from fer_batch.storage.parquet import Partition, decode, encode
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-VERSION = 2  # raised when the same maps would give other sums
+VERSION = 3  # raised when the same maps would give other sums
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,11 @@ def sums_task(work: StudyWork, cell: Cell, scale: str) -> Task:
     network = cell.network
     rows = work.explained(network)
     found, targets = network.detected & _explained(cell), network.model.targets
-    chosen = sorted(set(network.samples["sequence_id"].take(rows).to_pylist()))
     counts = found[rows].sum(axis=0).tolist()
     asked = tuple((target, int(n)) for target, n in zip(targets, counts, strict=True) if n)
-    frames = network.samples["frame_index"].take(rows).to_pylist()
-    identity = (VERSION, cell.key, digest([chosen, frames, asked]), scale)
+    identity = (VERSION, cell.key, digest(asked), scale)  # the partition is that of the choice and holds nothing else
     path = f"{RESULTS}/{digest(list(identity))}.parquet"
-    return Task(sum_cell, (work.store.uri, cell.partition, targets, tuple(chosen), asked, scale, path), identity)
+    return Task(sum_cell, (work.store.uri, cell.partition, targets, asked, scale, path), identity)
 
 
 def _explained(cell: Cell) -> NDArray[np.bool_]:
@@ -106,7 +104,6 @@ def sum_cell(
     uri: str,
     partition: Partition,
     targets: Sequence[str],
-    chosen: Sequence[str],
     asked: Sequence[tuple[str, int]],
     scale: str,
     path: str,
@@ -121,8 +118,6 @@ def sum_cell(
         Where the maps are.
     targets
         What the outputs of the network stand for.
-    chosen
-        Sequences that count: another study may have explained more of them.
     asked
         Classes, and how many maps of each there should be.
     scale
@@ -135,12 +130,12 @@ def sum_cell(
     InputError
         If too few maps were kept by an earlier version of fer-batch.
     """
-    store, wanted = Store(uri), frozenset(chosen)
+    store = Store(uri)
     accumulator = {"none": STANDARD, "max": STANDARD_MAX}[scale].name
     totals: dict[str, MapSum] = {}
     for shard in PartitionReader(store, partition).shards():
         name = shard.file.removesuffix(".parquet")
-        found = chosen_sums(store, name, partition, targets, accumulator, wanted)
+        found = kept_sums(uri, name, partition, targets, accumulator)
         if found is None:
             raise InputError(
                 f"shard {name} was published by an earlier version of fer-batch, and keep_relevance left too few of "

@@ -1,10 +1,10 @@
-"""Sums of some sequences of a shard: the same whichever way they are had."""
+"""Sums of shards: the same whatever is kept of their maps."""
 
 import numpy as np
 import pytest
 
 from fer_batch.pipeline.analysis.accumulators import AT_MOMENTS, STANDARD, STANDARD_MAX, Key, MapSum
-from fer_batch.pipeline.analysis.pooled_sums import chosen_sums, pooled, sums_of_shards
+from fer_batch.pipeline.analysis.pooled_sums import pooled, sums_of_shards
 from fer_batch.pipeline.analysis.standard_faces import evidence, warped
 from fer_batch.regions import standard_face
 from fer_batch.storage.manifest import Ledger
@@ -36,18 +36,17 @@ def directly(maps, place, scale="none"):
     return warped(evidence(stored.astype(np.float32), scale), faces, 28)[0]
 
 
-@pytest.mark.parametrize("chosen", ["a", "ab", "abc", "cz", "z"])
-def test_sums_of_some_sequences_are_those_of_their_maps(made, golden, chosen):
+def test_sums_of_a_shard_are_those_of_its_maps_with_landmarks(made, golden):
     world, maps = made
-    (shard,) = Ledger(world.store).shards
-    for accumulator, scale in ((STANDARD, "none"), (STANDARD_MAX, "max")):
-        found = chosen_sums(world.store, shard, world.partition, golden.targets, accumulator.name, set(chosen))
-        with_landmarks = [name for name in chosen if name in "ab"]
-        assert {key.target for key in found} == (set(golden.targets) if with_landmarks else set())
-        for key, own in found.items():
-            expected = np.concatenate(
-                [directly(maps[n], golden.targets.index(key.target), scale) for n in with_landmarks]
-            )
+    names = [STANDARD.name, STANDARD_MAX.name]
+    found, missing = sums_of_shards(
+        world.store.uri, list(Ledger(world.store).shards), world.partition, golden.targets, names
+    )
+    assert set(missing.values()) == {0}
+    for name, scale in zip(names, ("none", "max"), strict=True):
+        assert {key.target for key in found[name]} == set(golden.targets)
+        for key, own in found[name].items():
+            expected = np.concatenate([directly(maps[n], golden.targets.index(key.target), scale) for n in "ab"])
             assert own.n == len(expected)
             np.testing.assert_allclose(own.total, expected.sum(0), rtol=1e-6, atol=1e-6)
 

@@ -216,3 +216,12 @@ def test_each_input_is_decoded_once_for_exactly_those_that_lack_it():
             want.unit_id for unit in joint for want in unit.wanted_by if want.explanation == k
         )
     assert {tuple(want.explanation for want in unit.wanted_by) for unit in joint} == {(0, 2), (2,)}
+
+
+def test_another_choice_of_crops_is_another_partition():
+    """So a partition of a study holds its choice alone, and sums over its shards are sums of the choice."""
+
+    def of(chosen):
+        return partition(source={"format": "crops", "uri": "crops", "options": {"chosen": chosen}})
+
+    assert of("x/a.parquet") == of("y/a.parquet") != of("x/b.parquet")  # files are named by what they hold

@@ -153,6 +153,21 @@ def test_people_of_a_study_are_known_without_the_name_of_their_collection(tmp_pa
     assert {who.partition(":")[0] for who in apart.people[0]} == {"ck_plus"} and not apart.result.paired
 
 
+def test_people_of_a_study_are_told_apart_by_the_manifest_of_its_training(tmp_path):
+    """Two collections have a p1 each, of other sex: the manifest of one says nothing of the people of the other."""
+    store = Store(str(tmp_path / "out"))
+    write(store, [(f"{'ck' if int(who[1:]) < 6 else 'mmi'}:p{int(who[1:]) % 6}", *rest) for who, *rest in made()])
+    sources = []
+    for dataset, sexes in (("ck", "fm"), ("mmi", "mf")):
+        rows = "".join(f"{n}.png,p{n},{sexes[n % 2]}\n" for n in range(6))
+        (tmp_path / f"{dataset}.csv").write_text(f"path,subject_id,sex\n{rows}")
+        sources.append({"format": "manifest", "uri": str(tmp_path / f"{dataset}.csv"), "dataset": dataset})
+    runs(store, r={"source": {"format": "crops", "uri": "_crops/a"}}, t={"sources": sources})
+    found = compare_groups(store, "sex = 'f'", "sex = 'm'", n_arrangements=20)
+    women = {f"ck:p{n}" for n in (0, 2, 4)} | {f"mmi:p{n}" for n in (1, 3, 5)}
+    assert set(found.people[0]) == women and len(found.people[1]) == 6
+
+
 def test_who_is_not_in_the_table_is_nobody_of_it(tmp_path, store):
     (tmp_path / "people.csv").write_text(
         "subject_id,sex\n,m\n" + "".join(f"p{n},{'fm'[n % 2]}\n" for n in range(8)) + ",m\n"

@@ -69,6 +69,31 @@ def test_manifests_are_those_that_runs_read_and_that_are_still_there(people):
     assert found["subject_id"].to_pylist() == ["1", "1", "2", None]
 
 
+def test_people_of_a_training_are_called_as_the_training_calls_them(tmp_path, people):
+    (tmp_path / "full.csv").write_text("subject_id,site\nmanifest:7,north\nmmi:8,south\n,west\n")
+    named = {"format": "manifest", "uri": people, "columns": {"subject_id": "who"}, "dataset": "ck"}
+    full = {"format": "manifest", "uri": str(tmp_path / "full.csv"), "columns": {}}
+    sources = [
+        {**named, "subject_space": None},
+        {**full, "dataset": "mmi", "subject_space": None},
+        {**full, "dataset": "b", "subject_space": "lab"},
+        {"format": "jaffe", "uri": people, "dataset": "jaffe"},
+        {"format": "videos", "uri": "", "posed": {"subjects": 2}, "dataset": "posed"},
+    ]
+    connection = duckdb.connect()
+    connection.register("runs", pa.table({"config": [json.dumps({"sources": sources, "source": None})]}))
+    found = [one["subject_id"].to_pylist() for one in manifests_of(connection)]
+    assert sorted(found, key=str) == sorted(
+        [
+            ["ck:1", "ck:1", "ck:2", None],
+            ["manifest:7", "mmi:8", None],  # what has a prefix keeps it
+            ["lab:7", "lab:mmi:8", None],
+        ],
+        key=str,
+    )
+    assert set(view(list(manifests_of(connection)))[0]) == {"sex", "age", "site"}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from fer_batch.pipeline.partition.heatmap_difference import write_difference
+from fer_batch.pipeline.partition.heatmap_figures import has_heatmaps
 from fer_batch.pipeline.partition.heatmap_groups import compare_groups
 from fer_batch.pipeline.partition.heatmaps import publish_heatmaps
-from fer_batch.pipeline.report.heatmaps import FILE, has_heatmaps, heatmaps_page
+from fer_batch.pipeline.report.heatmaps import FILE, heatmaps_page
 from fer_batch.pipeline.report.navigation import navigation
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.regions import standard_face

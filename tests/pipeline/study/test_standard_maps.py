@@ -66,26 +66,6 @@ def test_maps_in_other_shards_have_the_same_sums(made_study, scale):
         np.testing.assert_allclose(own.total, after[name].total, rtol=1e-6)
 
 
-def test_images_that_another_study_explained_in_the_same_partition_do_not_count(made_study):
-    study = made_study(folds=(0,), networks={"weinet-0a": None})
-    (cell,) = study.cells
-    cut(study, cell, (slice(0, 5), slice(5, None)))
-    function, (*where, chosen, asked, scale, path) = (
-        (task := sums_task(study.work, cell, "none")).function,
-        task.arguments,
-    )
-    whole = read_sums(study.store, function(*where, chosen, asked, scale, path)["path"])
-    parts = []
-    for places in (slice(0, 3), slice(3, None)):  # a shard in part, and one whole beside
-        result = function(*where, chosen[places], asked, scale, path)
-        parts.append(read_sums(study.store, result["path"]))
-        assert 0 < result["n"] < 24 and result["n"] + result["n_undefined"] == 24
-    for name, own in whole.items():
-        found = [part[name] for part in parts]
-        assert sum(one.n for one in found) == own.n
-        np.testing.assert_allclose(sum(one.total for one in found), own.total, rtol=1e-6)
-
-
 def test_a_task_is_known_by_its_cell_and_its_images_alone(made_study):
     study = made_study(folds=(0, 1), networks={"weinet-0a": None})
     one, other = (sums_task(study.work, cell, "none") for cell in study.cells)
@@ -102,7 +82,7 @@ def test_a_target_that_nobody_asked_to_be_explained_is_not_left_out(made_study):
     def asked(targets):
         explain = cell.job.explain.model_copy(update={"targets": targets})
         of_targets = replace(cell, job=cell.job.model_copy(update={"explain": explain}))
-        return dict(sums_task(study.work, of_targets, "none").arguments[4])
+        return dict(sums_task(study.work, of_targets, "none").arguments[3])
 
     network = cell.network
     right = (network.detected & (network.labels == 1)).sum()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fer_batch.output.query import connect
 from fer_batch.pipeline.partition.heatmap_difference import difference_figure, difference_json, difference_text
 from fer_batch.pipeline.partition.heatmap_groups import compare_groups
-from fer_batch.pipeline.partition.people_columns import read_people
+from fer_batch.pipeline.partition.people_columns import people_known, people_view
 from fer_batch.pipeline.study.cells import Cell
 from fer_batch.pipeline.study.comparison import Compared, Measured
 from fer_batch.pipeline.study.comparisons.options import check_options
@@ -18,7 +19,7 @@ from fer_batch.storage.manifest import digest
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-VERSION = 3  # raised when the same maps would give another result
+VERSION = 4  # raised when the same maps would give another result
 GROUPS = {"Right and wrong answers": ("correct", "NOT correct")}
 LEAD = (
     "Mean maps of two groups on the standard face and their difference, every map over its largest value and every "
@@ -45,7 +46,8 @@ def heatmap_differences(
     n_arrangements
         Of the permutation test.
     people
-        CSV or Parquet file with `subject_id` and what conditions may say of people, such as age and sex.
+        CSV or Parquet file with `subject_id` and what conditions may say of people, such as age and sex; the manifests
+        of the trainings where none is given.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def heatmap_differences(
         if len(pair) != 2 or not all(isinstance(one, str) for one in pair):
             raise InputError(f"compare.heatmap_differences.groups: {title!r} needs two conditions, got {list(pair)}")
     places = [(variant, title) for variant in work.variants for title in asked]
-    known = "" if people is None else digest(str(read_people(people).to_pylist()))
+    known = _people(work.store, people)
     tasks = [
         _task(work, work.of_variant(variant), asked[title], n_arrangements, (people, known))
         for variant, title in places
@@ -70,6 +72,13 @@ def heatmap_differences(
         rows += _rows(variant, title, result)
     page = Comparison("heatmap_differences", "Where maps of two groups differ", LEAD, tuple(sections))
     return Compared(page, tuple(rows))
+
+
+def _people(store: Store, people: str | None) -> str:
+    """What is known of people, in short: where it changes the groups are others."""
+    connection = connect(store)
+    names = people_view(connection, people_known(connection, people), set())
+    return digest([names, connection.execute("SELECT * FROM people ORDER BY subject_id").fetchall()])
 
 
 def _task(

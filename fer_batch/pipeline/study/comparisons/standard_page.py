@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,7 +185,21 @@ def _networks(networks: Sequence[NetworkFacts], variants: Sequence[VariantMaps])
                                 "accuracy on the test people of each fold", marked,
                                 "brown: pretrained" if marked else "")  # fmt: skip
         figures = (Picture(save(bars), f"Accuracy of {len(networks)} networks, mean and folds"),)
-    return Section("Networks", tables=(table,), figures=figures, notes=_published_accuracy(networks))
+    tables = (table, *_folds(networks))
+    return Section("Networks", tables=tables, figures=figures, notes=_published_accuracy(networks))
+
+
+def _folds(networks: Sequence[NetworkFacts]) -> Iterator[DataTable]:
+    """Accuracy of every fold of every network, where one has several folds (row SH-d of methods 16.5)."""
+    most = max((len(one.accuracy) for one in networks), default=0)
+    if most < 2 or not any(math.isfinite(value) for one in networks for value in one.accuracy):
+        return
+    rows = tuple(
+        (one.title, *map(_rounded, one.accuracy), *[None] * (most - len(one.accuracy)), _rounded(_mean(one.accuracy)))
+        for one in networks
+    )
+    columns = ("Network", *(f"Fold {number}" for number in range(most)), "Mean")
+    yield DataTable("Accuracy of every fold", columns, rows, "Of the folds that are done, in their order.", decimals=3)
 
 
 def _published_accuracy(networks: Sequence[NetworkFacts]) -> tuple[str, ...]:
