@@ -139,8 +139,10 @@ def test_a_clip_without_its_tail_is_partial(root):
     chunks = list(chunks_of(listed(root), root))
     (row,) = chunks[-1].sequences
     assert (row["status"], chunks[-1].fault) == ("partial", None)
-    assert row["reason"].startswith(f"ended after {row['n_frames']} frames")
-    assert N // 3 < row["n_frames"] < N // 2 + 1
+    assert row["reason"].startswith(f"ended after {row['n_decoded']} frames")
+    assert N // 3 < row["n_decoded"] < N // 2 + 1
+    rest = [frame["status"] for chunk in chunks for frame in chunk.frames][row["n_decoded"] :]
+    assert rest == ["decode_error"], "of the frame that was cut, the file says where it begins"
 
 
 def stills(root, n):
