@@ -18,10 +18,10 @@ import av.error
 import av.logging
 import av.stream
 
-from fer_batch.media.limits import Unreadable, plain, refuse_large
+from fer_batch.media.limits import Unreadable, counted, plain, refuse_large
 from fer_batch.media.packets import AviIndex, Packets, said
 from fer_batch.media.sampling import SECOND_NS
-from fer_batch.media.timeline import COMPLAIN, Timeline, surveyed
+from fer_batch.media.timeline import LISTED, Timeline, surveyed
 
 # Cut anywhere by recorders and broadcasters, and without a frame count: what cannot be decoded before the first key
 # frame is no damage. In an indexed file it is, and leaving it out would shift every frame's index.
@@ -139,7 +139,7 @@ class Clip:
         n_between, n_before_tail = self.n_lost - self._n_tail, self.n_frames - self._n_tail
         found, damage = [], self.damage if self._n_tail or not n_between else None
         if n_between:
-            where = f"{_counted(n_between, 'frame')} in {_counted(self._n_gaps, 'damaged stretch')}"
+            where = f"{counted(n_between, 'frame')} in {counted(self._n_gaps, 'damaged stretch')}"
             found.append(f"left out: {where}, the first is frame {self._first_lost}: {self.damage}")
         few = complete and self.n_frames < (self.n_declared or 0)
         if cause := self._ended_by or damage or ("the file holds no more" if few else None):
@@ -164,6 +164,9 @@ class Clip:
             elif index > 0:  # a raw stream has no clock
                 timestamp_ns += round(SECOND_NS / (self.fps or 25.0))
             yield index, timestamp_ns, frame
+        # Behind a tag with a wrong length the demuxer of FLV finds nothing more, and says nothing.
+        if self._container.format.name == "flv" and timestamp_ns + SECOND_NS < 1000 * (self._container.duration or 0):
+            self._break(f"flv: nothing is found behind {timestamp_ns / SECOND_NS:.1f} s")
         if self.damage and self._skip:
             yield from self._timed_frames_behind_damage()
 
@@ -216,8 +219,8 @@ class Clip:
         with self._opened() as container:
             stream = container.streams[self._stream.index]
             packets = Packets(container, stream, self._logs, self._on_packet)
-            complains = self._container.format.name in COMPLAIN
-            return surveyed(packets, self.start_pts, os.path.getsize(self._path), complains)
+            listed = self._container.format.name in LISTED
+            return surveyed(packets, self.start_pts, os.path.getsize(self._path), listed)
 
     def _frames_before_damage(self) -> Iterator[av.VideoFrame]:
         """Frames up to the next sign of damage."""
@@ -292,8 +295,3 @@ class Clip:
                 complaint = None
         if self._packets.damage:
             self._break(self._packets.damage)
-
-
-def _counted(n: int, what: str) -> str:
-    """`1 frame`, `2 frames`, `2 stretches`."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}{'es' if what.endswith('h') else 's'}"

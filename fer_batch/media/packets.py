@@ -151,15 +151,15 @@ class AviIndex:
     """
 
     def __init__(self, stream: Any) -> None:
-        entries = [(entry.pos, entry.timestamp) for entry in stream.index_entries if entry.size > 0]
-        self.times = [time for _, time in entries]
-        self._by_place = dict(entries)
-        self._first = entries[0][0] if entries else 0
+        entries = [entry for entry in stream.index_entries if entry.size > 0]
+        self.times = [entry.timestamp for entry in entries]
+        self._by_place = {entry.pos: (entry.timestamp, entry.is_keyframe) for entry in entries}
+        self._first = entries[0].pos if entries else 0
         self._shift: int | None = None  # from the places in the index to those of packets
         self._behind = 0
 
     def renumber(self, packet: av.Packet) -> bool | None:
-        """Give a packet the time that its place in the file says.
+        """Give a packet the time that its place in the file says, and whether it is a key frame's.
 
         Returns
         -------
@@ -168,9 +168,10 @@ class AviIndex:
         if packet.pos is None or packet.dts is None:
             return None
         self._shift = packet.pos - self._first if self._shift is None else self._shift
-        true = self._by_place.get(packet.pos - self._shift)
-        if true is None:
+        entry = self._by_place.get(packet.pos - self._shift)
+        if entry is None:
             return None
+        true, packet.is_keyframe = entry
         behind, before = true - packet.dts, self._behind
         if behind:
             packet.pts = None if packet.pts is None else packet.pts + behind

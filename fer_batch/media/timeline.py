@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from fer_batch.media.packets import Packets
 
-# Demuxers that say so wherever they lost a packet; others find the next one and are silent.
-COMPLAIN = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+# These have a table of all frames, of which no damage between them takes any away.
+LISTED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2"})
 STEADY = 0.02  # of the time from one frame to the next, beside one tick of rounding
 HOLE = 1.5  # steps from which on a frame is missing
+TOGETHER = 32  # frames between two holes of one gap: packets that follow each other are not shown so
 ON_THE_BEAT = 0.25  # of a step, by which a hole may miss a whole number of them
 
 
@@ -47,7 +48,7 @@ class Timeline:
         return len(self) >= n_frames and (first, last) == (self.times[0], self.times[n_frames - 1])
 
 
-def surveyed(packets: Packets, first: int | None, n_bytes: int, complains: bool) -> Timeline | None:
+def surveyed(packets: Packets, first: int | None, n_bytes: int, listed: bool) -> Timeline | None:
     """The timeline of a file from the times of its packets.
 
     Parameters
@@ -58,8 +59,8 @@ def surveyed(packets: Packets, first: int | None, n_bytes: int, complains: bool)
         Time of frame 0 where it is known; packets before it have no frame.
     n_bytes
         Size of the file; a frame takes at least one.
-    complains
-        Whether the demuxer says wherever it lost a packet.
+    listed
+        Whether the file has a table of all frames, so that none is missing among its packets.
 
     Returns
     -------
@@ -80,7 +81,8 @@ def surveyed(packets: Packets, first: int | None, n_bytes: int, complains: bool)
                 return None
             last_key = packet.pts
         times.append(packet.pts)
-    filled = without_holes(np.sort(np.array(times, np.int64)), n_gaps if complains else len(times), n_bytes)
+    # A demuxer that finds the next packet may be silent about those it lost.
+    filled = without_holes(np.sort(np.array(times, np.int64)), 0 if listed else max(n_gaps, 1), n_bytes)
     return None if filled is None or not len(filled) else Timeline(filled.tolist())
 
 
@@ -92,14 +94,15 @@ def without_holes(times: NDArray[np.int64], n_gaps: int, most: int) -> NDArray[n
     times : shape (n,), int64, ticks
         Of packets, sorted.
     n_gaps
-        Places at which some may be lost; without any, nothing is added.
+        Places at which some may be lost; without any, nothing is added. A recorder that drops frames now and then
+        leaves holes at more places.
     most
         Frames that there can be.
 
     Returns
     -------
     shape (m,), m >= n, int64, ticks
-        None where times repeat, steps are not alike, or there are more holes than gaps: then nobody knows.
+        None where times repeat, steps are not alike, or there are holes at more places: then nobody knows.
     """
     steps = np.diff(times)
     if (steps <= 0).any():
@@ -111,9 +114,10 @@ def without_holes(times: NDArray[np.int64], n_gaps: int, most: int) -> NDArray[n
     n_steps = np.maximum(np.rint(steps / step), 1).astype(np.int64)
     uneven = np.abs(steps - step)[whole].max() > 1 + STEADY * step
     off_beat = (np.abs(steps - n_steps * step) > ON_THE_BEAT * step)[~whole].any()
-    if uneven or off_beat or (~whole).sum() > n_gaps or n_steps.sum() + 1 > most:
-        return None
     index = np.concatenate([[0], np.cumsum(n_steps)])
+    n_places = (np.diff(index[:-1][~whole], prepend=-TOGETHER - 1) > TOGETHER).sum()
+    if uneven or off_beat or n_places > n_gaps or index[-1] >= most:
+        return None
     filled = np.rint(np.interp(np.arange(index[-1] + 1), index, times)).astype(np.int64)
     filled[index] = times
     return filled
