@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import av
 import cv2
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 from fer_batch.media import decode
-from fer_batch.media.landmarks import Face
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.explaining import inputs
 from fer_batch.pipeline.explaining.chunk import Chunk
@@ -31,13 +29,21 @@ from fer_batch.storage.store import Store
 from fer_batch.types import EnvironmentFault
 
 N = 240
-MIDDLE = Face((10.0, 5.0, 50.0, 45.0), None, 1.0)
+DETECTOR = """
+from fer_batch.media.landmarks import Face
+
+def middle():
+    return lambda image: [Face((10.0, 5.0, 50.0, 45.0), None, 1.0)]
+"""
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch):
+def hasty(monkeypatch, tmp_path):
     """No pause for the machine to recover, no child that an earlier test has used, and a detector."""
-    monkeypatch.setitem(sys.modules, "tests_faces", SimpleNamespace(middle=lambda: lambda image: [MIDDLE]))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "tests_faces.py").write_text(DETECTOR)
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    monkeypatch.delitem(sys.modules, "tests_faces", raising=False)
     monkeypatch.setattr(decode, "PAUSE_S", 0.01)
     inputs.decoder_of.cache_clear()
 
