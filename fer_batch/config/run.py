@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
 from fer_batch.facs import OccurrenceRule
-from fer_batch.media.settings import FaceSettings
+from fer_batch.media.settings import FaceSettings, MediaSettings
 from fer_batch.models.card import ModelSpec
 from fer_batch.prototypes.episodes import EpisodeRule
 from fer_batch.types import InputError, MapStyle
@@ -104,6 +104,7 @@ class RunConfig(Section):
     source: SourceConfig
     output: Output
     model: ModelSpec
+    media: MediaSettings = MediaSettings()
     faces: FaceSettings = FaceSettings()
     explain: ExplainConfig = ExplainConfig()
     spray: SprayConfig = SprayConfig()

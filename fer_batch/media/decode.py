@@ -5,86 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.media.child import Child, ChildLost
+from fer_batch.media.frame import Crop, Frame, LostFrame, Summary
 from fer_batch.media.messages import Command, Cut, Message, Request
 from fer_batch.media.sampling import Sampling
+from fer_batch.media.settings import Damage
 from fer_batch.types import EnvironmentFault, MediaError
 
 _KNOWN = ("n_declared", "n_decoded", "fps", "reason", "partial")  # of a message, goes into the summary
 TRIES = 5  # processes that one file may cost
+_Answer = tuple[Message, NDArray[np.uint8] | None]
 PAUSE_S = 0.5  # before the second; doubled for each that somebody else ended, so that what lacks memory may end
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a clip, or a still.
-
-    Attributes
-    ----------
-    frame_index
-        0-based in presentation order, before sampling.
-    timestamp_ns
-        From the first frame, as the file's clock says (not index / fps); None of a picture, which has no clock.
-    image : shape (H, W, 3), uint8
-        RGB as displayed: rotated and flipped as the file says, not stretched to the sample aspect ratio.
-    """
-
-    frame_index: int
-    timestamp_ns: int | None
-    image: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Crop:
-    """What `Decoder.crops` gives of a frame.
-
-    Attributes
-    ----------
-    frame_index, timestamp_ns
-        As in `Frame`.
-    image : shape (size, size, 3), uint8, or None
-        None where there is no matrix for the frame.
-    height, width
-        Of the displayed frame that was cropped, 0 where none was.
-    """
-
-    frame_index: int
-    timestamp_ns: int
-    image: NDArray[np.uint8] | None
-    height: int = 0
-    width: int = 0
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What is known of a clip so far.
-
-    Attributes
-    ----------
-    n_declared
-        Frames the container promises to show (edit lists considered), None where it says nothing believable.
-    n_decoded
-        True frames decoded, before sampling; fewer than the clip has where sampling ended early.
-    fps
-        Average rate by the container, None where it states none.
-    reason
-        Set where the clip ended early or was damaged but gave good frames.
-    partial
-        Whether less was read than is there, as far as it was asked for.
-    """
-
-    n_declared: int | None = None
-    n_decoded: int = 0
-    fps: float | None = None
-    reason: str | None = None
-    partial: bool = False
 
 
 class Decoder:
@@ -111,7 +49,17 @@ class Decoder:
         self._child: Child | None = None
         self._turn: object = None  # identifies the request whose messages the child is sending
 
-    def frames(self, path: str | os.PathLike[str], sampling: Sampling | None = None) -> Iterator[Frame]:
+    @overload
+    def frames(self, path: str | os.PathLike[str], sampling: Sampling | None = None) -> Iterator[Frame]: ...
+
+    @overload
+    def frames(
+        self, path: str | os.PathLike[str], sampling: Sampling | None, damage: Damage
+    ) -> Iterator[Frame | LostFrame]: ...
+
+    def frames(
+        self, path: str | os.PathLike[str], sampling: Sampling | None = None, damage: Damage = "stop"
+    ) -> Iterator[Any]:
         """Kept frames of a video file, one at a time; `summary` follows them.
 
         Parameters
@@ -120,22 +68,30 @@ class Decoder:
             A local file.
         sampling
             Which frames; all by default.
+        damage
+            `stop`: a clip ends at its first damage. `skip`: it goes on at the next key frame, where the file shows
+            which frames are lost; those come as `LostFrame`.
 
         Yields
         ------
         Frame
-            In presentation order. Leaving early is allowed and costs the child.
+            In presentation order, its picture not to be written to. Leaving early is allowed and costs the child.
 
         Raises
         ------
         MediaError
             If no frame can be decoded, or two children crashed or met their limits (frames before that were good).
         EnvironmentFault
-            If children are ended from outside again and again, or at ever other places.
+            If children are ended from outside again and again, or at ever other places, or a second one gives another
+            frame than the first.
         """
-        for message, image in self._ask(_video(path, sampling)):
-            assert image is not None
-            yield Frame(message["frame_index"], message["timestamp_ns"], image)
+        for message, image in self._ask(_video(path, sampling, damage)):
+            index, timestamp_ns = message["frame_index"], message["timestamp_ns"]
+            if message["kind"] == "lost":
+                yield LostFrame(index, timestamp_ns, message["message"])
+            else:
+                assert image is not None
+                yield Frame(index, timestamp_ns, image)
 
     def crops(
         self,
@@ -143,12 +99,13 @@ class Decoder:
         size: int,
         matrices: Mapping[int, NDArray[np.floating]] | None = None,
         sampling: Sampling | None = None,
+        damage: Damage = "stop",
     ) -> Iterator[Crop]:
         """Crops of the kept frames of a video file, cut in the child where the frames are: faster than cutting here.
 
         Parameters
         ----------
-        path, sampling
+        path, sampling, damage
             As for `frames`.
         size
             Side of the crops.
@@ -162,9 +119,10 @@ class Decoder:
             As `frames`.
         """
         numbers = None if matrices is None else {i: np.ravel(matrix).tolist() for i, matrix in matrices.items()}
-        for message, image in self._ask(_video(path, sampling, {"size": size, "matrices": numbers})):
+        for message, image in self._ask(_video(path, sampling, damage, {"size": size, "matrices": numbers})):
             shape = message.get("height", 0), message.get("width", 0)
-            yield Crop(message["frame_index"], message["timestamp_ns"], image, *shape)
+            lost = message["message"] if message["kind"] == "lost" else None
+            yield Crop(message["frame_index"], message["timestamp_ns"], image, *shape, lost)
 
     def image(self, path: str | os.PathLike[str]) -> Frame:
         """Decode a still, or one frame of an image sequence; EXIF orientation applied, alpha dropped, 8 bit.
@@ -176,7 +134,7 @@ class Decoder:
         EnvironmentFault
             As `frames`.
         """
-        ((message, image),) = self._ask({"do": "image", "path": _absolute(path), "sampling": {}, "cut": None})
+        ((message, image),) = self._ask(_request("image", path))
         assert image is not None
         return Frame(message["frame_index"], None, image)
 
@@ -193,20 +151,20 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def _ask(self, request: Request) -> Iterator[tuple[Message, NDArray[np.uint8] | None]]:
+    def _ask(self, request: Request) -> Iterator[_Answer]:
         """Messages with frames, whatever number of children they cost."""
         if self._turn is not None or (self._child is not None and not self._child.alive()):
             self.close()  # an earlier clip was left in the middle, or the child died between two
         turn = self._turn = object()
         self.summary = Summary()
         losses: list[ChildLost] = []
-        first = 0  # frame that was not delivered yet
+        last: _Answer | None = None  # that was delivered
         try:
             while True:
                 try:
-                    for message, image in self._messages({**request, "first": first, "again": bool(losses)}):
-                        first = message["frame_index"] + 1
-                        yield message, image
+                    for answer in self._goes_on(request, last, bool(losses)):
+                        last = answer
+                        yield answer
                         if self._turn is not turn:
                             raise RuntimeError(f"{request['path']}: the decoder was given another file in the meantime")
                     self._turn = None
@@ -223,7 +181,20 @@ class Decoder:
             if self._turn is turn:  # not finished: left early or lost
                 self.close()
 
-    def _messages(self, command: Command) -> Iterator[tuple[Message, NDArray[np.uint8] | None]]:
+    def _goes_on(self, request: Request, last: _Answer | None, again: bool) -> Iterator[_Answer]:
+        """Answers behind the last that was delivered, which is asked for once more to see that it is the same."""
+        first = 0 if last is None else last[0]["frame_index"]
+        for message, image in self._messages({**request, "first": first, "again": again}):
+            if last is None:
+                yield message, image
+            elif (message["kind"], message["frame_index"]) != (last[0]["kind"], first) or not _alike(image, last[1]):
+                raise EnvironmentFault(
+                    f"{request['path']}: frame {first} is another one in a second decoder; "
+                    "see whether the file is being written, and whether the disk and memory are sound"
+                )
+            last = None
+
+    def _messages(self, command: Command) -> Iterator[_Answer]:
         """Messages with frames, of one child up to the end."""
         self._child = self._child or Child(self.memory_bytes)
         self._child.send(command)
@@ -237,7 +208,7 @@ class Decoder:
                 raise MediaError(message["message"])
             if message["kind"] == "end":
                 return
-            if message["kind"] == "frame":
+            if message["kind"] in ("frame", "lost"):
                 yield message, image
 
     def _judge(self, path: str, losses: list[ChildLost]) -> None:
@@ -262,10 +233,16 @@ class Decoder:
             self._child = None
 
 
-def _video(path: str | os.PathLike[str], sampling: Sampling | None, cut: Cut | None = None) -> Request:
-    return {"do": "video", "path": _absolute(path), "sampling": asdict(sampling or Sampling()), "cut": cut}
+def _video(
+    path: str | os.PathLike[str], sampling: Sampling | None, damage: Damage = "stop", cut: Cut | None = None
+) -> Request:
+    return {**_request("video", path), "sampling": asdict(sampling or Sampling()), "cut": cut, "skip": damage == "skip"}
 
 
-def _absolute(path: str | os.PathLike[str]) -> str:
+def _request(do: Literal["video", "image"], path: str | os.PathLike[str]) -> Request:
     """The child keeps the working directory it was started in."""
-    return os.path.abspath(os.fsdecode(path))
+    return {"do": do, "path": os.path.abspath(os.fsdecode(path)), "sampling": {}, "cut": None, "skip": False}
+
+
+def _alike(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> bool:
+    return one is other is None or (one is not None and other is not None and np.array_equal(one, other))

@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import time
+from typing import Literal
 
 import av
 import numpy as np
@@ -97,6 +98,7 @@ class Work:
     def step(self) -> None:
         """Another packet is taken up."""
         self.position.place += 1
+        self.stay_alive(0)  # a long stretch without a sound frame is no hang
 
     def stay_alive(self, n_decoded: int) -> None:
         """Say that there is progress where nothing else was said for a while."""
@@ -104,24 +106,28 @@ class Work:
             self.channel.send({"kind": "alive", "n_decoded": n_decoded})
 
 
-def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None) -> None:
-    """Messages `open`, `frame` for each kept frame, `end`."""
-    sampler = sampling.sampler(true_count(work) if sampling.slots else None)
+def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None, skip: bool = False) -> None:
+    """Messages `open`, `frame` or `lost` for each kept frame, `end`."""
+    sampler = sampling.sampler(true_count(work, skip) if sampling.slots else None)
     converter, complete = VideoReformatter(), True
-    with Clip(work.path, work.step) as clip:
+    with Clip(work.path, skip, work.step) as clip:
         work.channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
         for index, timestamp_ns, frame in clip.timed_frames():
             if sampler.keeps(timestamp_ns) and index >= work.first:
-                message: Message = {"kind": "frame", "frame_index": index, "timestamp_ns": timestamp_ns}
+                kind: Literal["frame", "lost"] = "lost" if frame is None else "frame"
+                message: Message = {"kind": kind, "frame_index": index, "timestamp_ns": timestamp_ns}
                 message["n_decoded"] = clip.n_decoded
-                _send_frame(work.channel, message, frame, converter, cutter)
+                if frame is None:
+                    work.channel.send({**message, "message": str(clip.damage)})
+                else:
+                    _send_frame(work.channel, message, frame, converter, cutter)
             else:
                 work.stay_alive(clip.n_decoded)
             if sampler.finished(timestamp_ns):
                 complete = False
                 break
         if clip.n_decoded == 0:
-            raise Unreadable(f"no frame could be decoded: {clip.cause or 'the video stream is empty'}")
+            raise Unreadable(f"no frame could be decoded: {clip.damage or 'the video stream is empty'}")
         end: Message = {"kind": "end", "n_decoded": clip.n_decoded, "n_declared": clip.n_declared}
         work.channel.send({**end, "reason": clip.reason(complete), "partial": clip.partial(complete)})
 
@@ -139,12 +145,12 @@ def _send_frame(
         channel.send(message)
 
 
-def true_count(work: Work) -> int:
-    """Frames that the clip gives; what containers declare is too often something else."""
-    with Clip(work.path, work.step) as clip:
+def true_count(work: Work, skip: bool) -> int:
+    """Frames of the clip, lost ones too; what containers declare is too often something else."""
+    with Clip(work.path, skip, work.step) as clip:
         for _ in clip.timed_frames():
-            work.stay_alive(0)  # none was delivered so far
-        return clip.n_decoded
+            pass
+        return clip.n_frames
 
 
 def send_image(work: Work) -> None:
@@ -179,7 +185,8 @@ def _answer(command: Command, channel: Sender, position: Position) -> None:
     if os.path.isfile(work.path) and os.path.getsize(work.path) == 0:
         raise Unreadable("the file is empty")
     if command["do"] == "video":
-        send_video(work, Sampling(**command["sampling"]), Cutter(**command["cut"]) if command["cut"] else None)
+        cutter = Cutter(**command["cut"]) if command["cut"] else None
+        send_video(work, Sampling(**command["sampling"]), cutter, command["skip"])
     else:
         send_image(work)
 

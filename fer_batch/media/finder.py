@@ -59,6 +59,10 @@ class FaceFinder:
                 return self._last.face, "tracked"
         return self._detect(image), "detected"
 
+    def pass_over(self) -> None:
+        """Take notice of a frame that cannot be looked at: in the next one the detector is asked."""
+        self._last = None
+
     def _detect(self, image: NDArray[np.uint8]) -> Face | None:
         faces = self.detector(image)
         due = self._seen or self._rested >= self.every

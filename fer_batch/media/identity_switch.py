@@ -49,6 +49,10 @@ class IdentitySwitches:
         self._gap = 0
         return self.number
 
+    def pass_over(self) -> None:
+        """Take notice of a frame that cannot be looked at."""
+        self._gap += 1
+
     def _continues(self, box: Box, patch: NDArray[np.float32]) -> bool:
         assert self._last is not None
         before, likeness = self._last[0], correlation(self._last[1], patch)

@@ -21,3 +21,8 @@ def plain(error: BaseException) -> str:
     """An error in one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().rstrip(".").replace("\n", " ")
+
+
+def counted(n: int, what: str) -> str:
+    """`1 frame`, `2 frames`, `2 stretches`."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}{'es' if what.endswith('h') else 's'}"

@@ -22,12 +22,16 @@ class Cut(TypedDict):
 
 
 class Request(TypedDict):
-    """What is wanted of a file; `sampling` has the fields of `Sampling`, empty for a picture."""
+    """What is wanted of a file; `sampling` has the fields of `Sampling`, empty for a picture.
+
+    `skip`: whether to go on behind damage.
+    """
 
     do: Literal["video", "image"]
     path: str
     sampling: dict[str, Any]
     cut: Cut | None
+    skip: bool
 
 
 class Command(Request):
@@ -36,7 +40,7 @@ class Command(Request):
     Attributes
     ----------
     first
-        Frame from which on pictures are wanted; those before came from a process that was lost.
+        Frame from which on pictures are wanted; those before it came from a process that was lost.
     again
         Whether a process was lost over the file.
     """
@@ -48,7 +52,7 @@ class Command(Request):
 class Message(TypedDict, total=False):
     """An answer; which fields it has goes by its kind. `slot`, `shape` and `ring` are the transport's own (`ring`)."""
 
-    kind: Required[Literal["open", "alive", "frame", "end", "error", "memory"]]
+    kind: Required[Literal["open", "alive", "frame", "lost", "end", "error", "memory"]]
     n_declared: int | None
     n_decoded: int
     fps: float | None

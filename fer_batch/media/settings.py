@@ -1,9 +1,25 @@
-"""How faces are found and cropped, as a job says it."""
+"""How clips are read, and faces found and cropped, as a job says it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+Damage = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True)
+class MediaSettings:
+    """How video files are read.
+
+    Attributes
+    ----------
+    damage
+        `skip`: behind a damaged stretch a clip is read on, and its frames are rows `decode_error`. `stop`: it ends
+        there.
+    """
+
+    damage: Damage = "skip"
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,13 @@ class FaceTracker:
         self._tracks = [track for track in self._tracks if track.gap <= self.max_gap]
         return sorted(tracked, key=lambda face: face.key)
 
+    def pass_over(self) -> None:
+        """Take notice of a frame that cannot be looked at: everybody is missed in it."""
+        self._age, self._rested = self._age + 1, self._rested + 1
+        for track in self._tracks:
+            track.gap += 1
+        self._tracks = [track for track in self._tracks if track.gap <= self.max_gap]
+
     def _propagated(self, image: NDArray[np.uint8], seen: list[_Track]) -> dict[int, Propagatable]:
         """Faces that the landmarks find again, by key."""
         if not isinstance(self.detector, Predictor):

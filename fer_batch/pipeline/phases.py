@@ -16,7 +16,7 @@ from fer_batch.pipeline.devices import actors_of, offered, said_of, wait_for_gpu
 from fer_batch.pipeline.explaining.units import explain_key, joint_units
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
 from fer_batch.pipeline.plan import Plan, stale_shards, waiting_inputs
-from fer_batch.pipeline.progress import progress, say
+from fer_batch.pipeline.progress import progress
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store
@@ -79,7 +79,7 @@ class Job:
         return self.store.url(page) if REPORT in self.config.phases and self.store.exists(page) else None
 
 
-def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
+def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> list[str]:
     """Phase 1: explain what is new, into stage files; every input is decoded and predicted once.
 
     Parameters
@@ -93,7 +93,7 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
 
     Returns
     -------
-    int
+    list of str
         Inputs that changed while they were read; they have no new rows.
 
     Raises
@@ -128,9 +128,7 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> int:
             resources.window,
             advance,
         )
-    if books.changed:
-        say(f"{len(books.changed)} inputs changed while they were read, such as {books.changed[0]}; run the job again")
-    return len(books.changed)
+    return books.changed
 
 
 def decode_options(jobs: Sequence[Job]) -> DecodeOptions:
@@ -143,6 +141,7 @@ def decode_options(jobs: Sequence[Job]) -> DecodeOptions:
         config.source,
         config.resources,
         size=config.faces.size or jobs[0].plan.model.preprocessing.size,
+        media=config.media,
         annotated=any(job.config.explain.targets == "annotated" for job in jobs),
         labels=config.labels,
     )

@@ -6,7 +6,7 @@ Nothing here imports PyTorch, Ray or Dask, so that a run with nothing to do answ
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fer_batch.config import CHOICES, RunConfig
@@ -118,6 +118,22 @@ def _plan(config: RunConfig, basis: Basis) -> Plan:
     listed = set(identities)
     returned = {unit_id: members & listed for unit_id, members in old.items() if members & listed}
     return Plan(model, partition, refs, units, listed, returned, ledger)
+
+
+def replan(config: RunConfig, plan: Plan, store: Store, fresh: Mapping[str, SequenceRef]) -> Plan:
+    """The plan of an explanation with some inputs as they are now, and without what was committed since.
+
+    Parameters
+    ----------
+    config, plan
+        Of the explanation.
+    store
+        The output.
+    fresh
+        Inputs that changed, as a new listing finds them.
+    """
+    refs = [fresh.get(ref.sequence_id, ref) for ref in plan.refs]
+    return _plan(config, Basis(plan.model, refs, Ledger(store)))
 
 
 def _check_different(configs: Sequence[RunConfig], model: ResolvedModel) -> None:

@@ -12,10 +12,11 @@ from fer_batch.output.explain_cost import explain_cost
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
 from fer_batch.pipeline.analysis.sums import SUMS
+from fer_batch.pipeline.changed import explain_settled
 from fer_batch.pipeline.outcome import Outcome, count
 from fer_batch.pipeline.partition.conservation import run_columns
 from fer_batch.pipeline.partition.stage import PublishedStages
-from fer_batch.pipeline.phases import REPORT, Job, explain, publish_prototypes, publish_stages
+from fer_batch.pipeline.phases import REPORT, Job, publish_prototypes, publish_stages
 from fer_batch.pipeline.plan import (
     announce,
     check_methods,
@@ -145,7 +146,7 @@ def _run_phases(
     for job in explaining.values():
         job.plan.ledger.withdraw(job.plan.returned)
     if explaining:
-        outcome.n_changed = explain(list(explaining.values()), list(explaining), n_cpus)
+        jobs, busy = explain_settled(jobs, busy, explaining, outcome, n_cpus)
     for job, record in zip(busy, records, strict=True):
         if "prototypes" in phases:
             _say_name(job)

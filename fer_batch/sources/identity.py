@@ -65,8 +65,37 @@ def now(ref: SequenceRef) -> Now:
         return "gone"
 
 
-def check_unchanged(ref: SequenceRef) -> None:
-    """Compare an input with its listing.
+def stamp(ref: SequenceRef) -> tuple[int, ...]:
+    """When the files of a local input, or what is said of them, last changed, by the clock of their file system.
+
+    Nobody can set these times, so that a file that is replaced by one of the same size and modification time is
+    noticed while it is read. They are no part of an identity, because a copy or a backup changes them; neither are
+    inode numbers looked at, which some network file systems make up anew.
+
+    Returns
+    -------
+    tuple of int
+        In ns, -1 for a file that is not there; empty for an input in a store.
+    """
+    return tuple(_changed_ns(uri) for uri in ref.files or (ref.uri,) if not has_scheme(uri))
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.stat(path).st_ctime_ns
+    except OSError:
+        return -1
+
+
+def check_unchanged(ref: SequenceRef, before: tuple[int, ...] | None = None) -> None:
+    """Compare an input with its listing, and with what it was when reading began.
+
+    Parameters
+    ----------
+    ref
+        The input, as it was listed.
+    before
+        Its `stamp` from before it was read, where there is one.
 
     Raises
     ------
@@ -79,6 +108,8 @@ def check_unchanged(ref: SequenceRef) -> None:
     if found != "same":
         what = "changed" if found == "changed" else "was removed"
         raise InputChanged(f"{ref.uri} {what} while it was read")
+    if before is not None and stamp(ref) != before:
+        raise InputChanged(f"{ref.uri} was replaced while it was read by a file of the same size and time")
 
 
 def check_readable(ref: SequenceRef) -> None:

@@ -1,7 +1,9 @@
-"""When frames are held back, delivered or dropped, on decoders that complain as told."""
+"""Frames that are held back, delivered or dropped on decoders that complain as told; files with damage inside."""
 
 from types import SimpleNamespace
 
+import av
+import numpy as np
 import pytest
 
 from fer_batch.media.clip import Clip
@@ -65,3 +67,138 @@ def test_codecs_that_mark_nothing_end_at_the_first_complaint(codec):
     damaged = clip([(i, "bad" if i == 4 else None, False) for i in range(9)], codec=codec)
     assert delivered(damaged) == [0, 1, 2, 3]
     assert damaged.damage == "bad"
+
+
+N, EVERY = 96, 12  # frames, and from one key frame to the next
+FORMS = {
+    "mp4": ("libx264", "yuv420p"),  # with B-frames, and a table of all frames
+    "mkv": ("libx264", "yuv420p"),
+    "ts": ("mpeg2video", "yuv420p"),
+    "avi": ("mpeg4", "yuv420p"),
+    "webm": ("libvpx", "yuv420p"),  # times in whole milliseconds
+}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def whole(request, tmp_path_factory):
+    """A clip of 96 frames of 96x72, no two alike, with a key frame in twelve; its frames and its packets."""
+    suffix, (codec, pixels) = request.param, FORMS[request.param]
+    if codec not in av.codec.codecs_available:
+        pytest.skip(f"this PyAV has no encoder {codec}")
+    path = tmp_path_factory.mktemp("whole") / f"clip.{suffix}"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", format="mpegts" if suffix == "ts" else None) as container:
+        stream = container.add_stream(codec, rate=25, options={"g": str(EVERY), "keyint_min": str(EVERY)})
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 96, 72, pixels, 1_000_000
+        base = np.repeat(np.repeat(rng.integers(0, 200, (9, 12, 3)), 8, 0), 8, 1)
+        for i in range(N):
+            image = (np.roll(base, i, 1) + rng.integers(0, 40, base.shape)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels)))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size, p.is_keyframe) for p in container.demux(container.streams.video[0]) if p.size]
+    assert [i for i, (_, _, key) in enumerate(packets) if key] == list(range(0, N, EVERY))
+    return path, frames_of(path)[0], packets
+
+
+def frames_of(path, skip=False):
+    """Timestamp and picture of each frame by index, a picture of None where it is lost; and why."""
+    with Clip(str(path), skip) as clip:
+        found = {
+            i: (ns, None if frame is None else frame.to_ndarray(format="rgb24")) for i, ns, frame in clip.timed_frames()
+        }
+        return found, clip.reason(True), clip.partial(True)
+
+
+def with_noise(whole, tmp_path, start, n_bytes):
+    """The clip with some bytes written over, from the start of a packet on."""
+    path, _, packets = whole
+    content = bytearray(path.read_bytes())
+    place = packets[start][0]
+    content[place : place + n_bytes] = np.random.default_rng(1).bytes(n_bytes)
+    broken = tmp_path / path.name
+    broken.write_bytes(content)
+    return broken
+
+
+@pytest.mark.parametrize("n_packets", [1, 5])
+def test_behind_a_damaged_stretch_frames_have_their_true_index_and_time(whole, tmp_path, n_packets):
+    """One packet that begins with noise, and five of which most containers find nothing any more."""
+    path, truth, packets = whole
+    if (path.suffix, n_packets) == (".webm", 1):
+        pytest.skip("VP8 decodes noise to something, and nobody can notice")
+    start = 3 * EVERY + 5
+    n_bytes = min(packets[start][1], 600) if n_packets == 1 else packets[start + n_packets][0] - packets[start][0]
+    broken = with_noise(whole, tmp_path, start, n_bytes)
+    stopped, why, partial = frames_of(broken)
+    assert 2 * EVERY < len(stopped) < 4 * EVERY
+    assert partial
+    assert why.startswith(f"ended after {len(stopped)} frames")
+    found, why, partial = frames_of(broken, skip=True)
+    assert list(found) == list(range(N)), "lost frames are among them"
+    assert {i: ns for i, (ns, _) in found.items()} == {i: ns for i, (ns, _) in truth.items()}
+    lost = [i for i, (_, image) in found.items() if image is None]
+    assert lost == list(range(len(stopped), lost[-1] + 1))
+    assert set(range(5 * EVERY, N)).isdisjoint(lost), "of the second key frame behind it at the latest"
+    for index, (_, image) in found.items():
+        if image is not None:
+            np.testing.assert_array_equal(image, truth[index][1])
+    assert partial
+    assert why.startswith(f"left out: {len(lost)} frames in 1 damaged stretch, the first is frame {lost[0]}: ")
+
+
+def test_frames_that_cannot_be_numbered_are_not_delivered(tmp_path):
+    """Of a clip with uneven times that lost packets, nobody knows how many."""
+    path = tmp_path / "uneven.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=1000, options={"g": "6"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        times = np.cumsum(np.random.default_rng(2).integers(20, 90, 60))
+        for ms, image in zip(times, np.random.default_rng(0).integers(0, 256, (60, 48, 64, 3)), strict=True):
+            frame = av.VideoFrame.from_ndarray(image.astype(np.uint8), format="rgb24").reformat(format="bgr0")
+            frame.pts = int(ms)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    truth, why, _ = frames_of(path, skip=True)
+    assert (len(truth), why) == (60, None)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40_000] = bytes(40_000)
+    path.write_bytes(content)
+    found, why, partial = frames_of(path, skip=True)
+    assert found.keys() == frames_of(path)[0].keys()
+    assert 15 < len(found) < 31
+    assert why.endswith("; frames behind it cannot be numbered")
+    assert partial
+
+
+def test_a_clip_without_a_sound_frame_gives_no_lost_ones(whole, tmp_path):
+    path, _, packets = whole
+    if path.suffix != ".mp4":
+        pytest.skip("one container is enough")
+    content = bytearray(path.read_bytes())
+    for place, size, _ in packets:
+        content[place : place + size] = bytes(size)
+    (tmp_path / path.name).write_bytes(content)
+    found, _, partial = frames_of(tmp_path / path.name, skip=True)
+    assert (found, partial) == ({}, True)
+
+
+def test_a_demuxer_that_is_lost_and_silent_hides_no_tail(tmp_path):
+    path = tmp_path / "a.flv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("flv", rate=25, options={"g": str(EVERY)})
+        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+        for i in range(N):
+            image = np.full((72, 96, 3), 2 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    assert frames_of(path)[1:] == (None, False)
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(container.streams.video[0]) if packet.size]
+    content = bytearray(path.read_bytes())
+    content[places[40] : places[40] + 12] = bytes([255] * 12)  # of the header of a tag, its length too
+    path.write_bytes(content)
+    found, why, partial = frames_of(path)
+    assert (len(found), partial) == (40, True)
+    assert why == "ended after 40 frames: flv: nothing is found behind 1.6 s"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fer_batch.media.align import crop, crop_matrix, whole_frame_matrix
-from fer_batch.media.decode import Decoder, Summary
+from fer_batch.media.decode import Decoder
+from fer_batch.media.frame import Frame, LostFrame, Summary
 from fer_batch.media.sampling import Sampling
 from fer_batch.types import MediaError
 
@@ -233,23 +234,24 @@ def test_a_damaged_frame_without_prediction_harms_no_other(decoder, tmp_path):
     middle = content.index(b"00dc", len(content) // 2) + 900  # inside of one frame
     content[middle : middle + 300] = bytes(300)
     path.write_bytes(content)
-    frames = list(decoder.frames(path))
-    assert len(truth) == 30
-    assert len(frames) == 29
-    assert frames[-1].frame_index == 29
-    for frame in frames:
-        np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
-    assert "left out, the first is frame" in decoder.summary.reason
-    assert decoder.summary.partial
-    assert (decoder.summary.n_declared, decoder.summary.n_decoded) == (30, 29)
+    found = list(decoder.frames(path, None, "skip"))
+    assert (len(truth), [frame.frame_index for frame in found]) == (30, list(range(30)))
+    (lost,) = [frame for frame in found if isinstance(frame, LostFrame)]
+    for frame in found:
+        if frame is not lost:
+            np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
+    expected = f"left out: 1 frame in 1 damaged stretch, the first is frame {lost.frame_index}: {lost.reason}"
+    assert decoder.summary == Summary(30, 29, 25.0, expected, True)
+    assert len(list(decoder.frames(path))) == lost.frame_index
 
-    content[middle : middle + 20_000] = bytes(20_000)  # several frames: those behind it have lost their place
+    content[middle : middle + 20_000] = bytes(20_000)  # several frames: the file's index says which
     path.write_bytes(content)
-    frames = list(decoder.frames(path))
-    assert 5 < len(frames) < 20
-    for frame in frames:
+    found = list(decoder.frames(path, None, "skip"))
+    assert [frame.frame_index for frame in found] == list(range(30))
+    sound = [frame for frame in found if isinstance(frame, Frame)]
+    assert 20 < len(sound) < 29
+    for frame in sound:
         np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
-    assert "frames are missing behind" in decoder.summary.reason
 
 
 def test_a_cut_off_file_ends_with_a_reason(shared_data, decoder, tmp_path):

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from fer_batch.config.sections import Resources, SourceConfig
 from fer_batch.facs import DEFAULT_RULE, OccurrenceRule
 from fer_batch.media.align import Box, apply_affine, crop, crop_matrix, face_box, inside, whole_frame_matrix
-from fer_batch.media.decode import Frame
 from fer_batch.media.finder import FaceFinder
+from fer_batch.media.frame import Frame
 from fer_batch.media.identity_switch import IdentitySwitches
 from fer_batch.media.landmarks import Detector, Face, load_detector
 from fer_batch.media.sampling import Sampling
-from fer_batch.media.settings import FaceSettings
+from fer_batch.media.settings import Damage, FaceSettings, MediaSettings
 from fer_batch.media.track_list import TrackList
 from fer_batch.media.tracks import FaceTracker, every_face
 from fer_batch.pipeline.explaining.chunk import FrameRow, SequenceRow
@@ -44,6 +44,7 @@ class DecodeOptions:
     choose: Literal["largest", "tracked", "all"] = "largest"
     labels: OccurrenceRule = DEFAULT_RULE
     root: str = ""  # of the source; empty where nobody is to look whether it is there
+    damage: Damage = "skip"
 
     @classmethod
     def of(
@@ -53,6 +54,7 @@ class DecodeOptions:
         resources: Resources,
         *,
         size: int,
+        media: MediaSettings | None = None,
         annotated: bool = False,
         labels: OccurrenceRule = DEFAULT_RULE,
     ) -> DecodeOptions:
@@ -64,6 +66,8 @@ class DecodeOptions:
             Sections of the job.
         size : pixels
             Side of the crops.
+        media
+            Section of the job, the defaults where it has none.
         annotated
             Whether the targets that are explained are those of the annotations.
         labels
@@ -83,6 +87,7 @@ class DecodeOptions:
             memory_bytes=resources.decode_memory_mb << 20,
             labels=labels,
             root=Store(source.uri).uri,
+            damage=(media or MediaSettings()).damage,
         )
 
 
@@ -236,6 +241,12 @@ class _OneFace(Faces):
             item.row["track_id"] = self.succession.number
         yield item
 
+    def absent(self, row: FrameRow) -> Iterator[Item]:
+        self.succession.pass_over()
+        if self.finder is not None:
+            self.finder.pass_over()
+        yield Item(row, None, [])
+
     def _one(self, frame: Frame) -> Place:
         options, index = self.options, frame.frame_index
         if options.detector == "none":
@@ -283,6 +294,7 @@ class _People(Faces):
         yield from self._items(self.roll.add(absent, present))
 
     def absent(self, row: FrameRow) -> Iterator[Item]:
+        self.tracker.pass_over()
         yield from self._items(self.roll.add(Item(row, None, []), {}))
 
     def end(self) -> Iterator[Item]:

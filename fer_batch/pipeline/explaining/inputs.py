@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.media.decode import Decoder, Frame
+from fer_batch.media.decode import Decoder
+from fer_batch.media.frame import Frame, LostFrame
 from fer_batch.pipeline.explaining.chunk import CHUNK_FRAMES, FrameRow, SequenceRow
 from fer_batch.pipeline.explaining.faces import (
     DecodeOptions,
@@ -24,11 +25,11 @@ from fer_batch.pipeline.explaining.faces import (
     whole_frame,
 )
 from fer_batch.sources.crops import crop_rows
-from fer_batch.sources.fetch import NotThere, local_file, local_input
-from fer_batch.sources.identity import check_readable, check_root, check_unchanged, now
+from fer_batch.sources.fetch import NotThere, StoreFault, local_file, local_input
+from fer_batch.sources.identity import InputChanged, check_readable, check_root, check_unchanged, now, stamp
 from fer_batch.sources.listing import frame_number
 from fer_batch.storage.crop_set import open_crops
-from fer_batch.types import MediaError, SequenceRef
+from fer_batch.types import EnvironmentFault, MediaError, SequenceRef
 
 
 @lru_cache(maxsize=1)
@@ -75,6 +76,7 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
     if ref.crops:
         yield from _cut_before(ref, options, row)
         return
+    before = stamp(ref)
     items = {"video": _video, "image_sequence": _image_sequence, "still": _still}[ref.kind](ref, options, row)
     try:
         if ref.kind == "still":
@@ -88,12 +90,17 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
         if row["absent"]:  # it was there when its folder was listed, which may be a share of its own
             check_root(posixpath.dirname(ref.uri))
         raise
+    except StoreFault:
+        raise
+    except EnvironmentFault:  # of the decoder, which may have met another file than at first
+        _check_same(ref, options, before)
+        raise
     except MediaError:
-        _check_source(ref, options)
+        _check_source(ref, options, before)
         raise
     if row["status"] == "partial":
-        _check_source(ref, options)
-    check_unchanged(ref)
+        _check_source(ref, options, before)
+    _check_same(ref, options, before)
     yield from items
 
 
@@ -112,12 +119,22 @@ def _cut_before(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> I
         yield Item(frame, images[place % CHUNK_FRAMES], truth.targets.get(found["frame_index"], []))
 
 
-def _check_source(ref: SequenceRef, options: DecodeOptions) -> None:
+def _check_source(ref: SequenceRef, options: DecodeOptions, before: tuple[int, ...]) -> None:
     """Look whether it is the source rather than the input that something is wrong with."""
     if options.root:
         check_root(options.root)
-    check_unchanged(ref)
+    check_unchanged(ref, before)
     check_readable(ref)
+
+
+def _check_same(ref: SequenceRef, options: DecodeOptions, before: tuple[int, ...]) -> None:
+    """Look whether the input is still what its listing found; one that goes with its source was not removed."""
+    try:
+        check_unchanged(ref, before)
+    except InputChanged:
+        if options.root:
+            check_root(options.root)
+        raise
 
 
 def _video(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> Iterator[Item]:
@@ -146,9 +163,11 @@ def _known_crops(decoder: Decoder, path: str, options: DecodeOptions, truth: Kno
     if options.detector == "dataset":
         places = {index: place_of(truth.points.get(index), truth.boxes.get(index), options) for index in truth.frames()}
         matrices = {index: place.matrix for index, place in places.items() if place.matrix is not None}
-    for found in decoder.crops(path, options.size, matrices, options.sampling):
+    for found in decoder.crops(path, options.size, matrices, options.sampling, options.damage):
         index = found.frame_index
-        if matrices is None:
+        if found.lost:
+            place = no_place(found.lost, "decode_error")
+        elif matrices is None:
             place = whole_frame(found.height, found.width, options.size)
         else:
             place = places.get(index, no_place("the source has no landmarks for this frame"))
@@ -159,8 +178,12 @@ def _known_crops(decoder: Decoder, path: str, options: DecodeOptions, truth: Kno
 def _found_crops(decoder: Decoder, path: str, options: DecodeOptions, truth: KnownFaces) -> Iterator[Item]:
     faces, fault = faces_of(options, truth), None
     try:
-        for frame in decoder.frames(path, options.sampling):
-            yield from faces.of(frame, None)
+        for frame in decoder.frames(path, options.sampling, options.damage):
+            if isinstance(frame, LostFrame):
+                lost = no_place(frame.reason, "decode_error")
+                yield from faces.absent(frame_row(frame.frame_index, frame.timestamp_ns, None, lost))
+            else:
+                yield from faces.of(frame, None)
     except MediaError as error:
         fault = error
     yield from faces.end()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fer_batch.config import RunConfig
 from fer_batch.explain.methods import METHODS
 from fer_batch.facs import DEFAULT_RULE
+from fer_batch.media.settings import MediaSettings
 from fer_batch.models.card import ResolvedModel
 from fer_batch.sources.crops import CROPS
 from fer_batch.storage.manifest import PACK, digest
@@ -78,7 +79,9 @@ def explain_key(config: RunConfig, model: ResolvedModel) -> dict[str, object]:
     faces = asdict(config.faces)
     faces["size"] = config.faces.size or model.preprocessing.size
     chosen = {"chosen": posixpath.basename(str(config.source.options["chosen"]))} if _chooses(config) else {}
+    media = {} if config.media == MediaSettings() else {"media": asdict(config.media)}
     return {
+        **media,  # not the default, so that ids are those of versions that had no such section
         **chosen,  # another choice of the same crops is no newer version of their rows
         "explain": explain,
         "faces": faces,

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -25,36 +26,70 @@ from fer_batch.sources.listing import list_source
 from fer_batch.storage.manifest import COMMITS, STAGE, Ledger
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
+from fer_batch.types import EnvironmentFault
 
 N = 240
+DETECTOR = """
+from fer_batch.media.landmarks import Face
+
+def middle():
+    return lambda image: [Face((10.0, 5.0, 50.0, 45.0), None, 1.0)]
+"""
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch):
-    """No pause for the machine to recover, and no child that an earlier test has used."""
+def hasty(monkeypatch, tmp_path):
+    """No pause for the machine to recover, no child that an earlier test has used, and a detector."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "tests_faces.py").write_text(DETECTOR)
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    monkeypatch.delitem(sys.modules, "tests_faces", raising=False)
     monkeypatch.setattr(decode, "PAUSE_S", 0.01)
     inputs.decoder_of.cache_clear()
 
 
 @pytest.fixture
-def root(tmp_path):
-    """A source of one clip of 240 frames, which is more than a decoder sends ahead."""
+def clip_of():
+    """A function that writes a clip of 240 frames, which is more than a decoder sends ahead; its path."""
+
+    def write(path, seed):
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+            for image in np.random.default_rng(seed).integers(0, 256, (N, 48, 64, 3)).astype(np.uint8):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def root(tmp_path, clip_of):
+    """A source of one clip."""
     folder = tmp_path / "source"
     folder.mkdir()
-    with av.open(str(folder / "a.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
-        for image in np.random.default_rng(0).integers(0, 256, (N, 48, 64, 3)).astype(np.uint8):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
-        container.mux(stream.encode())
+    clip_of(folder / "a.mkv", 0)
     return folder
+
+
+def broken_inside(root):
+    """Damage one frame in the middle of the clip; its index."""
+    path, index = root / "a.mkv", N // 2 + 5
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+        place, size = packets[index].pos, packets[index].size
+    content = bytearray(path.read_bytes())
+    content[place + size // 3 : place + size // 2] = bytes(size // 2 - size // 3)
+    path.write_bytes(content)
+    return index
 
 
 def listed(root, format="videos"):
     return tuple(list_source(format, str(root)))
 
 
-def chunks_of(members, root):
+def chunks_of(members, root, **changes):
     """Chunks of one unit."""
     unit = Unit("u", members, tuple(f"id-{ref.sequence_id}" for ref in members))
     options = DecodeOptions(
@@ -70,6 +105,7 @@ def chunks_of(members, root):
         memory_bytes=3 << 30,
         root=str(root),
     )
+    options = replace(options, **changes)
     for row in decode_unit({"unit": pickle.dumps(unit)}, options):
         yield Chunk.from_batch({"payload": [row["payload"]]})
 
@@ -139,8 +175,75 @@ def test_a_clip_without_its_tail_is_partial(root):
     chunks = list(chunks_of(listed(root), root))
     (row,) = chunks[-1].sequences
     assert (row["status"], chunks[-1].fault) == ("partial", None)
-    assert row["reason"].startswith(f"ended after {row['n_frames']} frames")
-    assert N // 3 < row["n_frames"] < N // 2 + 1
+    assert row["reason"].startswith(f"ended after {row['n_decoded']} frames")
+    assert N // 3 < row["n_decoded"] < N // 2 + 1
+    rest = [frame["status"] for chunk in chunks for frame in chunk.frames][row["n_decoded"] :]
+    assert rest == ["decode_error"], "of the frame that was cut, the file says where it begins"
+
+
+def test_frames_behind_a_damaged_one_are_those_of_the_sound_clip(root):
+    whole = [row for chunk in chunks_of(listed(root), root) for row in chunk.frames]
+    index = broken_inside(root)
+    chunks = list(chunks_of(listed(root), root))
+    rows, (sequence,) = [row for chunk in chunks for row in chunk.frames], chunks[-1].sequences
+    lost = [row for row in rows if row["status"] == "decode_error"]
+    assert lost[0]["frame_index"] == index
+    assert len(rows) == N
+    assert 1 <= len(lost) <= 12, "up to the next key frame"
+    for row, sound in zip(rows, whole, strict=True):
+        assert row["timestamp_ns"] == sound["timestamp_ns"]
+        assert row["status"] == "decode_error" or row == sound
+    assert {row["reason"] for row in lost} == {lost[0]["reason"]}
+    assert (sequence["status"], sequence["n_frames"], sequence["n_decoded"]) == ("partial", N, N - len(lost))
+    assert sequence["reason"] == (
+        f"left out: {len(lost)} frame{'s' * (len(lost) > 1)} in 1 damaged stretch, "
+        f"the first is frame {index}: {lost[0]['reason']}"
+    )
+    assert "length" not in sequence
+    stopped = list(chunks_of(listed(root), root, damage="stop"))
+    assert stopped[-1].sequences[0]["n_frames"] == index
+    assert stopped[-1].sequences[0]["reason"].startswith(f"ended after {index} frames")
+
+
+def test_a_gap_is_lost_wherever_faces_come_from(root):
+    """The same rows where a crop is known before its frame is decoded, where boxes are carried, and where sampled."""
+    broken_inside(root)
+    expected = None
+    for changes in (
+        {"detector": "none"},
+        {"detector": "tests_faces:middle"},
+        {"detector": "tests_faces:middle", "choose": "all"},
+    ):
+        rows = [row for chunk in chunks_of(listed(root), root, **changes) for row in chunk.frames]
+        found = [(row["frame_index"], row["status"]) for row in rows]
+        expected = expected or found
+        assert found == expected
+    sampled = list(chunks_of(listed(root), root, sampling=Sampling(stride=3)))
+    assert [(row["frame_index"], row["status"]) for chunk in sampled for row in chunk.frames] == expected[::3]
+
+
+def test_a_killed_decoder_goes_on_behind_damage(root):
+    broken_inside(root)
+    expected, found = list(chunks_of(listed(root), root)), []
+    for chunk in chunks_of(listed(root), root):
+        found.append(chunk)
+        if chunk.index in (0, 1, 2):
+            child()._process.kill()
+    assert content(found) == content(expected)
+
+
+def test_a_second_decoder_that_gives_other_frames_says_nothing_of_the_file(clip_of, tmp_path):
+    """The file is another one when the second decoder opens it."""
+    one, other = clip_of(tmp_path / "a.mkv", 0), clip_of(tmp_path / "b.mkv", 1)
+
+    def read(decoder):
+        for frame in decoder.frames(one):
+            if frame.frame_index == 5:
+                os.replace(other, one)
+                decoder._child._process.kill()
+
+    with decode.Decoder() as decoder, pytest.raises(EnvironmentFault, match=r"frame \d+ is another one in a second"):
+        read(decoder)
 
 
 def stills(root, n):
@@ -216,6 +319,20 @@ def test_a_clip_that_is_replaced_while_it_is_read_is_not_committed(root, tmp_pat
     assert (committed(books), books.changed, books.units, books.faults) == (set(), ["a.mkv"], {}, [])
     assert books.store.names(STAGE) == []
     assert list(chunks_of(listed(root), root))[-1].sequences[0]["status"] == "done", "as the next listing finds it"
+
+
+def test_a_clip_that_is_replaced_by_one_of_the_same_size_and_time_is_not_committed(root):
+    members, chunks = listed(root), []
+    for chunk in chunks_of(members, root):
+        chunks.append(chunk)
+        if chunk.index == 0:
+            before = os.stat(root / "a.mkv")
+            with open(root / "a.mkv", "r+b") as clip:  # other bytes in the middle
+                clip.seek(before.st_size // 2)
+                clip.write(bytes(100))
+            os.utime(root / "a.mkv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert listed(root) == members, "its listing shows nothing"
+    assert (chunks[-1].changed, chunks[-1].sequences, chunks[-1].fault) == (("a.mkv",), [], None)
 
 
 def test_a_still_that_changed_since_it_was_listed_leaves_its_pack(root, tmp_path):
