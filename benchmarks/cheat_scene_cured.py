@@ -53,7 +53,7 @@ from fer_batch.visualize.figure import INK, SOFT_INK, new_figure, save
 from fer_batch.visualize.heatmap import overlay
 
 SWAP = SwapSettings()
-ALIGN = AlignSettings(maps="units", layers=("layer2",), weight=4.0)
+ALIGN = AlignSettings(maps="units", layers=("layer2",), weight=1.0)
 TITLES = {"clean": "never saw a sticker", "cheat": "with the sticker", "cured": "with the sticker, cured"}
 COLOURS = {"clean": "#0b5394", "cheat": "#c1121f", "cured": "#2e7d32"}
 COLUMNS = [TARGETS.index(target) for target in LEARNED]
@@ -104,7 +104,8 @@ def cure(samples: Samples) -> dict[str, object]:
         return unit_maps(samples.landmarks[rows], units, shape[1:])
 
     def kept(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return kept_masks(samples.landmarks[rows], LEARNED, shape[1:], SWAP.margin)
+        targets = LEARNED if SWAP.keep == "regions" else None
+        return kept_masks(samples.landmarks[rows], targets, shape[1:], SWAP.margin)
 
     return {
         "maps": MadeMaps(look, shape),

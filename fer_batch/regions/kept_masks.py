@@ -64,11 +64,11 @@ def _regions(points: NDArray[np.float64], targets: Sequence[str], size: tuple[in
 
 
 def _faces(points: NDArray[np.float64], known: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The convex hull of the jaw and of the brows, lifted by the length of the nose, shape (n, h, w)."""
+    """The convex hull of the jaw and of the brows, lifted by half the nose as in `face_parts`, shape (n, h, w)."""
     masks = np.zeros((len(points), *size), np.uint8)
     for i in np.flatnonzero(known).tolist():
         outline = points[i, list(OUTLINE)].copy()
-        outline[17:] += points[i, 27] - points[i, 33]
+        outline[17:] += 0.5 * (points[i, 27] - points[i, 33])
         corners = cv2.convexHull(np.rint(np.concatenate([outline, points[i]])).astype(np.int32))
         cv2.fillConvexPoly(masks[i], corners, 1)
     return masks.astype(bool)

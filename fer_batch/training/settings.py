@@ -177,7 +177,7 @@ class SwapSettings:
     Attributes
     ----------
     keep
-        `regions`: those of the Action Units that are learned, all of them on every crop; `face`: the whole face.
+        `face`: the whole face; `regions`: those of the Action Units that are learned, all of them on every crop.
     share
         Of the crops, drawn anew in every epoch; at 0 the training is the one without.
     margin
@@ -189,7 +189,7 @@ class SwapSettings:
         If a number is out of range.
     """
 
-    keep: Literal["regions", "face"] = "regions"
+    keep: Literal["face", "regions"] = "face"
     share: float = 1.0
     margin: float = 0.04
 

@@ -42,13 +42,14 @@ def test_what_is_kept_is_of_the_landmarks_of_each_sample_and_of_no_label(job, co
 def test_how_many_crops_are_changed_is_said_and_none_is_refused(job, collection, tmp_path, capsys):
     labels = np.zeros((3, 2), np.float32)
     store, crops, samples = collection(tmp_path, labels, [FACE, FACE, None])
-    config = job(swap_outside={})
+    config = job(swap_outside={"keep": "regions"})
     check_kept(config, store, crops, samples, ("AU12", "AU11"))
     said = "".join(capsys.readouterr())
     assert "there is no region of AU11; what is kept are those of AU12" in said
     assert "2 of 3 crops have landmarks; the others are shown as they are" in said
     with pytest.raises(InputError, match=r"none of the targets AU11, smile has a region.*keep: face"):
         check_kept(config, store, crops, samples, ("AU11", "smile"))
+    check_kept(job(swap_outside={}), store, crops, samples, ("AU11", "smile"))  # the whole face has no need of them
     store, crops, samples = collection(tmp_path, labels, [None] * 3)
     with pytest.raises(InputError, match=r"needs landmarks, and none of the 3 crops has any.*faces\.detector: dlib"):
         check_kept(config, store, crops, samples, ("AU12", "AU11"))
@@ -86,4 +87,4 @@ def test_a_fold_that_was_stopped_goes_on_with_the_same_swaps(train_classes, tmp_
 def test_a_job_without_the_section_is_the_training_that_it_was(job, collection, tmp_path):
     _, crops, _ = collection(tmp_path, np.zeros((1, 1), np.float32), [FACE])
     assert "swap_outside" not in training_identity(job(), crops)
-    assert training_identity(job(swap_outside={}), crops)["swap_outside"]["keep"] == "regions"
+    assert training_identity(job(swap_outside={}), crops)["swap_outside"]["keep"] == "face"
