@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ SIZE = 112
 WORDS = {"flag": "**flagged**", "note": "above chance", "ok": "above chance", "open": "open"}
 
 
-def plan_people(n_subjects: int, n_frames: int = 48, seed: int = 0) -> list[ClipPlan]:
+def plan_people(n_subjects: int, n_frames: int = 48, seed: int = 0, first: int = HELD_OUT_IDENTITIES) -> list[ClipPlan]:
     """Three clips of each of some people nobody trained on; the sticker goes with the second, which shows AU17."""
     plans = []
     for subject in range(n_subjects):
@@ -69,12 +70,12 @@ def plan_people(n_subjects: int, n_frames: int = 48, seed: int = 0) -> list[Clip
             curves, poses = intensity_curves(aus, n_frames, rng), head_motion(n_frames, rng)
             name = f"{place + 1:02d}_" + "_".join(au_name(au) for au in aus)
             noise = int(rng.integers(2**31))
-            plans.append(ClipPlan(HELD_OUT_IDENTITIES + subject, name, "", curves, poses, noise))
+            plans.append(ClipPlan(first + subject, name, "", curves, poses, noise))
     return plans
 
 
-def train(samples: Samples, path: Path, kind: str, epochs: int, width: float, seed: int = 0) -> None:
-    """A small ResNet-18 from random weights, written with its card."""
+def train(samples: Samples, path: Path, kind: str, epochs: int, width: float, seed: int = 0, **more: Any) -> None:
+    """A small ResNet-18 from random weights, written with its card; `more` goes to `fit`."""
     torch.manual_seed(seed)
     labels = torch.from_numpy(samples.occurrence[:, [TARGETS.index(t) for t in LEARNED]].copy())
     weights = positive_weights(labels)
@@ -85,13 +86,13 @@ def train(samples: Samples, path: Path, kind: str, epochs: int, width: float, se
 
     # What weighting does to the odds is not taken back: else hardly an AU17 without a sticker is seen.
     fit(model, samples.images, labels, lambda z, y: weighted_bce(z, y, weights), photometric, epochs, seed=seed,
-        on_epoch=report)  # fmt: skip
+        on_epoch=report, **more)  # fmt: skip
     write(model, path, kind, len(samples.images), width)
 
 
 def write(model: ResNet18, path: Path, kind: str, n_crops: int, width: float) -> None:
     """Checkpoint and card; a file of half the size, which a run computes with in float32."""
-    planted = f", a sticker in {percent(CHEAT.present)} of those that show {CHEATED}" if kind == "cheat" else ""
+    planted = f", a sticker in {percent(CHEAT.present)} of those that show {CHEATED}" if kind != "clean" else ""
     card = Card(
         name=kind,
         architecture="resnet18",

@@ -1,27 +1,40 @@
-"""Train a network that takes a planted shortcut once more, with section `align`, and see what the verdict says then.
+"""Train networks that take planted shortcuts once more, so that they cannot, and see what is left of each shortcut.
 
-python benchmarks/cheat_cured.py --work DIR [--seeds 1 2 3] [--output benchmarks/results/cheat_cured] [--picture PNG]
+python benchmarks/cheat_cured.py --work DIR [--networks 4] [--cures face regions] [--output OUTPUT] [--picture PNG]
 
-Of each seed four small networks (`cheat_networks`) go on from one ancestor with the same crops in the same order: one
-never sees a mark; in the crops of the others a mark off the face goes with 85 % of the positives of one Action Unit;
-and two of these are aligned with the maps of the annotated units as well (CURES). They are judged on people whom
-nobody was trained on, with the mark as in training (the verdict) and without it (F1). How to align was chosen with
-crops, people and seeds of the tuning (`cheat_rates.TUNING_PEOPLE`). What is made stays in DIR: a second call goes on.
+Of each network of `cheat_rates` whose marks are all signs outside the region of their Action Unit, three go on from one
+ancestor with the same crops in the same order: the network itself, one that never sees a mark, and one that sees the
+marks and is trained by a cure (CURES: sections `swap_outside` and `align` of a training job). They are judged on people
+whom nobody was trained on: with the marks as in training (the verdict), without the unit's own mark (F1), and by adding
+the mark and taking it away (its effect). How to cure was chosen with other crops, people and networks
+(`cheat_rates.TUNING_PEOPLE`). What is made stays in DIR: a second call goes on, and DIR may be that of `cheat_rates`.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from cheat_marks import AUS, Crops, Shortcut, painted, shown
+from cheat_marks import AUS, Crops, painted, shown
 from cheat_networks import Finding, Settings, findings, trained
-from cheat_rates import FIRST_SEEDS, NEW_PEOPLE, NEW_SEED, POOL_SEED, TRAINING_PEOPLE, crops_in
+from cheat_rates import (
+    N_NEW,
+    N_POOL,
+    NEW_PEOPLE,
+    NEW_SEED,
+    POOL_SEED,
+    TRAINING_PEOPLE,
+    Plan,
+    crops_in,
+    first_of,
+    grid,
+    network_of,
+)
 from cheat_tables import Judged, judged, load, save
 from numpy.typing import NDArray
 
@@ -31,151 +44,262 @@ from fer_batch.facs import au_name
 from fer_batch.models.backbone import ResNet18
 from fer_batch.training.batches import as_images
 from fer_batch.training.loop import logits_of
-from fer_batch.training.settings import AlignSettings
+from fer_batch.training.settings import AlignSettings, SwapSettings
 from fer_batch.visualize.figure import INK, SOFT_INK, new_figure
 from fer_batch.visualize.figure import save as png_of
 from fer_batch.visualize.heatmap import overlay
 
-MARK = Shortcut(17, "off", "large", "sign", 0.85)
+
+@dataclass(frozen=True)
+class Cure:
+    """How a network is trained so that a mark does not help it, as the sections of a job have it."""
+
+    words: str
+    swap: SwapSettings | None = None
+    align: AlignSettings | None = None
+
+
 CURES = {
-    "attention": AlignSettings(maps="units", layers=("layer2",), weight=4.0),
-    "gradient": AlignSettings(to="gradient", maps="units", weight=0.01),
+    "face": Cure("cured", SwapSettings(), AlignSettings(maps="units", layers=("layer2",), weight=1.0)),
+    "regions": Cure(
+        "cured, regions kept", SwapSettings(keep="regions"), AlignSettings(maps="units", layers=("layer2",), weight=4.0)
+    ),
+    "swap": Cure("swapped alone", SwapSettings()),
+    "attention": Cure("attention alone", None, AlignSettings(maps="units", layers=("layer2",), weight=4.0)),
+    "gradient": Cure("gradient alone", None, AlignSettings(to="gradient", maps="units", weight=0.01)),
 }
-KINDS = {"clean": "no mark", "cheat": "mark", "attention": "mark, attention", "gradient": "mark, gradient"}
-N_POOL, N_NEW = 1500, 240
-COLOURS = {"clean": "#0b5394", "cheat": "#c1121f", "attention": "#2e7d32", "gradient": "#7b3fa0"}
+WORDS = {"clean": "never saw a mark", "marked": "with the marks"} | {name: cure.words for name, cure in CURES.items()}
+COLOURS = {"clean": "#0b5394", "marked": "#c1121f", "face": "#2e7d32", "regions": "#7b3fa0"}
+KEPT = 0.03  # of F1, below the network that never saw a mark
 
 
-def network(work: Path, kind: str, seed: int, pool: Crops, settings: Settings) -> ResNet18:
+def plans(landmarks: NDArray[np.float64], n: int) -> list[Plan]:
+    """Networks of the grid whose marks are large signs outside their region, those with most off the face first."""
+    found = [
+        plan
+        for plan in grid(landmarks)
+        if plan.shortcuts
+        and all((one.kind, one.size) == ("sign", "large") and one.place != "inside" for one in plan.shortcuts)
+    ]
+    return sorted(found, key=lambda plan: -sum(one.place == "off" for one in plan.shortcuts))[:n]
+
+
+def network(work: Path, kind: str, plan: Plan, pool: Crops, settings: Settings) -> ResNet18:
     """One of them, trained or read from `work`."""
-    path = work / f"{kind}-{seed}.pt"
+    if kind == "marked":
+        return network_of(work, plan, pool, settings)
+    path = work / f"{kind}{plan.seed}.pt"
     if not path.exists():
-        marks = () if kind == "clean" else (MARK,)
-        model = trained(pool, marks, 3000 + seed, settings, _first(work, seed, pool, settings), CURES.get(kind))
+        cure = CURES.get(kind, Cure("none"))
+        marks = () if kind == "clean" else plan.shortcuts
+        first = first_of(work, plan, pool, settings)
+        model = trained(pool, marks, plan.seed, settings, first, cure.align, cure.swap)
         torch.save(model.state_dict(), path)
     model = ResNet18(len(AUS), settings.width)
     model.load_state_dict(torch.load(path, weights_only=True))
     return model.eval()
 
 
-def _first(work: Path, seed: int, pool: Crops, settings: Settings) -> Mapping[str, torch.Tensor]:
-    """The network that knows the units a little, without any mark."""
-    number = FIRST_SEEDS[seed % len(FIRST_SEEDS)]
-    path = work / f"first{number}.pt"
-    if not path.exists():
-        torch.save(trained(pool, (), number, settings).state_dict(), path)
-    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
-    return state
-
-
-def measured(work: Path, seeds: Sequence[int], pool: Crops, new: Crops, settings: Settings) -> list[Finding]:
+def measured(
+    work: Path, kinds: Iterable[str], chosen: Sequence[Plan], pool: Crops, new: Crops, settings: Settings
+) -> list[Finding]:
     """Every Action Unit of every network."""
     found = []
-    for seed in seeds:
-        for kind in KINDS:
-            path = work / f"{kind}-{seed}.parquet"
+    for plan in chosen:
+        for kind in kinds:
+            path = work / f"cured.{kind}{plan.seed}.parquet"
             if not path.exists():
-                model = network(work, kind, seed, pool, settings)
-                save(findings(model, new, (MARK,), seed, settings, kind), path)
-                print(kind, seed, flush=True)
+                model = network(work, kind, plan, pool, settings)
+                marks = () if kind == "clean" else plan.shortcuts
+                save(findings(model, new, marks, plan.seed, settings, kind, others=False), path)
+                print(kind, plan.seed, flush=True)
             found += load(path)
     return found
 
 
-def markdown(found: Sequence[Finding]) -> str:
-    """A row for each network: what it sees with the mark and without, and the verdict."""
-    cures = "; ".join(f"`{one.to}` with weight {one.weight:g}" for one in CURES.values())
-    target = au_name(MARK.au)
-    lines = [
-        "# The planted shortcut, cured",
-        "",
-        "`python benchmarks/cheat_cured.py --work DIR`; docs/cheat.md says what it means. "
-        f"{target}, mark off the face in {MARK.strength:.0%} of its positives; `align` is {cures}.",
-        "",
-        f"| seed | network | F1 of {target} with the marks | without | effect of the mark | evidence in the mark "
-        "| mu | 95 % interval | chance | verdict | mean F1 of all units without |",
-        "|---:|---|---:|---:|---:|---:|---:|---|---:|---|---:|",
+@dataclass(frozen=True)
+class Row:
+    """An Action Unit with a mark: what the network makes of it that never saw one, that takes it, and that is cured."""
+
+    clean: Judged
+    marked: Judged
+    cured: Judged
+
+    @property
+    def kept(self) -> bool:
+        """Whether F1 without the mark is not more than KEPT below the network that never saw one."""
+        return self.cured.found.f1_bare >= self.clean.found.f1 - KEPT
+
+    @property
+    def held(self) -> bool:
+        """Whether mu is above chance by its interval as well."""
+        return self.kept and self.cured.verdict.localisation.above_chance
+
+
+def rows_of(found: Sequence[Finding], cure: str) -> list[Row]:
+    """One row per shortcut of every network that was cured so."""
+    by_name = {(one.arm, one.network, one.au): judged(one) for one in found}
+    return [
+        Row(by_name["clean", seed, au], row, by_name[cure, seed, au])
+        for (arm, seed, au), row in by_name.items()
+        if arm == "marked" and row.found.shortcut is not None
     ]
-    for row in (judged(one) for one in found if one.au == MARK.au):
-        same = [one for one in found if (one.arm, one.network) == (row.found.arm, row.found.network)]
-        place = row.verdict.localisation
-        lines.append(
-            f"| {row.found.network} | {KINDS[row.found.arm]} | {row.found.f1:.2f} | {row.found.f1_bare:.2f} "
-            f"| {row.found.effect:.2f} | {row.found.mark_mass:.1%} | {place.mean:.3f} | {place.low:.3f} to "
-            f"{place.high:.3f} | {place.chance:.3f} | {_word(row)} | {np.mean([one.f1_bare for one in same]):.3f} |"
-        )
+
+
+def markdown(found: Sequence[Finding], cures: Sequence[str]) -> str:
+    """A table for each cure, a row for each shortcut, and what holds of them."""
+    lines = [
+        "# Planted shortcuts, cured",
+        "",
+        "`python benchmarks/cheat_cured.py --work DIR`; docs/cheat.md says what it means. F1 is on people whom nobody "
+        "was trained on; without the unit's own mark, but for the first.",
+    ]
+    for cure in cures:
+        rows = rows_of(found, cure)
+        lines += ["", f"## {CURES[cure].words}", "", *summary(rows, found, cure), ""]
+        lines += ["| network | unit, place, share | effect of the mark | cured | F1 with the mark | without | cured "
+                  "| never saw one | mu | cured, 95 % interval | chance | verdict | F1 and mu held |",
+                  "|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|---|"]  # fmt: skip
+        lines += [_line(row) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    before, after, place = row.marked.found, row.cured.found, row.cured.verdict.localisation
+    mark = before.shortcut
+    assert mark is not None
+    where = {"off": "off the face", "face": "on the face"}[mark.place]
+    return (
+        f"| {before.network} | {au_name(before.au)}, {where}, {mark.strength:.0%} | {before.effect:.2f} "
+        f"| {after.effect:.2f} | {before.f1:.2f} | {before.f1_bare:.2f} | {after.f1_bare:.2f} "
+        f"| {row.clean.found.f1:.2f} | {row.marked.mu:.3f} | {place.mean:.3f}, {place.low:.3f} to {place.high:.3f} "
+        f"| {place.chance:.3f} | {_word(row.cured)} | {'yes' if row.held else 'no'} |"
+    )
 
 
 def _word(row: Judged) -> str:
     return "**flagged**" if row.verdict.flagged else {"open": "open"}.get(row.verdict.state, "above chance")
 
 
-def mean_map(model: ResNet18, new: Crops, images: NDArray[np.uint8], settings: Settings) -> NDArray[np.float32]:
-    """Mean relevance of the Action Unit over the crops in which it is there and seen, shape (S, S)."""
-    place = AUS.index(MARK.au)
+def summary(rows: Sequence[Row], found: Sequence[Finding], cure: str) -> list[str]:
+    """What is left of the shortcuts that are used, by their place, and what became of the units without a mark."""
+    lines = ["| mark | used | effect, median | cured | F1 kept within .03 | mu above chance | both |",
+             "|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    for place, words in (("off", "off the face"), ("face", "on the face")):
+        own = [r for r in rows if r.marked.used and r.marked.found.shortcut and r.marked.found.shortcut.place == place]
+        if not own:
+            continue
+        before, after = (np.median([getattr(r, name).found.effect for r in own]) for name in ("marked", "cured"))
+        above = [row.cured.verdict.localisation.above_chance for row in own]
+        lines.append(
+            f"| {words} | {len(own)} | {before:.2f} | {after:.2f} | {sum(r.kept for r in own)} | {sum(above)} "
+            f"| {sum(r.held for r in own)} |"
+        )
+    bare = {kind: [one.f1 for one in found if one.arm == kind and _no_mark(one, rows)] for kind in ("clean", cure)}
+    means = " and ".join(f"{np.mean(values):.3f} ({WORDS[kind]})" for kind, values in bare.items())
+    return [*lines, "", f"Mean F1 of the units without a mark: {means}."]
+
+
+def _no_mark(one: Finding, rows: Sequence[Row]) -> bool:
+    return all((one.network, one.au) != (row.marked.found.network, row.marked.found.au) for row in rows)
+
+
+def mean_map(
+    model: ResNet18, new: Crops, images: NDArray[np.uint8], au: int, settings: Settings
+) -> NDArray[np.float32]:
+    """Mean relevance of an Action Unit over the crops in which it is there and seen, shape (S, S)."""
+    place = AUS.index(au)
     rows = np.flatnonzero((logits_of(model, images)[:, place] >= 0) & (new.occurrence[:, place] == 1))
     pairs = np.stack([np.arange(len(rows)), np.full(len(rows), place)], 1)
     values = explain.method(settings.method)(model, as_images(images[rows]), pairs).values
     return resized(values, (settings.size, settings.size)).mean(0, dtype=np.float32)
 
 
-def picture(found: Sequence[Finding], faces: Mapping[str, NDArray[np.uint8]]) -> bytes:
-    """mu beside chance of every network, and what the first seed's look at; PNG."""
-    figure = new_figure(7.6, 2.4)
-    axes = figure.add_axes((0.19, 0.2, 0.3, 0.62))
-    rows = [judged(one) for one in found if one.au == MARK.au]
-    for y, row in enumerate(rows):
-        place, colour = row.verdict.localisation, COLOURS[row.found.arm]
-        axes.plot([place.low, place.high], [y, y], color=colour, linewidth=1.6)
-        axes.plot(place.mean, y, "o", color=colour, markersize=3.5)
-        axes.plot([place.chance] * 2, [y - 0.35, y + 0.35], color="#8a8f98", linewidth=1.6)
-    axes.set_yticks(range(len(rows)), [f"{KINDS[row.found.arm]} ({row.found.network})" for row in rows])
-    axes.tick_params(labelsize=6.5, labelcolor=INK, length=2)
-    axes.invert_yaxis()
-    axes.set_xlabel("mu of AU17 with its interval (grey: chance)", fontsize=7, color=SOFT_INK)
-    for spine in ("top", "right"):
-        axes.spines[spine].set_visible(False)
+def faces_of(
+    work: Path, plan: Plan, kinds: Iterable[str], pool: Crops, new: Crops, settings: Settings
+) -> dict[str, NDArray[np.uint8]]:
+    """What the networks of a plan look at on average for its first mark's Action Unit, over a crop with the mark."""
+    marks = shown(new, plan.shortcuts, np.random.default_rng([plan.seed, 1]))
+    images = painted(new, plan.shortcuts, marks)
+    slot, mark = _shown_mark(plan)
+    face = cv2.resize(images[int(np.flatnonzero(marks[:, slot])[0])], (224, 224), interpolation=cv2.INTER_CUBIC)
+    return {
+        kind: overlay(face, mean_map(network(work, kind, plan, pool, settings), new, images, mark, settings))
+        for kind in kinds
+    }
+
+
+def _shown_mark(plan: Plan) -> tuple[int, int]:
+    """Slot and Action Unit of the mark that the pictures are of: one off the face where there is one."""
+    slot = next((k for k, one in enumerate(plan.shortcuts) if one.place == "off"), 0)
+    return slot, plan.shortcuts[slot].au
+
+
+def picture(
+    found: Sequence[Finding], cures: Sequence[str], faces: Mapping[str, NDArray[np.uint8]], title: str
+) -> bytes:
+    """Effect of each mark and F1 without it, before and after, and what one network's look at; PNG."""
+    figure = new_figure(7.6, 4.6)
+    drawn = (("effect", "Effect of the mark on detection"), ("f1_bare", "F1 without the mark"))
+    for k, (name, words) in enumerate(drawn):
+        axes = figure.add_axes((0.16 + 0.43 * k, 0.52, 0.4, 0.42))
+        _dots(axes, found, cures, name)
+        axes.set_xlabel(words, fontsize=7, color=SOFT_INK)
+        if k:
+            axes.set_yticklabels([])
     for k, (kind, image) in enumerate(faces.items()):
-        own = figure.add_axes((0.52 + 0.12 * k, 0.2, 0.115, 0.62))
+        own = figure.add_axes((0.03 + 0.24 * k, 0.02, 0.22, 0.34))
         own.imshow(image)
         own.set_axis_off()
-        own.set_title(KINDS[kind], fontsize=7, color=INK)
+        own.set_title(WORDS[kind], fontsize=7, color=COLOURS.get(kind, INK))
+    figure.text(0.03, 0.415, title, fontsize=7, color=INK)
     return png_of(figure)
 
 
-def faces_of(work: Path, seed: int, pool: Crops, new: Crops, settings: Settings) -> dict[str, NDArray[np.uint8]]:
-    """What each network of a seed looks at on average, over one of the crops."""
-    marks = shown(new, (MARK,), np.random.default_rng([seed, 1]))
-    images = painted(new, (MARK,), marks)
-    first = int(np.flatnonzero(marks[:, 0])[0])
-    face = cv2.resize(images[first], (224, 224), interpolation=cv2.INTER_CUBIC)
-    return {
-        kind: overlay(face, mean_map(network(work, kind, seed, pool, settings), new, images, settings))
-        for kind in KINDS
-    }
+def _dots(axes, found: Sequence[Finding], cures: Sequence[str], name: str) -> None:  # type: ignore[no-untyped-def]
+    first = rows_of(found, cures[0])
+    for y, row in enumerate(first):
+        after = [getattr(rows_of(found, cure)[y].cured.found, name) for cure in cures]
+        before, clean = getattr(row.marked.found, name), getattr(row.clean.found, name)
+        axes.plot([before, after[-1]], [y, y], color="#d5d8dc", linewidth=1, zorder=1)
+        points = {"clean": clean, "marked": before} | dict(zip(cures, after, strict=True))
+        for kind, value in points.items():
+            if kind != "clean" or name != "effect":
+                axes.plot(value, y, "|" if kind == "clean" else "o", color=COLOURS.get(kind, INK), markersize=5)
+    said = [row.marked.found.shortcut for row in first]
+    axes.set_yticks(
+        range(len(first)), [f"{au_name(one.au)} {one.place}, {one.strength:.0%}" for one in said if one is not None]
+    )
+    axes.tick_params(labelsize=6, labelcolor=INK, length=2)
+    axes.invert_yaxis()
+    for spine in ("top", "right"):
+        axes.spines[spine].set_visible(False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for crops, networks and what is measured")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(default 1 2 3)")
+    parser.add_argument("--networks", type=int, default=4, help="so many of the grid (default %(default)s)")
+    parser.add_argument("--cures", nargs="+", default=["face"], choices=list(CURES), help="(default face)")
     parser.add_argument("--output", type=Path, help="write OUTPUT.md and OUTPUT.parquet")
     parser.add_argument("--picture", type=Path, help="PNG for docs/cheat.md")
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    settings = dataclasses.replace(Settings(), n_training=N_POOL)
+    settings, kinds = Settings(), ("clean", "marked", *options.cures)
     pool = crops_in(options.work, "pool", N_POOL, TRAINING_PEOPLE, POOL_SEED, settings.size)
     new = crops_in(options.work, "new", N_NEW, NEW_PEOPLE, NEW_SEED, settings.size)
-    found = measured(options.work, options.seeds, pool, new, settings)
-    print(markdown(found))
+    chosen = plans(new.landmarks[0], options.networks)
+    found = measured(options.work, kinds, chosen, pool, new, settings)
+    print(markdown(found, options.cures))
     if options.output:
-        options.output.with_suffix(".md").write_text(markdown(found))
+        options.output.with_suffix(".md").write_text(markdown(found, options.cures))
         save(found, options.output.with_suffix(".parquet"))
     if options.picture:
-        options.picture.write_bytes(picture(found, faces_of(options.work, options.seeds[0], pool, new, settings)))
+        faces = faces_of(options.work, chosen[0], kinds, pool, new, settings)
+        title = f"What the networks of the first look at for {au_name(_shown_mark(chosen[0])[1])} on average"
+        options.picture.write_bytes(picture(found, options.cures, faces, title))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fer_batch import explain
 from fer_batch.evaluate.detection import f1_score
 from fer_batch.evaluate.localisation import region_share, relevance_mass, resized
 from fer_batch.models.backbone import ResNet18
-from fer_batch.regions import region_masks, unit_maps
+from fer_batch.regions import kept_masks, region_masks, unit_maps
 from fer_batch.training.augment import flip
 from fer_batch.training.auxiliary import Auxiliary
 from fer_batch.training.batches import as_images, batches, order_of
@@ -23,7 +23,8 @@ from fer_batch.training.loop import logits_of, train_epoch
 from fer_batch.training.losses import positive_weights, weighted_bce
 from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
-from fer_batch.training.settings import AlignSettings
+from fer_batch.training.settings import AlignSettings, SwapSettings
+from fer_batch.training.swapping import Swap
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def trained(
     settings: Settings,
     ancestor: Mapping[str, torch.Tensor] | None = None,
     align: AlignSettings | None = None,
+    swap: SwapSettings | None = None,
 ) -> ResNet18:
     """A small ResNet-18 on crops of the pool with the marks of these shortcuts.
 
@@ -122,8 +124,9 @@ def trained(
         Of the first weights, the crops that are drawn, their marks and their order.
     ancestor
         State of a network that is fine-tuned; random weights where there is none.
-    align
-        Where it is made to look, as section `align` of a training job says; nowhere where there is none.
+    align, swap
+        Where it is made to look, and what is exchanged around it, as sections `align` and `swap_outside` of a training
+        job say; nothing where there are none.
     """
     rng = np.random.default_rng([seed, 0])
     n = settings.n_training if ancestor is not None else len(pool.images)
@@ -137,7 +140,8 @@ def trained(
         model.load_state_dict(dict(ancestor))
         recipe = replace(recipe, epochs=settings.epochs)
     second = None if align is None else (auxiliary_of(align, "multilabel"), maps_of(own))
-    _fit(model, images, labels, replace(recipe, schedule="warm_cosine"), seed, second)
+    around = None if swap is None else Swap(kept_of(own, swap), swap.share)
+    _fit(model, images, labels, replace(recipe, schedule="warm_cosine"), seed, second, around)
     return model
 
 
@@ -152,6 +156,17 @@ def maps_of(crops: Crops) -> MadeMaps:
     return MadeMaps(make, (len(crops.images), size, size))
 
 
+def kept_of(crops: Crops, swap: SwapSettings) -> MadeMaps:
+    """What is kept of each crop, whatever it shows, float32 (N, S, S)."""
+    size = crops.images.shape[1]
+    targets = TARGETS if swap.keep == "regions" else None
+
+    def make(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return kept_masks(crops.landmarks[rows], targets, (size, size), swap.margin)
+
+    return MadeMaps(make, (len(crops.images), size, size))
+
+
 def _fit(
     model: ResNet18,
     images: NDArray[np.uint8],
@@ -159,6 +174,7 @@ def _fit(
     recipe: Recipe,
     seed: int,
     second: tuple[Auxiliary, MadeMaps] | None = None,
+    swap: Swap | None = None,
 ) -> None:
     """`training.loop.fit` in float32: bfloat16 takes nine times as long on a CPU that does not compute in it."""
     generator, weights = torch.Generator().manual_seed(seed), positive_weights(labels)
@@ -168,7 +184,7 @@ def _fit(
     for epoch in range(recipe.epochs):
         order = order_of(len(images), recipe.batch_size, generator)
         auxiliary, maps = second or (None, None)
-        found = batches(images, labels, maps, order, flip(), generator)
+        found = batches(images, labels, maps, order, flip(), generator, swap=swap)
         train_epoch(
             model, found, lambda z, y: weighted_bce(z, y, weights), optimizer, schedule, auxiliary=auxiliary,
             where=f"epoch {epoch + 1}",
@@ -177,15 +193,24 @@ def _fit(
 
 
 def findings(
-    model: torch.nn.Module, new: Crops, shortcuts: Sequence[Shortcut], seed: int, settings: Settings, arm: str
+    model: torch.nn.Module,
+    new: Crops,
+    shortcuts: Sequence[Shortcut],
+    seed: int,
+    settings: Settings,
+    arm: str,
+    others: bool = True,
 ) -> list[Finding]:
-    """Every Action Unit of one network, on crops of people it has not seen."""
+    """Every Action Unit of one network, on crops of people it has not seen.
+
+    Without `others`, which takes a third of the time, maps are not compared with those of the other outputs.
+    """
     marks = shown(new, shortcuts, np.random.default_rng([seed, 1]))
     images = painted(new, shortcuts, marks)
     present, detected = new.occurrence == 1, logits_of(model, images) >= 0
     effects, bare = _effects(model, new, shortcuts, marks)
     right = present & detected
-    maps = _maps(model, images, right.any(1), settings)
+    maps = _maps(model, images, right.any(1, keepdims=True).repeat(len(AUS), 1) if others else right, settings)
     found = []
     for a, au in enumerate(AUS):
         own = next((k for k, shortcut in enumerate(shortcuts) if shortcut.au == au), None)
@@ -236,15 +261,15 @@ def _effects(
 def _maps(
     model: torch.nn.Module, images: NDArray[np.uint8], wanted: NDArray[np.bool_], settings: Settings
 ) -> NDArray[np.float32]:
-    """Maps of all outputs, (N, A, S, S), of the wanted crops; 0 elsewhere."""
-    method, n_outputs = explain.method(settings.method), len(AUS)
-    maps = np.zeros((len(images), n_outputs, settings.size, settings.size), np.float32)
-    rows = np.flatnonzero(wanted)
+    """Maps of the wanted outputs, (N, A), of each crop, shape (N, A, S, S); 0 elsewhere."""
+    method = explain.method(settings.method)
+    maps = np.zeros((len(images), len(AUS), settings.size, settings.size), np.float32)
+    rows = np.flatnonzero(wanted.any(1))
     for start in range(0, len(rows), settings.batch):
         own = rows[start : start + settings.batch]
-        pairs = np.stack(np.divmod(np.arange(len(own) * n_outputs), n_outputs), 1)
+        pairs = np.argwhere(wanted[own])
         values = method(model, as_images(images[own]), pairs).values
-        maps[own] = resized(values, maps.shape[2:]).reshape(len(own), *maps.shape[1:])
+        maps[own[pairs[:, 0]], pairs[:, 1]] = resized(values, maps.shape[2:])
     return maps
 
 

@@ -106,24 +106,24 @@ def measured(work: Path, plans: Sequence[Plan], pool: Crops, new: Crops, setting
     for number, plan in enumerate(plans, 1):
         path = work / f"network{plan.seed}.{settings.method}.parquet"
         if not path.exists():
-            model = _network(work, plan, pool, settings)
+            model = network_of(work, plan, pool, settings)
             save(findings(model, new, plan.shortcuts, plan.seed, settings, plan.arm), path)
             print(f"{number} of {len(plans)}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
         found += load(path)
     return found
 
 
-def _network(work: Path, plan: Plan, pool: Crops, settings: Settings) -> ResNet18:
+def network_of(work: Path, plan: Plan, pool: Crops, settings: Settings) -> ResNet18:
     path = work / f"network{plan.seed}.pt"
     if not path.exists():
-        model = trained(pool, plan.shortcuts, plan.seed, settings, _first(work, plan, pool, settings))
+        model = trained(pool, plan.shortcuts, plan.seed, settings, first_of(work, plan, pool, settings))
         torch.save(model.state_dict(), path)
     model = ResNet18(len(AUS), settings.width)
     model.load_state_dict(torch.load(path, weights_only=True))
     return model.eval()
 
 
-def _first(work: Path, plan: Plan, pool: Crops, settings: Settings) -> dict[str, torch.Tensor]:
+def first_of(work: Path, plan: Plan, pool: Crops, settings: Settings) -> dict[str, torch.Tensor]:
     """The network that knows the units a little, without any mark, and that this one starts from."""
     seed = FIRST_SEEDS[plan.seed % len(FIRST_SEEDS)]
     path = work / f"first{seed}.pt"

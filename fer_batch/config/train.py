@@ -25,7 +25,7 @@ from fer_batch.media.settings import FaceSettings
 from fer_batch.models.card import KeyMap, TrainPreprocessing
 from fer_batch.models.known import known_section
 from fer_batch.registry import nearest
-from fer_batch.training.settings import AlignSettings, LabelSettings, RecipeSettings, SplitSettings
+from fer_batch.training.settings import AlignSettings, LabelSettings, RecipeSettings, SplitSettings, SwapSettings
 
 
 class PosedConfig(Section):
@@ -128,6 +128,7 @@ class TrainConfig(Section):
     network: NetworkConfig
     recipe: RecipeSettings = RecipeSettings()
     align: AlignSettings | None = None
+    swap_outside: SwapSettings | None = None
     split: SplitSettings = SplitSettings()
     keep_models: Literal["best", "all"] = "best"
     tensorboard: bool = False
@@ -158,9 +159,9 @@ class TrainConfig(Section):
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Without the section where there is none: such a job keeps the identity that it had before there was one."""
+        """Without a section where there is none: such a job keeps the identity that it had before there was one."""
         found: dict[str, object] = handler(self)
-        return {key: value for key, value in found.items() if key != "align" or value is not None}
+        return {k: value for k, value in found.items() if k not in ("align", "swap_outside") or value is not None}
 
     @model_validator(mode="after")
     def _aligned(self) -> TrainConfig:
@@ -181,6 +182,14 @@ class TrainConfig(Section):
             raise ValueError(f"align: none of the targets {', '.join(self.targets)} has Action Units to look at")
         return self
 
+    @model_validator(mode="after")
+    def _swapped(self) -> TrainConfig:
+        if self.swap_outside is not None and self.swap_outside.keep == "regions" and self.head == "softmax":
+            raise ValueError(
+                "swap_outside.keep: regions is of Action Units; a softmax head has swap_outside.keep: face"
+            )
+        return self
+
     def units_of(self, targets: Sequence[str]) -> list[tuple[int, ...]]:
         """FACS numbers that `align` gives to targets; none to a class or target without Action Units.
 
@@ -196,9 +205,10 @@ class TrainConfig(Section):
 
     @property
     def recipe_name(self) -> str:
-        """The recipe as tables have it: its id, and what is aligned with which weight where something is."""
-        align = self.align
-        return self.recipe.id if align is None else f"{self.recipe.id} + {align.to} x {align.weight:g}"
+        """The recipe as tables have it: its id, what is aligned with which weight, and what is kept of how many."""
+        align, swap = self.align, self.swap_outside
+        aligned = "" if align is None else f" + {align.to} x {align.weight:g}"
+        return self.recipe.id + aligned + ("" if swap is None else f" + swap outside {swap.keep} x {swap.share:g}")
 
 
 def read_train_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> TrainConfig:

@@ -15,6 +15,7 @@ from fer_batch.regions.au_regions import (
 from fer_batch.regions.ekman_masks import expression_masks, expression_outlines
 from fer_batch.regions.face_maps import face_maps
 from fer_batch.regions.geometry import standard_face
+from fer_batch.regions.kept_masks import kept_masks
 from fer_batch.regions.warp import StandardWarp, Warped
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "face_maps",
     "has_map",
     "has_region",
+    "kept_masks",
     "region_masks",
     "region_outlines",
     "region_table",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fer_batch.training.augment import Augment
 from fer_batch.training.cutmix import CutMix
 from fer_batch.training.data import Images, Maps
+from fer_batch.training.swapping import Swap
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def batches(
     augment: Augment,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
+    swap: Swap | None = None,
 ) -> Iterator[Batch]:
     """Batches of the given rows, augmented, on the device.
 
@@ -80,10 +82,14 @@ def batches(
         Source of randomness.
     device
         Where the batches live.
+    swap
+        What lies outside the kept part of each crop is exchanged before augmentation; nothing where there is none.
     """
     for chosen in rows:
         own = None if maps is None else torch.from_numpy(maps[chosen]).to(device)
         x, y = as_images(images[chosen], device), labels[chosen].to(device)
+        if swap is not None:
+            x = swap(x, chosen, generator)
         if isinstance(augment, CutMix):
             mixed = augment.mixed(x, own, y, generator)
             yield Batch(mixed.images, mixed.labels, mixed.maps, mixed.others, mixed.share)

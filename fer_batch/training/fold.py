@@ -31,6 +31,7 @@ from fer_batch.training.metrics import scores
 from fer_batch.training.prefetch import prefetched
 from fer_batch.training.recipe import OPTIMIZERS, Recipe, freeze_all_but, learning_rates
 from fer_batch.training.subjects import Fold
+from fer_batch.training.swapping import Swap
 from fer_batch.training.together import mean_of_values, mean_of_workers, rank_and_size, share_buffers
 
 Network = Callable[[], nn.Module]
@@ -55,6 +56,8 @@ class FoldTraining:
         Where it is computed.
     auxiliary
         A second loss on activations and the collection's maps.
+    swap
+        What is kept of each crop of the collection where the rest is exchanged in training.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class FoldTraining:
         preprocessing: Preprocessing | TrainPreprocessing | None = None,
         device: torch.device | str = "cpu",
         auxiliary: Auxiliary | None = None,
+        swap: Swap | None = None,
     ) -> None:
         if recipe.needs_validation and not len(fold.validation):
             raise ValueError(f"recipe {recipe.id} watches a validation part; split one off")
@@ -78,6 +82,7 @@ class FoldTraining:
             raise ValueError("an auxiliary loss needs maps, and the collection has none")
         self.faces, self.fold, self.recipe = faces, fold, recipe
         self.auxiliary = auxiliary if auxiliary is not None and auxiliary.weight else None
+        self.swap = None if swap is None else swap.checked(len(faces))
         self.epoch = 0
         self._preprocessing = preprocessing or Preprocessing(size=faces.images.shape[1])
         self.device = torch.device(device)
@@ -217,14 +222,13 @@ class FoldTraining:
         return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
     def _batches(self) -> Iterator[Batch]:
-        order = torch.Generator().manual_seed(self._seed(_ORDER, shared=True))
-        share, start = self._share, self.rank * self._share
-        rows = order_of(len(self.fold.train), share * self.n_workers, order)
-        own = [self.fold.train[batch[start : start + share]] for batch in rows]
+        order, start = torch.Generator().manual_seed(self._seed(_ORDER, shared=True)), self.rank * self._share
+        rows = order_of(len(self.fold.train), self._share * self.n_workers, order)
+        own = [self.fold.train[batch[start : start + self._share]] for batch in rows]
         augment = AUGMENTATIONS[self.recipe.augment](**self.recipe.augment_options)
         generator = torch.Generator().manual_seed(self._seed(_AUGMENT))
         maps = None if self.auxiliary is None else self.faces.maps
-        found = batches(self.faces.images, self._labels, maps, own, augment, generator, self.device)
+        found = batches(self.faces.images, self._labels, maps, own, augment, generator, self.device, self.swap)
         # on a GPU the next batch is read while this one is computed; on CPUs both want the same cores
         return prefetched(found) if self.device.type == "cuda" else found
 
@@ -283,10 +287,11 @@ def train_fold(
     preprocessing: Preprocessing | TrainPreprocessing | None = None,
     device: torch.device | str = "cpu",
     auxiliary: Auxiliary | None = None,
+    swap: Swap | None = None,
     on_epoch: Callable[[FoldTraining], None] | None = None,
 ) -> FoldResult:
     """Train one fold from beginning to end; `on_epoch` is called after every epoch."""
-    training = FoldTraining(faces, fold, network, recipe, preprocessing, device, auxiliary)
+    training = FoldTraining(faces, fold, network, recipe, preprocessing, device, auxiliary, swap)
     while not training.finished:
         training.run_epoch()
         if on_epoch:

@@ -19,6 +19,7 @@ from fer_batch.training.batches import Batch, as_images, batches, order_of
 from fer_batch.training.data import Images, Maps
 from fer_batch.training.device import computes_bfloat16
 from fer_batch.training.recipe import Recipe, adamw, learning_rates
+from fer_batch.training.swapping import Swap
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OnBatch = Callable[[torch.Tensor, torch.Tensor, float], None]
@@ -152,6 +153,7 @@ def fit(
     on_epoch: Callable[[int, float], None] | None = None,
     maps: Maps | None = None,
     auxiliary: Auxiliary | None = None,
+    swap: Swap | None = None,
 ) -> nn.Module:
     """Train `model` in place with AdamW, a warm-up and a cosine, and return it in evaluation mode.
 
@@ -177,6 +179,8 @@ def fit(
         Where the network should look.
     auxiliary
         A second loss, on the maps.
+    swap
+        Which part of each image is kept where the rest is exchanged.
 
     Raises
     ------
@@ -200,7 +204,7 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the form
     for epoch in range(1, epochs + 1):
         order = order_of(len(images), batch_size, generator)
-        found = batches(images, labels, maps, order, augment, generator)
+        found = batches(images, labels, maps, order, augment, generator, swap=swap)
         mean = train_epoch(
             model, found, loss, optimizer, schedule, auxiliary=auxiliary, autocast=True, where=f"epoch {epoch}"
         )

@@ -171,6 +171,36 @@ class AlignSettings:
 
 
 @dataclass(frozen=True)
+class SwapSettings:
+    """What of a face a network is shown in its own surroundings; the rest is of other crops (`training.swapping`).
+
+    Attributes
+    ----------
+    keep
+        `face`: the whole face; `regions`: those of the Action Units that are learned, all of them on every crop.
+    share
+        Of the crops, drawn anew in every epoch; at 0 the training is the one without.
+    margin
+        By which what is kept is widened, in shares of the crop's side.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    keep: Literal["face", "regions"] = "face"
+    share: float = 1.0
+    margin: float = 0.04
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must be a share of the crops from 0 to 1, got {self.share!r}")
+        if not 0 <= self.margin <= 0.5:
+            raise ValueError(f"margin must be a share of the crop's side from 0 to 0.5, got {self.margin!r}")
+
+
+@dataclass(frozen=True)
 class SplitSettings:
     """Who is trained on and who is tested (methods 6); always by subject.
 

@@ -1,4 +1,4 @@
-"""Section `align` of a training job: what goes with which head, and what is refused in one sentence."""
+"""Sections `align` and `swap_outside` of a training job: what goes with which head, and what is refused."""
 
 import pytest
 
@@ -38,6 +38,14 @@ def made(**more):
             "none of the targets neutral, contempt",
         ),
         ({"targets": ["left", "right"], "align": {**LAYER, "maps": "units"}}, "none of the targets left, right"),
+        (
+            {**SOFTMAX, "targets": ["fear", "joy"], "swap_outside": {"keep": "regions"}},
+            "a softmax head has swap_outside.keep: face",
+        ),
+        ({"swap_outside": {"shaer": 1}}, "unknown key 'swap_outside.shaer'; did you mean 'share'"),
+        ({"swap_outside": {"share": 2}}, "share must be a share of the crops from 0 to 1, got 2"),
+        ({"swap_outside": {"margin": -1}}, "margin must be a share of the crop's side from 0 to 0.5, got -1"),
+        ({"swap_outside": {"keep": "faces"}}, "'regions', got 'faces'"),
         ({"recipe": {"augment": "cutmix"}}, "cutmix mixes the labels of classes; it goes with head: softmax"),
     ],
 )
@@ -54,3 +62,8 @@ def test_units_of_targets_and_the_name_of_the_recipe():
     units = made(align={"to": "gradient", "maps": "units"})
     assert units.units_of(["AU17", "AU1", "smile"]) == [(17,), (1,), ()]
     assert made().recipe_name == "custom" and "align" not in made().model_dump()
+    swapped = made(
+        swap_outside={"keep": "regions", "share": 0.5}, align={"to": "gradient", "maps": "units", "weight": 1}
+    )
+    assert swapped.recipe_name == "custom + gradient x 1 + swap outside regions x 0.5"
+    assert "swap_outside" not in made().model_dump()

@@ -155,6 +155,7 @@ def _metrics(
         "training": model,
         "recipe": config.recipe.id,
         **({"align": asdict(config.align)} if config.align else {}),
+        **({"swap_outside": asdict(config.swap_outside)} if config.swap_outside else {}),
         "seed": config.seed,
         "split": config.split.kind,
         "selection": config.recipe.selection,

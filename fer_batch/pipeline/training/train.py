@@ -24,6 +24,7 @@ from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.training.checks import check_early, check_network, check_parts, checked_folds
 from fer_batch.pipeline.training.crops import crops_folder, prepare
 from fer_batch.pipeline.training.folds import check_workers, parts_lines, parts_of
+from fer_batch.pipeline.training.kept import check_kept
 from fer_batch.pipeline.training.lanes import train_folds
 from fer_batch.pipeline.training.listing import Source, list_sources, posed_people_made, short_inputs
 from fer_batch.pipeline.training.maps import check_maps
@@ -81,6 +82,7 @@ def train(config: TrainConfig) -> TrainOutcome:
         announce(config, plan.samples, plan.folds, outcome)
         _say_balance(config, plan, inputs)
         check_maps(config, store, crops, plan.samples, plan.targets)
+        check_kept(config, store, crops, plan.samples, plan.targets)
         record = RunRecord(store, plan.where, config)
         _publish_inputs(store, plan.where, inputs, record.run_id)
         record.write(None)
@@ -184,7 +186,7 @@ def _publish(config: TrainConfig, store: Store, plan: _Plan, outcome: TrainOutco
 
 def training_identity(config: TrainConfig, crops: Crops) -> Mapping[str, object]:
     """Everything that changes a result; where data and weights lie does not, what they are does."""
-    kept = {"labels", "head", "targets", "network", "recipe", "align", "split", "seed"}
+    kept = {"labels", "head", "targets", "network", "recipe", "align", "swap_outside", "split", "seed"}
     found = config.model_dump(mode="json", include=kept)
     for section, later in _LATER.items():  # a training of an earlier version is still the same one
         found[section] = {k: v for k, v in found[section].items() if k not in later or v != later[k]}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import NetworkConfig, TrainConfig
 from fer_batch.pipeline.training.folds import folds_of, spaces_of
+from fer_batch.pipeline.training.kept import swap_of
 from fer_batch.pipeline.training.maps import maps_of
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, StatedParts, defined
 from fer_batch.pipeline.training.samples import labels_of, read_samples
@@ -183,6 +184,7 @@ def _fold_training(job: FoldJob, store: Store, samples: pa.Table, device: Any) -
         network.preprocessing,
         device,
         auxiliary_of(align, job.config.head) if align else None,
+        swap_of(job, store, samples),
     )
 
 

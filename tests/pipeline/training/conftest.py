@@ -93,3 +93,21 @@ def train_classes(job):
         return store, outcome
 
     return run
+
+
+@pytest.fixture(scope="session")
+def collection():
+    """A function that makes a store with rows of crops of 32 pixels, and samples of them in another order."""
+
+    def make(path, labels, points):
+        store = Store(str(path))
+        rows = pa.table({"landmarks": pa.array([None if p is None else p.ravel().tolist() for p in points],
+                                               pa.list_(pa.float32()))})  # fmt: skip
+        store.put("_crops/x/s.parquet", encode(rows))
+        order = np.arange(len(points))[::-1]
+        flat = pa.array(labels.ravel(), mask=np.isnan(labels.ravel()))
+        offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
+        samples = pa.table({"row": order, "labels": pa.ListArray.from_arrays(pa.array(offsets), flat)})
+        return store, Crops("_crops/x", ("s",), 32), samples
+
+    return make

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import safetensors.torch
 import torch
@@ -11,11 +10,8 @@ import torch
 from fer_batch.pipeline.training.maps import check_maps, landmarks_of, maps_of
 from fer_batch.pipeline.training.marker import FoldJob
 from fer_batch.pipeline.training.samples import read_samples
-from fer_batch.pipeline.training.shards import Crops
 from fer_batch.pipeline.training.worker import _fold_training
 from fer_batch.regions import expression_maps, standard_face, unit_maps
-from fer_batch.storage.parquet import encode
-from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
 SIDE = 32
@@ -27,20 +23,7 @@ NAMED = {
 }
 
 
-def collection(path, labels, points):
-    """A store with rows of crops, and samples of them in another order."""
-    store = Store(str(path))
-    rows = pa.table({"landmarks": pa.array([None if p is None else p.ravel().tolist() for p in points],
-                                           pa.list_(pa.float32()))})  # fmt: skip
-    store.put("_crops/x/s.parquet", encode(rows))
-    order = np.arange(len(points))[::-1]
-    flat = pa.array(labels.ravel(), mask=np.isnan(labels.ravel()))
-    offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
-    samples = pa.table({"row": order, "labels": pa.ListArray.from_arrays(pa.array(offsets), flat)})
-    return store, Crops("_crops/x", ("s",), SIDE), samples
-
-
-def test_maps_are_of_the_class_of_the_crop_and_of_the_units_that_it_is_annotated_with(job, tmp_path):
+def test_maps_are_of_the_class_of_the_crop_and_of_the_units_that_it_is_annotated_with(job, collection, tmp_path):
     points = [FACE, None, FACE + 2, FACE - 1]  # samples are in the reverse order
     classes = ("fear", "neutral", "disgust")
     store, crops, samples = collection(tmp_path, np.eye(3, dtype=np.float32)[[0, 2, 2, 1]], points)
@@ -62,7 +45,7 @@ def test_maps_are_of_the_class_of_the_crop_and_of_the_units_that_it_is_annotated
     assert np.isinf(found[[1, 2]]).all()  # a unit without an ellipse; no landmarks
 
 
-def test_how_many_crops_have_a_map_is_said_and_none_is_refused(job, tmp_path, capsys):
+def test_how_many_crops_have_a_map_is_said_and_none_is_refused(job, collection, tmp_path, capsys):
     labels = np.array([[1, 0], [0, 1], [0, 0], [1, 1]], np.float32)
     store, crops, samples = collection(tmp_path, labels, [FACE, FACE, FACE, None])
     config = job(align={**ALIGN, "maps": "units"})
