@@ -51,14 +51,14 @@ def shard(rng: np.random.Generator, ids: list[str]) -> dict[str, pa.Table]:
     detections = table("detections", sequence_id=sequence, frame_index=frame, target=np.tile(TARGETS, n * N_FRAMES),
                        active=active, probability=rng.random(n * per, np.float32), mu=mu,
                        region_share=np.full(n * per, 0.2, np.float32))  # fmt: skip
+    # fmt: off
     frames = table("frames", sequence_id=np.repeat(ids, N_FRAMES), frame_index=np.tile(np.arange(N_FRAMES), n),
-                   timestamp_ns=np.tile(np.arange(N_FRAMES) * 40_000_000, n), status=["ok"] * (n * N_FRAMES))  # fmt: skip
+                   timestamp_ns=np.tile(np.arange(N_FRAMES) * 40_000_000, n), status=["ok"] * (n * N_FRAMES))
+    # fmt: on
     stages = n * (N_FRAMES // STAGE)
     first = np.tile(np.arange(0, N_FRAMES, STAGE), n)
-    texts = [
-        f"({', '.join(t for t, on in zip(TARGETS, row, strict=True) if on) or 'NONE'})"
-        for row in runs.reshape(stages, -1)
-    ]
+    labels = [[name for name, on in zip(TARGETS, row, strict=True) if on] for row in runs.reshape(stages, -1)]
+    texts = [f"({', '.join(own) or 'NONE'})" for own in labels]
     emotion = rng.choice(["anger", "fear", "joy", "surprise"], n)
     subject = [f"S{k}" for k in rng.integers(0, 200, n)]
     return {
@@ -101,9 +101,9 @@ def main() -> None:
         print(f"{n} rows of detections in {len(PARTITIONS)} partitions\n\n| query | seconds | rows |\n|---|---|---|")
         for name, query in QUERIES.items():
             began, cpu = time.perf_counter(), time.process_time()
-            found = connection.execute(query.sql).fetchall()
+            found = connection.sql(query.sql).to_arrow_table()
             wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-            print(f"| {name} | {wall:.2f} (processor {cpu:.2f}) | {len(found)} |", flush=True)
+            print(f"| {name} | {wall:.2f} (processor {cpu:.2f}) | {found.num_rows} |", flush=True)
         where = "dataset = 'day' AND model = 'm-1'"
         for sql in ("SELECT count(*) FROM detections", f"SELECT avg(mu) FROM detections WHERE {where}"):
             plan = connection.execute(f"EXPLAIN ANALYZE {sql}").fetchall()[0][1]

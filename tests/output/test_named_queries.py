@@ -211,7 +211,8 @@ def ask(root, tables, name):
     if "sequences" in tables:
         tables["sequences"] = [{"status": "done", "run_id": "r"} | row for row in tables["sequences"]]
     publish(root, tables)
-    return [row[3:] for row in connect(Store(str(root))).execute(QUERIES[name].sql).fetchall()]
+    table = connect(Store(str(root))).sql(QUERIES[name].sql).to_arrow_table()
+    return [tuple(row.values())[3:] for row in table.to_pylist()]
 
 
 def test_transitions_are_counted_within_a_sequence(tmp_path):
