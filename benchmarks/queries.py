@@ -4,8 +4,8 @@
     python benchmarks/queries.py --rows 1000000 --seed 3
 
 Writes an output of four partitions (two datasets, two models) with random rows, then asks every query of
-`fer-batch query`: over the whole output and, by a WHERE on the keys, over one partition. For the latter EXPLAIN says how
-many files DuckDB reads.
+`fer-batch query` over the whole output. Of one partition, named by a WHERE on the keys, EXPLAIN says how many files
+DuckDB reads.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def main() -> None:
         write(Store(folder), options.rows, options.seed)
         connection = connect(Store(folder))
         connection.execute("SET threads = 2")
-        (n,) = connection.execute("SELECT count(*) FROM detections").fetchone()
+        ((n,),) = connection.execute("SELECT count(*) FROM detections").fetchall()
         print(f"{n} rows of detections in {len(PARTITIONS)} partitions\n\n| query | seconds | rows |\n|---|---|---|")
         for name, query in QUERIES.items():
             began, cpu = time.perf_counter(), time.process_time()
