@@ -93,7 +93,8 @@ def test_the_pod_of_the_cron_job_waits_for_the_ray_job(tmp_path):
     (tmp_path / "kubectl").write_text(
         '#!/bin/sh\nif [ "$1" = create ]; then echo rayjob/fer-batch-1; exit; fi\n'
         'case "$*" in *reason*) echo "AppFailed: exit 3"; exit;; esac\n'
-        f'echo x >> {tmp_path}/asked\ncase $(wc -l < {tmp_path}/asked) in 1) echo Initializing;; 2) exit 1;; *) echo "$END";; esac\n'
+        f"echo x >> {tmp_path}/asked\n"
+        f'case $(wc -l < {tmp_path}/asked) in 1) echo Initializing;; 2) exit 1;; *) echo "$END";; esac\n'
     )
     for name in ("sleep", "kubectl"):
         (tmp_path / name).chmod(0o755)

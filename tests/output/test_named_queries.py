@@ -161,6 +161,14 @@ def test_the_data_ask_every_query_for_rows(expected):
     assert all({row[1] for row in rows} == {"m-1", "m-2"} for _, rows in expected.values())
 
 
+def test_a_key_in_the_where_reads_the_files_of_its_partition_alone(out):
+    connection = connect(Store(str(out)))
+    sql = "EXPLAIN ANALYZE SELECT avg(mu) FROM detections WHERE {} active"
+    for where, n_files in (("", 2), ("model = 'm-1' AND", 1), ("model = 'm-3' AND", 0)):
+        ((_, plan),) = connection.execute(sql.format(where)).fetchall()
+        assert sum(map(int, re.findall(r"Total Files Read: (\d+)", plan))) == n_files
+
+
 def test_polars_agrees(out, expected):
     def scan(table):
         keys = dict.fromkeys(PARTITIONS[table], pl.String)
