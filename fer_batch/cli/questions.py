@@ -38,8 +38,9 @@ def status(out: str, as_json: bool) -> None:
 def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
-    SQL may also be the name of a query: temporal_prototypes, localisation, patterns, active, clusters, classes,
-    looks, looks_by_emotion, outliers, episodes, episodes_by_emotion, failed, frames, runs.
+    SQL may also be the name of a query: active, classes, clusters, cooccurrence, drift, episodes, episodes_by_emotion,
+    failed, failures, frames, localisation, looks, looks_by_emotion, outliers, patterns, review, runs, stage_durations,
+    subjects, temporal_prototypes, temporal_prototypes_by_emotion, transitions.
     """
     from fer_batch.output.query import connect
     from fer_batch.output.query_prompt import print_answer
@@ -54,7 +55,7 @@ def query(out: str, sql: str | None, form: str) -> None:
 
 def _prompt(connection: DuckDBPyConnection, form: str) -> None:
     """Answer typed or piped statements; one that failed among piped ones makes the exit code 1."""
-    from fer_batch.output.query import QUERIES
+    from fer_batch.output.named_queries import QUERIES
     from fer_batch.output.query_prompt import print_answer, typed_statements, view_names
 
     names = ", ".join(f"{name} ({query.about})" for name, query in QUERIES.items())
@@ -161,16 +162,27 @@ def _draw_au_map(landmarks: str, expression: str | None, output: str | None, **h
 
 
 @cli.command(cls=Command)
-@click.option("--engine", default="duckdb", show_default=True, help="duckdb, spark or trino.")
-@click.option("--write", "folder", type=click.Path(file_okay=False), help="Write one file a table into this folder.")
-def schemas(engine: str, folder: str | None) -> None:
+@click.option("--engine", default="duckdb", show_default=True, help="duckdb, spark, trino, athena or bigquery.")
+@click.option(
+    "--location", default="OUT", show_default=True, help="The output, as the engine calls it: s3://bucket/out"
+)
+@click.option("--partitions", is_flag=True, help="Print what tells the engine of new partitions instead (docs/sql.md).")
+@click.option("--write", "folder", type=click.Path(file_okay=False), help="Write tables, dictionary and queries there.")
+def schemas(engine: str, location: str, partitions: bool, folder: str | None) -> None:
     """Print the tables as SQL."""
-    from fer_batch.storage.ddl import render_all
+    from fer_batch.output.named_queries import rendered_queries
+    from fer_batch.storage.ddl import partition_sql, render_all
+    from fer_batch.storage.tables import SCHEMAS
 
-    rendered = render_all(engine)
+    if partitions and folder is not None:
+        raise click.UsageError("--partitions is printed; it does not go with --write")
+    if partitions:
+        click.echo("".join(partition_sql(name, engine, location) for name in SCHEMAS), nl=False)
+        return
+    rendered = render_all(engine, location)
     if folder is None:
         click.echo("\n".join(text for name, text in rendered.items() if name.endswith(".sql")))
         return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, text in rendered.items():
+    (Path(folder) / "queries").mkdir(parents=True, exist_ok=True)
+    for name, text in (rendered | rendered_queries(engine)).items():
         (Path(folder) / name).write_text(text, "utf-8")

@@ -11,7 +11,8 @@ from typing import Any
 
 import duckdb
 
-from fer_batch.output.query import QUERIES, answer, resolve_query, said_by, statements
+from fer_batch.output.named_queries import QUERIES
+from fer_batch.output.query import answer, resolve_query, said_by, statements
 from fer_batch.storage.tables import SCHEMAS
 
 

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from fer_batch.config import build
-from fer_batch.output.query import QUERIES, connect
+from fer_batch.output.named_queries import QUERIES
+from fer_batch.output.query import connect
 from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_text import evaluation_text
 from fer_batch.pipeline.progress import counted, progress, say

@@ -63,7 +63,7 @@ def test_pictures_are_base64(out, capsys):
 
 
 def test_every_ready_made_query_is_named_by_the_help(capsys):
-    from fer_batch.output.query import QUERIES
+    from fer_batch.output.named_queries import QUERIES
 
     assert cli.main(["query", "--help"]) == 0
     named = capsys.readouterr().out.split("name of a query:")[1].split(".")[0]

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fer_batch.cli import cli
-from fer_batch.output.query import QUERIES
+from fer_batch.output.named_queries import QUERIES
 from fer_batch.pipeline.partition import heatmaps, patterns
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store

@@ -1,0 +1,8 @@
+-- where each target's evidence lies, beside chance
+SELECT t.dataset, t.model, t.explain, target, count(mu) AS n, round(avg(1e0 * mu), 3) AS mu,
+       round(avg(1e0 * region_share), 3) AS chance
+FROM detections AS t
+WHERE active
+GROUP BY t.dataset, t.model, t.explain, target
+HAVING count(mu) > 0
+ORDER BY 1, 2, 3, target
