@@ -16,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from fer_batch.storage.markers import Commit, Marker, PlannedUnit, ShardMarker, ShardPlan
+from fer_batch.storage.published import SHARD_MARKERS, marker_names
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", "_shards", "_stage"
+COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", SHARD_MARKERS, "_stage"
 PACK = "pack-"
+SHARD_TABLES = ("sequences", "frames", "detections", "relevance", "prototypes", "stages", "temporal_prototypes")
 M = TypeVar("M", bound=Marker)
 
 
@@ -94,12 +96,12 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.plans = load_all(store, ShardPlan, PLANS, store.names(PLANS))
-        self.shards = load_all(store, ShardMarker, SHARDS, store.names(SHARDS))
+        self.plans = load_all(store, ShardPlan, PLANS, marker_names(store, PLANS))
+        self.shards = load_all(store, ShardMarker, SHARDS, marker_names(store, SHARDS))
         for name in self.shards.keys() - self.plans.keys():
             path = store.url(f"{SHARDS}/{name}.json")
             raise InputError(f"{path} has no plan {PLANS}/{name}.json; {ShardMarker.cure(path)}")
-        found = {name.removesuffix(".json") for name in store.names(COMMITS)}
+        found = set(marker_names(store, COMMITS))
         unstaged = found - self.planned_units() - set(store.names(STAGE))
         gone = {unit_id for unit_id, commit in self.commits(unstaged).items() if commit.n_files}
         self.committed = found - gone

@@ -22,6 +22,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.storage.published import FileState, PublishedFile, published_files, recorded
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS, defaults
 
@@ -181,6 +182,27 @@ def encode(table: pa.Table, metadata: Mapping[str, object] | None = None) -> byt
     return sink.getvalue()
 
 
+def put_table(
+    store: Store, path: str, table: pa.Table, metadata: Mapping[str, object] | None = None, keep_same: bool = False
+) -> None:
+    """Write a whole file of a table that no shard marker names, with its record.
+
+    Parameters
+    ----------
+    store, path
+        Where the file appears.
+    table, metadata
+        As `encode` takes them.
+    keep_same
+        Whether a file that would be the same stays as it is.
+    """
+    data = encode(table, metadata)
+    same = keep_same and store.exists(path) and store.read_bytes(path) == data
+    with recorded(store, path, FileState.of(data, table.num_rows)):
+        if not same:
+            store.put(path, data)
+
+
 class TableWriter:
     """Writes one Parquet file piece by piece; it appears in the store whole, when the `with` block ends well.
 
@@ -192,25 +214,41 @@ class TableWriter:
         Table whose schema it has.
     metadata
         For the file's key-value metadata.
+    record
+        Whether it gets a record of its own, because no shard marker names it.
     """
 
-    def __init__(self, store: Store, path: str, name: str, metadata: Mapping[str, object] | None = None) -> None:
-        self.store, self.path = store, path
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        name: str,
+        metadata: Mapping[str, object] | None = None,
+        record: bool = False,
+    ) -> None:
+        self.store, self.path, self.record = store, path, record
         self.schema = _with_metadata(SCHEMAS[name], metadata)
 
     def __enter__(self) -> TableWriter:
         with ExitStack() as stack:
-            path = stack.enter_context(self.store.staged(self.path))
-            self._writer = stack.enter_context(pq.ParquetWriter(path, self.schema, **_settings(self.schema)))
+            self._file = stack.enter_context(PublishedFile(self.store, self.path, self.record))
+            writer = pq.ParquetWriter(self._file.sink, self.schema, **_settings(self.schema))
+            self._writer = stack.enter_context(writer)
             self._pending: list[pa.Table] = []
             self._n_rows = self._n_bytes = 0
             self._stack = stack.pop_all()
         return self
 
+    @property
+    def state(self) -> FileState:
+        """What the file is, once the block has ended well."""
+        return self._file.state
+
     def write(self, table: pa.Table) -> None:
         """Append rows; they are gathered into row groups, because rows may come one by one."""
         if not table.num_rows:
             return
+        self._file.n_rows += table.num_rows
         self._pending.append(without_nan(table).cast(self.schema))
         self._n_rows += table.num_rows
         self._n_bytes += table.nbytes
@@ -248,7 +286,7 @@ def read(
     columns: list[str] | None = None,
     filters: pads.Expression | None = None,
 ) -> pa.Table:
-    """Rows of a table, with its partition columns, in file order; only files of the partitions asked for are listed.
+    """Rows of a table, with its partition columns, in file order; only published files of the partitions asked for.
 
     Parameters
     ----------
@@ -266,7 +304,7 @@ def read(
     base = f"tables/{table}"
     known = [f"{key}={wanted[key]}" for key in itertools.takewhile(lambda key: wanted.get(key) is not None, keys)]
     folder = "/".join([base, *known])
-    files = [f"{store.path(folder)}/{entry.path}" for entry in store.walk(folder) if entry.path.endswith(".parquet")]
+    files = [store.path(entry.path) for entry in published_files(store, folder)]
     condition = filters
     for key in keys:
         if wanted.get(key) is not None:

@@ -13,7 +13,8 @@ from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.prototypes.patterns import GroupPattern, mine
 from fer_batch.prototypes.stages import LabelSet, parse_stage
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.parquet import Partition, put_table, read, rows_of
+from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
 
 FILE = "patterns.parquet"
@@ -76,7 +77,7 @@ def publish_patterns(
     sequences = _sequences(store, partition, *_TEXTS["letters"])
     path = f"{partition.folder('patterns')}/{FILE}"
     if not sequences:
-        store.delete(path)
+        withdraw_file(store, path)
         return 0
     rows = []
     for labels in LABELS:
@@ -85,7 +86,7 @@ def publish_patterns(
         rows += pattern_rows(texts, emotions, labels=labels, search=search)
         own = _episodes(store, partition, _OF_EPISODES[labels])
         rows += pattern_rows(own.texts, own.emotions, labels=labels, search=search, owners=own.owners)
-    store.put(path, encode(rows_of("patterns", rows), metadata))
+    put_table(store, path, rows_of("patterns", rows), metadata)
     return len(sequences)
 
 

@@ -14,6 +14,7 @@ from fer_batch.pipeline.report import DRAWING
 from fer_batch.pipeline.report.data import SequenceTables, occurrences
 from fer_batch.pipeline.report.sequence import PageOptions, sequence_files
 from fer_batch.storage.manifest import digest, dump
+from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
 from fer_batch.types import READ
 from fer_batch.visualize.colours import Palette
@@ -51,16 +52,15 @@ def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[st
 def _truth_files(store: Store, folder: str) -> list[tuple[tuple[str, int, str], str, str]]:
     """Version, first and last sequence of every file of annotations that has rows."""
     found = []
-    for name, entry in sorted(store.files(folder).items()):
-        if name.endswith(".parquet"):
-            with store.fs.open(store.path(f"{folder}/{name}"), "rb") as handle:
-                footer = pq.ParquetFile(handle).metadata
-            column = footer.schema.names.index("sequence_id")
-            groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
-            known = [group for group in groups if group is not None and group.has_min_max]
-            if known:
-                bounds = min(group.min for group in known), max(group.max for group in known)
-                found.append(((name, entry.size, entry.version), *bounds))
+    for entry in published_files(store, folder):
+        with store.fs.open(store.path(entry.path), "rb") as handle:
+            footer = pq.ParquetFile(handle).metadata
+        column = footer.schema.names.index("sequence_id")
+        groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
+        known = [group for group in groups if group is not None and group.has_min_max]
+        if known:
+            bounds = min(group.min for group in known), max(group.max for group in known)
+            found.append(((entry.path.rpartition("/")[2], entry.size, entry.version), *bounds))
     return found
 
 

@@ -18,7 +18,8 @@ from fer_batch.report.comparison import comparison_files
 from fer_batch.report.page import Query, RunSummary
 from fer_batch.report.study import ComparisonLink, StudyCell, StudyContents, study_page
 from fer_batch.storage.manifest import digest, dump
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.parquet import Partition, put_table, rows_of
+from fer_batch.storage.published import withdraw_file
 from fer_batch.types import InputError
 
 REPORT = "report/studies"
@@ -103,11 +104,11 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
         by_partition.setdefault(where, []).append(columns)
     written = {f"{where.folder('evaluation')}/{file}" for where in by_partition}
     for where, found in by_partition.items():
-        work.store.put(f"{where.folder('evaluation')}/{file}", encode(rows_of("evaluation", found)))
+        put_table(work.store, f"{where.folder('evaluation')}/{file}", rows_of("evaluation", found))
     for entry in list(work.store.walk("tables/evaluation")):
         path = f"tables/evaluation/{entry.path}"
         if entry.path.endswith(f"/{file}") and path not in written:
-            work.store.delete(path)
+            withdraw_file(work.store, path)
 
 
 def path_name(variant: str) -> str:
