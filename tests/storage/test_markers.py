@@ -46,7 +46,9 @@ def test_a_marker_reads_back_as_it_was_and_has_one_form(marker):
 @pytest.mark.parametrize("marker", MARKERS, ids=lambda marker: type(marker).__name__)
 @pytest.mark.parametrize("break_", [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"{}", lambda d: b"[1, 2]"])
 def test_a_broken_marker_names_its_file_and_what_to_do(marker, break_):
-    with pytest.raises(InputError, match=r"^out/_x/abcd-00012\.json is no .*; .*verify OUT --repair.*the next run") as caught:
+    with pytest.raises(
+        InputError, match=r"^out/_x/abcd-00012\.json is no .*; .*verify OUT --repair.*the next run"
+    ) as caught:
         type(marker).from_json(break_(marker.to_json()), "out/_x/abcd-00012.json")
     assert "\n" not in str(caught.value)
 
