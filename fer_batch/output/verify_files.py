@@ -108,7 +108,7 @@ def _of_records(store: Store, books: Books) -> Iterable[Named]:
 
 def _of_earlier(there: dict[str, Entry], named: dict[str, Named]) -> Iterable[Named]:
     """Files without a record where readers take them, as earlier versions left them."""
-    begun = {posixpath.dirname(path) for path, one in named.items() if one.by.startswith(RECORDS)}
+    begun = {posixpath.dirname(path) for path in named}
     shards = {one.shard for one in named.values() if one.shard}
     for path in there:
         folder, _, name = path.rpartition("/")

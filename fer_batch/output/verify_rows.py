@@ -117,8 +117,8 @@ def _references(connection: duckdb.DuckDBPyConnection, urls: Mapping[str, str]) 
             continue
         known = " AND ".join(f"{name} IS NOT NULL" for name in columns)
         sql = (
-            f"SELECT {', '.join(columns)} FROM read_parquet('{urls[table]}') "
-            f"ANTI JOIN read_parquet('{urls[other]}') USING ({', '.join(columns)}) WHERE {known} LIMIT 1"
+            f"SELECT {', '.join(columns)} FROM read_parquet('{urls[table]}') AS own "
+            f"ANTI JOIN read_parquet('{urls[other]}') AS other USING ({', '.join(columns)}) WHERE {known} LIMIT 1"
         )
         if row := connection.execute(sql).fetchone():
             yield table, f"refers to {', '.join(columns)} = {', '.join(map(str, row))}, which table {other} has not"

@@ -236,8 +236,8 @@ def records_below(store: Store, folder: str) -> dict[str, list[str]]:
 def published_files(store: Store, folder: str, shards: Collection[str] | None = None) -> list[Entry]:
     """Files of tables below a folder that a marker or a record names, sorted, with paths relative to the output.
 
-    In a folder of which no file has a record, as earlier versions left it, all count whose names tables have. A file
-    with the name of a shard always needs the marker of the shard.
+    In a folder of which no file is named, as earlier versions left those of a partition, all count whose names tables
+    have. A file with the name of a shard always needs the marker of the shard.
 
     Parameters
     ----------
@@ -256,7 +256,8 @@ def published_files(store: Store, folder: str, shards: Collection[str] | None = 
     if all(is_of_shard(posixpath.basename(one.path)) for one in found):
         return [one for one in found if _stem(one.path) in known]
     records = records_below(store, folder)
-    begun = {posixpath.dirname(path) for path in records}
+    of_shards = (one.path for one in found if is_of_shard(posixpath.basename(one.path)) and _stem(one.path) in known)
+    begun = {posixpath.dirname(path) for path in (*records, *of_shards)}
     return [one for one in found if _counts(one.path, known, records, begun)]
 
 
