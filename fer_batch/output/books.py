@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fer_batch.output.findings import Checked, Finding
-from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, json_of
 from fer_batch.storage.markers import Commit, Marker, ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.published import marker_names
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
+QUARANTINE = "_quarantine"
 M = TypeVar("M", bound=Marker)
 A, B = TypeVar("A"), TypeVar("B")
 
@@ -118,6 +119,17 @@ def _check_units(store: Store, books: Books, checked: Checked) -> None:
     published = {unit for marker in books.shards.values() for unit in marker.units}
     for unit_id in sorted((planned & published) - books.commits.keys()):
         checked.notes.append(f"unit {unit_id} has no commit marker; the next run explains it again")
+
+
+def check_json(store: Store, checked: Checked) -> None:
+    """A finding for each small JSON file beside the markers that is cut off: without it what it is of is made again."""
+    for folder in store.children()[0]:
+        if folder.startswith("_") and folder not in (COMMITS, PLANS, SHARDS, QUARANTINE):
+            for path in (f"{folder}/{one.path}" for one in store.walk(folder, (".json",))):
+                try:
+                    json_of(store, path)
+                except InputError:
+                    checked.findings.append(Finding(path, "is cut off"))
 
 
 def _stage_fault(store: Store, commit: Commit) -> str | None:

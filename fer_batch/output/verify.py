@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from fer_batch.output.books import Books, read_books
+from fer_batch.output.books import QUARANTINE, Books, check_json, read_books
 from fer_batch.output.findings import Checked, Finding
 from fer_batch.output.verify_files import check_files, files_by_shard
 from fer_batch.output.verify_rows import check_rows
@@ -21,7 +21,6 @@ from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 from fer_batch.types import InputError
 
-QUARANTINE = "_quarantine"
 ROUNDS = 5  # what is set aside may show that something older is not whole either
 
 
@@ -41,6 +40,7 @@ def _verify(store: Store) -> tuple[Checked, Books]:
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '{COMMITS}'")
     checked = Checked()
     books = read_books(store, checked)
+    check_json(store, checked)
     whole = check_files(store, books, checked)
     check_rows(store, books, files_by_shard(whole, books.shards), checked)
     return checked, books

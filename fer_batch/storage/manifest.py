@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fer_batch.storage.markers import Commit, Marker, PlannedUnit, ShardMarker, ShardPlan
 from fer_batch.storage.published import SHARD_MARKERS, marker_names
@@ -35,6 +35,31 @@ def digest(value: object, length: int = 16) -> str:
 def dump(value: object) -> bytes:
     """JSON bytes of a marker."""
     return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def json_of(store: Store, path: str, keys: Collection[str] = ()) -> Any:
+    """The value of a small JSON file beside the markers.
+
+    Parameters
+    ----------
+    store, path
+        Where it is.
+    keys
+        That it has, where it is an object.
+
+    Raises
+    ------
+    InputError
+        If it is cut off, or lacks a key; it says what to do.
+    """
+    try:
+        found = json.loads(store.read_bytes(path))
+        whole = not keys or (isinstance(found, dict) and all(key in found for key in keys))
+    except ValueError:
+        whole = False
+    if not whole:
+        raise InputError(f"{store.url(path)} is cut off or of no known form; remove it, and it is made again") from None
+    return found
 
 
 def stage_file(unit_id: str, chunk: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -13,10 +12,10 @@ from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.report import DRAWING
 from fer_batch.pipeline.report.data import SequenceTables, occurrences
 from fer_batch.pipeline.report.sequence import PageOptions, sequence_files
-from fer_batch.storage.manifest import digest, dump
+from fer_batch.storage.manifest import digest, dump, json_of
 from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
-from fer_batch.types import READ
+from fer_batch.types import READ, InputError
 from fer_batch.visualize.colours import Palette
 
 _TABLES = (
@@ -89,4 +88,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
 def is_drawn(store: Store, options: PageOptions, file: str, key: str) -> bool:
     """Whether the pages of a shard are there, drawn from what is there now."""
     path = f"{options.folder}/{marker_path(file)}"
-    return store.exists(path) and json.loads(store.read_bytes(path)).get("from") == key
+    try:
+        return store.exists(path) and json_of(store, path, ("from",))["from"] == key
+    except InputError:  # it is cut off: the pages are drawn again
+        return False

@@ -12,6 +12,7 @@ from fer_batch.config import TrainConfig
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker
 from fer_batch.pipeline.training.worker import train_on_worker
+from fer_batch.storage.manifest import json_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -160,7 +161,7 @@ def _fit(store: Store, jobs: Sequence[FoldJob], where: Layout, lane: int) -> Non
 def _problem(store: Store, job: FoldJob) -> str:
     """Why a fold can never be trained; empty where nothing says so."""
     path = job.path(".error.json")
-    return f"fold {job.index}: {json.loads(store.read_bytes(path))['error']}" if store.exists(path) else ""
+    return f"fold {job.index}: {json_of(store, path, ('error',))['error']}" if store.exists(path) else ""
 
 
 def _cause(future: Future[None]) -> str:
