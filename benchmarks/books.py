@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
@@ -46,22 +47,22 @@ class CountingFileSystem(MemoryFileSystem):
     """Files in memory, and how often each kind of request was made."""
 
     protocol = "counting"
-    requests: Counter[str] = Counter()
+    requests: ClassVar[Counter[str]] = Counter()
 
-    def ls(self, path, detail=True, **kwargs):  # noqa: ANN001, ANN003, ANN201, D102
+    def ls(self, path, detail=True, **kwargs):  # noqa: D102
         found = super().ls(path, detail=detail, **kwargs)
         self.requests["LIST"] += max(1, -(-len(found) // PAGE))
         return found
 
-    def cat_file(self, path, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN201, D102
+    def cat_file(self, path, *args, **kwargs):  # noqa: D102
         self.requests["GET"] += 1
         return super().cat_file(path, *args, **kwargs)
 
-    def pipe_file(self, path, value, **kwargs):  # noqa: ANN001, ANN003, ANN201, D102
+    def pipe_file(self, path, value, **kwargs):  # noqa: D102
         self.requests["PUT"] += 1
         return super().pipe_file(path, value, **kwargs)
 
-    def exists(self, path, **kwargs):  # noqa: ANN001, ANN003, ANN201, D102
+    def exists(self, path, **kwargs):  # noqa: D102
         self.requests["HEAD"] += 1
         return super().exists(path, **kwargs)
 

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from fer_batch import __version__
-from fer_batch.storage.parquet import Partition, put_table, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 # Whatever a result can depend on; the test of this module compares them with what the package imports.
 PACKAGES = (

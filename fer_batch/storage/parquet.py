@@ -9,11 +9,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +19,12 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_batch.storage.published import FileState, PublishedFile, published_files, recorded
+from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS, defaults
 
 MANTISSA_BITS = 10
 ROW_GROUP = 1024  # rows; 50 MB of 112x112 maps
-ROW_GROUP_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -163,112 +159,25 @@ def rows_of(name: str, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMAS[name])
 
 
-def _settings(schema: pa.Schema) -> dict[str, object]:
+def settings(schema: pa.Schema) -> dict[str, object]:
+    """How Parquet files with a schema are written."""
     maps = ["relevance.list.element"] if "relevance" in schema.names else []
     plain = [name for name in schema.names if name not in ("relevance", "exemplar_jpeg", "crop_jpeg")]
     return {"compression": "zstd", "use_dictionary": plain or False, "use_byte_stream_split": maps or False}
 
 
-def _with_metadata(schema: pa.Schema, metadata: Mapping[str, object] | None) -> pa.Schema:
+def with_metadata(schema: pa.Schema, metadata: Mapping[str, object] | None) -> pa.Schema:
+    """The schema with key-value metadata for a file; values that are no text as JSON."""
     extra = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
     return schema.with_metadata({**(schema.metadata or {}), **extra})
 
 
 def encode(table: pa.Table, metadata: Mapping[str, object] | None = None) -> bytes:
     """Parquet bytes of a table, with `metadata` in the file's key-value metadata."""
-    schema = _with_metadata(table.schema, metadata)
+    schema = with_metadata(table.schema, metadata)
     sink = io.BytesIO()
-    pq.write_table(without_nan(table).cast(schema), sink, row_group_size=ROW_GROUP, **_settings(schema))
+    pq.write_table(without_nan(table).cast(schema), sink, row_group_size=ROW_GROUP, **settings(schema))
     return sink.getvalue()
-
-
-def put_table(
-    store: Store, path: str, table: pa.Table, metadata: Mapping[str, object] | None = None, keep_same: bool = False
-) -> None:
-    """Write a whole file of a table that no shard marker names, with its record.
-
-    Parameters
-    ----------
-    store, path
-        Where the file appears.
-    table, metadata
-        As `encode` takes them.
-    keep_same
-        Whether a file that would be the same stays as it is.
-    """
-    data = encode(table, metadata)
-    same = keep_same and store.exists(path) and store.read_bytes(path) == data
-    with recorded(store, path, FileState.of(data, table.num_rows)):
-        if not same:
-            store.put(path, data)
-
-
-class TableWriter:
-    """Writes one Parquet file piece by piece; it appears in the store whole, when the `with` block ends well.
-
-    Parameters
-    ----------
-    store, path
-        Where the file appears.
-    name
-        Table whose schema it has.
-    metadata
-        For the file's key-value metadata.
-    record
-        Whether it gets a record of its own, because no shard marker names it.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        path: str,
-        name: str,
-        metadata: Mapping[str, object] | None = None,
-        record: bool = False,
-    ) -> None:
-        self.store, self.path, self.record = store, path, record
-        self.schema = _with_metadata(SCHEMAS[name], metadata)
-
-    def __enter__(self) -> TableWriter:
-        with ExitStack() as stack:
-            self._file = stack.enter_context(PublishedFile(self.store, self.path, self.record))
-            writer = pq.ParquetWriter(self._file.sink, self.schema, **_settings(self.schema))
-            self._writer = stack.enter_context(writer)
-            self._pending: list[pa.Table] = []
-            self._n_rows = self._n_bytes = 0
-            self._stack = stack.pop_all()
-        return self
-
-    @property
-    def state(self) -> FileState:
-        """What the file is, once the block has ended well."""
-        return self._file.state
-
-    def write(self, table: pa.Table) -> None:
-        """Append rows; they are gathered into row groups, because rows may come one by one."""
-        if not table.num_rows:
-            return
-        self._file.n_rows += table.num_rows
-        self._pending.append(without_nan(table).cast(self.schema))
-        self._n_rows += table.num_rows
-        self._n_bytes += table.nbytes
-        if self._n_rows >= ROW_GROUP or self._n_bytes >= ROW_GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_table(pa.concat_tables(self._pending).combine_chunks(), row_group_size=ROW_GROUP)
-            self._pending, self._n_rows, self._n_bytes = [], 0, 0
-
-    def __exit__(self, *error: Any) -> None:
-        try:
-            if error[0] is None:
-                self._flush()
-        except BaseException:
-            error = sys.exc_info()
-            raise
-        finally:
-            self._stack.__exit__(*error)
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:

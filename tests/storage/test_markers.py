@@ -80,7 +80,7 @@ def test_an_output_with_half_a_marker_says_so(store, folder, name, marker):
     store.put(f"{SHARDS}/abcd-00012.json", MARKER.to_json())
     assert Ledger(store).plans == {"abcd-00012": PLAN}
     store.put(f"{folder}/{name}.json", marker.to_json()[:40])
-    with pytest.raises(InputError, match=rf"{folder}/abcd-00012.json is no shard .*abcd-00012.parquet below tables/"):
+    with pytest.raises(InputError, match=rf"{folder}/abcd-00012.json is no shard .*verify OUT --repair"):
         Ledger(store)
 
 

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from fer_batch.pipeline.analysis.sums import drop_sequences
 from fer_batch.storage.manifest import PLANS, SHARD_TABLES, STAGE, Ledger, digest, shard_marker
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
-from fer_batch.storage.parquet import Partition, TableWriter, table_of, with_defaults
+from fer_batch.storage.parquet import Partition, table_of, with_defaults
 from fer_batch.storage.published import FileState
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import TableWriter
 from fer_batch.types import InputError
 
 

@@ -24,10 +24,11 @@ from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
 from fer_batch.storage.manifest import COMMITS, SHARD_TABLES, STAGE, load_all, shard_marker
 from fer_batch.storage.markers import Commit, ShardMarker, ShardPlan
-from fer_batch.storage.parquet import Partition, TableWriter, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.published import FileState
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
+from fer_batch.storage.writing import TableWriter
 from fer_batch.types import READ, MediaError
 
 ATTEMPTS = 3

@@ -23,8 +23,9 @@ from fer_batch.prototypes.stages import letter
 from fer_batch.spray.nearest import nearest, unit_mass
 from fer_batch.spray.sequence import STEPS
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, pack_maps, put_table, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.types import Clustering
 
 CLASS_MAPS = 50_000  # of one class that are clustered; minutes on two cores, and memory for two such classes

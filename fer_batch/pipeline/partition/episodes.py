@@ -21,9 +21,10 @@ from fer_batch.prototypes.stages import Label
 from fer_batch.prototypes.temporal import prototype_text
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.markers import Row
-from fer_batch.storage.parquet import Partition, TableWriter, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import TableWriter
 from fer_batch.types import READ
 
 VERSION = 1  # raised when the same tables would give other episodes

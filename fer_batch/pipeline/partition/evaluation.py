@@ -28,8 +28,9 @@ from fer_batch.pipeline.partition.evaluation_sql import (
 )
 from fer_batch.prototypes.stage_counts import paper_counts
 from fer_batch.sources.labels import SCALES
-from fer_batch.storage.parquet import Partition, put_table, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.types import InputError
 
 NEW_PEOPLE = "people not trained on"  # group of their rows in table `evaluation`

@@ -9,7 +9,8 @@ from fer_batch.pipeline.analysis.pooled_sums import pooled, sums_of_shards
 from fer_batch.pipeline.analysis.sums import remove_older_sums
 from fer_batch.pipeline.partition.stage import StageWork
 from fer_batch.pipeline.progress import say
-from fer_batch.storage.parquet import pack_maps, put_table, rows_of
+from fer_batch.storage.parquet import pack_maps, rows_of
+from fer_batch.storage.writing import put_table
 
 FILE = "collection.parquet"
 TOGETHER = 8  # shards of a task

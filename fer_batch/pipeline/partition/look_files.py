@@ -15,8 +15,9 @@ from fer_batch.prototypes.looks import in_looks
 from fer_batch.prototypes.stages import Label
 from fer_batch.prototypes.temporal import parse, prototype_text, text_id
 from fer_batch.spray.looks import Looks
-from fer_batch.storage.parquet import Partition, put_table, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 N_EXEMPLARS = 6
 LookNumber = tuple[str, int]  # target and number from 1; 0 for all of the target

@@ -19,9 +19,10 @@ from fer_batch.pipeline.partition.stage import StageWork
 from fer_batch.pipeline.progress import say
 from fer_batch.regions.face_parts import place_shares
 from fer_batch.spray.looks import Looks, distances, open_looks
-from fer_batch.storage.parquet import Partition, pack_maps, put_table, read, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, read, rows_of
 from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 FILE = "looks.parquet"
 SAMPLE = 3000  # clusters of a target among which looks are found at a time

@@ -13,9 +13,10 @@ from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.prototypes.patterns import GroupPattern, mine
 from fer_batch.prototypes.stages import LabelSet, parse_stage
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.storage.parquet import Partition, put_table, read, rows_of
+from fer_batch.storage.parquet import Partition, read, rows_of
 from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 FILE = "patterns.parquet"
 SEQUENCES, EPISODES = "sequences", "episodes"  # what is mined

@@ -10,8 +10,9 @@ from fer_batch.config import RunConfig, Study
 from fer_batch.pipeline.explaining.units import partition_of
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, put_table, read, rows_of
+from fer_batch.storage.parquet import Partition, read, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 PATH = "tables/study_cells"
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fer_batch.evaluate.overlap import stretched
 from fer_batch.pipeline.study.publish import REPORT, path_name
 from fer_batch.pipeline.study.standard_maps import StandardSum, Sums
-from fer_batch.storage.parquet import Partition, pack_maps, put_table, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, rows_of
 from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.visualize.figure import png
 from fer_batch.visualize.heatmap import jet
 

@@ -17,8 +17,9 @@ from fer_batch.report.comparison import comparison_files
 from fer_batch.report.page import Query, RunSummary
 from fer_batch.report.study import ComparisonLink, StudyCell, StudyContents, study_page
 from fer_batch.storage.manifest import digest, dump, json_of
-from fer_batch.storage.parquet import Partition, put_table, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.published import withdraw_file
+from fer_batch.storage.writing import put_table
 from fer_batch.types import InputError
 
 REPORT = "report/studies"

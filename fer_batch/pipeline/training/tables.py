@@ -19,8 +19,9 @@ from fer_batch.output.run_record import versions
 from fer_batch.pipeline.training.classes import class_figures, class_lines, confusion_of
 from fer_batch.pipeline.training.folds import parts_of
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined, preprocessing_of
-from fer_batch.storage.parquet import Partition, decode, put_table, rows_of
+from fer_batch.storage.parquet import Partition, decode, rows_of
 from fer_batch.storage.store import Store, join
+from fer_batch.storage.writing import put_table
 
 CHECKPOINTS = "checkpoints"
 

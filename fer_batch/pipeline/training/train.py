@@ -33,8 +33,9 @@ from fer_batch.pipeline.training.samples import counts_sentence, read_samples, w
 from fer_batch.pipeline.training.shards import Crops, Row, read_crops
 from fer_batch.pipeline.training.tables import f1_table, fold_lines, publish_fold, publish_model
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, put_table, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.training.splits import Fold
 from fer_batch.types import STATUSES
 
