@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint schemas demo-model bench clean
+.PHONY: setup demo test faults lint schemas demo-model bench clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+# Every fault that is known, tried on purpose: the few that stand for the others are in `make test`.
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 schemas: $(STAMP)
 	$(BIN)/fer-batch schemas --write schemas

@@ -24,8 +24,9 @@ from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.storage.manifest import SHARDS
 from fer_batch.storage.markers import ShardMarker
-from fer_batch.storage.parquet import Partition, TableWriter, pack_maps, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import TableWriter
 from fer_batch.visualize.standard_face import standard_landmarks
 
 HERE = Partition("invented", "net-00000000", "lrp-00000000")

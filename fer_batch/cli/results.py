@@ -62,6 +62,28 @@ def _drawable(store: Store, out: str) -> list[Partition]:
 
 @cli.command(cls=Command)
 @click.argument("out")
+@click.option("--repair", "mends", is_flag=True, help="Move what is wrong into OUT/_quarantine; run makes it again.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verify(context: click.Context, out: str, mends: bool, as_json: bool) -> None:
+    """Check that an output still is what was published: one line a finding, exit code 1 where there is one.
+
+    Every marker has its files and every file its marker; rows, digests and schemas are those of publication; rows that
+    others refer to are there. It reads every file once. With --repair the exit code is 0 once all is set aside. No
+    run may go on in OUT meanwhile.
+    """
+    from fer_batch.output import verify as check
+    from fer_batch.storage.store import Store
+
+    store = Store(out)
+    checked, aside, left = (*check.repair(store),) if mends else (check.verify(store), None, None)
+    shown = check.verify_json(store, checked, aside) if as_json else check.verify_text(store, checked, aside)
+    click.echo(json.dumps(shown) if as_json else shown)
+    context.exit(1 if (checked.findings if left is None else left) else 0)
+
+
+@cli.command(cls=Command)
+@click.argument("out")
 @click.option("--published", is_flag=True, help="Set every published figure beside, whatever the data set.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(out: str, published: bool, as_json: bool) -> None:

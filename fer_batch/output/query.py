@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import duckdb
 import fsspec
@@ -12,6 +13,7 @@ from fer_batch.output.look_views import LOOK_COLUMNS, with_looks
 from fer_batch.output.named_queries import QUERIES
 from fer_batch.registry import nearest
 from fer_batch.storage.ddl import sql_type
+from fer_batch.storage.published import published_files, published_shards
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS, defaults, has_grown
 from fer_batch.types import InputError
@@ -33,32 +35,35 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         # A run replaces its own record: a listing of before would name a file that is gone.
         fresh = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
         connection.register_filesystem(fresh)
-    has_looks = _has_files(store, "cluster_looks")
-    for name, schema in sorted(SCHEMAS.items(), key=lambda item: item[0] in LOOK_COLUMNS):
-        has_files = _has_files(store, name)
-        columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in schema]
-        columns += [f"CAST(NULL AS VARCHAR) AS {key}" for key in PARTITIONS[name]]
-        source = f"SELECT {', '.join(columns)} WHERE false"
-        if has_files:
-            where = f"{store.url(f'tables/{name}')}/**/*.parquet".replace("'", "''")
-            hive = ", ".join(f"'{key}': VARCHAR" for key in PARTITIONS[name])
-            # By name only where files may differ: it opens every file, also those that a query does not need.
-            grown = has_grown(name)
-            options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = {grown}"
-            files = f"SELECT * FROM read_parquet('{where}', {options})"
-            # The empty view brings in columns that no file has yet, because all of them are older.
-            source = f"{source} UNION ALL BY NAME {files}" if grown else files
-            if known := defaults(name):
-                given = ", ".join(f'coalesce("{key}", {_literal(value)}) AS "{key}"' for key, value in known.items())
-                source = f"SELECT * REPLACE ({given}) FROM ({source})"
+    shards = published_shards(store)
+    files = {name: [one.path for one in published_files(store, f"tables/{name}", shards)] for name in SCHEMAS}
+    for name in sorted(SCHEMAS, key=lambda name: name in LOOK_COLUMNS):
+        source = _rows(store, name, files[name])
         if name in LOOK_COLUMNS:
-            source = with_looks(name, source, has_looks)
+            source = with_looks(name, source, bool(files["cluster_looks"]))
         connection.execute(f"CREATE VIEW {name} AS {source}")
     return connection
 
 
-def _has_files(store: Store, table: str) -> bool:
-    return any(entry.path.endswith(".parquet") for entry in store.walk(f"tables/{table}"))
+def _rows(store: Store, table: str, files: Sequence[str]) -> str:
+    """SQL of all rows of a table, given its published files: those that lie there besides are nobody's."""
+    columns = [f'CAST(NULL AS {sql_type(field.type, "duckdb")}) AS "{field.name}"' for field in SCHEMAS[table]]
+    columns += [f"CAST(NULL AS VARCHAR) AS {key}" for key in PARTITIONS[table]]
+    source = f"SELECT {', '.join(columns)} WHERE false"
+    if not files:
+        return source
+    paths = ", ".join(_literal(store.url(path)) for path in files)
+    hive = ", ".join(f"'{key}': VARCHAR" for key in PARTITIONS[table])
+    # By name only where files may differ: it opens every file, also those that a query does not need.
+    grown = has_grown(table)
+    options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = {grown}"
+    found = f"SELECT * FROM read_parquet([{paths}], {options})"
+    # The empty view brings in columns that no file has yet, because all of them are older.
+    source = f"{source} UNION ALL BY NAME {found}" if grown else found
+    if known := defaults(table):
+        given = ", ".join(f'coalesce("{key}", {_literal(value)}) AS "{key}"' for key, value in known.items())
+        source = f"SELECT * REPLACE ({given}) FROM ({source})"
+    return source
 
 
 def _literal(value: str | int | float | bool) -> str:

@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 from fer_batch.output.table_file import TableFile, empty
 from fer_batch.storage.markers import Row
 from fer_batch.storage.parquet import Partition, read, with_defaults
+from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 
@@ -24,7 +25,7 @@ Reader = Callable[[str, Sequence[str]], pa.Table]
 def partitions(store: Store) -> list[Partition]:
     """Partitions that have published sequences, sorted."""
     found = set()
-    for entry in store.walk("tables/sequences"):
+    for entry in published_files(store, "tables/sequences"):
         keys = dict(part.split("=", 1) for part in entry.path.split("/")[:-1] if "=" in part)
         if {"dataset", "model", "explain"} <= set(keys):
             found.add((keys["dataset"], keys["model"], keys["explain"]))
@@ -54,9 +55,8 @@ class PartitionReader:
 
     def shards(self) -> Iterator[ShardReader]:
         """Every published shard, by name."""
-        for name in self.store.names(self.partition.folder("sequences")):
-            if name.endswith(".parquet"):
-                yield self.shard(name)
+        for entry in published_files(self.store, self.partition.folder("sequences")):
+            yield self.shard(entry.path.rpartition("/")[2])
 
     def shard(self, file: str) -> ShardReader:
         """One shard, given the name that its files have in every table."""

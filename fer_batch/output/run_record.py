@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from fer_batch import __version__
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 # Whatever a result can depend on; the test of this module compares them with what the package imports.
 PACKAGES = (
@@ -63,7 +64,7 @@ class RunRecord:
             "counts": json.dumps(counts) if counts else None,
             **self.known,
         }
-        self.store.put(f"{self.where.folder('runs')}/{self.run_id}.parquet", encode(rows_of("runs", [row])))
+        put_table(self.store, f"{self.where.folder('runs')}/{self.run_id}.parquet", rows_of("runs", [row]))
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from fer_batch.config import RunConfig
 from fer_batch.output.explain_cost import explain_cost
 from fer_batch.output.run_record import RunRecord
+from fer_batch.output.verify import check_present
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
 from fer_batch.pipeline.analysis.sums import SUMS
 from fer_batch.pipeline.changed import explain_settled
@@ -68,6 +69,7 @@ def run_all(configs: Sequence[RunConfig], dry_run: bool = False) -> Outcome:
     _check_alike(configs)
     store = Store(configs[0].output)
     plans = make_plans(configs, store)
+    check_present(store, plans[0].ledger, [plan.partition for plan in plans])
     if dry_run:
         say_plan(configs[0], plans)
         outcome, has_work = Outcome.of(plans), [bool(plan.units) for plan in plans]

@@ -7,7 +7,6 @@ nothing is decoded a second time.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fer_batch.storage.manifest import json_of
 from fer_batch.storage.parquet import decode
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -40,7 +40,7 @@ class CropSet:
         self.store = Store(uri)
         if not self.store.exists("crops.json"):
             raise InputError(f"{uri!r} is no crop set: it has no file 'crops.json'; a training or study writes one")
-        found = json.loads(self.store.read_bytes("crops.json"))
+        found = json_of(self.store, "crops.json", ("shards", "size"))
         self.shards: tuple[str, ...] = tuple(found["shards"])
         self.size: int = found["size"]
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fer_batch.storage.markers import Commit, Marker, PlannedUnit, ShardMarker, ShardPlan
+from fer_batch.storage.published import SHARD_MARKERS, marker_names
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
-COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", "_shards", "_stage"
+COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", SHARD_MARKERS, "_stage"
 PACK = "pack-"
+SHARD_TABLES = ("sequences", "frames", "detections", "relevance", "prototypes", "stages", "temporal_prototypes")
 M = TypeVar("M", bound=Marker)
 
 
@@ -33,6 +35,31 @@ def digest(value: object, length: int = 16) -> str:
 def dump(value: object) -> bytes:
     """JSON bytes of a marker."""
     return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def json_of(store: Store, path: str, keys: Collection[str] = ()) -> Any:
+    """The value of a small JSON file beside the markers.
+
+    Parameters
+    ----------
+    store, path
+        Where it is.
+    keys
+        That it has, where it is an object.
+
+    Raises
+    ------
+    InputError
+        If it is cut off, or lacks a key; it says what to do.
+    """
+    try:
+        found = json.loads(store.read_bytes(path))
+        whole = not keys or (isinstance(found, dict) and all(key in found for key in keys))
+    except ValueError:
+        whole = False
+    if not whole:
+        raise InputError(f"{store.url(path)} is cut off or of no known form; remove it, and it is made again") from None
+    return found
 
 
 def stage_file(unit_id: str, chunk: int) -> str:
@@ -94,12 +121,12 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.plans = load_all(store, ShardPlan, PLANS, store.names(PLANS))
-        self.shards = load_all(store, ShardMarker, SHARDS, store.names(SHARDS))
+        self.plans = load_all(store, ShardPlan, PLANS, marker_names(store, PLANS))
+        self.shards = load_all(store, ShardMarker, SHARDS, marker_names(store, SHARDS))
         for name in self.shards.keys() - self.plans.keys():
             path = store.url(f"{SHARDS}/{name}.json")
             raise InputError(f"{path} has no plan {PLANS}/{name}.json; {ShardMarker.cure(path)}")
-        found = {name.removesuffix(".json") for name in store.names(COMMITS)}
+        found = set(marker_names(store, COMMITS))
         unstaged = found - self.planned_units() - set(store.names(STAGE))
         gone = {unit_id for unit_id, commit in self.commits(unstaged).items() if commit.n_files}
         self.committed = found - gone

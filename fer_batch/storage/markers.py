@@ -7,12 +7,13 @@ exist.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from fer_batch.storage.parquet import Partition
+from fer_batch.storage.published import SHARD_MARKERS, FileState
 from fer_batch.types import InputError
 
 Row = Mapping[str, Any]  # of table `sequences`, or a record of ground truth: JSON values by column
@@ -129,7 +130,7 @@ class Commit(Marker):
     """
 
     KIND: ClassVar[str] = "commit marker"
-    CURE: ClassVar[str] = "remove it, and the next run explains its input again"
+    CURE: ClassVar[str] = "`fer-batch verify OUT --repair` sets it aside, and the next run explains its input again"
 
     unit_id: str
     partition: Partition
@@ -176,7 +177,7 @@ class ShardPlan(Marker):
 
     KIND: ClassVar[str] = "shard plan"
     CURE: ClassVar[str] = (
-        "remove it, _shards/{stem}.json and every {stem}.parquet below tables/, and the next run makes the shard again"
+        "`fer-batch verify OUT --repair` sets it aside with the files of its shard, and the next run makes them again"
     )
 
     shard: str
@@ -213,10 +214,13 @@ class ShardMarker(Marker):
         Inputs by status.
     keep_relevance
         Which maps were kept, as the job said when the shard was published first.
+    files
+        What the file of each table was when it was published; None while it is written again, and no tables where an
+        earlier version published the shard.
     """
 
     KIND: ClassVar[str] = "shard marker"
-    CURE: ClassVar[str] = ShardPlan.CURE.replace("_shards", "_plans")
+    CURE: ClassVar[str] = ShardPlan.CURE
 
     shard: str
     partition: Partition
@@ -224,3 +228,26 @@ class ShardMarker(Marker):
     units: tuple[str, ...]
     counts: dict[str, NonNegativeInt]
     keep_relevance: str = "all"
+    files: dict[str, FileState | None] = {}
+
+    @property
+    def path(self) -> str:
+        """Where it is, relative to the output."""
+        return f"{SHARD_MARKERS}/{self.shard}.json"
+
+    def file(self, table: str) -> str:
+        """The shard's file of a table, relative to the output."""
+        return f"{self.partition.folder(table)}/{self.shard}.parquet"
+
+    def rewriting(self, tables: Iterable[str], analysis_id: str | None = None) -> ShardMarker:
+        """The same before some of its files are written again: what they will be is not known yet.
+
+        Parameters
+        ----------
+        tables
+            Whose files.
+        analysis_id
+            Given where the analysis is made again: no job asks for it, so that a shard half made is never current.
+        """
+        files = {**self.files, **dict.fromkeys(tables)} if self.files else {}
+        return self.model_copy(update={"files": files, "analysis_id": analysis_id or self.analysis_id})

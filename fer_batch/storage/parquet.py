@@ -9,11 +9,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +19,12 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS, defaults
 
 MANTISSA_BITS = 10
 ROW_GROUP = 1024  # rows; 50 MB of 112x112 maps
-ROW_GROUP_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -162,75 +159,25 @@ def rows_of(name: str, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMAS[name])
 
 
-def _settings(schema: pa.Schema) -> dict[str, object]:
+def settings(schema: pa.Schema) -> dict[str, object]:
+    """How Parquet files with a schema are written."""
     maps = ["relevance.list.element"] if "relevance" in schema.names else []
     plain = [name for name in schema.names if name not in ("relevance", "exemplar_jpeg", "crop_jpeg")]
     return {"compression": "zstd", "use_dictionary": plain or False, "use_byte_stream_split": maps or False}
 
 
-def _with_metadata(schema: pa.Schema, metadata: Mapping[str, object] | None) -> pa.Schema:
+def with_metadata(schema: pa.Schema, metadata: Mapping[str, object] | None) -> pa.Schema:
+    """The schema with key-value metadata for a file; values that are no text as JSON."""
     extra = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
     return schema.with_metadata({**(schema.metadata or {}), **extra})
 
 
 def encode(table: pa.Table, metadata: Mapping[str, object] | None = None) -> bytes:
     """Parquet bytes of a table, with `metadata` in the file's key-value metadata."""
-    schema = _with_metadata(table.schema, metadata)
+    schema = with_metadata(table.schema, metadata)
     sink = io.BytesIO()
-    pq.write_table(without_nan(table).cast(schema), sink, row_group_size=ROW_GROUP, **_settings(schema))
+    pq.write_table(without_nan(table).cast(schema), sink, row_group_size=ROW_GROUP, **settings(schema))
     return sink.getvalue()
-
-
-class TableWriter:
-    """Writes one Parquet file piece by piece; it appears in the store whole, when the `with` block ends well.
-
-    Parameters
-    ----------
-    store, path
-        Where the file appears.
-    name
-        Table whose schema it has.
-    metadata
-        For the file's key-value metadata.
-    """
-
-    def __init__(self, store: Store, path: str, name: str, metadata: Mapping[str, object] | None = None) -> None:
-        self.store, self.path = store, path
-        self.schema = _with_metadata(SCHEMAS[name], metadata)
-
-    def __enter__(self) -> TableWriter:
-        with ExitStack() as stack:
-            path = stack.enter_context(self.store.staged(self.path))
-            self._writer = stack.enter_context(pq.ParquetWriter(path, self.schema, **_settings(self.schema)))
-            self._pending: list[pa.Table] = []
-            self._n_rows = self._n_bytes = 0
-            self._stack = stack.pop_all()
-        return self
-
-    def write(self, table: pa.Table) -> None:
-        """Append rows; they are gathered into row groups, because rows may come one by one."""
-        if not table.num_rows:
-            return
-        self._pending.append(without_nan(table).cast(self.schema))
-        self._n_rows += table.num_rows
-        self._n_bytes += table.nbytes
-        if self._n_rows >= ROW_GROUP or self._n_bytes >= ROW_GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_table(pa.concat_tables(self._pending).combine_chunks(), row_group_size=ROW_GROUP)
-            self._pending, self._n_rows, self._n_bytes = [], 0, 0
-
-    def __exit__(self, *error: Any) -> None:
-        try:
-            if error[0] is None:
-                self._flush()
-        except BaseException:
-            error = sys.exc_info()
-            raise
-        finally:
-            self._stack.__exit__(*error)
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
@@ -248,7 +195,7 @@ def read(
     columns: list[str] | None = None,
     filters: pads.Expression | None = None,
 ) -> pa.Table:
-    """Rows of a table, with its partition columns, in file order; only files of the partitions asked for are listed.
+    """Rows of a table, with its partition columns, in file order; only published files of the partitions asked for.
 
     Parameters
     ----------
@@ -266,7 +213,7 @@ def read(
     base = f"tables/{table}"
     known = [f"{key}={wanted[key]}" for key in itertools.takewhile(lambda key: wanted.get(key) is not None, keys)]
     folder = "/".join([base, *known])
-    files = [f"{store.path(folder)}/{entry.path}" for entry in store.walk(folder) if entry.path.endswith(".parquet")]
+    files = [store.path(entry.path) for entry in published_files(store, folder)]
     condition = filters
     for key in keys:
         if wanted.get(key) is not None:

@@ -237,6 +237,15 @@ class Store:
         names = ((posixpath.basename(info["name"]), info) for info in found if info["type"] == "file")
         return {name: Entry(name, int(info["size"] or 0), version_of(info)) for name, info in names}
 
+    def move(self, relative: str, target: str) -> None:
+        """Move a file or folder within the store; nothing happens where it is not there."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.local:
+                os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
+                os.replace(self.path(relative), self.path(target))
+            else:
+                self.fs.mv(self.path(relative), self.path(target), recursive=True)
+
     def delete(self, relative: str) -> None:
         """Remove a file or folder; nothing happens where it is not there."""
         with contextlib.suppress(FileNotFoundError):

@@ -10,13 +10,13 @@ import pytest
 
 from fer_batch.config import build
 from fer_batch.pipeline.analysis.accumulators import ACCUMULATORS
-from fer_batch.pipeline.analysis.plans import SHARD_TABLES, drop_replaced, plan_shards, unplanned, without_replaced
+from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
 from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
 from fer_batch.pipeline.analysis.shard import ShardOptions, shard_task
 from fer_batch.pipeline.analysis.staged_data import staged_unit
 from fer_batch.pipeline.analysis.sums import kept_sums
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
-from fer_batch.storage.manifest import COMMITS, Ledger, dump, stage_file
+from fer_batch.storage.manifest import COMMITS, SHARD_TABLES, Ledger, dump, stage_file
 from fer_batch.storage.markers import Commit
 from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.stage import stage_bytes

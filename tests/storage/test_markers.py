@@ -46,7 +46,9 @@ def test_a_marker_reads_back_as_it_was_and_has_one_form(marker):
 @pytest.mark.parametrize("marker", MARKERS, ids=lambda marker: type(marker).__name__)
 @pytest.mark.parametrize("break_", [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"{}", lambda d: b"[1, 2]"])
 def test_a_broken_marker_names_its_file_and_what_to_do(marker, break_):
-    with pytest.raises(InputError, match=r"^out/_x/abcd-00012\.json is no .*; remove it.*the next run") as caught:
+    with pytest.raises(
+        InputError, match=r"^out/_x/abcd-00012\.json is no .*; .*verify OUT --repair.*the next run"
+    ) as caught:
         type(marker).from_json(break_(marker.to_json()), "out/_x/abcd-00012.json")
     assert "\n" not in str(caught.value)
 
@@ -78,7 +80,7 @@ def test_an_output_with_half_a_marker_says_so(store, folder, name, marker):
     store.put(f"{SHARDS}/abcd-00012.json", MARKER.to_json())
     assert Ledger(store).plans == {"abcd-00012": PLAN}
     store.put(f"{folder}/{name}.json", marker.to_json()[:40])
-    with pytest.raises(InputError, match=rf"{folder}/abcd-00012.json is no shard .*abcd-00012.parquet below tables/"):
+    with pytest.raises(InputError, match=rf"{folder}/abcd-00012.json is no shard .*verify OUT --repair"):
         Ledger(store)
 
 

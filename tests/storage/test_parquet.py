@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 
 from fer_batch.storage.parquet import (
     Partition,
-    TableWriter,
     decode,
     encode,
     pack_maps,
@@ -22,6 +21,7 @@ from fer_batch.storage.parquet import (
 )
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS
+from fer_batch.storage.writing import TableWriter
 
 SIZES = np.array([1e-6, 1, 3, 40, 1e7], np.float32)
 

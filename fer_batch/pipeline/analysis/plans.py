@@ -13,21 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fer_batch.pipeline.analysis.sums import drop_sequences
-from fer_batch.storage.manifest import PLANS, STAGE, Ledger, digest
+from fer_batch.storage.manifest import PLANS, SHARD_TABLES, STAGE, Ledger, digest, shard_marker
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
-from fer_batch.storage.parquet import Partition, TableWriter, table_of, with_defaults
+from fer_batch.storage.parquet import Partition, table_of, with_defaults
+from fer_batch.storage.published import FileState
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import TableWriter
 from fer_batch.types import InputError
-
-SHARD_TABLES = (
-    "sequences",
-    "frames",
-    "detections",
-    "relevance",
-    "prototypes",
-    "stages",
-    "temporal_prototypes",
-)
 
 
 def unplanned(ledger: Ledger, partition: Partition, listed: set[str]) -> list[Commit]:
@@ -204,16 +196,28 @@ def drop_replaced(store: Store, partition: Partition, plans: Sequence[ShardPlan]
             for shard, sequences in one.items():
                 gone.setdefault(shard, set()).update(sequences)
         for shard, names in gone.items():
-            for table in tables:
-                _filter_file(store, partition, table, shard, names)
+            _drop_from_shard(store, partition, shard, tables, names)
             if tables is SHARD_TABLES:
                 drop_sequences(store, shard, names)
 
 
-def _filter_file(store: Store, partition: Partition, table: str, shard: str, gone: set[str]) -> None:
+def _drop_from_shard(store: Store, partition: Partition, shard: str, tables: Sequence[str], gone: set[str]) -> None:
+    """Remove rows from the files of a shard; its marker says before that they change, and then what they are."""
+    marker = shard_marker(store, shard)
+    if marker is not None and marker.files:
+        marker = marker.rewriting(tables)
+        store.put(marker.path, marker.to_json())
+    found = {table: _filter_file(store, partition, table, shard, gone) for table in tables}
+    if marker is not None and marker.files:
+        files = {name: state for name, state in (marker.files | found).items() if name not in found or found[name]}
+        store.put(marker.path, marker.model_copy(update={"files": files}).to_json())
+
+
+def _filter_file(store: Store, partition: Partition, table: str, shard: str, gone: set[str]) -> FileState | None:
+    """Write a file again without some sequences; what it is then, None where there is none."""
     path = f"{partition.folder(table)}/{shard}.parquet"
     if not store.exists(path):
-        return
+        return None
     with store.fs.open(store.path(path), "rb") as handle:
         file = pq.ParquetFile(handle)
         metadata = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
@@ -223,6 +227,7 @@ def _filter_file(store: Store, partition: Partition, table: str, shard: str, gon
                 known = dict(zip(batch.schema.names, batch.columns, strict=True))
                 rows = with_defaults(table, table_of(table, known))
                 writer.write(rows.filter(pc.invert(pc.is_in(rows["sequence_id"], value_set=value_set))))
+    return writer.state
 
 
 def sweep_stage(ledger: Ledger) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fer_batch.models.heads import active
 from fer_batch.pipeline.analysis.accumulators import seen_in
-from fer_batch.pipeline.analysis.plans import SHARD_TABLES
 from fer_batch.pipeline.analysis.published_data import published_shard
 from fer_batch.pipeline.analysis.sequence import analyse
 from fer_batch.pipeline.analysis.sequence_data import SequenceData
@@ -23,14 +22,17 @@ from fer_batch.pipeline.analysis.staged_data import staged_unit
 from fer_batch.pipeline.analysis.sums import SumsWriter, take_sums
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
-from fer_batch.storage.manifest import COMMITS, SHARDS, STAGE, load_all, shard_marker
+from fer_batch.storage.manifest import COMMITS, SHARD_TABLES, STAGE, load_all, shard_marker
 from fer_batch.storage.markers import Commit, ShardMarker, ShardPlan
-from fer_batch.storage.parquet import Partition, TableWriter, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
+from fer_batch.storage.published import FileState
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
+from fer_batch.storage.writing import TableWriter
 from fer_batch.types import READ, MediaError
 
 ATTEMPTS = 3
+REWRITING = "being analysed again"  # in the marker of a shard whose tables are half new
 log = logging.getLogger(__name__)
 
 
@@ -68,9 +70,12 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
     if published and published.analysis_id == options.analysis.analysis_id:
         _delete_stage(store, plan)  # its worker died after the marker
         return published.counts
-    counts = _publish_tables(store, plan, options, again, crashing)
+    if published:
+        store.put(published.path, published.rewriting(_rewritten(again), REWRITING).to_json())
+    counts, files = _publish_tables(store, plan, options, again, crashing)
     if plan.annotations and not again:
-        _publish_annotations(store, plan, options)
+        files["annotations"] = _publish_annotations(store, plan, options)
+    known = published.files if published else {}
     marker = ShardMarker(
         shard=shard,
         partition=plan.partition,
@@ -78,18 +83,24 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
         units=tuple(unit.unit_id for unit in plan.units),
         counts=counts,
         keep_relevance=published.keep_relevance if published else options.keep_relevance,
+        files={**known, **files} if known or not again else {},
     )
-    store.put(f"{SHARDS}/{shard}.json", marker.to_json())
+    store.put(marker.path, marker.to_json())
     if not again:
         _delete_stage(store, plan)
     return counts
 
 
+def _rewritten(again: bool) -> list[str]:
+    """Tables of which a shard task writes files."""
+    return [name for name in SHARD_TABLES if not (again and name in ("frames", "relevance"))]
+
+
 def _publish_tables(
     store: Store, plan: ShardPlan, options: ShardOptions, again: bool, crashing: tuple[str, ...]
-) -> dict[str, int]:
-    """Write the tables of the shard, one file each; inputs by status."""
-    names = [name for name in SHARD_TABLES if not (again and name in ("frames", "relevance"))]
+) -> tuple[dict[str, int], dict[str, FileState | None]]:
+    """Write the tables of the shard, one file each; inputs by status, and what the files are."""
+    names = _rewritten(again)
     counts: dict[str, int] = {}
     with ExitStack() as stack:
         writers = {
@@ -111,7 +122,7 @@ def _publish_tables(
                 writers["frames"].write(data.frames)
                 if row["status"] in READ:
                     _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
-    return counts
+    return counts, {name: writer.state for name, writer in writers.items()}
 
 
 def _analysed(
@@ -183,7 +194,7 @@ def _kept_pairs(data: SequenceData, prototypes: pa.Table, options: ShardOptions)
     return np.array([pair in exemplars for pair in named], bool)
 
 
-def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -> None:
+def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -> FileState:
     path = f"{options.partition.folder('annotations')}/{plan.shard}.parquet"
     with TableWriter(store, path, "annotations", options.metadata) as writer:
         for commit in _commits(store, plan):
@@ -200,6 +211,7 @@ def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -
                     "sequence_id", pa.array([source["sequence_id"]] * table.num_rows, pa.string())
                 )
                 writer.write(table.select(SCHEMAS["annotations"].names))
+    return writer.state
 
 
 def compute_with(scheduler: str, n_workers: int) -> Callable[[list[Any]], list[Any]]:

@@ -34,6 +34,7 @@ from fer_batch.pipeline.analysis.published_data import seen_sequences
 from fer_batch.pipeline.analysis.sequence_data import SequenceData
 from fer_batch.storage.manifest import digest, shard_marker
 from fer_batch.storage.parquet import Partition, pack_maps, unpack_maps
+from fer_batch.storage.published import PublishedFile, withdraw_file
 from fer_batch.storage.store import Store
 
 SUMS = "_sums"
@@ -90,12 +91,12 @@ class SumsWriter:
     def __enter__(self) -> SumsWriter:
         schema = SCHEMA.with_metadata({"accumulators": json.dumps(self.versions), "each": json.dumps(self.each)})
         with ExitStack() as stack:
-            path = stack.enter_context(self.store.staged(sums_path(self.shard)))
+            self._file = stack.enter_context(PublishedFile(self.store, sums_path(self.shard), record=True))
             maps = ("total", "values")
             names = [name for name in SCHEMA.names if name not in maps]
             split = [f"{name}.list.element" for name in maps]
             settings = {"compression": "zstd", "use_dictionary": names, "use_byte_stream_split": split}
-            self._writer = stack.enter_context(pq.ParquetWriter(path, schema, **settings))
+            self._writer = stack.enter_context(pq.ParquetWriter(self._file.sink, schema, **settings))
             self._stack = stack.pop_all()
         return self
 
@@ -118,6 +119,7 @@ class SumsWriter:
 
     def _write(self, entries: list[dict[str, object]]) -> None:
         if entries:
+            self._file.n_rows += len(entries)
             self._writer.write_table(pa.Table.from_pylist(entries, schema=SCHEMA))
 
     def __exit__(self, *error: Any) -> None:
@@ -195,7 +197,7 @@ def drop_sequences(store: Store, shard: str, gone: Collection[str]) -> None:
         return
     known = _metadata(store, shard)
     if not known["each"]:
-        store.delete(sums_path(shard))
+        withdraw_file(store, sums_path(shard))
         return
     # what an earlier version summed stays of that version: it may lack accumulators of today
     with SumsWriter(store, shard, each=True, versions=known["accumulators"]) as writer:

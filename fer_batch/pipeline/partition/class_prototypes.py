@@ -23,8 +23,9 @@ from fer_batch.prototypes.stages import letter
 from fer_batch.spray.nearest import nearest, unit_mass
 from fer_batch.spray.sequence import STEPS
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.types import Clustering
 
 CLASS_MAPS = 50_000  # of one class that are clustered; minutes on two cores, and memory for two such classes
@@ -78,7 +79,7 @@ def publish_class_prototypes(work: StageWork) -> None:
                 clusters = _with_others(work, shards, target, below[target], clusters)
             rows.extend(_class_row(target, k, own) | _decision(found) | common for k, own in enumerate(clusters))
     path = f"{work.partition.folder('class_prototypes')}/{FILE}"
-    work.store.put(path, encode(rows_of("class_prototypes", rows), work.metadata))
+    put_table(work.store, path, rows_of("class_prototypes", rows), work.metadata)
 
 
 def _counted(work: StageWork) -> tuple[dict[str, int], list[str]]:

@@ -21,8 +21,10 @@ from fer_batch.prototypes.stages import Label
 from fer_batch.prototypes.temporal import prototype_text
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.markers import Row
-from fer_batch.storage.parquet import Partition, TableWriter, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
+from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import TableWriter
 from fer_batch.types import READ
 
 VERSION = 1  # raised when the same tables would give other episodes
@@ -37,7 +39,7 @@ def publish_episodes(work: StageWork) -> None:
     made = set(work.store.names(folder))
     known = {f"{shard}.parquet" for shard in work.shards}
     for gone in sorted(made - known):
-        work.store.delete(f"{folder}/{gone}")
+        withdraw_file(work.store, f"{folder}/{gone}")
     waiting = {}
     for shard in work.shards:
         name = f"{shard}.parquet"
@@ -89,10 +91,10 @@ def shard_episodes(
     path = published.path("episodes")
     recordings = [row for row in published.sequences if row["kind"] != "still" and row["status"] in READ]
     if not recordings:
-        store.delete(path)
+        withdraw_file(store, path)
         return 0
     n, has_looks = 0, published.opened("cluster_looks") is not None
-    with TableWriter(store, path, "episodes", metadata[shard]) as writer:
+    with TableWriter(store, path, "episodes", metadata[shard], record=True) as writer:
         for row in recordings:
             rows = list(_rows(row, published.of(row["sequence_id"]), rule, head, threshold, has_looks))
             writer.write(rows_of("episodes", rows))

@@ -29,8 +29,9 @@ from fer_batch.pipeline.partition.evaluation_sql import (
 from fer_batch.pipeline.partition.heatmap_figures import heatmap_rows
 from fer_batch.prototypes.stage_counts import paper_counts
 from fer_batch.sources.labels import SCALES
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.types import InputError
 
 NEW_PEOPLE = "people not trained on"  # group of their rows in table `evaluation`
@@ -58,7 +59,7 @@ def evaluate_partition(
     result = evaluation_of(store, partition, connection)
     where = f"{partition.folder('evaluation')}/evaluation.parquet"
     if result.rows or store.exists(where):  # a training has nothing here but the figures that it wrote itself
-        store.put(where, encode(rows_of("evaluation", result.rows)))
+        put_table(store, where, rows_of("evaluation", result.rows))
     return result
 
 
@@ -153,8 +154,8 @@ def _new_people(
 
 
 def _head(store: Store, partition: Partition) -> str:
-    first = store.names(partition.folder("detections"))[0]
-    return PartitionReader(store, partition).shard(first).metadata("detections").get(b"head", b"multilabel").decode()
+    first = next(PartitionReader(store, partition).shards())
+    return first.metadata("detections").get(b"head", b"multilabel").decode()
 
 
 def _unknown_targets(

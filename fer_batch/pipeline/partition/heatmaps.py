@@ -9,7 +9,8 @@ from fer_batch.pipeline.analysis.pooled_sums import pooled, sums_of_shards
 from fer_batch.pipeline.analysis.sums import remove_older_sums
 from fer_batch.pipeline.partition.stage import StageWork
 from fer_batch.pipeline.progress import say
-from fer_batch.storage.parquet import encode, pack_maps, rows_of
+from fer_batch.storage.parquet import pack_maps, rows_of
+from fer_batch.storage.writing import put_table
 
 FILE = "collection.parquet"
 TOGETHER = 8  # shards of a task
@@ -31,7 +32,8 @@ def publish_heatmaps(work: StageWork) -> None:
     if most := max(n_missing.values()):
         say_missing(most, len(work.shards), "heatmaps")
     rows = [row for name, own in sums.items() for row in _rows(work, name, own, not n_missing[name])]
-    work.store.put(f"{work.partition.folder('heatmaps')}/{FILE}", encode(rows_of("heatmaps", rows), work.metadata))
+    path = f"{work.partition.folder('heatmaps')}/{FILE}"
+    put_table(work.store, path, rows_of("heatmaps", rows), work.metadata)
 
 
 def _summed(work: StageWork) -> tuple[dict[str, dict[Key, MapSum]], dict[str, int]]:

@@ -15,8 +15,9 @@ from fer_batch.prototypes.looks import in_looks
 from fer_batch.prototypes.stages import Label
 from fer_batch.prototypes.temporal import parse, prototype_text, text_id
 from fer_batch.spray.looks import Looks
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 N_EXEMPLARS = 6
 LookNumber = tuple[str, int]  # target and number from 1; 0 for all of the target
@@ -123,10 +124,8 @@ def publish_shard_looks(
         "look_prototypes": list(_texts(reader, rows, options)),
     }
     for table, found in written.items():
-        content = encode(rows_of(table, found), options.metadata)
         path = f"{partition.folder(table)}/{shard}.parquet"
-        if not store.exists(path) or store.read_bytes(path) != content:
-            store.put(path, content)
+        put_table(store, path, rows_of(table, found), options.metadata, keep_same=True)
     return members
 
 

@@ -19,8 +19,10 @@ from fer_batch.pipeline.partition.stage import StageWork
 from fer_batch.pipeline.progress import say
 from fer_batch.regions.face_parts import place_shares
 from fer_batch.spray.looks import Looks, distances, open_looks
-from fer_batch.storage.parquet import Partition, encode, pack_maps, read, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, read, rows_of
+from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 FILE = "looks.parquet"
 SAMPLE = 3000  # clusters of a target among which looks are found at a time
@@ -67,7 +69,7 @@ def publish_looks(work: StageWork) -> None:
     before = published_looks(work.store, work.partition)
     if not faces and before is None:
         for table in ("cluster_looks", "look_prototypes"):
-            work.store.delete(work.partition.folder(table))
+            withdraw_file(work.store, work.partition.folder(table))
         return
     # Without clusters there is nothing to find: the names that there are wait for the next ones.
     keeps = before is not None and (work.config.looks.fit == "keep" or not faces)
@@ -76,9 +78,9 @@ def publish_looks(work: StageWork) -> None:
     _open(work, generation)
     if before is not None and generation is not before:
         generation = _after(generation, before)
-    work.store.put(path, encode(rows_of("looks", _rows(generation, {})), work.metadata))
+    put_table(work.store, path, rows_of("looks", _rows(generation, {})), work.metadata)
     members = _publish_shards(work, generation)
-    work.store.put(path, encode(rows_of("looks", _rows(generation, members)), work.metadata))
+    put_table(work.store, path, rows_of("looks", _rows(generation, members)), work.metadata)
 
 
 def _open(work: StageWork, generation: Generation) -> None:
@@ -119,7 +121,7 @@ def _publish_shards(work: StageWork, generation: Generation) -> dict[LookNumber,
     for table in ("cluster_looks", "look_prototypes"):  # gone shards first: no sequence is ever there twice
         folder = work.partition.folder(table)
         for name in set(work.store.names(folder)) - kept:
-            work.store.delete(f"{folder}/{name}")
+            withdraw_file(work.store, f"{folder}/{name}")
     members: dict[LookNumber, LookMembers] = {}
     for part in work.over_shards(publish_shard_looks, work.shards, work.partition, options):
         for number, own in part.items():

@@ -13,8 +13,10 @@ from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.prototypes.patterns import GroupPattern, mine
 from fer_batch.prototypes.stages import LabelSet, parse_stage
 from fer_batch.prototypes.temporal import ARROW
-from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.parquet import Partition, read, rows_of
+from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 FILE = "patterns.parquet"
 SEQUENCES, EPISODES = "sequences", "episodes"  # what is mined
@@ -76,7 +78,7 @@ def publish_patterns(
     sequences = _sequences(store, partition, *_TEXTS["letters"])
     path = f"{partition.folder('patterns')}/{FILE}"
     if not sequences:
-        store.delete(path)
+        withdraw_file(store, path)
         return 0
     rows = []
     for labels in LABELS:
@@ -85,7 +87,7 @@ def publish_patterns(
         rows += pattern_rows(texts, emotions, labels=labels, search=search)
         own = _episodes(store, partition, _OF_EPISODES[labels])
         rows += pattern_rows(own.texts, own.emotions, labels=labels, search=search, owners=own.owners)
-    store.put(path, encode(rows_of("patterns", rows), metadata))
+    put_table(store, path, rows_of("patterns", rows), metadata)
     return len(sequences)
 
 

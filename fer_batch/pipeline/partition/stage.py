@@ -18,6 +18,7 @@ from fer_batch.config import RunConfig
 from fer_batch.storage.manifest import SHARDS, digest, dump, load_all
 from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition
+from fer_batch.storage.published import marker_names
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 
@@ -149,7 +150,7 @@ class PublishedStages:
     def __init__(self, store: Store, partition: Partition, markers: Mapping[str, ShardMarker] | None = None) -> None:
         self.store, self.partition = store, partition
         if markers is None:
-            markers = load_all(store, ShardMarker, SHARDS, store.names(SHARDS))
+            markers = load_all(store, ShardMarker, SHARDS, marker_names(store, SHARDS))
         self.shards = {
             name: marker.analysis_id for name, marker in sorted(markers.items()) if marker.partition == partition
         }

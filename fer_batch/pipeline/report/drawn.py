@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -13,9 +12,10 @@ from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.report import DRAWING
 from fer_batch.pipeline.report.data import SequenceTables, occurrences
 from fer_batch.pipeline.report.sequence import PageOptions, sequence_files
-from fer_batch.storage.manifest import digest, dump
+from fer_batch.storage.manifest import digest, dump, json_of
+from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
-from fer_batch.types import READ
+from fer_batch.types import READ, InputError
 from fer_batch.visualize.colours import Palette
 
 _TABLES = (
@@ -51,16 +51,15 @@ def drawn_from(store: Store, options: PageOptions, shards: Mapping[str, tuple[st
 def _truth_files(store: Store, folder: str) -> list[tuple[tuple[str, int, str], str, str]]:
     """Version, first and last sequence of every file of annotations that has rows."""
     found = []
-    for name, entry in sorted(store.files(folder).items()):
-        if name.endswith(".parquet"):
-            with store.fs.open(store.path(f"{folder}/{name}"), "rb") as handle:
-                footer = pq.ParquetFile(handle).metadata
-            column = footer.schema.names.index("sequence_id")
-            groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
-            known = [group for group in groups if group is not None and group.has_min_max]
-            if known:
-                bounds = min(group.min for group in known), max(group.max for group in known)
-                found.append(((name, entry.size, entry.version), *bounds))
+    for entry in published_files(store, folder):
+        with store.fs.open(store.path(entry.path), "rb") as handle:
+            footer = pq.ParquetFile(handle).metadata
+        column = footer.schema.names.index("sequence_id")
+        groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
+        known = [group for group in groups if group is not None and group.has_min_max]
+        if known:
+            bounds = min(group.min for group in known), max(group.max for group in known)
+            found.append(((entry.path.rpartition("/")[2], entry.size, entry.version), *bounds))
     return found
 
 
@@ -89,4 +88,7 @@ def draw_shard(output: str, file: str, key: str, options: PageOptions) -> int:
 def is_drawn(store: Store, options: PageOptions, file: str, key: str) -> bool:
     """Whether the pages of a shard are there, drawn from what is there now."""
     path = f"{options.folder}/{marker_path(file)}"
-    return store.exists(path) and json.loads(store.read_bytes(path)).get("from") == key
+    try:
+        return store.exists(path) and json_of(store, path, ("from",))["from"] == key
+    except InputError:  # it is cut off: the pages are drawn again
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,6 +21,7 @@ from fer_batch.pipeline.report.queries import literal
 from fer_batch.prototypes.moments import MOMENTS
 from fer_batch.report.comparison import Comparison, Section, comparison_files
 from fer_batch.report.page import DataTable, Picture, Query, RunSummary
+from fer_batch.storage.manifest import json_of
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.visualize.figure import save
@@ -111,7 +111,7 @@ def _differences(store: Store, partition: Partition) -> Iterator[Section]:
     for name in store.names(FOLDER):
         if not name.endswith(".json"):
             continue
-        kept = json.loads(store.read_bytes(f"{FOLDER}/{name}"))
+        kept = json_of(store, f"{FOLDER}/{name}", ("partitions", "conditions", "lines"))
         picture = f"{FOLDER}/{name.removesuffix('.json')}.png"
         if list(partition.key.values()) in kept["partitions"] and store.exists(picture):
             a, b = kept["conditions"]

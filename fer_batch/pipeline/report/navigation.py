@@ -22,6 +22,7 @@ from fer_batch.report.page import RunSummary
 from fer_batch.report.patterns import FILE as PATTERNS
 from fer_batch.report.verdict import FILE as VERDICT
 from fer_batch.storage.parquet import Partition
+from fer_batch.storage.published import published_files
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError, MapStyle
 
@@ -125,5 +126,5 @@ FURTHER_PAGES: tuple[FurtherPage, ...] = (
 def navigation(store: Store, partition: Partition) -> tuple[list[FurtherPage], tuple[tuple[str, str], ...]]:
     """The further pages that exist, and (file, name) of every page that the navigation shows, in order."""
     further = [page for page in FURTHER_PAGES if page.exists(store, partition)]
-    patterns = ((PATTERNS, "Patterns"),) if store.names(partition.folder("patterns")) else ()
+    patterns = ((PATTERNS, "Patterns"),) if published_files(store, partition.folder("patterns")) else ()
     return further, (("index.html", "Sequences"), *patterns, *((page.file, page.name) for page in further))

@@ -10,8 +10,9 @@ from fer_batch.config import RunConfig, Study
 from fer_batch.pipeline.explaining.units import partition_of
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, encode, read, rows_of
+from fer_batch.storage.parquet import Partition, read, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 
 PATH = "tables/study_cells"
 
@@ -167,7 +168,7 @@ def write_cells(store: Store, study: Study, cells: Sequence[Cell], lost: Sequenc
         for one in lost
         if one.varied is not None
     ]
-    store.put(f"{PATH}/study={study.config.name}/cells.parquet", encode(rows_of("study_cells", rows)))
+    put_table(store, f"{PATH}/study={study.config.name}/cells.parquet", rows_of("study_cells", rows))
 
 
 def read_cells(store: Store) -> list[dict[str, object]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fer_batch.pipeline.progress import progress
 from fer_batch.pipeline.study.work import StudyWork
-from fer_batch.storage.manifest import digest, dump
+from fer_batch.storage.manifest import digest, dump, json_of
 
 VERSION = 1  # raised when a comparison computes something else
 RESULTS = "_studies/results"
@@ -69,7 +68,7 @@ def computed(work: StudyWork, name: str, tasks: Sequence[Task]) -> list[Result]:
                 (done, *_), _ = ray.wait(list(running))
                 store.put(running.pop(done).path, dump(_result(ray, done)))
                 advance(1)
-    return [json.loads(store.read_bytes(task.path)) for task in tasks]
+    return [json_of(store, task.path) for task in tasks]
 
 
 def _submit(ray: Any, task: Task, gpus: float) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fer_batch.pipeline.study.choose import chosen
 from fer_batch.pipeline.study.comparison import check_comparisons
 from fer_batch.pipeline.study.plan import CELLS
 from fer_batch.pipeline.study.standing import Standing, known_cells, standings, waiting_networks
+from fer_batch.storage.manifest import json_of
 from fer_batch.storage.store import Store
 
 SHOWN = 40  # networks that are listed
@@ -161,7 +161,7 @@ def _rates(study: Study, cells: Sequence[Cell]) -> Mapping[str, Rate]:
     """What each explanation took: in the cells of this grid, else in earlier ones of the study or of its method."""
     store = Store(study.config.output)
     paths = [f"{CELLS}/{name}" for name in store.names(CELLS)]
-    marked = [json.loads(store.read_bytes(path)) for path in paths]
+    marked = [json_of(store, path, ("explain", "seconds", "n_images")) for path in paths]
     by_method = [(row["explain"].rpartition("-")[0], row["seconds"], row["n_images"]) for row in marked]
     earlier = [(str(row["variant"]), row["seconds"], row["n_images"]) for row in _rows(study)]
     own = [(cell.variant, cell.seconds, cell.n_images) for cell in cells if cell.status == "done"]

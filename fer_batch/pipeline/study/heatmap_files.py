@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from fer_batch.evaluate.overlap import stretched
 from fer_batch.pipeline.study.publish import REPORT, path_name
 from fer_batch.pipeline.study.standard_maps import StandardSum, Sums
-from fer_batch.storage.parquet import Partition, encode, pack_maps, rows_of
+from fer_batch.storage.parquet import Partition, pack_maps, rows_of
+from fer_batch.storage.published import withdraw_file
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.visualize.figure import png
 from fer_batch.visualize.heatmap import jet
 
@@ -90,7 +92,7 @@ class Written:
             rows = [row for fold, of_fold in sums for row in _rows(of_fold, method, scale, fold)]
             where = Partition(self.dataset, model, path_name(variant)).folder("heatmaps")
             written.append(f"{where}/{self._file}")
-            self.store.put(written[-1], encode(rows_of("heatmaps", rows)))
+            put_table(self.store, written[-1], rows_of("heatmaps", rows))
         return written
 
     @property
@@ -105,7 +107,7 @@ class Written:
         old += [f"{self.folder}/{entry.path}" for entry in self.store.walk(self.folder)]
         for path in old:
             if path not in kept:
-                self.store.delete(path)
+                withdraw_file(self.store, path)
 
     def pictures(self, variant: str, networks: Sequence[NetworkMaps], masked: Collection[str]) -> list[str]:
         """Write `VARIANT/grey/CLASS/NETWORK.png` and the same in JET; their paths.

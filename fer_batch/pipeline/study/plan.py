@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -19,7 +18,7 @@ from fer_batch.pipeline.study.crops import cut, given_network
 from fer_batch.pipeline.study.networks import StudyNetwork
 from fer_batch.pipeline.study.samples import chosen_file, truth_file
 from fer_batch.storage.crop_set import open_crops
-from fer_batch.storage.manifest import digest
+from fer_batch.storage.manifest import digest, json_of
 from fer_batch.storage.store import Store
 from fer_batch.training.settings import LabelSettings
 from fer_batch.types import InputError
@@ -140,7 +139,7 @@ def _known(store: Store, cell: Cell) -> Cell:
     path = f"{CELLS}/{cell.key}.json"
     if not store.exists(path):
         return cell
-    found = json.loads(store.read_bytes(path))
+    found = json_of(store, path)
     return replace(cell, status="done", **{name: found.get(name) for name in ("reason", "seconds", "n_images", "rate")})
 
 

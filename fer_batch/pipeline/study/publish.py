@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,8 +16,10 @@ from fer_batch.pipeline.study.work import StudyWork
 from fer_batch.report.comparison import comparison_files
 from fer_batch.report.page import Query, RunSummary
 from fer_batch.report.study import ComparisonLink, StudyCell, StudyContents, study_page
-from fer_batch.storage.manifest import digest, dump
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.manifest import digest, dump, json_of
+from fer_batch.storage.parquet import Partition, rows_of
+from fer_batch.storage.published import withdraw_file
+from fer_batch.storage.writing import put_table
 from fer_batch.types import InputError
 
 REPORT = "report/studies"
@@ -63,7 +64,7 @@ def publish(work: StudyWork, lost: Sequence[Lost] = ()) -> Published:
 def _compared(work: StudyWork, comparison: str, options: Mapping[str, object]) -> ComparisonLink:
     """The link to a comparison, made where it is not current."""
     path, key = f"_studies/{work.study.config.name}/{comparison}.json", _key(work, comparison, options)
-    kept = json.loads(work.store.read_bytes(path)) if work.store.exists(path) else {}
+    kept = _kept(work, path)
     if kept.get("key") != key or not work.store.exists(f"{_folder(work)}/{kept['file']}"):
         found = COMPARISONS[comparison].load()(work, **options)
         _write_rows(work, comparison, found.rows)
@@ -73,6 +74,15 @@ def _compared(work: StudyWork, comparison: str, options: Mapping[str, object]) -
         kept = {"key": key, "title": found.page.title, "finding": found.page.lead, "file": found.page.file}
         work.store.put(path, dump(kept))
     return ComparisonLink(kept["title"], kept["finding"], kept["file"])
+
+
+def _kept(work: StudyWork, path: str) -> dict[str, str]:
+    """What the marker of a comparison says; nothing where there is none, or where it is cut off."""
+    try:
+        found: dict[str, str] = json_of(work.store, path, ("key", "title", "finding", "file"))
+    except (FileNotFoundError, InputError):
+        return {}
+    return found
 
 
 def _folder(work: StudyWork) -> str:
@@ -103,11 +113,11 @@ def _write_rows(work: StudyWork, comparison: str, rows: Sequence[Measured]) -> N
         by_partition.setdefault(where, []).append(columns)
     written = {f"{where.folder('evaluation')}/{file}" for where in by_partition}
     for where, found in by_partition.items():
-        work.store.put(f"{where.folder('evaluation')}/{file}", encode(rows_of("evaluation", found)))
+        put_table(work.store, f"{where.folder('evaluation')}/{file}", rows_of("evaluation", found))
     for entry in list(work.store.walk("tables/evaluation")):
         path = f"tables/evaluation/{entry.path}"
         if entry.path.endswith(f"/{file}") and path not in written:
-            work.store.delete(path)
+            withdraw_file(work.store, path)
 
 
 def path_name(variant: str) -> str:

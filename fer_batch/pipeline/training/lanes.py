@@ -13,6 +13,7 @@ from fer_batch.pipeline.devices import offered, wait_for_gpus
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker
 from fer_batch.pipeline.training.worker import train_on_worker
+from fer_batch.storage.manifest import json_of
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -171,7 +172,7 @@ def _fit(store: Store, jobs: Sequence[FoldJob], where: Layout, lane: int) -> Non
 def _problem(store: Store, job: FoldJob) -> str:
     """Why a fold can never be trained; empty where nothing says so."""
     path = job.path(".error.json")
-    return f"fold {job.index}: {json.loads(store.read_bytes(path))['error']}" if store.exists(path) else ""
+    return f"fold {job.index}: {json_of(store, path, ('error',))['error']}" if store.exists(path) else ""
 
 
 def _cause(future: Future[None]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -11,6 +10,7 @@ import numpy as np
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import Preprocessing
 from fer_batch.pipeline.training.shards import Crops
+from fer_batch.storage.manifest import json_of
 from fer_batch.storage.store import Store
 
 
@@ -93,7 +93,7 @@ class FoldJob:
 
     def marker(self, store: Store) -> FoldMarker:
         """What came of the fold; it must be done."""
-        found: FoldMarker = json.loads(store.read_bytes(self.path(".json")))
+        found: FoldMarker = json_of(store, self.path(".json"), ("f1", "history"))
         return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from fer_batch.media.sampling import balanced_frames
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.training.labels import class_labels, inferred_targets, occurrence_labels
 from fer_batch.pipeline.training.shards import Crops
-from fer_batch.storage.manifest import dump
+from fer_batch.storage.manifest import dump, json_of
 from fer_batch.storage.parquet import decode, encode
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -50,7 +49,7 @@ def write_samples(config: TrainConfig, store: Store, crops: Crops, folder: str) 
     """
     path = f"{folder}/targets.json"
     if store.exists(path):
-        return tuple(json.loads(store.read_bytes(path)))
+        return tuple(json_of(store, path))
     rows = crops.rows(store)
     if not rows.num_rows:
         raise InputError("no input shows a face that can be used, so there is nothing to train on")

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from fer_batch.pipeline.progress import progress
-from fer_batch.storage.manifest import digest, dump
+from fer_batch.storage.manifest import digest, dump, json_of
 from fer_batch.storage.parquet import decode, encode
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
@@ -94,7 +94,7 @@ def read_crops(store: Store, folder: str) -> Crops | None:
     """Crops that are all there; None where they are not."""
     if not store.exists(f"{folder}/crops.json"):
         return None
-    found = json.loads(store.read_bytes(f"{folder}/crops.json"))
+    found = json_of(store, f"{folder}/crops.json", ("shards", "size"))
     return Crops(folder, tuple(found["shards"]), found["size"], tuple(sorted(found.get("frames", {}).items())))
 
 

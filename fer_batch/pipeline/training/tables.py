@@ -19,8 +19,9 @@ from fer_batch.output.run_record import versions
 from fer_batch.pipeline.training.classes import class_figures, class_lines, confusion_of
 from fer_batch.pipeline.training.folds import parts_of
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker, defined, preprocessing_of
-from fer_batch.storage.parquet import Partition, decode, encode, rows_of
+from fer_batch.storage.parquet import Partition, decode, rows_of
 from fer_batch.storage.store import Store, join
+from fer_batch.storage.writing import put_table
 
 CHECKPOINTS = "checkpoints"
 
@@ -34,7 +35,7 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarke
         for key, value in epoch.items()
         for split, metric in [key.split("/")]
     ]
-    store.put(f"{where.folder('training')}/{name}", encode(rows_of("training", epochs)))
+    put_table(store, f"{where.folder('training')}/{name}", rows_of("training", epochs))
     trained_on = " + ".join(sorted(marker["n_samples"]["train"]))
     figures: list[dict[str, object]] = [
         {"target": target, "metric": "f1", "value": value, "n": n, "split": "test", "fold": fold,
@@ -45,12 +46,12 @@ def publish_fold(store: Store, job: FoldJob, where: Partition, marker: FoldMarke
         figures.append({**figures[0], "target": None, "metric": "accuracy", "value": marker["accuracy"]})
     common = {"split": "test", "fold": fold, "trained_on": trained_on}
     figures += [{**row, **common} for row in class_figures(marker, job.targets)]
-    store.put(f"{where.folder('evaluation')}/{name}", encode(rows_of("evaluation", figures)))
+    put_table(store, f"{where.folder('evaluation')}/{name}", rows_of("evaluation", figures))
     predictions = decode(store.read_bytes(job.path(".predictions.parquet")))
     for dataset in sorted(set(predictions["dataset"].to_pylist())):
         rows = predictions.filter(pc.equal(predictions["dataset"], dataset)).drop_columns(["dataset"])
         folder = replace(where, dataset=dataset).folder("predictions")
-        store.put(f"{folder}/{name}", encode(rows.cast(rows_of("predictions", []).schema)))
+        put_table(store, f"{folder}/{name}", rows.cast(rows_of("predictions", []).schema))
 
 
 def means(markers: Sequence[FoldMarker]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -34,8 +34,9 @@ from fer_batch.pipeline.training.samples import counts_sentence, read_samples, w
 from fer_batch.pipeline.training.shards import Crops, Row, read_crops
 from fer_batch.pipeline.training.tables import f1_table, fold_lines, publish_fold, publish_model
 from fer_batch.storage.manifest import digest
-from fer_batch.storage.parquet import Partition, encode, rows_of
+from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
 from fer_batch.training.splits import Fold
 from fer_batch.types import STATUSES
 
@@ -226,7 +227,5 @@ def _publish_inputs(store: Store, where: Partition, inputs: Sequence[Row], run_i
     """Write table `sequences`: what became of every input."""
     for dataset in sorted({row["dataset"] for row in inputs}):
         rows = [{**row, "run_id": run_id} for row in inputs if row["dataset"] == dataset]
-        store.put(
-            f"{replace(where, dataset=dataset).folder('sequences')}/inputs.parquet",
-            encode(rows_of("sequences", rows)),
-        )
+        folder = replace(where, dataset=dataset).folder("sequences")
+        put_table(store, f"{folder}/inputs.parquet", rows_of("sequences", rows))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fer_batch.pipeline.analysis import shard as per_sequence
-from fer_batch.pipeline.analysis.plans import SHARD_TABLES, plan_shards, sweep_stage, unplanned
+from fer_batch.pipeline.analysis.plans import plan_shards, sweep_stage, unplanned
 from fer_batch.pipeline.analysis.shard import publish_shards, shard_task
 from fer_batch.sources.fetch import StoreFault
-from fer_batch.storage.manifest import STAGE, Ledger
+from fer_batch.storage.manifest import SHARD_TABLES, STAGE, Ledger
 from fer_batch.storage.store import Store
 
 WRITES = ("put", "put_file", "put_once", "delete")

@@ -1,0 +1,158 @@
+"""Whether rows of tables fit together: what a plan holds is there once, and what a row refers to is there.
+
+A shard has all rows of its sequences, so that one shard is looked at after the other, whatever the output holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import duckdb
+import fsspec
+
+from fer_batch.output.books import Books
+from fer_batch.output.findings import Checked, Finding
+from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.parquet import read
+from fer_batch.storage.store import Store
+from fer_batch.types import STATUSES
+
+REFERENCES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("frames", ("sequence_id",), "sequences"),
+    ("detections", ("sequence_id", "frame_index"), "frames"),
+    ("detections", ("sequence_id", "target", "cluster"), "prototypes"),
+    ("relevance", ("sequence_id", "frame_index", "target"), "detections"),
+    ("prototypes", ("sequence_id",), "sequences"),
+    ("stages", ("sequence_id",), "sequences"),
+    ("temporal_prototypes", ("sequence_id",), "sequences"),
+    ("episodes", ("sequence_id",), "sequences"),
+    ("cluster_looks", ("sequence_id", "target", "cluster"), "prototypes"),
+    ("look_prototypes", ("sequence_id",), "temporal_prototypes"),
+)
+"""A table, columns of it, and the table that has a row with the same values for each of its rows without NULL."""
+KEYS = {
+    "sequences": ("sequence_id",),
+    "frames": ("sequence_id", "frame_index"),
+    "detections": ("sequence_id", "frame_index", "target"),
+    "relevance": ("sequence_id", "frame_index", "target"),
+    "prototypes": ("sequence_id", "target", "cluster"),
+    "temporal_prototypes": ("sequence_id",),
+    "cluster_looks": ("sequence_id", "target", "cluster"),
+}
+"""Columns that no two rows of a shard share."""
+
+
+def check_rows(store: Store, books: Books, files: Mapping[str, Mapping[str, str]], checked: Checked) -> None:
+    """Check the rows of every shard whose files are whole, and the counts of the runs.
+
+    Parameters
+    ----------
+    store
+        The output.
+    books
+        Its markers.
+    files
+        Whole files of each shard, by table.
+    checked
+        Takes what is found.
+    """
+    connection = _connection(store)
+    owners = books.owners
+    for name in sorted(books.shards.keys() & books.plans.keys()):
+        own, plan = files.get(name, {}), books.plans[name]
+        if "sequences" not in own:
+            continue
+        urls = {table: store.url(path).replace("'", "''") for table, path in own.items()}
+        said = [*_sequences(connection, urls["sequences"], plan, owners, books), *_keys(connection, urls)]
+        said += _references(connection, urls)
+        checked.findings += [Finding(own[table], what, name) for table, what in said]
+    _check_looks(connection, store, books, files, checked)
+    _check_runs(store, checked)
+
+
+def _connection(store: Store) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"threads": 2, "memory_limit": "1GB"})
+    if not store.local:
+        protocol = store.fs.protocol if isinstance(store.fs.protocol, str) else store.fs.protocol[0]
+        connection.register_filesystem(fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True))
+    return connection
+
+
+def _sequences(
+    connection: duckdb.DuckDBPyConnection,
+    url: str,
+    plan: ShardPlan,
+    owners: Mapping[tuple[object, str], str],
+    books: Books,
+) -> Iterator[tuple[str, str]]:
+    """What the plan holds and table `sequences` of the shard lacks, or the other way round."""
+    rows = {name for (name,) in connection.execute(f"SELECT sequence_id FROM read_parquet('{url}')").fetchall()}
+    own = {name for name in plan.sequences if owners[plan.partition, name] == plan.shard}
+    if plan.units and (missing := sorted(own - rows)):
+        yield "sequences", f"lacks {_such(missing)}, which {plan.shard} holds as its plan says"
+    if more := sorted(rows - set(plan.sequences)):
+        yield "sequences", f"has {_such(more)}, which the plan of {plan.shard} does not hold"
+    moved = [name for name in rows & set(plan.sequences) if owners[plan.partition, name] != plan.shard]
+    if doubled := sorted(name for name in moved if owners[plan.partition, name] in books.shards):
+        yield "sequences", f"still has {_such(doubled)}, which a newer shard has"
+
+
+def _such(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more sequences" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
+
+
+def _keys(connection: duckdb.DuckDBPyConnection, urls: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for table in KEYS.keys() & urls.keys():
+        columns = ", ".join(KEYS[table])
+        sql = f"SELECT {columns} FROM read_parquet('{urls[table]}') GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+        if row := connection.execute(sql).fetchone():
+            yield table, f"has more than one row of {columns} = {', '.join(map(str, row))}"
+
+
+def _references(connection: duckdb.DuckDBPyConnection, urls: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for table, columns, other in REFERENCES:
+        if table not in urls or other not in urls:
+            continue
+        known = " AND ".join(f"{name} IS NOT NULL" for name in columns)
+        sql = (
+            f"SELECT {', '.join(columns)} FROM read_parquet('{urls[table]}') AS own "
+            f"ANTI JOIN read_parquet('{urls[other]}') AS other USING ({', '.join(columns)}) WHERE {known} LIMIT 1"
+        )
+        if row := connection.execute(sql).fetchone():
+            yield table, f"refers to {', '.join(columns)} = {', '.join(map(str, row))}, which table {other} has not"
+
+
+def _check_looks(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    books: Books,
+    files: Mapping[str, Mapping[str, str]],
+    checked: Checked,
+) -> None:
+    """Every look that a cluster is said to have is a row of table `looks` of the partition."""
+    for partition in sorted({marker.partition for marker in books.shards.values()}, key=str):
+        known = read(store, "looks", **partition.key, columns=["target", "look"])
+        there = set(zip(known["target"].to_pylist(), known["look"].to_pylist(), strict=True))
+        for name, own in files.items():
+            if "cluster_looks" not in own or books.shards[name].partition != partition:
+                continue
+            url = store.url(own["cluster_looks"]).replace("'", "''")
+            sql = f"SELECT DISTINCT target, look FROM read_parquet('{url}') WHERE look IS NOT NULL"
+            lost = sorted(set(connection.execute(sql).fetchall()) - there)
+            if lost:
+                what = f"refers to target, look = {lost[0][0]}, {lost[0][1]}, which table looks has not"
+                checked.findings.append(Finding(own["cluster_looks"], what))
+
+
+def _check_runs(store: Store, checked: Checked) -> None:
+    """Inputs of every run that has ended: found = done + partial + failed + skipped."""
+    keys = ["dataset", "model", "explain"]
+    for row in read(store, "runs", columns=["run_id", "counts", *keys]).to_pylist():
+        counts = json.loads(row["counts"]) if row["counts"] else {}
+        total = sum(counts.get(status, 0) for status in STATUSES)
+        if counts and "found" in counts and counts["found"] != total:
+            folder = "/".join(f"{key}={row[key]}" for key in keys)
+            what = f"counts {counts['found']} inputs found, and {total} done, partial, failed and skipped"
+            checked.findings.append(Finding(f"tables/runs/{folder}/{row['run_id']}.parquet", what))

@@ -1,0 +1,109 @@
+"""Records of published files: what they say, when they are there, and which files they make count."""
+
+import hashlib
+
+import pytest
+
+from fer_batch.storage.parquet import read, rows_of
+from fer_batch.storage.published import (
+    EARLIER,
+    RECORDS,
+    DigestFile,
+    FileState,
+    published_files,
+    records_below,
+    withdraw_file,
+)
+from fer_batch.storage.store import Store
+from fer_batch.storage.writing import TableWriter, put_table
+
+FOLDER = "tables/heatmaps/dataset=d/model=m/explain=e"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path))
+
+
+def heatmaps(n):
+    return rows_of("heatmaps", [{"group": str(i), "n": i} for i in range(n)])
+
+
+def test_a_state_reads_back_from_the_name_of_its_record():
+    state = FileState.of(b"abc", 7)
+    assert state.digest == hashlib.sha256(b"abc").hexdigest()[:32]
+    assert (state.rows, state.size) == (7, 3) and FileState.from_name(state.name) == state
+    assert FileState.from_name(EARLIER) is None and FileState.from_name("x-3-abc") is None
+
+
+def test_a_digest_is_of_the_bytes_that_are_written(tmp_path):
+    file = DigestFile(str(tmp_path / "f"))
+    for piece in (b"ab", b"", b"c" * 100_000):
+        file.write(piece)
+    file.close()
+    assert file.state(2) == FileState.of((tmp_path / "f").read_bytes(), 2)
+
+
+@pytest.mark.parametrize("piecewise", [False, True])
+def test_a_file_and_its_record_are_of_the_same_bytes_also_when_it_is_replaced(store, piecewise):
+    path = f"{FOLDER}/heatmaps.parquet"
+    for n in (3, 5):
+        if piecewise:
+            with TableWriter(store, path, "heatmaps", record=True) as writer:
+                writer.write(heatmaps(n))
+            assert writer.state == FileState.of(store.read_bytes(path), n)
+        else:
+            put_table(store, path, heatmaps(n))
+        assert records_below(store, "tables") == {path: [FileState.of(store.read_bytes(path), n).name]}
+    withdraw_file(store, path)
+    assert records_below(store, "tables") == {} and published_files(store, "tables/heatmaps") == []
+
+
+def test_a_failed_write_leaves_the_old_file_and_its_record(store):
+    path = f"{FOLDER}/heatmaps.parquet"
+    put_table(store, path, heatmaps(2))
+    before = store.names(f"{RECORDS}/{path}")
+    with pytest.raises(AttributeError), TableWriter(store, path, "heatmaps", record=True) as writer:
+        writer.write(None)
+    assert store.names(f"{RECORDS}/{path}") == before and read(store, "heatmaps").num_rows == 2
+
+
+def test_a_replacement_that_is_killed_matches_a_record_before_and_after(store, monkeypatch):
+    """Between the two writes the file is the old one, and both are known; a kill never looks like a fault."""
+    path = f"{FOLDER}/heatmaps.parquet"
+    put_table(store, path, heatmaps(2))
+    put = Store.put
+
+    def dies(self, relative, data):
+        if relative == path:
+            raise KeyboardInterrupt
+        put(self, relative, data)
+
+    monkeypatch.setattr(Store, "put", dies)
+    with pytest.raises(KeyboardInterrupt):
+        put_table(store, path, heatmaps(3))
+    known = [FileState.from_name(name) for name in store.names(f"{RECORDS}/{path}")]
+    assert FileState.of(store.read_bytes(path), 2) in known and {one.rows for one in known} == {2, 3}
+
+
+def test_files_of_an_earlier_version_count_and_go_on_counting(store):
+    from fer_batch.storage.parquet import encode
+
+    old, new = f"{FOLDER}/study-a.parquet", f"{FOLDER}/heatmaps.parquet"
+    store.put(old, encode(heatmaps(2)))
+    store.put(f"{FOLDER}/._study-a.parquet", b"Mac OS X")
+    assert [one.path for one in published_files(store, "tables/heatmaps")] == [old]
+    put_table(store, new, heatmaps(3))
+    assert [one.path for one in published_files(store, "tables/heatmaps")] == [new, old]
+    store.put(f"{FOLDER}/study-a copy.parquet", encode(heatmaps(2)))
+    assert read(store, "heatmaps").num_rows == 5, "what came later needs a record"
+    put_table(store, old, heatmaps(4))
+    assert EARLIER not in records_below(store, "tables")[old]
+
+
+def test_a_file_of_a_shard_counts_once_its_marker_is_there(store):
+    path = "tables/frames/dataset=d/model=m/explain=e/0123abcd-00001.parquet"
+    store.put(path, b"x")
+    assert published_files(store, "tables/frames") == []
+    store.put("_shards/0123abcd-00001.json", b"{}")
+    assert [one.path for one in published_files(store, "tables/frames")] == [path]
