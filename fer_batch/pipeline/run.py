@@ -16,15 +16,8 @@ from fer_batch.pipeline.outcome import Outcome, count
 from fer_batch.pipeline.partition.conservation import run_columns
 from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.pipeline.phases import REPORT, Job, explain, publish_prototypes, publish_stages
-from fer_batch.pipeline.plan import (
-    announce,
-    check_methods,
-    check_relevance,
-    make_plans,
-    name_of,
-    say_plan,
-    stale_shards,
-)
+from fer_batch.pipeline.plan import check_methods, check_relevance, make_plans, name_of, stale_shards
+from fer_batch.pipeline.plan_text import announce, say_plan
 from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.manifest import Ledger
