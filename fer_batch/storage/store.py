@@ -165,6 +165,9 @@ class Store:
                 handle.flush()
                 os.fsync(handle.fileno())
             yield temporary
+        except OSError as error:
+            error.filename = error.filename or target  # a disk that is full says so without a name
+            raise
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)

@@ -83,9 +83,7 @@ def test_roots_that_the_job_names_are_read(source):
 
 def test_a_manifest_of_nothing_that_may_be_read_is_an_error(source):
     (source / "manifest.csv").write_text("path\n../secret.jpg\n/etc/passwd\n")
-    with pytest.raises(
-        InputError, match="none of its inputs may be read, .*secret.jpg' is outside of .*source.allow"
-    ):
+    with pytest.raises(InputError, match=r"none of its inputs may be read, .*secret.jpg' is outside of .*source.allow"):
         list_source("manifest", str(source / "manifest.csv"))
 
 
