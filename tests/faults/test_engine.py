@@ -67,7 +67,7 @@ def start(clips, tmp_path):
         process.communicate()
 
 
-def until(condition, seconds=120.0):
+def until(condition, seconds=300.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
@@ -83,7 +83,7 @@ def is_marked(output, process):
     return list(Path(output).glob("_commits/*.json"))
 
 
-def check_said(process, words, seconds=60):
+def check_said(process, words, seconds=200):
     """One sentence of ours as the last lines, exit code 1, and nothing of the engine's."""
     said = process.communicate(timeout=seconds)[0]
     assert process.returncode == 1, said[-3000:]
@@ -108,7 +108,7 @@ def test_a_killed_driver_leaves_nothing(start, tmp_path):
     assert any(process.name() == "raylet" for process in left)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    _, alive = psutil.wait_procs(left, timeout=8)
+    _, alive = psutil.wait_procs(left, timeout=20)
     assert not alive, [process.cmdline() for process in alive if process.is_running()]
     until(lambda: not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}")), 5)
 
@@ -121,7 +121,7 @@ def test_a_lost_process_of_ray_is_one_sentence(start, tmp_path, name, words):
     (victim,) = [process for process in left if process.name() == name]
     victim.kill()
     check_said(driver, f"Ray stopped: {words}")
-    _, alive = psutil.wait_procs(left, timeout=8)
+    _, alive = psutil.wait_procs(left, timeout=20)
     assert not alive, [process.cmdline() for process in alive if process.is_running()]
     check_rerun(start, tmp_path / "out")
 
