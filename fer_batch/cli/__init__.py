@@ -8,8 +8,8 @@ import sys
 import click
 
 from fer_batch.cli import jobs, networks, questions, results
-from fer_batch.cli.failures import failure_lines
 from fer_batch.cli.group import cli
+from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import InputError
 
 __all__ = ["cli", "jobs", "main", "networks", "questions", "results"]

@@ -39,17 +39,28 @@ def demo(output: str, clips: int, seed: int) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a dotted key of the job.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--safe", is_flag=True, help=SAFE_HELP)
+@click.option("--log-json", is_flag=True, help="Print progress as JSON lines on stderr, one for each unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool, safe: bool, as_json: bool) -> None:
+def run(
+    job: str,
+    output: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    safe: bool,
+    log_json: bool,
+    as_json: bool,
+) -> None:
     """Run a job: explain what is new, find the temporal prototypes, write tables and report.
 
     A job of kind study trains and explains every cell of its grid, and compares them.
     """
     from fer_batch.config import read_jobs
     from fer_batch.config.reading import kind_of
+    from fer_batch.pipeline import progress
     from fer_batch.pipeline.run import run_all
 
     _forbid_own_code(safe)
+    progress.log_json(log_json)
     if kind_of(job) == "study":
         from fer_batch.cli.studies import run_study_job
 

@@ -5,7 +5,7 @@ import errno
 import pytest
 from ray.exceptions import ActorDiedError, LocalRayletDiedError, RayTaskError, UserCodeException
 
-from fer_batch.cli.failures import failure_lines
+from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import EnvironmentFault
 
 

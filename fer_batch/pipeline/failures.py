@@ -91,20 +91,29 @@ def failure_lines(error: BaseException, resumable: bool) -> list[str]:
     resumable
         Whether the same command goes on where it was.
     """
-    kept = "what was finished is kept: run the same command again" if resumable else ""
-    fault = next((one for one in _chain(error) if isinstance(one, EnvironmentFault)), None)
-    if fault is not None:
-        return [f"error: {'; '.join(filter(None, [_plain(fault), kept]))}"]
-    said = next((said for one in _chain(error) if (said := _known(one))), None)
-    if said is not None:
-        return [
-            f"error: {'; '.join(filter(None, [said.problem, said.advice, kept]))}",
-            "FER_BATCH_TRACEBACK=1 shows the whole text.",
-        ]
-    cause = getattr(error, "cause", None) or error
-    first = f"error: {type(cause).__name__}: {_plain(cause)[:500]}"
+    kept = "; what was finished is kept: run the same command again" if resumable else ""
+    sentence, is_ours = _sentence(error)
+    if is_ours:
+        return [f"error: {sentence}{kept}"]
+    if sentence:
+        return [f"error: {sentence}{kept}", "FER_BATCH_TRACEBACK=1 shows the whole text."]
     again = "What was finished is kept; run the same command again. " if resumable else ""
-    return [first, f"{again}FER_BATCH_TRACEBACK=1 shows where."]
+    return [f"error: {failure_sentence(error)}", f"{again}FER_BATCH_TRACEBACK=1 shows where."]
+
+
+def failure_sentence(error: BaseException) -> str:
+    """What went wrong, as one sentence without its full stop."""
+    cause = getattr(error, "cause", None) or error
+    return _sentence(error)[0] or f"{type(cause).__name__}: {_plain(cause)[:500]}"
+
+
+def _sentence(error: BaseException) -> tuple[str, bool]:
+    """What is said of a known error, and whether the error says so itself; an empty sentence of an unknown one."""
+    ours = next((one for one in _chain(error) if isinstance(one, EnvironmentFault | InputError)), None)
+    if ours is not None:
+        return _plain(ours), True
+    said = next((said for one in _chain(error) if (said := _known(one))), None)
+    return ("" if said is None else f"{said.problem}; {said.advice}"), False
 
 
 def _plain(error: BaseException) -> str:
@@ -128,8 +137,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _known(error: BaseException) -> _Said | None:
     """What is said of one error of a chain; of a task's error, from the text of what the worker raised."""
-    if isinstance(error, InputError):
-        return None
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         return _at(error.errno, error.filename)
     text = f"{type(error).__name__}: {error}"
