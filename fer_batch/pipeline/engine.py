@@ -69,9 +69,11 @@ def _embedded(ray: Any, num_cpus: int | None, object_store_mb: int, quiet: dict[
         yield watch
     finally:
         session = ray._private.worker._global_node.get_session_dir_path()
-        watch.stop()
+        if watch.lost is None:
+            watch.stop()  # of processes that end because they are told to
         watch.end_rest()
         ray.shutdown()
+        watch.stop()
         if not os.environ.get("FER_BATCH_TRACEBACK"):
             shutil.rmtree(session, ignore_errors=True)
 
