@@ -131,7 +131,7 @@ def beating(
         yield
     except BaseException as error:
         _join(thread, stop)
-        why = "stopped by hand" if isinstance(error, KeyboardInterrupt) else sentence(error)
+        why = "stopped by hand" if isinstance(error, KeyboardInterrupt | SystemExit) else sentence(error)
         _put(store, replace(first, seen_at=_now(), work=work(), ended_at=_now(), error=why))
         raise
     _join(thread, stop)

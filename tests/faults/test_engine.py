@@ -3,8 +3,8 @@
 `pytest -m faults tests/faults` runs all of them, a plain run only the first.
 """
 
+import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +15,9 @@ import psutil
 import pytest
 import yaml
 
+from fer_batch.output.status import status, status_text
 from fer_batch.posed.clips import write_clips
+from fer_batch.storage.heartbeat import read_signs
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 
@@ -43,7 +45,7 @@ def start(clips, tmp_path):
     """A function that starts the job in the background."""
     started = []
 
-    def begin(output):
+    def begin(output, *options):
         job = {
             "name": "posed",
             "source": {"format": "videos", "uri": str(clips)},
@@ -54,6 +56,7 @@ def start(clips, tmp_path):
         }
         (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
         command = [sys.executable, "-m", "fer_batch.cli", "run", str(tmp_path / "job.yaml"), "--output", str(output)]
+        command += options
         environment = {key: value for key, value in os.environ.items() if key != "FER_BATCH_TRACEBACK"}
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -110,7 +113,8 @@ def test_a_killed_driver_leaves_nothing(start, tmp_path):
     driver.wait()
     _, alive = psutil.wait_procs(left, timeout=20)
     assert not alive, [process.cmdline() for process in alive if process.is_running()]
-    until(lambda: not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}")), 5)
+    until(lambda: not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}")), 20)
+    assert f"was killed: process {driver.pid}" in status_text(status(Store(str(tmp_path / "out"))))
 
 
 @pytest.mark.parametrize(("name", "words"), [("raylet", "its raylet"), ("gcs_server", "its GCS")])
@@ -121,6 +125,7 @@ def test_a_lost_process_of_ray_is_one_sentence(start, tmp_path, name, words):
     (victim,) = [process for process in left if process.name() == name]
     victim.kill()
     check_said(driver, f"Ray stopped: {words}")
+    assert f"Ray stopped: {words}" in status_text(status(Store(str(tmp_path / "out"))))
     _, alive = psutil.wait_procs(left, timeout=20)
     assert not alive, [process.cmdline() for process in alive if process.is_running()]
     check_rerun(start, tmp_path / "out")
@@ -168,9 +173,15 @@ def test_a_disk_that_fails_in_the_middle(start, disk, broken, whole, words):
     check_rerun(start, folder / "out")
 
 
-def test_a_session_folder_goes_with_its_run(start, tmp_path):
-    driver = start(tmp_path / "out")
+def test_a_run_speaks_json_and_leaves_nothing(start, tmp_path):
+    driver = start(tmp_path / "out", "--log-json")
+    seen = until(lambda: read_signs(Store(str(tmp_path / "out"))) or driver.poll() is not None)
+    assert [(sign.pid, sign.state) for sign in seen] == [(driver.pid, "running")]
     said = driver.communicate(timeout=300)[0]
     assert driver.returncode == 0, said[-3000:]
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    units = [event for event in events if event["event"] == "unit"]
+    assert [event["statuses"] for event in units] == [{"done": 1}] * N_CLIPS
+    assert sum(event["n_frames"] for event in units) == read(Store(str(tmp_path / "out")), "frames").num_rows
+    assert read_signs(Store(str(tmp_path / "out"))) == []
     assert not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}"))
-    shutil.rmtree(tmp_path / "out")
