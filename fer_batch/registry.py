@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
+from fer_batch.types import InputError
+
 T = TypeVar("T")
 
+SAFE = "FER_BATCH_SAFE"  # set to anything but 0, no job runs code of its own
 SHOWN = 40  # names in a message: an output may hold a hundred thousand sequences
 
 
@@ -18,6 +22,30 @@ def nearest(name: str, known: Iterable[str]) -> str:
     hint = f"did you mean {close[0]!r}? " if close else ""
     more = f" and {len(choices) - SHOWN:,} more" if len(choices) > SHOWN else ""
     return f"{hint}known: {', '.join(choices[:SHOWN])}{more}"
+
+
+def check_own_code(named: str, key: str) -> None:
+    """Refuse an import path, whose module and callable would be run, where `SAFE` is set in the environment.
+
+    Everything that imports what a job names asks here first.
+
+    Parameters
+    ----------
+    named
+        `package.module:callable`.
+    key
+        Of the job, for the error.
+
+    Raises
+    ------
+    InputError
+        If it may not be run.
+    """
+    if os.environ.get(SAFE, "0") not in ("", "0"):
+        raise InputError(
+            f"{key}: {named!r} is code of its own, which --safe ({SAFE}) forbids to run; "
+            "give an architecture or detector that fer_batch knows, or run it without --safe if you trust who wrote it"
+        )
 
 
 class Registry(Generic[T]):

@@ -68,6 +68,8 @@ class SequenceRef:
         Numbers of its crops, where `uri` is a crop set.
     skip_reason
         Set where the source deliberately does not process this input.
+    refusal
+        Set where the source names this input but may not: why nothing of it is read, and its row is `failed`.
     """
 
     sequence_id: str
@@ -90,6 +92,7 @@ class SequenceRef:
     span: tuple[int, int] | None = None
     crops: tuple[int, ...] = ()
     skip_reason: str | None = None
+    refusal: str | None = None
 
     def __post_init__(self) -> None:
         if not self.sequence_id or self.sequence_id.startswith("/"):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
 import click
 
 from fer_batch.cli import jobs, networks, questions, results
 from fer_batch.cli.group import cli
-from fer_batch.types import EnvironmentFault, InputError
+from fer_batch.pipeline.failures import failure_lines
+from fer_batch.types import InputError
 
 __all__ = ["cli", "jobs", "main", "networks", "questions", "results"]
 
@@ -49,17 +49,6 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("FER_BATCH_TRACEBACK"):
             raise
-        click.echo("\n".join(_failure(error, resumable)), err=True)
+        click.echo("\n".join(failure_lines(error, resumable)), err=True)
         return 1
     return 0
-
-
-def _failure(error: Exception, resumable: bool) -> Sequence[str]:
-    """What is said of an error that is not in what was asked."""
-    if isinstance(error, EnvironmentFault):
-        kept = "; what was finished is kept: run the same command again" if resumable else ""
-        return [f"error: {error}{kept}"]
-    cause = getattr(error, "cause", None) or error
-    text = " ".join(str(cause).split()) or type(cause).__name__
-    kept = "What was finished is kept; run the same command again. " if resumable else ""
-    return [f"error: {type(cause).__name__}: {text[:500]}", f"{kept}FER_BATCH_TRACEBACK=1 shows where."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fer_batch.cli.group import Command, cli, with_red
+from fer_batch.registry import SAFE
 from fer_batch.types import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from fer_batch.pipeline.run import Outcome
 
 LISTED = 20  # failed inputs that are printed
+SAFE_HELP = f"Run no code that the job names (factories, detectors); as {SAFE}=1."
 
 
 @cli.command(cls=Command)
@@ -35,16 +38,29 @@ def demo(output: str, clips: int, seed: int) -> None:
 @click.option("--output", help="Folder or URL of the results; overrides the job's.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a dotted key of the job.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--safe", is_flag=True, help=SAFE_HELP)
+@click.option("--log-json", is_flag=True, help="Print progress as JSON lines on stderr, one for each unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def run(
+    job: str,
+    output: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    safe: bool,
+    log_json: bool,
+    as_json: bool,
+) -> None:
     """Run a job: explain what is new, find the temporal prototypes, write tables and report.
 
     A job of kind study trains and explains every cell of its grid, and compares them.
     """
     from fer_batch.config import read_jobs
     from fer_batch.config.reading import kind_of
+    from fer_batch.pipeline import progress
     from fer_batch.pipeline.run import run_all
 
+    _forbid_own_code(safe)
+    progress.log_json(log_json)
     if kind_of(job) == "study":
         from fer_batch.cli.studies import run_study_job
 
@@ -59,6 +75,12 @@ def run(job: str, output: str | None, overrides: tuple[str, ...], dry_run: bool,
     elif not dry_run:
         click.echo(with_red(summary(outcome, config.output, _first_query(config))))
     sys.exit(outcome.exit_code)
+
+
+def _forbid_own_code(safe: bool) -> None:
+    """Let nothing that the job names by an import path be run; workers of this process inherit it."""
+    if safe:
+        os.environ[SAFE] = "1"
 
 
 def _first_query(config: RunConfig) -> str:
@@ -106,13 +128,15 @@ def summary(outcome: Outcome, output: str, query: str = "temporal_prototypes") -
 @click.argument("job")
 @click.option("--output", help="Folder or URL of the results; overrides the job's.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a dotted key of the job.")
+@click.option("--safe", is_flag=True, help=SAFE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def train(job: str, output: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def train(job: str, output: str | None, overrides: tuple[str, ...], safe: bool, as_json: bool) -> None:
     """Train a network fold by fold, by subject, and say how good it is on those it never saw."""
     from fer_batch.config import read_train_job
     from fer_batch.pipeline.training.outcome import outcome_text
     from fer_batch.pipeline.training.train import train as train_job
 
+    _forbid_own_code(safe)
     config = read_train_job(job, overrides, output)
     outcome = train_job(config)
     click.echo(json.dumps(outcome.as_json()) if as_json else outcome_text(outcome, config.output))

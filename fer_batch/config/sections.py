@@ -53,14 +53,16 @@ class SourceConfig(Section):
     pattern: tuple[str, ...] = ()
     columns: dict[str, str] = {}  # of a manifest: our name of a column to the name it has there
     options: dict[str, Any] = {}  # of the format (docs/datasets.md)
+    allow: tuple[str, ...] = ()  # roots, beside its own folder, that a manifest may name inputs below (SECURITY.md)
     sampling: Sampling = Sampling()
 
     @property
     def keywords(self) -> Mapping[str, object]:
         """What the listing of the format is given."""
-        return {**self.options, **({"columns": self.columns} if self.columns else {})}
+        own = {"columns": self.columns, "allow": self.allow}
+        return {**self.options, **{name: value for name, value in own.items() if value}}
 
-    @field_validator("pattern", mode="before")
+    @field_validator("pattern", "allow", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else () if value is None else value

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.registry import Registry, nearest
+from fer_batch.registry import Registry, check_own_code, nearest
 from fer_batch.types import InputError
 
 Box = tuple[float, float, float, float]
@@ -82,6 +82,7 @@ def check_detector(name: str) -> None:
     if name == "dlib":
         _dlib_model()
     elif ":" in name:
+        check_own_code(name, "faces.detector")
         package = name.partition(":")[0].partition(".")[0]
         if not package or importlib.util.find_spec(package) is None:
             raise InputError(f"faces.detector: {name!r} names the package {package!r}, which is not installed")

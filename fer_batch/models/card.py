@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from fer_batch.models.known import known_card
 from fer_batch.models.spec import Card, Head, KeyMap, ModelSpec, Preprocessing, TrainPreprocessing
+from fer_batch.registry import check_own_code
 from fer_batch.types import InputError
 
 __all__ = [
@@ -150,6 +151,8 @@ def resolve(spec: ModelSpec, read_bytes: ReadBytes = read_file) -> ResolvedModel
     if spec.known:
         card = known_card(spec)
     architecture, factory, same = _network(spec, card, uri)
+    if factory:
+        check_own_code(factory, "model.factory")
     options = spec.options if spec.options is not None else (card.options if card and same else {})
     key_map = spec.key_map if spec.key_map is not None else (card.key_map if card and same else None)
     outputs = spec.outputs if spec.outputs is not None else (card.outputs if card and same else None)

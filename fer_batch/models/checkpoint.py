@@ -20,7 +20,7 @@ from torch import nn
 
 from fer_batch.models.backbone import build, take_outputs
 from fer_batch.models.card import Card, KeyMap, ReadBytes, ResolvedModel, card_uri, read_file
-from fer_batch.registry import nearest
+from fer_batch.registry import check_own_code, nearest
 from fer_batch.types import InputError
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -84,6 +84,7 @@ def call_factory(factory: str, options: Mapping[str, object]) -> nn.Module:
     module_name, _, name = factory.partition(":")
     if not module_name or not name:
         raise InputError(f"factory {factory!r}: expected package.module:callable")
+    check_own_code(factory, "factory")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # the module's own code runs here, and may raise anything

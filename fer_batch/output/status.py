@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
+from fer_batch.storage.heartbeat import Sign, Work, read_signs, sign_lines
 from fer_batch.storage.manifest import STAGE, Ledger
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
@@ -22,7 +24,8 @@ def status(store: Store) -> dict[str, Any]:
     InputError
         If there is no output.
     """
-    if not store.exists("tables") and not store.exists("_commits"):
+    signs = read_signs(store)
+    if not signs and not store.exists("tables") and not store.exists("_commits"):
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '_commits'")
     ledger = Ledger(store)
     keys = ["dataset", "model", "explain"]
@@ -63,6 +66,7 @@ def status(store: Store) -> dict[str, Any]:
         )
     return {
         "output": store.uri,
+        "runs": [{**asdict(sign), "state": sign.state} for sign in signs],
         "partitions": found,
         "studies": _studies(store),
         "units_committed_not_published": len(ledger.committed - ledger.planned_units())
@@ -91,7 +95,10 @@ def _cell_title(row: dict[str, Any]) -> str:
 
 def status_text(found: dict[str, Any]) -> str:
     """The same for a person."""
-    lines = [found["output"]]
+    known = [{name: value for name, value in run.items() if name != "state"} for run in found["runs"]]
+    signs = [Sign(**{**run, "work": Work(**run["work"])}) for run in known]
+    lines = [found["output"], *sign_lines(signs)]
+    goes_on = {run_id for sign in signs if sign.state == "running" for run_id in sign.run_ids}
     for part in found["partitions"]:
         lines.append(f"  dataset={part['dataset']} model={part['model']} explain={part['explain']}")
         lines.append(
@@ -104,7 +111,8 @@ def status_text(found: dict[str, Any]) -> str:
                 lines.append(f"    ... and {len(named) - SHOWN_FAILURES} more (fer-batch query OUT failed)")
         run = part["last_run"]
         if run:
-            end = f"finished {run['finished_at']}" if run["finished_at"] else "did not finish, or still goes on"
+            open_end = "still goes on" if run["run_id"] in goes_on else "did not finish"
+            end = f"finished {run['finished_at']}" if run["finished_at"] else open_end
             lines.append(f"    last run {run['run_id']} started {run['started_at']}, {end}")
     for study in found["studies"]:
         counts = ", ".join(f"{study[name]} {name}" for name in ("done", "failed", "waiting"))

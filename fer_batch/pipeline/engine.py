@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
+
+from fer_batch.pipeline.embedded import Watch, kept, private_token
 
 BLOCK_BYTES = 16 << 20
 
 
 @contextlib.contextmanager
 def ray_engine(num_cpus: int | None, object_store_mb: int) -> Iterator[Any]:
-    """The `ray` module with a running cluster; an embedded one is stopped afterwards.
+    """The `ray` module with a running cluster; an embedded one is stopped afterwards, and leaves nothing behind.
 
     Nothing listens beyond loopback, tokens are on and usage statistics are off, because faces are biometric data.
+
+    Raises
+    ------
+    EnvironmentFault
+        If a main process of an embedded Ray is lost.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -30,23 +38,43 @@ def ray_engine(num_cpus: int | None, object_store_mb: int) -> Iterator[Any]:
         yield ray
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    with _without_banner(), _on_loopback():
-        if os.environ.get("RAY_ADDRESS"):
+    if os.environ.get("RAY_ADDRESS"):
+        with _without_banner():
             ray.init(**quiet)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                object_store_memory=object_store_mb << 20,
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
-    _private_token()
-    try:
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+        return
+    private_token()
+    with kept(), _embedded(ray, num_cpus, object_store_mb, quiet) as watch, watch.saying():
         yield ray
+
+
+@contextlib.contextmanager
+def _embedded(ray: Any, num_cpus: int | None, object_store_mb: int, quiet: dict[str, Any]) -> Iterator[Watch]:
+    """A local Ray that is watched."""
+    with _without_banner(), _on_loopback():
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            object_store_memory=object_store_mb << 20,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+    watch = Watch(ray)
+    try:
+        yield watch
     finally:
+        session = ray._private.worker._global_node.get_session_dir_path()
+        if watch.lost is None:
+            watch.stop()  # of processes that end because they are told to
+        watch.end_rest()
         ray.shutdown()
+        watch.stop()
+        if not os.environ.get("FER_BATCH_TRACEBACK"):
+            shutil.rmtree(session, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -78,14 +106,6 @@ def _without_banner() -> Iterator[None]:
             held.seek(0)
             lines = [line for line in held if b"Set ray log level" not in line]
             os.write(2, b"".join(lines))
-
-
-def _private_token() -> None:
-    # Ray writes a fresh token readable by everybody.
-    with contextlib.suppress(OSError):
-        path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
-        if os.path.exists(path):
-            os.chmod(path, 0o600)
 
 
 def quiet_ray_data() -> None:

@@ -16,7 +16,7 @@ from fer_batch.pipeline.devices import actors_of, offered, said_of, wait_for_gpu
 from fer_batch.pipeline.explaining.units import explain_key, joint_units
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
 from fer_batch.pipeline.plan import Plan, stale_shards, waiting_inputs
-from fer_batch.pipeline.progress import progress
+from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store

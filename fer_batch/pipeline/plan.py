@@ -183,7 +183,7 @@ def check_faces(config: RunConfig, refs: Sequence[SequenceRef]) -> None:
         If the job wants landmarks of the dataset and there are none, or a detector that is not installed.
     """
     detector = config.faces.detector
-    waiting = [ref for ref in refs if not ref.skip_reason and not ref.crops]
+    waiting = [ref for ref in refs if not (ref.skip_reason or ref.refusal or ref.crops)]
     known = any(ref.landmarks_uri or len(ref.landmarks) or ref.face_box for ref in waiting)
     if detector == "dataset" and waiting and not known:
         raise InputError(
@@ -276,54 +276,3 @@ def _say_dataset(config: RunConfig) -> None:
 def waiting_inputs(plans: Sequence[Plan]) -> set[str]:
     """Inputs that phase 1 has yet to do for some explanation, by name."""
     return {ref.sequence_id for plan in plans for unit in plan.units for ref in unit.members}
-
-
-def say_plan(config: RunConfig, plans: Sequence[Plan]) -> None:
-    """Print what a run would do, and where its rows would go."""
-    plan = plans[0]
-    kinds, where = ", ".join(sorted({ref.kind for ref in plan.refs})), plan.partition
-    what = f"{len(plan.refs)} inputs ({kinds}) in {config.source.uri}"
-    if len(plans) == 1:
-        say(f"{what}: {plan.to_do} to do, in {len(plan.units)} units")
-        say(f"output {config.output}: dataset={where.dataset} model={where.model} explain={where.explain}")
-        return
-    say(f"{what}: {len(waiting_inputs(plans))} to do under {len(plans)} explanations")
-    say(f"output {config.output}: dataset={where.dataset} model={where.model}")
-    _say_each(plans)
-
-
-def _say_each(plans: Sequence[Plan]) -> None:
-    for plan in plans:
-        say(f"  explain={plan.partition.explain}: {plan.to_do} to do, in {len(plan.units)} units")
-
-
-def announce(config: RunConfig, plans: Sequence[Plan]) -> None:
-    """Print what the run is about to do, and with which network."""
-    plan, n_waiting = plans[0], len(waiting_inputs(plans))
-    n_earlier = len(plan.refs) - n_waiting
-    earlier = f", {n_earlier} done earlier" if n_earlier else ""
-    inputs = "1 input" if len(plan.refs) == 1 else f"{len(plan.refs)} inputs"
-    several = f", {len(plans)} explanations" if len(plans) > 1 else ""
-    say(f"{config.name}: {inputs}, {n_waiting} to do{earlier}; model {plan.model.model_id}{several}")
-    if several:
-        _say_each(plans)
-    _say_faces(config, plan)
-    if plan.model.demo:
-        say(
-            f"DEMO MODEL: {plan.model.card.notes if plan.model.card else 'its output on real faces is a demonstration'}"
-        )
-
-
-def _say_faces(config: RunConfig, plan: Plan) -> None:
-    """Print where faces are cut otherwise than those the network was trained on, as its card says."""
-    trained = plan.model.card.faces if plan.model.card else {}
-    faces = config.faces
-    other = [key for key, now in (("align", faces.align), ("margin", faces.margin)) if trained.get(key, now) != now]
-    if (trained.get("detector", faces.detector) == "none") != (faces.detector == "none"):  # the whole frame
-        other.append("detector")
-    if other:
-        then = ", ".join(f"faces.{name}={trained[name]}" for name in other)
-        say(f"the network was trained on faces cut otherwise than this job cuts them: {then}")
-    if "crop" in trained:  # of a published network
-        now = f"faces.detector={faces.detector}, faces.align={faces.align}, faces.margin={faces.margin}"
-        say(f"its authors cut faces so: {trained['crop']}. This job: {now}")

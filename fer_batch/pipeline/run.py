@@ -14,21 +14,16 @@ from fer_batch.output.verify import check_present
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
 from fer_batch.pipeline.analysis.sums import SUMS
 from fer_batch.pipeline.changed import explain_settled
+from fer_batch.pipeline.failures import failure_sentence
 from fer_batch.pipeline.outcome import Outcome, count
 from fer_batch.pipeline.partition.conservation import run_columns
 from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.pipeline.phases import REPORT, Job, publish_prototypes, publish_stages
-from fer_batch.pipeline.plan import (
-    announce,
-    check_methods,
-    check_relevance,
-    make_plans,
-    name_of,
-    say_plan,
-    stale_shards,
-)
-from fer_batch.pipeline.progress import say
+from fer_batch.pipeline.plan import check_methods, check_relevance, make_plans, name_of, stale_shards
+from fer_batch.pipeline.plan_text import announce, say_plan
+from fer_batch.pipeline.progress import say, work_now
 from fer_batch.pipeline.stages import STAGES
+from fer_batch.storage.heartbeat import beating
 from fer_batch.storage.manifest import Ledger
 from fer_batch.storage.store import Store
 
@@ -108,7 +103,8 @@ def _run(jobs: Sequence[Job]) -> Outcome:
     check_methods([job.config for job in jobs], [bool(plan.units) for plan in plans])
     records = [_record(job) for job in busy]
     announce(config, plans)
-    with _engine(busy) as n_cpus:
+    run_ids = [record.run_id for record in records]
+    with beating(store, run_ids, work_now, failure_sentence), _engine(busy) as n_cpus:
         _run_phases(jobs, busy, records, outcome, n_cpus)
     return outcome
 

@@ -1,9 +1,10 @@
 """A manifest: a CSV or Parquet file with one row per still, video or folder of numbered images.
 
-Columns: `path` (relative to the manifest, or absolute, or a URL), and where known `subject_id`, `emotion`, `split`, of
-a still `x0..x67, y0..y67` (landmarks in source pixels) and Action Units as `AU01 ...` (intensity 0-5, empty where not
-annotated), and `skip` (a reason not to process the row). Labels of the frames of a video or a folder lie beside it, as
-they do for `videos` and `image_sequences`. A table with other names says which is which (`columns`).
+Columns: `path` (relative to the manifest, or absolute, or a URL; below the manifest's folder or a root that the job
+names), and where known `subject_id`, `emotion`, `split`, of a still `x0..x67, y0..y67` (landmarks in source pixels) and
+Action Units as `AU01 ...` (intensity 0-5, empty where not annotated), and `skip` (a reason not to process the row).
+Labels of the frames of a video or a folder lie beside it, as they do for `videos` and `image_sequences`. A table with
+other names says which is which (`columns`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import au_id
 from fer_batch.registry import nearest
+from fer_batch.sources.allowed import Roots
 from fer_batch.sources.labels import CODES, NO_EXPRESSION, split_named
 from fer_batch.sources.listing import (
     FORMATS,
@@ -58,9 +60,10 @@ class _Media(_Size, total=False):
 
 
 class _Files:
-    """Entries of files by location; every folder is listed once."""
+    """Entries of files by location; every folder is listed once. Only what lies below `roots` may be asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
         self._folders: dict[str, dict[str, Entry]] = {}
 
     def __getitem__(self, location: str) -> Entry:
@@ -99,8 +102,9 @@ def list_manifest(
     columns: Mapping[str, str] = MappingProxyType({}),
     regex: str | None = None,
     codes: str | None = None,
+    allow: Sequence[str] = (),
 ) -> Iterator[SequenceRef]:
-    """Inputs that a manifest names, in its folder or anywhere else; `pattern` narrows them by `path`.
+    """Inputs that a manifest names, in its folder or below a root of `allow`; `pattern` narrows them by `path`.
 
     `columns` maps our names of columns to those of the table; `regex` finds `(?P<subject_id>...)`, `(?P<emotion>...)`
     and `(?P<split>...)` in the path where the table does not say; `codes` names the dataset whose numbers `emotion`
@@ -118,7 +122,7 @@ def list_manifest(
     coded = intensities(table, units, uri)
     points = numbers(table, POINTS if set(POINTS) <= set(table.column_names) else (), uri)
     described = table.select([key for key in DESCRIBED if key in table.column_names])
-    files = _Files()
+    files, refused, any_taken = _Files(Roots(folder, allow)), None, False
     for index, row in enumerate(described.to_pylist()):
         where = f"manifest {uri!r}, row {index + 1}"
         path = _text(row["path"])
@@ -128,7 +132,11 @@ def list_manifest(
             named = said(path) | {key: text for key in DESCRIBED if (text := _text(row.get(key))) is not None}
             known = [(units[i], float(coded[index, i])) for i in np.flatnonzero(np.isfinite(coded[index]))]
             emotion = emotion_of(named.get("emotion"), codes, where)
-            yield _listed(files, folder, named, emotion, known, points[index], where)
+            ref = _listed(files, folder, named, emotion, known, points[index], where)
+            refused, any_taken = refused or ref.refusal, any_taken or ref.refusal is None
+            yield ref
+    if refused and not any_taken:
+        raise InputError(f"manifest {uri!r}: none of its inputs may be read, the first is {refused}")
 
 
 def _listed(
@@ -144,12 +152,16 @@ def _listed(
     path, code = named["path"], named.get("emotion")
     outside = has_scheme(path) or posixpath.isabs(path)
     location = _normal(path if outside else posixpath.join(folder, path))
-    if location.lower().endswith(IMAGE_SUFFIXES):
+    refusal = files.roots.refusal(location)
+    if refusal:
+        media: _Media = {"kind": _kind(location), "size": -1, "version": "refused"}
+    elif _kind(location) == "still":
         classes = [(emotion, 1.0)] if emotion and emotion not in NO_EXPRESSION else []
         media = _still(files, location, [*classes, *units], points)
     else:
         media = _clip(files, location)
         _check_nothing_lost(media["kind"], path, [unit for unit, _ in units], points, where)
+        refusal = _first_refusal(files.roots, media)
     return SequenceRef(
         sequence_id=path.split("://", 1)[-1].lstrip("/") if outside else posixpath.normpath(path),
         uri=location,
@@ -158,8 +170,20 @@ def _listed(
         split=split_named(named["split"]) if "split" in named else None,
         raw_labels=((emotion, code),) if emotion and code and emotion != code else (),
         skip_reason=named.get("skip") or NO_EXPRESSION.get(emotion or ""),
+        refusal=refusal,
         **media,
     )
+
+
+def _kind(location: str) -> Kind:
+    """Of a file by its name; a folder of images passes for a video here."""
+    return "still" if location.lower().endswith(IMAGE_SUFFIXES) else "video"
+
+
+def _first_refusal(roots: Roots, media: _Media) -> str | None:
+    """Why a clip may not be read that itself lies where it may: a frame or a file of labels is a link to elsewhere."""
+    inside = (*media.get("files", ()), *media.get("annotation_uris", ()), media.get("landmarks_uri"))
+    return next((why for uri in inside if uri and (why := roots.refusal(uri))), None)
 
 
 def _still(files: _Files, location: str, labels: Sequence[tuple[str, float]], points: NDArray[np.float32]) -> _Media:

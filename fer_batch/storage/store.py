@@ -58,7 +58,9 @@ class Store:
         self.uri = uri if has_scheme(uri) else os.path.abspath(os.path.expanduser(uri))
         try:
             # Listings must be true at every call: a rerun looks for what another process just wrote.
-            self.fs, self.root = url_to_fs(self.uri, use_listings_cache=False)
+            # A local path is taken as it is: fsspec would read a name with '::' as a chain of filesystems.
+            where = (fsspec.filesystem("file"), self.uri) if not has_scheme(self.uri) else None
+            self.fs, self.root = where or url_to_fs(self.uri, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise InputError(f"cannot open {uri!r}: {error}") from error
         self.local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
@@ -163,6 +165,9 @@ class Store:
                 handle.flush()
                 os.fsync(handle.fileno())
             yield temporary
+        except OSError as error:
+            error.filename = error.filename or target  # a disk that is full says so without a name
+            raise
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)

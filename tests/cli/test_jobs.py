@@ -1,5 +1,6 @@
 """What a run ends with, and where it sends its reader."""
 
+import json
 import shlex
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 from fer_batch import cli
 from fer_batch.cli import jobs
 from fer_batch.pipeline.run import Outcome
+from fer_batch.registry import SAFE
 
 
 def test_hints_can_be_pasted_into_a_shell(out, capsys, tmp_path):
@@ -47,3 +49,32 @@ def test_a_manifest_of_stills_is_sent_to_active(out, tmp_path):
     assert jobs._first_query(config) == "active"
     config.output = str(tmp_path / "nothing")
     assert jobs._first_query(config) == "active"
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+@pytest.mark.parametrize("place", ["job", "card", "detector"])
+def test_forbidden_code_is_not_even_imported(way, place, tmp_path, monkeypatch, capsys):
+    (tmp_path / "evil_of_a_job.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\ndef make(): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(SAFE, "1" if way == "environment" else "0")
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.jpg").write_bytes(b"x")
+    model = {"checkpoint": str(tmp_path / "net.safetensors"), "targets": ["AU01"], "head": "multilabel"}
+    (tmp_path / "net.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    named = "evil_of_a_job:make"
+    if place == "job":
+        model["factory"] = named
+    if place == "card":
+        card = {"name": "n", "factory": named, "head": "multilabel", "targets": ["AU01"]}
+        (tmp_path / "net.json").write_text(json.dumps(card))
+    if place == "detector":
+        model = {"checkpoint": "demo"}
+    faces = {"detector": named if place == "detector" else "none"}
+    source = {"format": "images", "uri": str(tmp_path / "media")}
+    job = {"name": "d", "source": source, "output": str(tmp_path / "out"), "model": model, "faces": faces}
+    (tmp_path / "job.yaml").write_text(json.dumps(job))
+    code = cli.main(["run", str(tmp_path / "job.yaml"), "--dry-run", *(["--safe"] if way == "option" else [])])
+    said = capsys.readouterr().err
+    words = "a card may not run code" if place == "card" else f"{named!r} is code of its own, which --safe"
+    assert code == 1 and words in said, said
+    assert not (tmp_path / "ran").exists()

@@ -188,3 +188,14 @@ def test_sequences_csv_says_expressions_in_the_words_of_the_tables(tmp_path):
     (tmp_path / "sequences.csv").write_text("path,emotion\na.jpg,3\n")
     with pytest.raises(InputError, match=r"sequences\.csv: the emotion of 'a\.jpg' is the number 3; expected its name"):
         list_source("images", str(tmp_path))
+
+
+def test_names_that_fsspec_would_take_for_urls_are_names(tmp_path):
+    """`::` chains filesystems for it, so that a folder of such a name was not found, or something else was read."""
+    folder = tmp_path / "night::memory" / "a=b"
+    folder.mkdir(parents=True)
+    for name in ("x::y.mp4", "k=v#1?%2e.mp4", "new\nline.mp4", "file:.mp4"):
+        (folder / name).write_bytes(b"xyz")
+    for listed in (list_source("videos", str(folder.parent)), list_source("videos", str(folder))):
+        assert {ref.uri.rpartition("/")[2] for ref in listed} == {path.name for path in folder.iterdir()}
+        assert {ref.size for ref in listed} == {3}

@@ -104,7 +104,9 @@ def test_inputs_elsewhere(tmp_path):
     remote = Store(f"memory://{uuid.uuid4().hex}")
     remote.put("2.jpg", b"abcd")
     store = Store(str(tmp_path / "lists"))
-    refs = listed(store, f"path\n../media/1.jpg\n{tmp_path}/media/1.jpg\n{remote.url('2.jpg')}\n")
+    store.put("manifest.csv", f"path\n../media/1.jpg\n{tmp_path}/media/1.jpg\n{remote.url('2.jpg')}\n".encode())
+    allow = (str(tmp_path / "media"), remote.uri)
+    refs = list_source("manifest", store.url("manifest.csv"), (), {"allow": allow})
     assert sorted(ref.size for ref in refs) == [3, 3, 4]
     assert {ref.sequence_id for ref in refs} == {
         "../media/1.jpg",

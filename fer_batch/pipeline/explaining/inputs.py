@@ -70,6 +70,8 @@ def read_input(ref: SequenceRef, options: DecodeOptions, row: SequenceRow) -> It
     if ref.skip_reason:
         row.update({"status": "skipped", "reason": ref.skip_reason})
         return
+    if ref.refusal:
+        raise MediaError(ref.refusal)
     if ref.size == 0:
         row.update({"status": "failed", "reason": "the file is empty (0 bytes)"})
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.pipeline.explaining.chunk import Chunk
+from fer_batch.pipeline.metrics import count
 from fer_batch.storage.manifest import stage_file
 from fer_batch.storage.stage import stage_bytes
 from fer_batch.storage.store import Store
@@ -56,6 +58,14 @@ def patiently_put(store: Store, path: str, data: bytes) -> None:
             time.sleep(0.5 * 2**attempt)
 
 
+def _count(chunk: Chunk, n_bytes: int) -> None:
+    """What was written, for the exporter."""
+    for status, n in Counter(frame["status"] for frame in chunk.frames).items():
+        count("fer_batch_frames", n, status=status)
+    count("fer_batch_stage_bytes", n_bytes)
+    count("fer_batch_explain_seconds", chunk.cost.seconds)
+
+
 def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[str, list[Any]]:
     """Write the stage file of one chunk.
 
@@ -88,6 +98,7 @@ def write_chunk(batch: dict[str, NDArray[Any]], options: SinkOptions) -> dict[st
             options.metadata[chunk.explanation],
         )
         patiently_put(Store(options.output), stage_file(chunk.unit_id, chunk.index), data)
+        _count(chunk, len(data))
     return {
         "explanation": [chunk.explanation],
         "unit_id": [chunk.unit_id],

@@ -7,6 +7,7 @@ Decode uses `flat_map` and the actors ask for no CPU, so that Ray fuses nothing 
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ from fer_batch.pipeline.explaining.decode import MANY_ABSENT, absent_text, decod
 from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.sink import SinkOptions, patiently_put, write_chunk
 from fer_batch.pipeline.explaining.units import ExplanationRefused, Unit
+from fer_batch.pipeline.metrics import count
+from fer_batch.pipeline.progress import event, note_error
 from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import truth_record
 from fer_batch.storage.manifest import COMMITS, STAGE
@@ -166,16 +169,43 @@ class JointBookkeeping:
         unit = own.units.get(row["unit_id"])
         if row["fault"] and unit is not None:
             self.faults[unit.members[0].sequence_id] = row["fault"]
-        return self._finished(own.add(row) or ())
+            count("fer_batch_faults", 1)
+            note_error(f"{unit.members[0].sequence_id}: {row['fault']}")
+        return self._finished(own.add(row) or (), own.partition)
 
     def settle(self) -> int:
         """Commit inputs that are gone as failed; the number of inputs that are finished by it."""
-        return sum(self._finished(own.settle()) for own in self.books)
+        return sum(self._finished(own.settle(), own.partition) for own in self.books)
 
-    def _finished(self, rows: Iterable[SequenceRow]) -> int:
+    def _finished(self, rows: Sequence[SequenceRow], partition: Partition) -> int:
+        _tell(rows, partition)
         inputs = {row["input"] for row in rows}
         self._lacking.subtract(inputs)
         return sum(self._lacking[name] == 0 for name in inputs)
+
+
+def _tell(rows: Sequence[SequenceRow], partition: Partition) -> None:
+    """A line for machines of each unit that was committed, and its inputs by status for the exporter."""
+    for unit_id, own in itertools.groupby(rows, key=lambda row: row["unit_id"]):
+        members = [row for row in own if row["input"] == row["sequence_id"]]  # not people beside the first
+        statuses = Counter(row["status"] for row in members)
+        for status, n in statuses.items():
+            count("fer_batch_inputs", n, status=status)
+        for row in members:
+            if row["status"] == "failed":
+                note_error(f"{row['sequence_id']}: {row.get('reason')}")
+        first = members[0]
+        event(
+            "unit",
+            unit_id=unit_id,
+            **partition.key,
+            input=first["sequence_id"],
+            kind=first.get("kind"),
+            n_inputs=len(members),
+            statuses=statuses,
+            n_frames=sum(row.get("n_frames") or 0 for row in members),
+            reasons={row["sequence_id"]: row["reason"] for row in members if row.get("reason")},
+        )
 
 
 def dataset_of(
@@ -227,7 +257,7 @@ def explain_units(
     books: JointBookkeeping,
     make_dataset: Callable[[Sequence[Unit]], Any],
     window: int,
-    progress: Callable[[int], None],
+    progress: Callable[[int, int], None],
 ) -> None:
     """Run phase 1 over all units, a window at a time, and commit each as soon as it is whole.
 
@@ -242,7 +272,7 @@ def explain_units(
     window
         Units handed to Ray at a time.
     progress
-        Told how many more inputs are finished.
+        Told how many more inputs are finished, and how many frames were explained.
 
     Raises
     ------
@@ -256,10 +286,9 @@ def explain_units(
             batch_size=None, prefetch_batches=0, batch_format="numpy"
         ):
             for index in range(len(batch["unit_id"])):
-                if n_finished := books.add({key: values[index] for key, values in batch.items()}):
-                    progress(n_finished)
-    if n_finished := books.settle():
-        progress(n_finished)
+                row = {key: values[index] for key, values in batch.items()}
+                progress(books.add(row), int(row["n_frames"]))
+    progress(books.settle(), 0)
     if books.faults:
         first = next(iter(books.faults.values()))
         raise EnvironmentFault(

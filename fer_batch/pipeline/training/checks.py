@@ -14,6 +14,7 @@ from fer_batch.pipeline.progress import say
 from fer_batch.pipeline.training.folds import folds_of
 from fer_batch.pipeline.training.listing import Source
 from fer_batch.pipeline.training.worker import make_network, make_recipe
+from fer_batch.registry import check_own_code
 from fer_batch.training.splits import Fold
 from fer_batch.types import InputError
 
@@ -33,8 +34,10 @@ def check_parts(config: TrainConfig) -> None:
     Raises
     ------
     InputError
-        If a package or the weights to start from are not there.
+        If a package or the weights to start from are not there, or the network is code that may not be run.
     """
+    if config.network.factory:
+        check_own_code(config.network.factory, "network.factory")
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("tensorboard: true needs the package tensorboard: pip install 'fer_batch[tensorboard]'")
     if (

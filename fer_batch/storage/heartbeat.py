@@ -1,0 +1,208 @@
+"""The sign of life of a run: a small file in the output that says who runs it, where it is, and how it ended.
+
+`_running/<run_id>.json` is written again every `BEAT_SECONDS`, and goes when the run ends well; of one that ended with
+an error it stays, with the error, until the next run of the output. A sign older than `STALE_SECONDS` is of a run that
+was killed or whose machine is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from fer_batch.storage.store import Store
+
+RUNNING = "_running"
+BEAT_SECONDS = 15.0
+STALE_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run is at.
+
+    Attributes
+    ----------
+    what
+        Name of the part of the run, such as `explain`.
+    done, total, unit
+        Of the part: 3 of 40 inputs.
+    frames, frames_per_s
+        Explained so far by this run, and of the part each second.
+    seconds_left
+        Of the part, where enough is done to tell.
+    last_error
+        Of an input that failed or could not be read.
+    """
+
+    what: str = "starting"
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    frames: int = 0
+    frames_per_s: float | None = None
+    seconds_left: float | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A sign of life of a run.
+
+    Attributes
+    ----------
+    run_ids
+        Of its rows in table `runs`, one for each explanation.
+    host, pid
+        Machine and process of the driver.
+    started_at, seen_at, ended_at
+        UTC, as ISO 8601 with seconds; the last where it ended with an error.
+    work
+        What it is at.
+    error
+        Why it ended.
+    """
+
+    run_ids: tuple[str, ...]
+    host: str
+    pid: int
+    started_at: str
+    seen_at: str
+    work: Work
+    ended_at: str | None = None
+    error: str | None = None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the sign was given."""
+        return (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(self.seen_at)).total_seconds()
+
+    @property
+    def state(self) -> str:
+        """`running`, `ended` with an error, or `killed`: without a word, or with its machine."""
+        if self.ended_at:
+            return "ended"
+        gone = self.host == socket.gethostname() and not os.path.exists(f"/proc/{self.pid}") and os.path.exists("/proc")
+        return "killed" if gone or self.age_s > STALE_SECONDS else "running"
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def beating(
+    store: Store, run_ids: Sequence[str], work: Callable[[], Work], sentence: Callable[[BaseException], str]
+) -> Iterator[None]:
+    """Within it, the output shows that a run goes on; afterwards, an error if there was one.
+
+    Parameters
+    ----------
+    store
+        The output.
+    run_ids
+        Of the run, one for each explanation.
+    work
+        Says what it is at.
+    sentence
+        Says what went wrong.
+    """
+    for old in read_signs(store):
+        if old.state != "running":
+            _quietly(lambda old=old: store.delete(_path(old)))  # type: ignore[misc]
+    first = Sign(tuple(run_ids), socket.gethostname(), os.getpid(), _now(), _now(), work())
+    stop = threading.Event()
+
+    def beat() -> None:
+        while True:
+            _put(store, replace(first, seen_at=_now(), work=work()))
+            if stop.wait(BEAT_SECONDS):
+                return
+
+    thread = threading.Thread(target=beat, name="fer_batch-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException as error:
+        _join(thread, stop)
+        why = "stopped by hand" if isinstance(error, KeyboardInterrupt | SystemExit) else sentence(error)
+        _put(store, replace(first, seen_at=_now(), work=work(), ended_at=_now(), error=why))
+        raise
+    _join(thread, stop)
+    _quietly(lambda: store.delete(_path(first)))
+
+
+def _join(thread: threading.Thread, stop: threading.Event) -> None:
+    stop.set()
+    thread.join(timeout=5.0)  # a store that hangs must not keep the run from ending
+
+
+def _path(sign: Sign) -> str:
+    return f"{RUNNING}/{sign.run_ids[0]}.json"
+
+
+def _put(store: Store, sign: Sign) -> None:
+    _quietly(lambda: store.put(_path(sign), json.dumps(asdict(sign)).encode()))
+
+
+def _quietly(action: Callable[[], object]) -> None:
+    """Do what a run can do without: a store that refuses the sign refuses the results too, and then that is said."""
+    with contextlib.suppress(Exception):
+        action()
+
+
+def read_signs(store: Store) -> list[Sign]:
+    """Signs of the runs of an output, the latest first.
+
+    Parameters
+    ----------
+    store
+        The output.
+    """
+    found = []
+    for name in store.names(RUNNING):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # it goes while it is read
+            values = json.loads(store.read_bytes(f"{RUNNING}/{name}"))
+            found.append(Sign(**{**values, "run_ids": tuple(values["run_ids"]), "work": Work(**values["work"])}))
+    return sorted(found, key=lambda sign: sign.started_at, reverse=True)
+
+
+def sign_lines(signs: list[Sign]) -> list[str]:
+    """The same for a person."""
+    lines = []
+    for sign in signs:
+        who = f"process {sign.pid} on {sign.host}, since {sign.started_at}"
+        if sign.state == "running":
+            lines.append(f"  running: {work_text(sign.work)}; {who}, last sign {max(sign.age_s, 0):.0f} s ago")
+            lines += [f"    last error: {sign.work.last_error}"] if sign.work.last_error else []
+        elif sign.state == "ended":
+            lines.append(f"  last run ended at {sign.ended_at}: {sign.error}")
+        else:
+            at = f"at {work_text(sign.work)}, {sign.seen_at}"
+            lines.append(f"  was killed: {who}; last seen {at}; run the same command again")
+    return lines
+
+
+def work_text(work: Work) -> str:
+    """What a run is at, in a few words: `explain 3 of 40 inputs, 512 frames, 34 frames/s, about 5 min left`."""
+    parts = [f"{work.what} {work.done} of {work.total} {work.unit}s" if work.total else work.what]
+    if work.frames:
+        parts.append(f"{work.frames} frames")
+    if work.frames_per_s:
+        parts.append(f"{work.frames_per_s:.3g} frames/s")
+    if work.seconds_left is not None:
+        parts.append(f"about {span_text(work.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def span_text(seconds: float) -> str:
+    """A time span for a person: `40 s`, `5 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,82 @@
+"""The sign of life of a run: what an output says of a run that goes on, ended, or was killed."""
+
+import json
+import os
+from dataclasses import asdict, replace
+
+import pytest
+
+from fer_batch.output.status import status, status_text
+from fer_batch.storage import heartbeat
+from fer_batch.storage.heartbeat import RUNNING, Work, beating, read_signs
+from fer_batch.storage.store import Store
+
+WORK = Work("explain", 3, 40, "input", 512, 34.21, 300.0, "b.mp4: damaged")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "out"))
+
+
+def test_a_run_that_goes_on_is_seen_from_its_first_moment_and_not_afterwards(store, monkeypatch):
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
+    work = [Work()]
+    with beating(store, ["r1", "r2"], lambda: work[0], str):
+        for _ in range(500):
+            if read_signs(store):
+                break
+            os.sched_yield()
+        text = status_text(status(store))
+        assert f"running: starting; process {os.getpid()} on " in text
+        work[0] = WORK
+        while read_signs(store)[0].work != WORK:
+            os.sched_yield()
+        text = status_text(status(store))
+        assert "running: explain 3 of 40 inputs, 512 frames, 34.2 frames/s, about 5 min left; process" in text
+        assert "last error: b.mp4: damaged" in text
+        assert json.loads(json.dumps(status(store)))["runs"][0]["state"] == "running"
+    assert read_signs(store) == []
+
+
+def fails(store):
+    with beating(store, ["r1"], lambda: WORK, lambda error: f"said: {error}"):
+        raise RuntimeError("x")
+
+
+def test_an_error_stays_until_the_next_run(store):
+    with pytest.raises(RuntimeError, match="x"):
+        fails(store)
+    (sign,) = read_signs(store)
+    assert (sign.state, sign.error) == ("ended", "said: x")
+    assert "said: x" in status_text(status(store))
+    with beating(store, ["r2"], Work, str):
+        pass
+    assert read_signs(store) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seen_at": "2026-01-01T00:00:00+00:00", "host": "elsewhere"}, {"pid": 2**22 + 1}],
+    ids=["no sign for long", "its process is gone"],
+)
+def test_a_killed_run_is_told_from_one_that_goes_on(store, changed):
+    with pytest.raises(RuntimeError, match="x"):
+        fails(store)
+    (sign,) = read_signs(store)
+    sign = replace(sign, ended_at=None, error=None)
+    assert sign.state == "running"
+    store.put(f"{RUNNING}/r1.json", json.dumps(asdict(replace(sign, **changed))).encode())
+    assert read_signs(store)[0].state == "killed"
+    assert "was killed: process" in status_text(status(store))
+
+
+def test_a_store_that_refuses_signs_does_not_stop_a_run(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with beating(Store(str(tmp_path / "out")), ["r1"], Work, str):
+        pass
+
+
+def test_half_a_sign_is_none(store):
+    store.put(f"{RUNNING}/r1.json", b'{"run_ids": ["r1"]')
+    assert read_signs(store) == []
