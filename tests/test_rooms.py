@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "fer_batch"
-SHARED = {"facs", "types", "registry"}
+SHARED = {"facs", "types", "registry", "lean_torchvision"}
 ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("__")}
 CORE = ("explain", "spray", "prototypes", "regions", "evaluate", "models", "media")  # arrays in, arrays out
 # The rooms of `pipeline`; `base` is what they stand on, `pipeline` itself the modules that wire them together.
-BASE = {"devices", "embedded", "engine", "failures", "keeper", "metrics", "progress"}
+BASE = {"devices", "embedded", "engine", "failures", "keeper", "metrics", "progress", "ray_processes"}
 INNER = {path.name for path in (PACKAGE / "pipeline").iterdir() if path.is_dir() and not path.name.startswith("__")}
 # A room may import itself and what is shared; these arrows are allowed besides.
 ALLOWED = {
@@ -58,7 +58,7 @@ LIMITED = {
     **ENGINES,
     "matplotlib": {"visualize"},
     "fsspec": {"sources", "storage", "models", "output"},
-    "torch": {"models", "explain", "training", "posed", "pipeline"},
+    "torch": {"models", "explain", "training", "posed", "pipeline", "lean_torchvision"},
     "click": {"cli"},
     "h5py": {"export"},
 }
@@ -139,6 +139,14 @@ def test_decode_and_sink_workers_never_import_torch():
         loaded("import fer_batch.pipeline.explaining.decode, fer_batch.pipeline.explaining.sink", "torch", "zennit")
         == []
     )
+
+
+def test_networks_and_their_explanations_load_no_compiler():
+    """It costs every process as much as PyTorch does."""
+    code = "import fer_batch.models.backbone, fer_batch.explain.lrp"
+    assert loaded(code, "torch", "torchvision.ops", "zennit", "torch._dynamo", "torch._dynamo.utils") == [
+        *("torch", "torchvision.ops", "zennit")
+    ]
 
 
 def test_phase_2_tasks_import_no_torch():

@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from fer_batch import lean_torchvision  # noqa: F401
+
+# isort: split
+
 from torch import fx, nn
 from zennit.composites import NameMapComposite
 from zennit.core import Composite, Hook

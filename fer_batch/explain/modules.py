@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fer_batch import lean_torchvision  # noqa: F401
+
+# isort: split
+
 import torch
 from torch import nn
 from zennit.layer import Sum

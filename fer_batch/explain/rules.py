@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from fer_batch import lean_torchvision  # noqa: F401
+
+# isort: split
+
 import torch
 from zennit.core import BasicHook, Hook, ParamMod
 from zennit.rules import AlphaBeta as ZennitAlphaBeta

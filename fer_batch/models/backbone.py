@@ -8,6 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fer_batch import lean_torchvision  # noqa: F401
+
+# isort: split
+
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock

@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from fer_batch import lean_torchvision  # noqa: F401
+
+# isort: split
+
 import torch
 import torchvision
 from torch import nn

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fer_batch.pipeline.embedded import Watch, kept, private_token
+from fer_batch.pipeline.ray_processes import only_needed_processes
 
 BLOCK_BYTES = 16 << 20
 
@@ -85,7 +86,8 @@ def _on_loopback() -> Iterator[None]:
     resolve = services.resolve_ip_for_localhost
     services.resolve_ip_for_localhost = lambda host: host
     try:
-        yield
+        with only_needed_processes():
+            yield
     finally:
         services.resolve_ip_for_localhost = resolve
 
