@@ -43,7 +43,8 @@ def explain_settled(
             break
         changed = explain(list(waiting.values()), list(waiting), n_cpus)
         outcome.n_changed = len(changed)
-        what = f"{len(changed)} inputs changed while they were read, such as {changed[0]}" if changed else ""
+        inputs = "1 input" if len(changed) == 1 else f"{len(changed)} inputs"
+        what = f"{inputs} changed while being read, such as {changed[0]}" if changed else ""
         if not changed or attempt == AGAIN:
             if changed:
                 say(f"{what}, again and again; run the job again when nobody writes to them")
