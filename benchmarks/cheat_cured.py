@@ -216,12 +216,12 @@ def mean_map(
 
 
 def faces_of(
-    work: Path, plan: Plan, kinds: Iterable[str], pool: Crops, new: Crops, settings: Settings
+    work: Path, plan: Plan, slot: int, kinds: Iterable[str], pool: Crops, new: Crops, settings: Settings
 ) -> dict[str, NDArray[np.uint8]]:
-    """What the networks of a plan look at on average for its first mark's Action Unit, over a crop with the mark."""
+    """What the networks of a plan look at on average for the Action Unit of a mark, over a crop with the mark."""
     marks = shown(new, plan.shortcuts, np.random.default_rng([plan.seed, 1]))
     images = painted(new, plan.shortcuts, marks)
-    slot, mark = _shown_mark(plan)
+    mark = plan.shortcuts[slot].au
     face = cv2.resize(images[int(np.flatnonzero(marks[:, slot])[0])], (224, 224), interpolation=cv2.INTER_CUBIC)
     return {
         kind: overlay(face, mean_map(network(work, kind, plan, pool, settings), new, images, mark, settings))
@@ -229,10 +229,10 @@ def faces_of(
     }
 
 
-def _shown_mark(plan: Plan) -> tuple[int, int]:
-    """Slot and Action Unit of the mark that the pictures are of: one off the face where there is one."""
-    slot = next((k for k, one in enumerate(plan.shortcuts) if one.place == "off"), 0)
-    return slot, plan.shortcuts[slot].au
+def _strongest(plan: Plan, found: Sequence[Finding]) -> int:
+    """Slot of the mark that its network uses most."""
+    effects = {one.au: one.effect for one in found if (one.arm, one.network) == ("marked", plan.seed)}
+    return max(range(len(plan.shortcuts)), key=lambda slot: effects[plan.shortcuts[slot].au])
 
 
 def picture(
@@ -297,8 +297,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.output.with_suffix(".md").write_text(markdown(found, options.cures))
         save(found, options.output.with_suffix(".parquet"))
     if options.picture:
-        faces = faces_of(options.work, chosen[0], kinds, pool, new, settings)
-        title = f"What the networks of the first look at for {au_name(_shown_mark(chosen[0])[1])} on average"
+        slot = _strongest(chosen[0], found)
+        faces = faces_of(options.work, chosen[0], slot, kinds, pool, new, settings)
+        unit = au_name(chosen[0].shortcuts[slot].au)
+        title = f"Network {chosen[0].seed}: what it looks at for {unit} on average"
         options.picture.write_bytes(picture(found, options.cures, faces, title))
 
 

@@ -176,7 +176,7 @@ def markdown(results: Mapping[str, Found], options: argparse.Namespace) -> str:
               f"|---|{'---:|' * (len(LEARNED) + 1)}"]  # fmt: skip
     for kind, one in results.items():
         values = [one.bare[target] for target in LEARNED]
-        lines.append(f"| {TITLES[kind]} | {' | '.join(f'{x:.2f}' for x in values)} | {np.mean(values):.3f} |")
+        lines.append(f"| {TITLES[kind]} | {' | '.join(f'{x:.2f}' for x in values)} | {np.nanmean(values):.3f} |")
     return "\n".join(lines) + "\n"
 
 
