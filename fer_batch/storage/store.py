@@ -58,9 +58,10 @@ class Store:
         self.uri = uri if has_scheme(uri) else os.path.abspath(os.path.expanduser(uri))
         try:
             # Listings must be true at every call: a rerun looks for what another process just wrote.
-            # A local path is taken as it is: fsspec would read a name with '::' as a chain of filesystems.
-            where = (fsspec.filesystem("file"), self.uri) if not has_scheme(self.uri) else None
-            self.fs, self.root = where or url_to_fs(self.uri, use_listings_cache=False)
+            if has_scheme(self.uri):
+                self.fs, self.root = url_to_fs(self.uri, use_listings_cache=False)
+            else:  # as it is: fsspec would read a name with '::' as a chain of filesystems
+                self.fs, self.root = fsspec.filesystem("file"), self.uri
         except (ValueError, ImportError) as error:
             raise InputError(f"cannot open {uri!r}: {error}") from error
         self.local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
