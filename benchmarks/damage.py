@@ -20,6 +20,7 @@ from pathlib import Path
 import av
 import av.error
 import av.logging
+import numpy as np
 
 from fer_batch.media.clip import Clip
 from fer_batch.media.limits import Unreadable
@@ -59,7 +60,7 @@ DAMAGES: dict[str, Callable[[bytearray, int, random.Random], None]] = {
 
 def checksum(frame: av.VideoFrame) -> int:
     """Of the pixels."""
-    return zlib.crc32(frame.to_ndarray(format="rgb24"))
+    return zlib.crc32(np.ascontiguousarray(frame.to_ndarray(format="rgb24")))
 
 
 def read(path: str, skip: bool) -> tuple[Frames, list[int], bool]:

@@ -281,10 +281,10 @@ class Clip:
             except MemoryError:
                 raise
             except av.error.FFmpegError as error:
-                complaint = said(self._logs, n_logs) or plain(error)
+                cause = said(self._logs, n_logs) or plain(error)
                 if not self._joining:
-                    return self._break(complaint)
-                yield None, complaint
+                    return self._break(cause)
+                yield None, cause
                 continue
             complaint = said(self._logs, n_logs)
             if complaint and not frames:

@@ -40,6 +40,7 @@ def explain_settled(
     for attempt in range(AGAIN + 1):
         waiting = {run_id: now[id(job)] for run_id, job in explaining.items() if now[id(job)].explains}
         if not waiting:
+            outcome.n_changed = 0
             break
         changed = explain(list(waiting.values()), list(waiting), n_cpus)
         outcome.n_changed = len(changed)
