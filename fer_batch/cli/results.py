@@ -76,10 +76,14 @@ def verify(context: click.Context, out: str, mends: bool, as_json: bool) -> None
     from fer_batch.storage.store import Store
 
     store = Store(out)
-    checked, aside, left = (*check.repair(store),) if mends else (check.verify(store), None, None)
+    if mends:
+        checked, aside, left = check.repair(store)
+    else:
+        checked, aside = check.verify(store), None
+        left = checked.findings
     shown = check.verify_json(store, checked, aside) if as_json else check.verify_text(store, checked, aside)
     click.echo(json.dumps(shown) if as_json else shown)
-    context.exit(1 if (checked.findings if left is None else left) else 0)
+    context.exit(1 if left else 0)
 
 
 @cli.command(cls=Command)

@@ -14,7 +14,7 @@ import fsspec
 from fer_batch.output.books import Books
 from fer_batch.output.findings import Checked, Finding
 from fer_batch.storage.markers import ShardPlan
-from fer_batch.storage.parquet import read
+from fer_batch.storage.parquet import Partition, read
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES
 
@@ -72,7 +72,9 @@ def check_rows(store: Store, books: Books, files: Mapping[str, Mapping[str, str]
 
 
 def _connection(store: Store) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"threads": 2, "memory_limit": "1GB"})
+    connection = duckdb.connect()
+    connection.execute("SET threads = 2")
+    connection.execute("SET memory_limit = '1GB'")
     if not store.local:
         protocol = store.fs.protocol if isinstance(store.fs.protocol, str) else store.fs.protocol[0]
         connection.register_filesystem(fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True))
@@ -83,7 +85,7 @@ def _sequences(
     connection: duckdb.DuckDBPyConnection,
     url: str,
     plan: ShardPlan,
-    owners: Mapping[tuple[object, str], str],
+    owners: Mapping[tuple[Partition, str], str],
     books: Books,
 ) -> Iterator[tuple[str, str]]:
     """What the plan holds and table `sequences` of the shard lacks, or the other way round."""

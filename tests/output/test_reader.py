@@ -118,4 +118,4 @@ def test_only_files_of_the_partition_are_listed(store, monkeypatch):
     monkeypatch.setattr(Store, "walk", lambda self, folder, *rest: walked.append(folder) or walk(self, folder, *rest))
     found = PartitionReader(store, OTHER).table("detections", where=pc.field("target") == "AU04")
     assert [row["explain"] for row in found.to_pylist()] == ["f", "f"]
-    assert walked == [OTHER.folder("detections")]
+    assert walked == [folder := OTHER.folder("detections"), f"_files/{folder}"]
