@@ -193,7 +193,7 @@ class _Source:
             top, bottom = (row // k for row in strip.rows)
             out[rows, top:bottom] = fine.mean(axis=(2, 4)) if k > 1 else fine[:, :, 0, :, 0]
 
-    def _exact(self, pixels: Grid, points: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    def _exact(self, pixels: Grid, points: NDArray[np.float64]) -> Iterator[NDArray[Any]]:
         """Where in its map each pixel of a strip is, shape (2, n, p), float64; pixels in no triangle are nowhere."""
         affine = pixels.affine(points) * self.scale
         affine[:, :, 2] += self.shift
@@ -201,7 +201,7 @@ class _Source:
         coefficients = np.ascontiguousarray(np.moveaxis(known, (2, 3), (0, 1)))  # (3, 2, n, t + 1)
         return (_positions(coefficients, strip) for strip in pixels.strips)
 
-    def _quick(self, pixels: Grid, points: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
+    def _quick(self, pixels: Grid, points: NDArray[np.float64]) -> Iterator[NDArray[Any]]:
         """The same in float32, as one product for all faces."""
         placed = (points * self.scale + self.shift).astype(np.float32).transpose(1, 2, 0)
         columns = placed.reshape(len(placed), -1)  # (89, 2 n)
