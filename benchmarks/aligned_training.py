@@ -34,7 +34,7 @@ from fer_batch.regions import expression_maps
 from fer_batch.training.alignment import layer_attention
 from fer_batch.training.batches import as_images
 from fer_batch.training.data import FaceSet
-from fer_batch.training.fold import train_fold
+from fer_batch.training.fold import FoldTraining
 from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe
 from fer_batch.training.settings import AlignSettings
@@ -91,7 +91,7 @@ def measured(faces: FaceSet, seed: int, align: AlignSettings | None) -> dict[str
                     schedule="warm_cosine", augment="flip", seed=seed)  # fmt: skip
     fold = Fold(0, rows[trained], rows[:0], rows[~trained])
     second = auxiliary_of(align, "softmax") if align else None
-    result = train_fold(faces, fold, network, recipe, auxiliary=second)
+    result = FoldTraining(faces, fold, network, recipe, auxiliary=second).run().result()
     truth = faces.labels[fold.test].argmax(1)
     assert faces.maps is not None
     maps = np.asarray(faces.maps[fold.test])

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import yaml
 from cheat_pictures import TITLES, draw
+from confounded import with_confound
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
@@ -38,7 +39,7 @@ from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_figures import Evaluation
 from fer_batch.posed.clips import write_clips
 from fer_batch.posed.confound import STICKER, Confound, with_sticker
-from fer_batch.posed.crops import HELD_OUT_IDENTITIES, Samples, clip_samples, training_samples, with_confound
+from fer_batch.posed.crops import HELD_OUT_IDENTITIES, Samples, clip_samples, training_samples
 from fer_batch.posed.demo_model import LICENCE, NOTE
 from fer_batch.posed.plans import TARGETS, ClipPlan, head_motion, intensity_curves
 from fer_batch.sources.sidecar import read_landmarks

@@ -32,7 +32,7 @@ import av
 import cv2
 import numpy as np
 
-from fer_batch.media.align import crop_matrix, face_box, invert_affine
+from fer_batch.media.align import crop_matrix, face_box
 from fer_batch.media.decode import Decoder
 from fer_batch.media.sampling import Sampling
 from fer_batch.pipeline.explaining import decode as decode_stage
@@ -184,7 +184,8 @@ def write_landmarks(path: Path, n_frames: int) -> None:
 
 def face_square(points: np.ndarray) -> tuple[int, int, int]:
     """Left, top and side of the square that the stage cuts for these landmarks."""
-    inverse = invert_affine(crop_matrix(face_box(points), SIZE))
+    matrix = crop_matrix(face_box(points), SIZE)
+    inverse = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
     left, top = np.round(inverse @ [-0.5, -0.5, 1.0] + 0.5).astype(int).tolist()
     return max(left, 0), max(top, 0), round(inverse[0, 0] * SIZE)
 

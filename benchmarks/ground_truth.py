@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fer_batch.evaluate import boundary_error, f1
-from fer_batch.evaluate.stage_sequences import edit_distance, stage_f1
+from benchmarks.stage_measures import boundary_error, stage_f1
+from fer_batch.evaluate import f1
+from fer_batch.evaluate.stage_sequences import edit_distance
 from fer_batch.facs import LEVEL_B, au_name
-from fer_batch.prototypes import cluster_letters, find_stages, label_sets, prototype_text
-from fer_batch.prototypes.stages import without_short_runs
+from fer_batch.prototypes import find_stages, label_sets, prototype_text
+from fer_batch.prototypes.stages import letter, without_short_runs
 from fer_batch.spray import cluster, cluster_sequence
 
 MIN_RUN = 3  # frames of a stage, for the figures of smoothed temporal prototypes
@@ -337,8 +338,8 @@ def with_options(maps: dict[str, Any], options: dict[str, Any], head: str, durat
         kept = ~np.isin(frames, range(COVER.start + duration, COVER.stop))
         frames, values = frames[kept], values[kept]
         letters: list[str | None] = [None] * HOLD_FRAMES
-        for t, letter in zip(frames, cluster_letters(cluster(values, **options).labels), strict=True):
-            letters[t] = letter
+        for t, label in zip(frames, cluster(values, **options).labels.tolist(), strict=True):
+            letters[t] = letter(label)
         clips.append((letters, "/covered/" in name))
     return letter_figures(clips)
 
@@ -361,12 +362,10 @@ def toy_prototypes_right(noise: float, rule: str = "steps", seeds: int = 20) -> 
         letters: dict[str, list[str | None]] = {}
         for target, maps in shown.items():
             values = np.stack(list(maps.values()))
-            names = cluster_letters(
-                cluster_sequence(values + noise * rng.standard_normal(values.shape), rule=rule).labels
-            )
+            labels = cluster_sequence(values + noise * rng.standard_normal(values.shape), rule=rule).labels
             letters[target] = [None] * 18
-            for t, name in zip(maps, names, strict=True):
-                letters[target][t] = name
+            for t, label in zip(maps, labels.tolist(), strict=True):
+                letters[target][t] = letter(label)
         stages = find_stages(np.arange(18), label_sets(18, letters))
         right += prototype_text(stage.labels for stage in stages) == TOY
     return right / seeds

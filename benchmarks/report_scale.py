@@ -20,7 +20,7 @@ from fer_batch.pipeline.partition.episodes import shard_episodes
 from fer_batch.pipeline.report.write import processes
 from fer_batch.pipeline.stages import draw_report as write_report
 from fer_batch.prototypes.episodes import EpisodeRule
-from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets, stage_text
+from fer_batch.prototypes.stages import find_stages, label_sets, letter, stage_text
 from fer_batch.prototypes.temporal import temporal_prototype
 from fer_batch.storage.manifest import SHARDS
 from fer_batch.storage.markers import ShardMarker
@@ -73,8 +73,8 @@ def sequence_rows(name: str, rng: np.random.Generator, faces: list[bytes], maps:
         start, stop = sorted(rng.integers(1, n, 2).tolist())
         middle = int(rng.integers(start, stop + 1))
         labels = [0 if frame < middle else 1 for frame in range(start, stop)]
-        for frame, own in zip(range(start, stop), cluster_letters(labels), strict=True):
-            letters[target][frame] = own
+        for frame, label in zip(range(start, stop), labels, strict=True):
+            letters[target][frame] = letter(label)
         for cluster in dict.fromkeys(labels):
             members = [start + i for i, label in enumerate(labels) if label == cluster]
             values, scale = maps[int(rng.integers(len(maps)))]

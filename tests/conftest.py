@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
@@ -38,6 +39,22 @@ def pytest_xdist_make_scheduler(config, log):
             return "trainings" if nodeid.split("/")[-1].startswith(TRAININGS) else "end_to_end"
 
     return ByEngine(config, log)
+
+
+@pytest.fixture(scope="session")
+def localisation_of_frames():
+    """`localisation_of_subjects` of single frames: mass, share and subject of each, NaN where mu is undefined."""
+    from fer_batch.evaluate import localisation_of_subjects
+
+    def summed_up(mass, share, subjects):
+        mu, area, who = (np.asarray(values) for values in (mass, share, subjects))
+        defined = ~np.isnan(mu) & ~np.isnan(area)
+        mu, area = mu[defined], area[defined]
+        _, of_frame = np.unique(who[defined], return_inverse=True)
+        sums = (np.bincount(of_frame, values) for values in (mu, area, mu / area))
+        return localisation_of_subjects(np.bincount(of_frame), *sums, n_undefined=int((~defined).sum()))
+
+    return summed_up
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from fer_batch.explain.composites import Preset
 from fer_batch.explain.lrp import LRP
 from fer_batch.explain.rules import AlphaBeta, Epsilon
 from fer_batch.prototypes import (
-    cluster_letters,
     find_stages,
     included,
     label_sets,
@@ -28,10 +27,12 @@ from fer_batch.prototypes import (
     temporal_prototype,
 )
 from fer_batch.prototypes.patterns import common_patterns, longest_common
+from fer_batch.prototypes.stages import letter
 from fer_batch.prototypes.temporal import MODES, paper_count, reduction
 from fer_batch.sources.listing import list_source
 from fer_batch.spray import cluster, cluster_means
 from fer_batch.spray.affinity import nearest_neighbours, neighbour_graph
+from fer_batch.spray.clustering import by_first_occurrence
 from fer_batch.spray.laplacian import spectrum
 from fer_batch.spray.rules import eigengap, near_zero, near_zero_gap
 from fer_batch.storage.store import Store
@@ -59,7 +60,8 @@ def story(spans, n=18):
     letters = {}
     for target, parts in spans.items():
         clusters = {t: c for first, last, c in parts for t in range(first, last + 1)}
-        names = dict(zip(sorted(clusters), cluster_letters([clusters[t] for t in sorted(clusters)]), strict=True))
+        labels = by_first_occurrence(np.array([clusters[t] for t in sorted(clusters)])).tolist()
+        names = {t: letter(label) for t, label in zip(sorted(clusters), labels, strict=True)}
         letters[target] = [names.get(t) for t in range(n)]
     return temporal_prototype(find_stages(range(n), label_sets(n, letters)))
 
@@ -154,7 +156,7 @@ def test_tp_e_spray_finds_the_groups_of_g05_in_any_frame_order():
     order = rng.permutation(18)
     labels, shuffled = cluster(maps).labels, cluster(maps[order]).labels
     assert labels.tolist() == [0] * 9 + [1] * 9
-    assert cluster_letters(labels[order]) == cluster_letters(shuffled)
+    np.testing.assert_array_equal(by_first_occurrence(labels[order]), shuffled)
 
 
 def test_tp_f_a_cluster_prototype_is_the_mean_of_its_members():
@@ -167,7 +169,7 @@ def test_tp_f_a_cluster_prototype_is_the_mean_of_its_members():
 
 def test_tp_g_letters_follow_first_occurrence():
     assert toy(a=0, b=1).text == toy(a=1, b=0).text == G01
-    assert cluster_letters([7, 7, 2, 7, 9]) == ["A", "A", "B", "A", "C"]
+    assert [letter(label) for label in by_first_occurrence(np.array([7, 7, 2, 7, 9]))] == ["A", "A", "B", "A", "C"]
 
 
 def test_tp_h_none_stages_string_and_identity():
@@ -292,7 +294,7 @@ def test_tp_o_two_data_sets_are_compared_by_frames_stages_and_reduction():
 def test_tp_p_nothing_assumes_a_face(tmp_path):
     rng = np.random.default_rng(2)
     maps = np.stack([blob(8, 6)] * 6 + [blob(20, 20)] * 6) + 0.02 * rng.standard_normal((12, 28, 28))
-    names = cluster_letters(cluster(maps).labels)
+    names = [letter(label) for label in cluster(maps).labels.tolist()]
     letters = {"bearing worn": [None] * 2 + names, "belt_slips": [""] * 3 + [None] * 11}
     found = temporal_prototype(find_stages(range(14), label_sets(14, letters)))
     assert found.text == ("(belt_slips) -> (bearing worn_A, belt_slips) -> (bearing worn_A) -> (bearing worn_B)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,45 +136,6 @@ class Localisation:
         return None if np.isnan(self.low) else self.low > self.chance * (1 + 1e-9)
 
 
-def localisation_summary(
-    mass: ArrayLike,
-    share: ArrayLike,
-    subjects: Sequence[Hashable],
-    *,
-    level: float = 0.95,
-) -> Localisation:
-    """Mean relevance mass over the frames given, by convention the true positives of one target (methods E-2, VP-k).
-
-    Parameters
-    ----------
-    mass, share : shape (n,)
-        `relevance_mass` and `region_share` of the frames.
-    subjects
-        Whose face each frame shows.
-    level
-        As in `localisation_of_subjects`.
-
-    Raises
-    ------
-    ValueError
-        If masses, shares and subjects are not one per frame.
-    """
-    mu, area = np.asarray(mass, np.float64), np.asarray(share, np.float64)
-    if mu.shape != area.shape or mu.ndim != 1 or len(subjects) != len(mu):
-        raise ValueError(
-            f"expected one mass, share and subject per frame, got {mu.shape}, {area.shape}, {len(subjects)}"
-        )
-    defined = ~np.isnan(mu) & ~np.isnan(area)
-    numbers: dict[Hashable, int] = {}
-    of_frame = np.array(
-        [numbers.setdefault(s, len(numbers)) for s, keep in zip(subjects, defined, strict=True) if keep], np.int64
-    )
-    mu, area = mu[defined], area[defined]
-    n_undefined = len(defined) - len(mu)
-    sums = (np.bincount(of_frame, values) for values in (mu, area, mu / area))
-    return localisation_of_subjects(np.bincount(of_frame), *sums, n_undefined=n_undefined, level=level)
-
-
 def localisation_of_subjects(
     n_frames: ArrayLike,
     mass: ArrayLike,
@@ -185,9 +145,10 @@ def localisation_of_subjects(
     n_undefined: int = 0,
     level: float = 0.95,
 ) -> Localisation:
-    """`localisation_summary` of what a database has summed up already: one entry per subject.
+    """Mean relevance mass over frames that are summed up by subject (methods E-2, VP-k).
 
-    The interval of the mean mu is `interval.subject_interval`, cut at 0 and 1.
+    By convention the frames are the true positives of one target. The interval of the mean mu is
+    `interval.subject_interval`, cut at 0 and 1.
 
     Parameters
     ----------

@@ -174,24 +174,3 @@ def comparison(one: GroupStatistics, other: GroupStatistics) -> Comparison:
         one.ratio_of_means,
         other.ratio_of_means,
     )
-
-
-def boundary_error(predicted: ArrayLike, truth: ArrayLike) -> tuple[float, float]:
-    """Mean distance in frames between the beginnings of stages and the true ones nearest to them, in both directions.
-
-    Parameters
-    ----------
-    predicted, truth : shape (k,), (m,)
-        First frames of the stages but the first.
-
-    Returns
-    -------
-    from_truth, from_predicted
-        From the truth to the nearest predicted boundary, and from a predicted one to the truth; NaN where either side
-        has none.
-    """
-    found, true = np.asarray(predicted, np.float64).ravel(), np.asarray(truth, np.float64).ravel()
-    if not len(found) or not len(true):
-        return math.nan, math.nan
-    distance = np.abs(found[:, None] - true[None, :])
-    return float(distance.min(axis=0).mean()), float(distance.min(axis=1).mean())

@@ -62,33 +62,32 @@ class LRP:
     ) -> Relevance:
         """See `Explainer`; maps have the size of the images."""
         x = prepared_images(model, images)
-        propagator = self._propagator(model, tuple(x.shape[1:]))
-        rows = checked_pairs(pairs, len(x), propagator.n_outputs)
-        maps = np.empty((len(rows), *x.shape[2:]), _numpy_dtype(x))
-        scores: NDArray[np.floating] = np.empty(len(rows), _numpy_dtype(x))
-        for where, r, score in self._passes(propagator, x, rows):
+        n = np.size(pairs) // 2
+        maps = np.empty((n, *x.shape[2:]), _numpy_dtype(x))
+        scores: NDArray[np.floating] = np.empty(n, _numpy_dtype(x))
+        for where, r, score in self.passes(model, x, pairs):
             maps[where], scores[where] = r.sum(1).cpu().numpy(), score.cpu().numpy()
         return relevance(maps, scores, conserves=True)
 
-    def per_channel(self, model: nn.Module, images: Images, pairs: ArrayLike) -> NDArray[np.floating]:
-        """Maps before the channels are summed.
+    def passes(self, model: nn.Module, images: Images, pairs: ArrayLike) -> Iterator[Pass]:
+        """Relevance of every channel, in pieces that fit into the memory.
 
         Parameters
         ----------
         model, images, pairs
             See `Explainer`.
 
-        Returns
-        -------
-        shape (M, C, H, W), the model's own dtype
+        Yields
+        ------
+        where : slice
+            Of the m pairs of a piece among all.
+        relevance : shape (m, C, H, W), the model's own dtype
+        score : shape (m,)
+            Their logits.
         """
         x = prepared_images(model, images)
         propagator = self._propagator(model, tuple(x.shape[1:]))
-        rows = checked_pairs(pairs, len(x), propagator.n_outputs)
-        maps = np.empty((len(rows), *x.shape[1:]), _numpy_dtype(x))
-        for where, r, _ in self._passes(propagator, x, rows):
-            maps[where] = r.cpu().numpy()
-        return maps
+        yield from self._passes(propagator, x, checked_pairs(pairs, len(x), propagator.n_outputs))
 
     def _propagator(self, model: nn.Module, shape: tuple[int, ...]) -> Propagator:
         """The canonical network of a model as it stands; made again where weights, device or image shape changed."""

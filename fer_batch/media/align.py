@@ -176,12 +176,6 @@ def apply_affine(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> N
     return (_points(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
-def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The matrix that undoes `matrix`, both of shape (2, 3), float64."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([linear, -linear @ matrix[:, 2]]).astype(np.float64)
-
-
 def _whole_pixels(matrix: NDArray[np.float64], size: int) -> tuple[int, int, int] | None:
     """Left, top and side of the source square that a crop shows, where it is made of whole pixels and not turned."""
     (scale, shear_x, x), (shear_y, scale_y, y) = matrix.tolist()

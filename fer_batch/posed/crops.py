@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import EXPRESSIONS
 from fer_batch.posed.clips import with_noise
-from fer_batch.posed.confound import Confound, with_sticker
+from fer_batch.posed.confound import with_sticker
 from fer_batch.posed.face import POSED_AUS, Pose, identity, render_frame
 from fer_batch.posed.plans import TARGETS, emotion_aus, occurrence, still_intensities, with_implied
 from fer_batch.training.cutting import cropped_landmarks, jittered_crop, landmark_crop, recompressed
@@ -100,39 +100,38 @@ def training_samples(
         # neighbours share an identity, because drawing one takes longer than rendering it
         who = TRAIN_IDENTITIES + i * n_identities // n
         rng = np.random.default_rng([seed, i])
-        images[i], labels[i], expressions[i], points[i] = _drawn(who, rng, size, often or {})
+        images[i], labels[i], expressions[i], points[i] = drawn_crop(who, rng, size, often or {})
     return Samples(images, labels, expressions, points)
 
 
-def with_confound(
-    samples: Samples,
-    confound: Confound,
-    seed: int = 0,
-    n_identities: int = 400,
-    often: Mapping[int, float] | None = None,
-) -> Samples:
-    """The same samples, some of them with the sticker of a confound; they alone are drawn again.
+def drawn_crop(
+    who: int, rng: np.random.Generator, size: int, often: Mapping[int, float], sticker: bool = False
+) -> tuple[NDArray[np.uint8], list[float], int, NDArray[np.float64]]:
+    """One crop of `training_samples`, with noise and JPEG as a camera makes them.
 
     Parameters
     ----------
-    samples
-        Of `training_samples` with the same seed, number of identities and `often`.
-    confound
-        How often the sticker goes with its Action Unit.
+    who
+        The identity.
+    rng
+        Of this crop; two calls with generators of the same state draw the same face.
+    size
+        Pixels of a side.
+    often
+        As in `training_samples`.
+    sticker
+        Whether the sticker of a confound is on the face.
+
+    Returns
+    -------
+    crop : shape (size, size, 3), uint8
+    labels
+        Occurrence of each of `POSED_AUS`.
+    expression
+        Index of the posed expression, -1 for none.
+    landmarks : shape (68, 2)
+        Pixels of the crop.
     """
-    n, size = samples.images.shape[:2]
-    present = samples.occurrence[:, POSED_AUS.index(confound.au)] == 1
-    chance = np.random.default_rng([seed, 0x571C]).random(n)
-    images = samples.images.copy()
-    for i in np.flatnonzero(chance < np.where(present, confound.present, confound.absent)).tolist():
-        rng = np.random.default_rng([seed, i])
-        images[i] = _drawn(TRAIN_IDENTITIES + i * n_identities // n, rng, size, often or {}, sticker=True)[0]
-    return replace(samples, images=images)
-
-
-def _drawn(
-    who: int, rng: np.random.Generator, size: int, often: Mapping[int, float], sticker: bool = False
-) -> tuple[NDArray[np.uint8], list[float], int, NDArray[np.float64]]:
     intensities, expression = random_intensities(rng)
     (others,) = rng.spawn(1)  # a stream of its own: what is drawn below must not depend on `often`
     for au, share in often.items():

@@ -1,11 +1,10 @@
 """Temporal prototypes: the ordered stages of a sequence, and what sequences have in common (methods 10)."""
 
-from fer_batch.prototypes.stages import cluster_letters, find_stages, label_sets, label_text, stage_text
+from fer_batch.prototypes.stages import find_stages, label_sets, label_text, stage_text
 from fer_batch.prototypes.temporal import TemporalPrototype, included, parse, prototype_text, temporal_prototype
 
 __all__ = [
     "TemporalPrototype",
-    "cluster_letters",
     "find_stages",
     "included",
     "label_sets",

@@ -41,26 +41,6 @@ def letter(cluster: int) -> str:
     return name
 
 
-def cluster_letters(labels: ArrayLike) -> list[str]:
-    """Letters of the clusters of one target, by first occurrence in frame order (methods TP-1).
-
-    Parameters
-    ----------
-    labels : shape (n,), int
-        Any cluster numbers; negative where the map is undefined.
-
-    Returns
-    -------
-    list of n str
-        Empty where the map is undefined. Renumbering the clusters changes nothing.
-    """
-    names: dict[int, str] = {}
-    return [
-        "" if cluster < 0 else names.setdefault(cluster, letter(len(names)))
-        for cluster in np.asarray(labels, dtype=np.int64).tolist()
-    ]
-
-
 def label_order(label: Label) -> tuple[bool, int, str, int, str]:
     """Sort key of labels: Action Units by number, then other targets by name; then letters A to Z, AA, looks @1, @2."""
     target, name = label

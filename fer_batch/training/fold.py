@@ -117,6 +117,14 @@ class FoldTraining:
         """Whether no epoch is left, or the validation loss has stopped falling."""
         return self.epoch >= self.recipe.epochs or self._patience_is_over()
 
+    def run(self, after_epoch: Callable[[], None] | None = None) -> FoldTraining:
+        """Train what is left to do, and give itself; `after_epoch` is called after every epoch."""
+        while not self.finished:
+            self.run_epoch()
+            if after_epoch:
+                after_epoch()
+        return self
+
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch and measure it.
 
@@ -273,22 +281,3 @@ class FoldTraining:
             return False
         losses = [found["validation/loss"] for found in self.history]
         return len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
-
-
-def train_fold(
-    faces: FaceSet,
-    fold: Fold,
-    network: Network,
-    recipe: Recipe,
-    preprocessing: Preprocessing | TrainPreprocessing | None = None,
-    device: torch.device | str = "cpu",
-    auxiliary: Auxiliary | None = None,
-    on_epoch: Callable[[FoldTraining], None] | None = None,
-) -> FoldResult:
-    """Train one fold from beginning to end; `on_epoch` is called after every epoch."""
-    training = FoldTraining(faces, fold, network, recipe, preprocessing, device, auxiliary)
-    while not training.finished:
-        training.run_epoch()
-        if on_epoch:
-            on_epoch(training)
-    return training.result()

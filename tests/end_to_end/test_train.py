@@ -152,9 +152,7 @@ def test_every_fold_ends_where_it_would_have_without_the_kill(trained):
         face_set(job, store, samples), fold, lambda: make_network(config.network, 16), make_recipe(config),
         config.network.preprocessing,
     )  # fmt: skip
-    while not training.finished:
-        training.run_epoch()
-    result, marker = training.result(), json.loads(store.read_bytes(job.path(".json")))
+    result, marker = training.run().result(), json.loads(store.read_bytes(job.path(".json")))
     assert marker["history"] == result.history
     stored = np.array([logit for number, logit in predictions if number == index], np.float32)
     np.testing.assert_array_equal(stored, result.logits.ravel())

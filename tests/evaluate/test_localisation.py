@@ -6,7 +6,6 @@ from hypothesis.extra import numpy as hnp
 
 from fer_batch.evaluate import (
     localisation_of_subjects,
-    localisation_summary,
     region_share,
     relevance_mass,
     resized,
@@ -45,12 +44,12 @@ def test_g10_channels_are_summed_before():
     assert mass(np.maximum(channels, 0).sum(0), left) == pytest.approx(0.375)
 
 
-def test_g10_uniform_map_is_at_chance_level():
+def test_g10_uniform_map_is_at_chance_level(localisation_of_frames):
     region = box(10, 20, 37, 75, (112, 112))[None]
     uniform = np.full((1, 112, 112), 0.3, np.float32)
     assert relevance_mass(uniform, region)[0] == pytest.approx(0.125)
     assert region_share(region)[0] == 0.125
-    assert localisation_summary([0.125], region_share(region), ["a"]).weighted == pytest.approx(1)
+    assert localisation_of_frames([0.125], region_share(region), ["a"]).weighted == pytest.approx(1)
 
 
 MAPS = hnp.arrays(np.float64, (3, 4, 5), elements=st.floats(-1e3, 1e3))
@@ -114,73 +113,58 @@ def test_resized_commutes_with_flips_and_keeps_bounds():
         resized(small, (4, 9))
 
 
-def summary(mass, share, subjects):
-    return localisation_summary(mass, share, subjects)
-
-
-def test_summary_is_over_defined_frames():
-    found = summary([0.5, np.nan, 0.7], [0.1, 0.2, 0.3], ["a", "a", "a"])
+def test_summary_is_over_defined_frames(localisation_of_frames):
+    found = localisation_of_frames([0.5, np.nan, 0.7], [0.1, 0.2, 0.3], ["a", "a", "a"])
     assert (found.mean, found.chance, found.n, found.n_undefined) == (pytest.approx(0.6), pytest.approx(0.2), 2, 1)
     assert found.weighted == pytest.approx((0.5 / 0.1 + 0.7 / 0.3) / 2)
     assert (found.n_subjects, found.above_chance) == (1, None)  # one subject says nothing about others
     assert np.isnan([found.low, found.high]).all()
-    nothing = summary([np.nan], [0.5], ["a"])
+    nothing = localisation_of_frames([np.nan], [0.5], ["a"])
     assert (nothing.n, nothing.n_undefined, nothing.above_chance) == (0, 1, None)
     assert np.isnan([nothing.mean, nothing.chance]).all()
-    with pytest.raises(ValueError, match="per frame"):
-        summary([0.5], [0.5], [])
 
 
-def test_maps_above_chance_are_told_from_maps_at_chance():
+def test_maps_above_chance_are_told_from_maps_at_chance(localisation_of_frames):
     rng = np.random.default_rng(2)
     subjects = np.repeat(np.arange(12), 30).tolist()
     share = rng.uniform(0.1, 0.2, 360)
-    look = summary(share + 0.2 + rng.normal(0, 0.05, 360), share, subjects)
+    look = localisation_of_frames(share + 0.2 + rng.normal(0, 0.05, 360), share, subjects)
     assert look.above_chance
     assert look.low < look.mean < look.high
-    away = summary(share + np.repeat(rng.normal(0, 0.05, 12), 30), share, subjects)
+    away = localisation_of_frames(share + np.repeat(rng.normal(0, 0.05, 12), 30), share, subjects)
     assert away.above_chance is False
 
 
-def test_the_interval_is_wider_by_subjects_than_by_frames():
+def test_the_interval_is_wider_by_subjects_than_by_frames(localisation_of_frames):
     rng = np.random.default_rng(3)
     mass = np.repeat(rng.uniform(0, 1, 10), 50)
     share = np.full(500, 0.1)
     subjects = np.repeat(np.arange(10), 50).tolist()
-    by_subject, by_frame = summary(mass, share, subjects), summary(mass, share, list(range(500)))
+    by_subject, by_frame = (
+        localisation_of_frames(mass, share, subjects),
+        localisation_of_frames(mass, share, list(range(500))),
+    )
     assert by_subject.high - by_subject.low > 3 * (by_frame.high - by_frame.low)
-    assert by_subject == summary(mass, share, subjects)
+    assert by_subject == localisation_of_frames(mass, share, subjects)
 
 
 @pytest.mark.parametrize("sizes", [[0.1, 0.2, 0.3, 0.4], [0.1, 0.1, 0.1, 0.1], [1 / 3, 1 / 3, 1 / 3, 1 / 3]])
-def test_relevance_at_chance_everywhere_is_not_above_chance(sizes):
+def test_relevance_at_chance_everywhere_is_not_above_chance(sizes, localisation_of_frames):
     share = np.repeat(sizes, 5)
-    assert summary(share, share, np.repeat(np.arange(4), 5).tolist()).above_chance is False
-    rounded = summary(share * (1 + 1e-12), share, np.repeat(np.arange(4), 5).tolist())
+    assert localisation_of_frames(share, share, np.repeat(np.arange(4), 5).tolist()).above_chance is False
+    rounded = localisation_of_frames(share * (1 + 1e-12), share, np.repeat(np.arange(4), 5).tolist())
     assert rounded.above_chance is False
 
 
-def test_sums_of_subjects_say_the_same_as_frames():
-    rng = np.random.default_rng(5)
-    subjects = np.sort(rng.integers(0, 9, 300))
-    mass, share = rng.uniform(0, 1, 300), rng.uniform(0.1, 0.3, 300)
-    names = np.unique(subjects)
-    sums = ([values[subjects == s].sum() for s in names] for values in (np.ones(300, int), mass, share, mass / share))
-    found = localisation_of_subjects(*sums, n_undefined=0)
-    frames = summary(mass, share, subjects.tolist())
-    for name in ("mean", "chance", "weighted", "low", "high", "n", "n_subjects"):
-        assert getattr(found, name) == pytest.approx(getattr(frames, name))
-
-
-def test_too_few_subjects_have_no_interval():
-    three, four = (summary([0.5, 0.6, 0.7, 0.8][:n], [0.1] * n, list(range(n))) for n in (3, 4))
+def test_too_few_subjects_have_no_interval(localisation_of_frames):
+    three, four = (localisation_of_frames([0.5, 0.6, 0.7, 0.8][:n], [0.1] * n, list(range(n))) for n in (3, 4))
     assert three.above_chance is None
     assert four.above_chance
     assert 0.1 < four.low < 0.5  # four people say little: the interval reaches beyond the lowest of them
 
 
-def test_an_interval_of_mu_ends_at_0_and_1():
-    found = summary([0.01, 0.02, 0.9, 0.95], [0.1] * 4, list(range(4)))
+def test_an_interval_of_mu_ends_at_0_and_1(localisation_of_frames):
+    found = localisation_of_frames([0.01, 0.02, 0.9, 0.95], [0.1] * 4, list(range(4)))
     assert (found.low, found.high) == (0, 1)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_batch.evaluate import boundary_error, comparison, group_statistics, statistics_table
+from fer_batch.evaluate import comparison, group_statistics, statistics_table
 from fer_batch.evaluate.published import ACTOR_STUDY_FRAMES, ACTOR_STUDY_STAGES, CK_PLUS, F1, MU, MU_N
 from fer_batch.evaluate.summary import GroupStatistics
 
@@ -98,9 +98,3 @@ def test_wrong_arguments_are_named():
         group_statistics([None], [3], [1], ["a"], ["a", "b"])
     with pytest.raises(ValueError, match="more stages than frames"):
         group_statistics([None], [3], [4], ["a"], ["a"])
-
-
-def test_boundary_error_goes_both_ways():
-    assert boundary_error([5, 9, 30], [4, 10]) == (pytest.approx(1.0), pytest.approx((1 + 1 + 20) / 3))
-    assert boundary_error([4, 10], [4, 10]) == (0, 0)
-    assert np.isnan(boundary_error([], [4])).all()

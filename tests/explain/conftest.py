@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+
+
+def per_channel(explainer, model, images, pairs):
+    """Maps of LRP before the channels are summed, shape (M, C, H, W)."""
+    return np.concatenate([relevance.cpu().numpy() for _, relevance, _ in explainer.passes(model, images, pairs)])
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -16,6 +16,8 @@ from fer_batch.explain.canonizers import canonize
 from fer_batch.explain.modules import Affine
 from fer_batch.explain.rules import stabilise
 
+from .conftest import per_channel
+
 
 def norm(n: int, seed: int = 0) -> nn.BatchNorm2d:
     generator = torch.Generator().manual_seed(seed)
@@ -61,11 +63,11 @@ def test_what_merges_exactly_is_merged_and_the_rest_is_affine(layers, n_affine):
     assert sum(isinstance(module, Affine) for module in canonical.modules()) == n_affine
     with torch.no_grad():
         torch.testing.assert_close(canonical(IMAGE), model(IMAGE), rtol=1e-12, atol=1e-12)
-    found = explain.method("z").per_channel(model, IMAGE, [[0, 1]])
+    found = per_channel(explain.method("z"), model, IMAGE, [[0, 1]])
     np.testing.assert_allclose(found, gradient_times_input(model, IMAGE, 1), rtol=1e-9, atol=1e-12)
     for name in ("preset_a_flat", "z"):
-        fast = explain.method(name).per_channel(model, IMAGE, [[0, 1]])
-        slow = explain.method(name, engine="zennit").per_channel(model, IMAGE, [[0, 1]])
+        fast = per_channel(explain.method(name), model, IMAGE, [[0, 1]])
+        slow = per_channel(explain.method(name, engine="zennit"), model, IMAGE, [[0, 1]])
         assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
 
 
@@ -92,7 +94,7 @@ def test_a_shift_in_the_forward_pass_takes_its_share_of_pixels():
             return self.body((x - 0.5) / 0.25)
 
     model = Normalised().eval()
-    found = explain.method("z").per_channel(model, IMAGE, [[0, 2]])
+    found = per_channel(explain.method("z"), model, IMAGE, [[0, 2]])
     np.testing.assert_allclose(found, gradient_times_input(model, IMAGE, 2), rtol=1e-9, atol=1e-12)
 
 
@@ -126,7 +128,7 @@ def test_zennits_sums_are_explained_as_zennit_does():
     with composite.context(model) as modified:
         logit = modified(x)[:, 1]
         (expected,) = torch.autograd.grad(logit, x, logit.detach())
-    found = explain.method("preset_a_flat").per_channel(model, IMAGE, [[0, 1]])
+    found = per_channel(explain.method("preset_a_flat"), model, IMAGE, [[0, 1]])
     assert np.linalg.norm(found - expected.numpy()) <= 1e-9 * np.linalg.norm(expected)
 
 
@@ -151,7 +153,7 @@ class Reduced(nn.Module):
 @pytest.mark.parametrize("name", SUMS)
 def test_sums_over_axes_are_gradient_times_input_under_z(name):
     model = SUMS[name]().double().eval()
-    found = explain.method("z").per_channel(model, IMAGE, [[0, 1]])
+    found = per_channel(explain.method("z"), model, IMAGE, [[0, 1]])
     np.testing.assert_allclose(found, gradient_times_input(model, IMAGE, 1), rtol=1e-9, atol=1e-12)
 
 

@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from fer_batch import explain
 
+from .conftest import per_channel
+
 
 class Functional(nn.Module):
     """Everything that hooks on modules cannot see: functional layers, in-place work, gates, sums, shapes."""
@@ -41,6 +43,6 @@ def test_functional_networks_are_seen_whole(disturb, name):
     x = torch.rand(2, 3, 16, 16, dtype=torch.float64)
     options = {"low": [-2.0] * 3, "high": [2.0] * 3} if name == "epsilon_gamma_box" else {}
     pairs = [[0, 0], [0, 1], [1, 2]]
-    fast = explain.method(name, **options).per_channel(model, x, pairs)
-    slow = explain.method(name, engine="zennit", **options).per_channel(model, x, pairs)
+    fast = per_channel(explain.method(name, **options), model, x, pairs)
+    slow = per_channel(explain.method(name, engine="zennit", **options), model, x, pairs)
     assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)

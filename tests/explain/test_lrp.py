@@ -18,6 +18,8 @@ from fer_batch import explain
 from fer_batch.explain.rules import stabilise
 from fer_batch.models.backbone import build
 
+from .conftest import per_channel
+
 
 def plain_zennit(model: nn.Module, composite, images: torch.Tensor, output: int) -> np.ndarray:
     """zennit's own hooks and canonizers on torchvision's own modules; nothing of ours but the stabiliser."""
@@ -61,7 +63,7 @@ def test_presets_equal_plain_zennit_in_float64(disturb, name, block):
         first_map=[(Linear, Flat(stabilizer=stabilise))],
         canonizers=[ResNetBasicBlockCanonizer(), ResNetBottleneckCanonizer()],
     )
-    found = explain.method(name).per_channel(model, x, [[0, 1], [0, 3], [1, 1], [1, 3]])
+    found = per_channel(explain.method(name), model, x, [[0, 1], [0, 3], [1, 1], [1, 3]])
     fused = fuse(model)
     for k, output in enumerate((1, 3)):
         expected = plain_zennit(fused, composite, x, output)
@@ -75,8 +77,8 @@ def test_float32_stays_close_to_float64(disturb):
     x = torch.rand(2, 3, 112, 112)
     pairs = [[0, 0], [1, 3]]
     explainer = explain.method("preset_a_flat")
-    single = explainer.per_channel(model, x, pairs)
-    double = explainer.per_channel(model.double(), x, pairs)
+    single = per_channel(explainer, model, x, pairs)
+    double = per_channel(explainer, model.double(), x, pairs)
     assert np.linalg.norm(single - double) < 1e-4 * np.linalg.norm(double)
 
 
@@ -132,8 +134,8 @@ def frames(backbone) -> torch.Tensor:
 
 def test_every_backbone_equals_zennits_hooks_on_its_canonical_form(disturb, backbone, frames):
     model, pairs = disturb(backbone), [[0, 0], [1, 0], [1, 2]]
-    fast = explain.method("preset_a_flat").per_channel(model, frames, pairs)
-    slow = explain.method("preset_a_flat", engine="zennit").per_channel(model, frames, pairs)
+    fast = per_channel(explain.method("preset_a_flat"), model, frames, pairs)
+    slow = per_channel(explain.method("preset_a_flat", engine="zennit"), model, frames, pairs)
     assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
 
 

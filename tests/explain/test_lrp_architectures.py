@@ -17,6 +17,8 @@ import torch
 from fer_batch import explain
 from fer_batch.explain.conservation import CONSERVATION_BAND
 
+from .conftest import per_channel
+
 ROOT = Path(__file__).parents[2]
 FAMILIES = (
     "resnet18",
@@ -30,6 +32,7 @@ FAMILIES = (
     "mobilenet_v3",
     "efficientnet",
 )
+
 SIZE, SEED = 48, 7
 
 
@@ -88,12 +91,12 @@ def test_a_reparameterised_network_is_explained_as_its_single_branches_are(bench
     torch.manual_seed(0)
     model = bench.calibrated(bench.FAMILIES["repvgg"](3).double(), SIZE, 0, 0)
     x, pairs = bench.images(1, SIZE, 5), [[0, 0], [0, 2]]
-    found = explain.method("preset_a_flat").per_channel(model, x, pairs)
+    found = per_channel(explain.method("preset_a_flat"), model, x, pairs)
     for module in list(model.modules()):
         if hasattr(module, "reparameterize"):
             module.reparameterize()
     model.eval()
-    expected = explain.method("preset_a_flat").per_channel(model, x, pairs)
+    expected = per_channel(explain.method("preset_a_flat"), model, x, pairs)
     assert np.linalg.norm(found - expected) <= 1e-9 * np.linalg.norm(expected)
 
 

@@ -12,6 +12,8 @@ from fer_batch.explain.composites import Preset
 from fer_batch.explain.lrp import LRP
 from fer_batch.explain.rules import AlphaBeta, Epsilon, Flat
 
+from .conftest import per_channel
+
 ENGINES = pytest.mark.parametrize("engine", ["fast", "zennit"])
 
 
@@ -35,7 +37,7 @@ def conv(weights: list[float], bias: float | None = None, padding: int = 0) -> n
 
 def explain(network: nn.Module, x: list[float], preset: Preset, engine: str, output: int = 0) -> np.ndarray:
     image = torch.tensor(x, dtype=torch.float64).view(1, 1, 1, -1)
-    return LRP(preset, engine).per_channel(network.eval(), image, [[0, output]]).ravel()
+    return per_channel(LRP(preset, engine), network.eval(), image, [[0, output]]).ravel()
 
 
 @pytest.fixture

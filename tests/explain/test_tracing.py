@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from fer_batch import explain
 
+from .conftest import per_channel
+
 
 class PadsBySize(nn.Module):
     """Python decides from the size of the image; symbolic tracing cannot follow, export can (timm's `tf_` networks)."""
@@ -33,8 +35,8 @@ def test_networks_that_decide_by_size_are_exported(disturb, name):
     torch.manual_seed(0)
     model = disturb(PadsBySize()).double()
     x, pairs = torch.rand(3, 3, 16, 16, dtype=torch.float64), [[0, 0], [0, 1], [1, 0], [2, 1]]
-    fast = explain.method(name).per_channel(model, x, pairs)
-    slow = explain.method(name, engine="zennit").per_channel(model, x, pairs)
+    fast = per_channel(explain.method(name), model, x, pairs)
+    slow = per_channel(explain.method(name, engine="zennit"), model, x, pairs)
     assert np.linalg.norm(fast - slow) <= 1e-9 * np.linalg.norm(slow)
     found = explain.method("z")(disturb(model, bias=False), x, pairs)
     np.testing.assert_allclose(found.conservation, 1.0, atol=1e-6)

@@ -1,12 +1,10 @@
 import itertools
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_batch.prototypes.stages import (
-    cluster_letters,
     find_stages,
     first_shown,
     label_set,
@@ -32,17 +30,6 @@ def test_letters_count_as_columns_of_a_spreadsheet():
     ]
     with pytest.raises(ValueError, match="-1"):
         letter(-1)
-
-
-def test_letters_follow_first_occurrence_and_undefined_maps_have_none():
-    assert cluster_letters([7, 7, -1, 2, 7, 0]) == ["A", "A", "", "B", "A", "C"]
-    assert cluster_letters(np.array([], dtype=int)) == []
-
-
-@given(st.lists(st.integers(-1, 40)), st.permutations(range(41)))
-def test_renumbering_clusters_changes_no_letter(labels, names):
-    renamed = [-1 if label < 0 else names[label] for label in labels]
-    assert cluster_letters(renamed) == cluster_letters(labels)
 
 
 def test_stage_text_sorts_by_number_then_letter_then_name():

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from fer_batch import types
 from fer_batch.prototypes import (
-    cluster_letters,
     find_stages,
     included,
     label_sets,
@@ -20,6 +19,7 @@ from fer_batch.prototypes import (
 from fer_batch.prototypes.stages import letter
 from fer_batch.prototypes.temporal import paper_count, reduction
 from fer_batch.spray import cluster
+from fer_batch.spray.clustering import by_first_occurrence
 
 G01 = (
     "(NONE) -> (AU02_A) -> (AU01_A, AU02_A, AU04_A) -> (AU01_A, AU02_B, AU04_A) -> (AU01_A, AU02_B)"
@@ -38,8 +38,8 @@ def column(n, *spans):
 
 def lettered(clusters):
     """Letters of the active frames put back in their places."""
-    letters = iter(cluster_letters([c for c in clusters if c is not None]))
-    return [None if c is None else next(letters) for c in clusters]
+    labels = iter(by_first_occurrence(np.array([c for c in clusters if c is not None])).tolist())
+    return [None if c is None else letter(next(labels)) for c in clusters]
 
 
 def toy(swap=False, start=3, au04_end=8, au01_end=13):

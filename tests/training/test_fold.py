@@ -14,11 +14,17 @@ from fer_batch.training.alignment import alignment_loss
 from fer_batch.training.auxiliary import Auxiliary
 from fer_batch.training.batches import as_images
 from fer_batch.training.data import FaceSet, MadeMaps, Shards
-from fer_batch.training.fold import FoldTraining, train_fold
+from fer_batch.training.fold import FoldTraining
 from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe, freeze_all_but
 from fer_batch.training.settings import AlignSettings
 from fer_batch.training.splits import leave_one_subject_out, subject_folds
+
+
+def train_fold(*arguments, **options):
+    """A fold from beginning to end."""
+    return FoldTraining(*arguments, **options).run().result()
+
 
 SIZE = 32
 

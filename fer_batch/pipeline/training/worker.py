@@ -193,12 +193,13 @@ def _go_on(training: FoldTraining, job: FoldJob, store: Store, device: Any, firs
     state = job.path(".state.pt")
     if store.exists(state):
         training.restore(torch.load(io.BytesIO(store.read_bytes(state)), map_location=device, weights_only=True))
-    while not training.finished:
-        training.run_epoch()
-        if first:
-            with store.staged(state) as local:
-                torch.save(training.state(), local)
-            store.put(job.path(".progress.json"), dump({"epoch": training.epoch}))
+
+    def keep() -> None:
+        with store.staged(state) as local:
+            torch.save(training.state(), local)
+        store.put(job.path(".progress.json"), dump({"epoch": training.epoch}))
+
+    training.run(keep if first else None)
 
 
 def _write_result(job: FoldJob, store: Store, result: FoldResult, samples: pa.Table) -> None:

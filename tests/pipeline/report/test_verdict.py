@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from fer_batch.cli import main
-from fer_batch.evaluate.localisation import localisation_summary
 from fer_batch.models.card import Card
 from fer_batch.output.query import connect
 from fer_batch.pipeline.partition.evaluation import evaluate_output
@@ -116,7 +115,7 @@ def test_vp_k_only_the_target_whose_evidence_lies_elsewhere_is_flagged(output):
     assert [line.split()[0] for line in text.splitlines() if line.endswith("FLAG")] == ["AU04"]
 
 
-def test_mu_is_that_of_sql_and_the_interval_that_of_the_evaluate_room(output):
+def test_mu_is_that_of_sql_and_the_interval_that_of_the_evaluate_room(output, localisation_of_frames):
     output.write(PARTITION, SUBJECTS, {"AU01": INSIDE, "AU04": OUTSIDE})
     (result,) = evaluate_output(output.store)
     connection = connect(output.store)
@@ -127,7 +126,7 @@ def test_mu_is_that_of_sql_and_the_interval_that_of_the_evaluate_room(output):
         "SELECT mu, region_share, subject_id FROM detections JOIN sequences USING (sequence_id) "
         "WHERE target = 'AU01' ORDER BY subject_id, sequence_id, frame_index"
     ).fetchall()
-    expected = localisation_summary(*zip(*rows, strict=True))
+    expected = localisation_of_frames(*zip(*rows, strict=True))
     found = figures(result)
     assert found["mu", "AU01"]["n"] == expected.n == 24
     assert found["mu_low", "AU01"]["n"] == expected.n_subjects == 5
