@@ -183,11 +183,11 @@ class Clip:
         self.active = np.zeros((n, len(place)), bool)
         self.intensity = np.zeros((n, len(place)))
         self.letters: dict[str, list[str | None]] = {target: [None] * n for target in self.targets}
-        for frame, target, active, letter, intensity in rows:
+        for frame, target, active, own, intensity in rows:
             self.active[frame, place[target]] = active
             self.intensity[frame, place[target]] = intensity
             if active:
-                self.letters[target][frame] = letter or ""
+                self.letters[target][frame] = own or ""
 
     def stages(self, active: NDArray[np.bool_], min_run: int = 1) -> list[Any]:
         """Stages without letters."""
