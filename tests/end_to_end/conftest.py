@@ -1,14 +1,20 @@
-"""Real runs of the real command: posed clips and stills, a reference output, and tables to compare."""
+"""Real runs of the real command: posed clips and stills, a reference output, and tables to compare.
+
+What is killed, and one run of each kind, is started as a user starts it. The other runs are the same command in this
+process, on one Ray a module: most of the CPU of a small run goes into starting Ray and importing PyTorch.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +22,7 @@ import pyarrow.compute as pc
 import pytest
 import yaml
 
+from fer_batch import cli
 from fer_batch.posed.clips import write_clips, write_stills
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
@@ -55,6 +62,16 @@ def assert_same_tables(one: Path | str, other: Path | str) -> None:
             assert left[name].equals(right[name]), f"{table}.{name} differs"
 
 
+def called(arguments: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """What a command says and how it ends, in this process."""
+    out, said = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        code = cli.main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), said.getvalue())
+
+
 @dataclass
 class Job:
     """A job file in a folder of its own, and runs of it."""
@@ -62,6 +79,7 @@ class Job:
     path: Path
     output: str
     environment: dict[str, str] = field(default_factory=dict)
+    here: bool = False  # in this process, on the Ray of fixture `engine`
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a run."""
@@ -69,13 +87,12 @@ class Job:
 
     def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
-        return subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, "FER_BATCH_TRACEBACK": "1", **self.environment},
-        )
+        environment = {"FER_BATCH_TRACEBACK": "1", **self.environment}
+        command = self.command(*arguments)
+        if self.here:
+            return called(command[command.index("run") :], environment)
+        environment = {**os.environ, **environment}
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Run in the background."""
@@ -127,6 +144,21 @@ def make_job(tmp_path):
     return make
 
 
+@pytest.fixture(scope="module")
+def engine():
+    """One Ray for all runs of a module in this process."""
+    from fer_batch.pipeline.engine import ray_engine
+
+    with ray_engine(2, 256) as ray:
+        yield ray
+
+
+@pytest.fixture
+def make_job_here(make_job, engine):
+    """As `make_job`, for runs in this process."""
+    return lambda *arguments, **sections: replace(make_job(*arguments, **sections), here=True)
+
+
 @pytest.fixture(scope="session")
 def posed_clips(tmp_path_factory) -> Path:
     """Six short posed clips of two people, with ground truth."""
@@ -137,16 +169,16 @@ def posed_clips(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def posed_stills(tmp_path_factory) -> Path:
-    """200 posed stills with a manifest."""
+    """100 posed stills with a manifest."""
     folder = tmp_path_factory.mktemp("posed") / "stills"
-    write_stills(folder, n=200, seed=5)
+    write_stills(folder, n=100, seed=5)
     return folder
 
 
 @pytest.fixture(scope="session")
-def reference(posed_clips, tmp_path_factory) -> Path:
-    """Output of a run over the posed clips that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("reference")
+def explained(posed_clips, tmp_path_factory) -> Job:
+    """A job over the posed clips, as a user starts it, and its output after phase 1."""
+    folder = tmp_path_factory.mktemp("explained")
     job = {
         "name": "posed",
         "source": {"format": "videos", "uri": str(posed_clips)},
@@ -157,9 +189,23 @@ def reference(posed_clips, tmp_path_factory) -> Path:
     }
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(job))
-    outcome = Job(path, str(folder / "out")).done()
-    assert outcome["done"] == 6
-    return folder / "out"
+    job = Job(path, str(folder / "out"))
+    assert job.done("--set", "phases=[explain]")["done"] == 6
+    return job
+
+
+@pytest.fixture(scope="session")
+def reference(explained, tmp_path_factory) -> Path:
+    """Output over the posed clips after phase 2 and report; nothing disturbed it."""
+    folder = Path(shutil.copytree(explained.output, tmp_path_factory.mktemp("reference") / "out"))
+    assert replace(explained, output=str(folder)).done()["already_done"] == 6
+    return folder
+
+
+@pytest.fixture
+def explained_copy(explained, tmp_path) -> Path:
+    """A copy of what phase 1 has put out, in which a test may start phase 2."""
+    return Path(shutil.copytree(explained.output, tmp_path / "explained"))
 
 
 @pytest.fixture

@@ -89,14 +89,14 @@ def test_running_again_does_nothing_quickly(posed_clips, make_job, copied):
     assert {entry.path: entry.version for entry in Store(str(copied)).walk()} == before
 
 
-def test_a_moved_source_redoes_nothing(posed_clips, make_job, copied, tmp_path):
+def test_a_moved_source_redoes_nothing(posed_clips, make_job_here, copied, tmp_path):
     moved = tmp_path / "elsewhere"
     subprocess.run(["cp", "-a", str(posed_clips), str(moved)], check=True)
-    finished = make_job(moved, output=copied).run()
+    finished = make_job_here(moved, output=copied).run()
     assert "nothing to do: 6 of 6" in finished.stderr
 
 
-def test_a_changed_and_a_new_input_replace_and_add_rows(posed_clips, make_job, copied, helpers, tmp_path):
+def test_a_changed_and_a_new_input_replace_and_add_rows(posed_clips, make_job_here, copied, helpers, tmp_path):
     source = tmp_path / "clips"
     subprocess.run(["cp", "-a", str(posed_clips), str(source)], check=True)
     other = write_clips(tmp_path / "other", n_clips=2, seed=9, n_frames=(18, 20), size=192, first_identity=7)
@@ -105,30 +105,30 @@ def test_a_changed_and_a_new_input_replace_and_add_rows(posed_clips, make_job, c
     for path, target in ((other[0], first), (other[1], source / "new.mp4")):
         for suffix in (".mp4", ".annotations.csv", ".landmarks.csv"):
             os.replace(path.with_suffix(suffix), target.with_suffix(suffix))
-    outcome = make_job(source, output=copied).done()
+    outcome = make_job_here(source, output=copied).done()
     assert (outcome["found"], outcome["done"], outcome["already_done"]) == (7, 7, 5)
-    fresh = make_job(source, output=tmp_path / "fresh")
+    fresh = make_job_here(source, output=tmp_path / "fresh")
     fresh.done()
     helpers.assert_same_tables(tmp_path / "fresh", copied)
     assert changed in helpers.rows(copied, "sequences")["sequence_id"].to_pylist()
 
 
-def test_a_new_analysis_needs_no_phase_1(posed_clips, make_job, copied, helpers, tmp_path):
+def test_a_new_analysis_needs_no_phase_1(posed_clips, make_job_here, copied, explained_copy, helpers):
     analysis = {"spray": {"rule": "eigengap", "n_neighbors": 2}, "regions": "none"}
-    finished = make_job(posed_clips, output=copied, **analysis).run()
+    finished = make_job_here(posed_clips, output=copied, **analysis).run()
     assert finished.returncode == 0, finished.stderr
     assert "explain:" not in finished.stderr
-    fresh = make_job(posed_clips, output=tmp_path / "fresh", **analysis)
-    fresh.done()
+    make_job_here(posed_clips, output=explained_copy, **analysis).done()
     for table in ("detections", "stages", "temporal_prototypes", "relevance", "frames"):
-        assert helpers.rows(copied, table).equals(helpers.rows(tmp_path / "fresh", table)), table
-    ours, theirs = helpers.rows(copied, "prototypes"), helpers.rows(tmp_path / "fresh", "prototypes")
+        assert helpers.rows(copied, table).equals(helpers.rows(explained_copy, table)), table
+    ours, theirs = helpers.rows(copied, "prototypes"), helpers.rows(explained_copy, "prototypes")
     without = [name for name in ours.column_names if name != "exemplar_jpeg"]  # only old exemplars were kept
     assert ours.select(without).equals(theirs.select(without))
 
 
-def test_threads_give_the_same_tables_as_ray(posed_clips, reference, make_job, helpers):
-    job = make_job(posed_clips, resources={"scheduler": "threads", "shard_units": 4})
+def test_threads_give_the_same_tables_as_ray(posed_clips, reference, explained_copy, make_job_here, helpers):
+    resources = {"scheduler": "threads", "shard_units": 4}
+    job = make_job_here(posed_clips, output=explained_copy, resources=resources)
     job.done()
     helpers.assert_same_tables(reference, job.output)
 

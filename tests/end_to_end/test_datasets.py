@@ -1,8 +1,6 @@
 """The shipped jobs over miniature datasets: from a dataset's own files to its tables."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,9 @@ from fer_batch.posed.clips import write_stills
 from fer_batch.sources.manifest import POINTS
 from fer_batch.sources.points import FROM_66
 
-pytestmark = pytest.mark.slow
+from .conftest import called
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("engine")]
 JOBS = Path(__file__).parents[2] / "jobs"
 
 
@@ -81,24 +81,9 @@ def unbc(root, faces):
 
 def run(job, source, output, *settings):
     """The outcome of a shipped job."""
-    command = [
-        sys.executable,
-        "-m",
-        "fer_batch.cli",
-        "run",
-        str(JOBS / f"{job}.yaml"),
-        "--json",
-        "--output",
-        str(output),
-    ]
     values = [f"source.uri={source}", "phases=[explain, prototypes]", "resources.scheduler=threads", *settings]
-    values += ["resources.num_cpus=2", "resources.object_store_mb=256"]
-    finished = subprocess.run(
-        [*command, *(part for value in values for part in ("--set", value))],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    overrides = [part for value in values for part in ("--set", value)]
+    finished = called(["run", str(JOBS / f"{job}.yaml"), "--json", "--output", str(output), *overrides])
     assert finished.returncode == 0, finished.stderr[-3000:]
     return json.loads(finished.stdout.strip().splitlines()[-1])
 

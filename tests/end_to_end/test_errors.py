@@ -161,7 +161,7 @@ def cut_off(path):
 
 
 @pytest.mark.slow
-def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_path, helpers):
+def test_one_frame_and_no_active_frame_have_small_right_results(make_job_here, tmp_path, helpers):
     """A GIF of one frame; frames without any face; a network whose threshold nothing reaches."""
     source = tmp_path / "odd"
     source.mkdir()
@@ -172,7 +172,7 @@ def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_pa
     (source / "empty.mp4").write_bytes(b"")
     (source / "._fork.mp4").write_bytes(b"x")
     tail = cut_off(source / "cut.mkv")
-    job = make_job(source, model={"checkpoint": "demo", "threshold": 0.999999}, faces={"detector": "none"})
+    job = make_job_here(source, model={"checkpoint": "demo", "threshold": 0.999999}, faces={"detector": "none"})
     outcome = job.done(code=3)
     assert [outcome[name] for name in ("found", *STATUSES)] == [6, 1, 2, 2, 1]
     partials = {row["sequence_id"]: row["reason"] for row in outcome["partials"]}
@@ -197,7 +197,7 @@ def test_one_frame_and_no_active_frame_have_small_right_results(make_job, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_wrong_checkpoint_shape_ends_the_run_in_one_line(posed_clips, make_job, tmp_path):
+def test_a_wrong_checkpoint_shape_ends_the_run_in_one_line(posed_clips, make_job_here, tmp_path):
     import torch
 
     from fer_batch.models.backbone import build
@@ -209,7 +209,7 @@ def test_a_wrong_checkpoint_shape_ends_the_run_in_one_line(posed_clips, make_job
     module.fc = torch.nn.Linear(module.fc.in_features, 5)
     card = Card(name="wrong", architecture="resnet18", options={"width": 0.25}, targets=targets)
     save(module, tmp_path / "wrong.safetensors", card)
-    job = make_job(posed_clips, model={"checkpoint": str(tmp_path / "wrong.safetensors")})
+    job = make_job_here(posed_clips, model={"checkpoint": str(tmp_path / "wrong.safetensors")})
     job.environment["FER_BATCH_TRACEBACK"] = ""
     finished = job.run()
     assert finished.returncode == 1
@@ -232,12 +232,12 @@ def test_a_wrong_method_or_option_is_told_before_anything_starts(job, capsys, tm
 
 
 @pytest.mark.slow
-def test_a_bad_annotation_file_fails_its_clip_and_no_other(posed_clips, make_job, tmp_path, helpers):
+def test_a_bad_annotation_file_fails_its_clip_and_no_other(posed_clips, make_job_here, tmp_path, helpers):
     source = tmp_path / "clips"
     shutil.copytree(posed_clips, source)
     bad = sorted(source.rglob("*.annotations.csv"))[0]
     bad.write_text("frame;target;intensity\n0;AU01;2\n")
-    job = make_job(source)
+    job = make_job_here(source)
     outcome = job.done(code=3)
     assert (outcome["done"], outcome["failed"]) == (5, 1)
     assert "expected the columns frame_index, target" in outcome["failures"][0]["reason"]

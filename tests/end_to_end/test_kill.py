@@ -32,13 +32,16 @@ def worker_of(driver, title):
     return None
 
 
-def killed_half_way(job, helpers, folder, *settings):
+def killed_half_way(job, helpers, folder, *settings, before=None):
     """Kill a driver of six units when the first is marked in a folder; how many were marked when it was gone.
 
-    On a machine that lets this process wait for a second all six may be over by then; that run is done again.
+    It begins with nothing, or with a copy of the output `before`. On a machine that lets this process wait for a second
+    all six may be over by then; that run is done again.
     """
     for _ in range(3):
         shutil.rmtree(job.output, ignore_errors=True)
+        if before:
+            shutil.copytree(before, job.output)
         driver = job.start(*settings)
         helpers.until(lambda driver=driver: markers(job.output, folder) or driver.poll() is not None)
         driver.send_signal(signal.SIGKILL)
@@ -59,9 +62,9 @@ def test_driver_killed_in_phase_1(posed_clips, reference, make_job, helpers):
     helpers.assert_same_tables(reference, job.output)
 
 
-def test_driver_killed_in_phase_2(posed_clips, reference, make_job, helpers):
+def test_driver_killed_in_phase_2(posed_clips, explained, reference, make_job, helpers):
     job = make_job(posed_clips)
-    killed_half_way(job, helpers, "_shards", "--set", "resources.shard_units=1")
+    killed_half_way(job, helpers, "_shards", "--set", "resources.shard_units=1", before=explained.output)
     outcome = job.done()
     assert outcome["already_done"] == 6
     assert len(markers(job.output, "_shards")) == 6, "the planned shards are finished as they were planned"
@@ -69,13 +72,13 @@ def test_driver_killed_in_phase_2(posed_clips, reference, make_job, helpers):
 
 
 @pytest.mark.parametrize(
-    ("title", "folder", "settings"),
-    [("ExplainStage", "_commits", ["resources.window=2"]), ("shard_task", "_plans", ["resources.shard_units=2"])],
+    ("title", "folder", "setting"),
+    [("ExplainStage", "_commits", "resources.window=2"), ("shard_task", "_plans", "resources.shard_units=2")],
     ids=["model actor", "Dask task"],
 )
-def test_worker_killed(title, folder, settings, posed_clips, reference, make_job, helpers):
-    job = make_job(posed_clips)
-    driver = job.start(*(part for setting in settings for part in ("--set", setting)))
+def test_worker_killed(title, folder, setting, posed_clips, explained_copy, reference, make_job, helpers):
+    job = make_job(posed_clips, output=explained_copy if folder == "_plans" else None)
+    driver = job.start("--set", setting)
     helpers.until(lambda: markers(job.output, folder) or driver.poll() is not None)
     victim = helpers.until(lambda: worker_of(driver, title) or driver.poll() is not None)
     assert isinstance(victim, psutil.Process), driver.communicate()[0][-3000:]

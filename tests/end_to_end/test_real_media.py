@@ -2,15 +2,15 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from .conftest import called
+
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("engine"),
     pytest.mark.skipif(
         importlib.util.find_spec("dlib") is None or importlib.util.find_spec("face_recognition_models") is None,
         reason="needs the extra fer_batch[landmarks]",
@@ -21,12 +21,10 @@ REPOSITORY = Path(__file__).parents[2]
 
 def run_clips(source, output, *settings):
     """`jobs/clips.yaml` on a folder; outcome and exit code."""
-    command = [sys.executable, "-m", "fer_batch.cli", "run", str(REPOSITORY / "jobs" / "clips.yaml")]
-    command += ["--output", str(output), "--set", f"source.uri={source}", "--json"]
-    for setting in settings:
+    command = ["run", str(REPOSITORY / "jobs" / "clips.yaml"), "--output", str(output), "--json"]
+    for setting in (f"source.uri={source}", *settings):
         command += ["--set", setting]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ})
-    return finished
+    return called(command)
 
 
 @pytest.mark.timeout(900)

@@ -17,7 +17,7 @@ from fer_batch.posed.clips import write_stills
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 
-from .conftest import assert_same_tables, until
+from .conftest import assert_same_tables, called, until
 
 pytestmark = pytest.mark.slow
 
@@ -145,14 +145,15 @@ def test_what_is_done_is_done_in_seconds_and_status_knows_it(study):
     assert "explanations of each network: gradient, lime" in dry and "4 done" in dry
 
 
-def test_a_new_explanation_costs_its_own_cells_only_and_one_that_cannot_is_a_row(study, tmp_path):
+def test_a_new_explanation_costs_its_own_cells_only_and_one_that_cannot_is_a_row(study, engine, tmp_path):
     _, out, _ = study
     values = {**STUDY, "name": "more", "compare": ["runtime"], "panel": None}
     methods = [{"method": "gradient"}, {"method": "cam", "options": {"layer": "nowhere"}}]
     values["runs"] = {**STUDY["runs"], "vary": {"explain": methods}}
     other = tmp_path / "more.yaml"
     other.write_text(yaml.safe_dump(values, sort_keys=False))
-    done = run(other, out, code=3)
+    done = called(["run", str(other), "--output", str(out)])
+    assert done.returncode == 3, done.stderr[-3000:]
     assert "2 done earlier" in done.stderr + done.stdout
     cells = [row for row in read(Store(str(out)), "study_cells").to_pylist() if row["study"] == "more"]
     failed = [cell for cell in cells if cell["status"] == "failed"]
@@ -161,8 +162,9 @@ def test_a_new_explanation_costs_its_own_cells_only_and_one_that_cannot_is_a_row
 
 
 def test_a_study_that_is_killed_ends_where_it_would_have_ended(study, tmp_path):
-    job, out, _ = study
-    other = tmp_path / "out"
+    _, out, _ = study
+    job, other = tmp_path / "study.yaml", tmp_path / "out"
+    job.write_text(yaml.safe_dump({**STUDY, "compare": ["runtime", "panel"]}, sort_keys=False))
     for name in ("_data", "_crops", "_train", "checkpoints"):  # a training that is killed has tests of its own
         shutil.copytree(out / name, other / name)
     process = subprocess.Popen(command(job, other), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -193,7 +195,7 @@ def detector():
 """
 
 
-def test_twelve_cells_over_one_source_decode_it_once(tmp_path):
+def test_six_cells_over_one_source_decode_it_once(tmp_path):
     write_stills(tmp_path / "stills", n=5, size=96)
     (tmp_path / "stills" / "manifest.csv").unlink()
     (tmp_path / "counting.py").write_text(COUNTING)
@@ -213,14 +215,14 @@ def test_twelve_cells_over_one_source_decode_it_once(tmp_path):
         )
         checkpoint.save(net, tmp_path / f"net{seed}.safetensors", card)
         cards.append(str(tmp_path / f"net{seed}.safetensors"))
-    methods = ["gradient", "z", "epsilon", "grad_cam", "gradient_times_input", "preset_a_flat"]
+    methods = ["gradient", "grad_cam", "preset_a_flat"]
     base = {
         "source": {"format": "images", "uri": str(tmp_path / "stills")},
         "faces": {"detector": "counting:detector"},
         "explain": {"targets": "all"},
         "resources": {"num_cpus": 2, "object_store_mb": 200},
     }
-    values = {"kind": "study", "name": "twelve", "networks": cards, "compare": ["class_discrimination", "runtime"]}
+    values = {"kind": "study", "name": "six", "networks": cards, "compare": ["class_discrimination", "runtime"]}
     values["runs"] = {"base": base, "vary": {"explain.method": methods}}
     job = tmp_path / "study.yaml"
     job.write_text(yaml.safe_dump(values))
@@ -228,5 +230,5 @@ def test_twelve_cells_over_one_source_decode_it_once(tmp_path):
     paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     run(job, tmp_path / "out", PYTHONPATH=paths, COUNTED=str(counted))
     cells = read(Store(str(tmp_path / "out")), "study_cells").to_pylist()
-    assert [cell["status"] for cell in cells] == ["done"] * 12
+    assert [cell["status"] for cell in cells] == ["done"] * 6
     assert len(counted.read_text()) == 5

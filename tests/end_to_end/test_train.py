@@ -26,7 +26,10 @@ from fer_batch.pipeline.training.worker import face_set, make_network, make_reci
 from fer_batch.storage.store import Store
 from fer_batch.training.fold import FoldTraining
 
+from .conftest import called
+
 pytestmark = pytest.mark.slow
+EPOCHS = 16  # of each fold: seconds, in which the second can be killed
 
 JOB = {
     "kind": "train",
@@ -39,7 +42,7 @@ JOB = {
         "options": {"width": 0.125},
         "preprocessing": {"size": 64},
     },
-    "recipe": {"id": "test", "epochs": 48, "batch_size": 16, "augment": "faces", "learning_rate": 0.02},
+    "recipe": {"id": "test", "epochs": EPOCHS, "batch_size": 16, "augment": "faces", "learning_rate": 0.02},
     "resources": {"num_cpus": 1, "object_store_mb": 100},
 }
 
@@ -200,7 +203,7 @@ def test_tables_and_text_say_how_good_it_is(trained):
         assert shown == ("-" if f1 is None else f"{f1:.2f}".removeprefix("0"))
         assert lines[row + 2].split()[place] == str(n)
     epochs = connection.execute("SELECT split, metric, count(*) FROM training GROUP BY ALL ORDER BY ALL").fetchall()
-    assert epochs == [("train", "learning_rate", 192), ("train", "loss", 192)]
+    assert epochs == [("train", "learning_rate", 4 * EPOCHS), ("train", "loss", 4 * EPOCHS)]
     assert connection.execute("SELECT count(*), count(DISTINCT fold) FROM evaluation").fetchall() == [(64, 4)]
     assert connection.execute("SELECT status, count(*) FROM sequences GROUP BY ALL").fetchall() == [("done", 8)]
     listed = subprocess.run([sys.executable, "-m", "fer_batch.cli", "status", str(folder / "out")],
@@ -231,7 +234,7 @@ def test_the_best_network_can_be_used_and_its_card_says_where_it_comes_from(trai
     assert picture.startswith(b"\x89PNG")
 
 
-def test_judging_tells_the_people_trained_on_from_the_one_left_out_and_agrees_with_the_card(trained):
+def test_judging_tells_the_people_trained_on_from_the_one_left_out_and_agrees_with_the_card(trained, engine):
     folder, out = trained[0], str(trained[0] / "judged")
     job = {
         "kind": "run",
@@ -244,7 +247,7 @@ def test_judging_tells_the_people_trained_on_from_the_one_left_out_and_agrees_wi
     }
     (folder / "judge.yaml").write_text(yaml.safe_dump(job))
     for words in (["run", str(folder / "judge.yaml"), "--output", out], ["evaluate", out, "--json"]):
-        done = subprocess.run([sys.executable, "-m", "fer_batch.cli", *words], capture_output=True, text=True)
+        done = called(words)
         assert done.returncode == 0, done.stderr[-3000:]
     (part,) = json.loads(done.stdout)["partitions"]
     assert (part["people"]["n_trained_on"], part["people"]["n_new"]) == (3, 1)
