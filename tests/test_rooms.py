@@ -12,7 +12,7 @@ SHARED = {"facs", "types", "registry", "lean_torchvision"}
 ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("__")}
 CORE = ("explain", "spray", "prototypes", "regions", "evaluate", "models", "media")  # arrays in, arrays out
 # The rooms of `pipeline`; `base` is what they stand on, `pipeline` itself the modules that wire them together.
-BASE = {"engine", "progress"}
+BASE = {"engine", "progress", "ray_processes"}
 INNER = {path.name for path in (PACKAGE / "pipeline").iterdir() if path.is_dir() and not path.name.startswith("__")}
 # A room may import itself and what is shared; these arrows are allowed besides.
 ALLOWED = {

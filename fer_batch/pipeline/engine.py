@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from fer_batch.pipeline.ray_processes import only_needed_processes
 from fer_batch.types import InputError
 
 BLOCK_BYTES = 16 << 20
@@ -59,7 +60,8 @@ def _on_loopback() -> Iterator[None]:
     resolve = services.resolve_ip_for_localhost
     services.resolve_ip_for_localhost = lambda host: host
     try:
-        yield
+        with only_needed_processes():
+            yield
     finally:
         services.resolve_ip_for_localhost = resolve
 
