@@ -17,7 +17,8 @@ from fer_batch.types import InputError
 
 QUARANTINE = "_quarantine"
 M = TypeVar("M", bound=Marker)
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def each(store: Store, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
