@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
@@ -82,8 +82,6 @@ class LooksConfig(Section):
 class ResourcesConfig(Resources):
     """What a run may take. Nothing here changes a result."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where there are any, or nodes with some may be started
-    num_gpus: NonNegativeFloat | None = None  # of each copy of the network; one where it runs on GPUs
     actors: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None  # copies; as many as GPUs, one on CPUs
     object_store_mb: PositiveInt = 512  # embedded Ray only
     scheduler: Literal["ray", "threads"] = "ray"  # of phase 2

@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from fer_batch.media.sampling import Sampling
 
@@ -76,9 +86,20 @@ class SourceConfig(Section):
 
 
 class Resources(Section):
-    """What a job may take to decode; nothing here changes a result."""
+    """What a job may take to decode and to run its network; nothing here changes a result."""
 
     num_cpus: PositiveInt | None = None  # embedded Ray only; all cores where not given
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where there are any, or nodes with some may be started
+    num_gpus: NonNegativeFloat | None = None  # of each process that runs a network; one where it runs on GPUs
     window: PositiveInt = 2000  # units handed to Ray at a time
     decode_timeout_s: PositiveFloat = 60.0  # without a frame
     decode_memory_mb: PositiveInt = 3072
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        gpus = self.num_gpus
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"num_gpus: a part of one GPU or a whole number of them, got {gpus:g}")
+        if gpus == 0 and self.device == "cuda":
+            raise ValueError("num_gpus: 0 is device: cpu, not cuda")
+        return self

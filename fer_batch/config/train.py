@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from pydantic import (
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     SerializerFunctionWrapHandler,
@@ -108,8 +107,6 @@ class TrainResourcesConfig(Resources):
 
     workers: PositiveInt = 1  # processes that train one fold together
     folds_at_once: PositiveInt | None = None  # as many as CPUs (or GPUs) allow where not given
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where there are any, or nodes with some may be started
-    num_gpus: NonNegativeFloat | None = None  # per worker; one where it runs on GPUs
     object_store_mb: PositiveInt = 256  # embedded Ray only
 
 

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import yaml
 
 from fer_batch.pipeline.progress import say
 from fer_batch.types import InputError
@@ -22,25 +24,32 @@ WAIT_S = 900.0  # for a node that an autoscaler starts; clouds take minutes
 
 @dataclass(frozen=True)
 class Offer:
-    """GPUs that Ray can place work on.
+    """What Ray can place work on.
 
     Attributes
     ----------
     there
-        Of the nodes that run.
+        GPUs of the nodes that run.
     most
-        With every node that may be started; None where the cluster does not say.
+        GPUs with every node that may be started; None where the cluster does not say.
+    largest
+        GPUs of the node that has most of them, of those that `there` and `most` count.
+    cpus, node_cpus
+        With every node that is known of, and of the node that has most of them.
     where
         What offers them, for messages.
     """
 
     there: float
     most: float | None
+    largest: float = 1.0
+    cpus: int = 1
+    node_cpus: int = 1
     where: str = "this machine"
 
     @property
     def known(self) -> float:
-        """The most that is known of."""
+        """The most GPUs that are known of."""
         return max(self.there, self.most or 0.0)
 
     def gpus_each(self, device: Device, asked: float | None, n: int = 1) -> float:
@@ -65,11 +74,17 @@ class Offer:
         if device == "auto" and asked is None and not self.known:
             return 0.0
         each = 1.0 if asked is None else asked
-        if (self.most is not None or self.known >= each) and each * n > self.known:
-            wanted = f"{each:g}" if n == 1 else f"{each * n:g} ({n} x {each:g})"
+        if self.most is None and not self.known:
+            return each  # nothing is known: it is waited for
+        wanted = f"{each:g}" if n == 1 else f"{each * n:g} ({n} x {each:g})"
+        if each * n > self.known:
             raise InputError(
                 f"resources ask for {wanted} GPUs, but {self.where} offers Ray {self.known:g}; "
                 "resources.device: cpu runs without"
+            )
+        if each > self.largest:
+            raise InputError(
+                f"resources.num_gpus is {each:g}, but no node of {self.where} has more than {self.largest:g}"
             )
         return each
 
@@ -78,63 +93,78 @@ def offered() -> Offer:
     """What the running Ray can place work on, with the nodes that its autoscaler may start."""
     import ray
 
-    there = float(ray.cluster_resources().get("GPU", 0))
-    if not os.environ.get("RAY_ADDRESS"):
-        return Offer(there, there)
-    most = _reported()
-    return Offer(there, max(there, *most) if most else None, "this cluster")
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus, cpus = ([float(node.get(kind, 0)) for node in nodes] for kind in ("GPU", "CPU"))
+    there, largest = sum(gpus), max(gpus, default=0.0)
+    n_cpus, node_cpus = max(1, int(sum(cpus))), max(1, int(max(cpus, default=1)))
+    if not on_cluster():
+        return Offer(there, there, largest, n_cpus, node_cpus)
+    kinds = _kinds()
+    if kinds is None:
+        return Offer(there, None, largest, n_cpus, node_cpus, "this cluster")
+    possible = [kind for kind in kinds if kind.nodes]
+    return Offer(
+        there,
+        max(there, sum(kind.gpus * kind.nodes for kind in possible)),
+        max([largest, *(kind.gpus for kind in possible)]),
+        max(n_cpus, int(sum(kind.cpus * kind.nodes for kind in possible))),
+        max([node_cpus, *(int(kind.cpus) for kind in possible)]),
+        "this cluster",
+    )
 
 
-def _reported() -> list[float]:
-    """GPUs of all nodes there may be, by what the cluster reports and by the file it was started with."""
-    from ray._private.state import state
+def on_cluster() -> bool:
+    """Whether a cluster is joined, and no Ray embedded."""
+    return os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
 
-    found = []
-    with contextlib.suppress(Exception):  # a private call, which only some clusters answer
-        if (known := state.get_max_resources_from_cluster_config()) is not None:
-            found.append(float(known.get("GPU", 0)))
+
+class NodeKind(NamedTuple):
+    """A type of node: how many there may be, and what each has."""
+
+    nodes: int
+    gpus: float
+    cpus: float
+
+
+def _kinds() -> list[NodeKind] | None:
+    """Types of nodes that the autoscaler of this machine may start; None where none says so."""
     path = _autoscaling_file()
-    if path is not None:
-        found.append(most_gpus(_yaml(path)))
-    return found
+    if path is None:
+        return None
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return node_kinds(found) if isinstance(found, dict) else None
 
 
-def most_gpus(cluster: Mapping[str, object]) -> float:
-    """GPUs of every node that a cluster's file allows.
+def node_kinds(cluster: Mapping[str, object]) -> list[NodeKind]:
+    """Types of nodes of a cluster's file.
 
     Parameters
     ----------
     cluster
         What `ray up` and `ray start --autoscaling-config` take, its node types with their resources.
     """
-    types = cluster.get("available_node_types")
-    limit = cluster.get("max_workers")
-    most = 0.0
+    types, limit = cluster.get("available_node_types"), cluster.get("max_workers")
+    found = []
     for name, kind in (types if isinstance(types, dict) else {}).items():
-        gpus = float((kind.get("resources") or {}).get("GPU", 0))
-        workers = kind.get("max_workers", limit)
+        own = kind if isinstance(kind, dict) else {}
+        resources, workers = own.get("resources") or {}, own.get("max_workers", limit)
         if name == cluster.get("head_node_type"):
             nodes = 1
         else:
-            nodes = min(workers, limit) if isinstance(limit, int) and workers is not None else workers or 0
-        most += gpus * nodes
-    return most
-
-
-def _yaml(path: Path) -> Mapping[str, object]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return found if isinstance(found, dict) else {}
+            nodes = min(n for n in (workers, limit, 1 << 20) if isinstance(n, int))
+        found.append(NodeKind(nodes, float(resources.get("GPU", 0)), float(resources.get("CPU", 0))))
+    return found
 
 
 def _autoscaling_file() -> Path | None:
     """The file of the autoscaler that runs on this node: jobs that are submitted run on the head, where it does."""
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
+            if process.stat().st_uid != os.getuid():
+                continue
             for word in process.read_text("utf-8", "replace").split("\0"):
                 if word.startswith("--autoscaling-config="):
                     return Path(word.partition("=")[2]).expanduser()
@@ -158,7 +188,7 @@ def wait_for_gpus(gpus: float, offer: Offer, seconds: float = WAIT_S) -> None:
     InputError
         If none came.
     """
-    if not gpus or offer.there >= gpus:
+    if not gpus or offer.there >= gpus:  # on one node: more than the largest has is refused
         return
     import ray
 

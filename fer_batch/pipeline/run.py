@@ -14,6 +14,7 @@ from fer_batch.output.verify import check_present
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
 from fer_batch.pipeline.analysis.sums import SUMS
 from fer_batch.pipeline.changed import explain_settled
+from fer_batch.pipeline.devices import offered
 from fer_batch.pipeline.failures import failure_sentence
 from fer_batch.pipeline.outcome import Outcome, count
 from fer_batch.pipeline.partition.conservation import run_columns
@@ -195,5 +196,5 @@ def _engine(jobs: Sequence[Job]) -> Iterator[int]:
         return
     from fer_batch.pipeline.engine import ray_engine
 
-    with ray_engine(n_cpus, resources.object_store_mb) as ray:
-        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
+    with ray_engine(n_cpus, resources.object_store_mb):
+        yield offered().cpus

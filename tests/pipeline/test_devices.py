@@ -3,11 +3,11 @@
 import pytest
 
 from fer_batch.config import RunConfig
-from fer_batch.pipeline.devices import Offer, actors_of, most_gpus, said_of
+from fer_batch.pipeline.devices import NodeKind, Offer, actors_of, node_kinds, said_of
 from fer_batch.types import InputError
 
-NONE, FOUR = Offer(0, 0), Offer(4, 4)
-SCALING, UNKNOWN = Offer(0, 2, "this cluster"), Offer(0, None, "this cluster")
+NONE, FOUR = Offer(0, 0, 0), Offer(4, 4)
+SCALING, UNKNOWN = Offer(0, 2, where="this cluster"), Offer(0, None, 0, where="this cluster")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def test_gpus_of_one_process(offer, device, asked, expected):
         (NONE, "cuda", None, 1, "ask for 1 GPUs, but this machine offers Ray 0"),
         (NONE, "auto", 1, 1, "ask for 1 GPUs"),
         (FOUR, "auto", 1, 5, r"ask for 5 \(5 x 1\) GPUs, but this machine offers Ray 4"),
+        (FOUR, "cuda", 2, 1, "num_gpus is 2, but no node of this machine has more than 1"),
         (SCALING, "cuda", None, 3, r"ask for 3 \(3 x 1\) GPUs, but this cluster offers Ray 2"),
     ],
 )
@@ -62,9 +63,13 @@ def test_gpus_that_a_cluster_may_start():
         "explain": {"resources": {"CPU": 4, "GPU": 1}, "min_workers": 0, "max_workers": 3},
         "large": {"resources": {"GPU": 8}},  # as many as the cluster may have
     }
-    assert most_gpus({"head_node_type": "head", "max_workers": 5, "available_node_types": types}) == 43
-    assert most_gpus({"head_node_type": "explain", "available_node_types": {"explain": types["explain"]}}) == 1
-    assert most_gpus({}) == 0
+    types["nothing"] = None
+    found = node_kinds({"head_node_type": "head", "max_workers": 5, "available_node_types": types})
+    assert found == [NodeKind(1, 0, 0), NodeKind(4, 0, 16), NodeKind(3, 1, 4), NodeKind(5, 8, 0), NodeKind(5, 0, 0)]
+    assert (
+        node_kinds({"head_node_type": "explain", "available_node_types": {"explain": types["explain"]}})[0].nodes == 1
+    )
+    assert node_kinds({}) == []
 
 
 def test_a_range_of_actors_is_the_fewest_and_the_most():
@@ -80,5 +85,8 @@ def test_a_range_of_actors_is_the_fewest_and_the_most():
     assert RunConfig.model_validate(job(actors=[1, 8], device="cuda")).resources.actors == (1, 8)
     with pytest.raises(ValueError, match="the fewest come first"):
         RunConfig.model_validate(job(actors=[8, 1]))
+    for wrong, words in (({"num_gpus": 1.5}, "a whole number"), ({"num_gpus": 0, "device": "cuda"}, "is device: cpu")):
+        with pytest.raises(ValueError, match=words):
+            RunConfig.model_validate(job(**wrong))
     with pytest.raises(ValueError, match="cpu"):
         RunConfig.model_validate(job(device="gpu"))

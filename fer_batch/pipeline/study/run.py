@@ -115,12 +115,13 @@ class StudyEngine(contextlib.ExitStack):
     def start(self) -> int:
         """Start it where it does not run yet; the number of CPUs."""
         if not self.started:
+            from fer_batch.pipeline.devices import offered
             from fer_batch.pipeline.engine import ray_engine
 
             os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
             os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-            ray = self.enter_context(ray_engine(self.n_cpus, int(self.resources.get("object_store_mb", 512))))
-            self.n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            self.enter_context(ray_engine(self.n_cpus, int(self.resources.get("object_store_mb", 512))))
+            self.n_cpus = offered().cpus
             self.started = True
         return self.n_cpus
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_batch.config import TrainConfig
-from fer_batch.pipeline.devices import offered, wait_for_gpus
+from fer_batch.pipeline.devices import Offer, offered, wait_for_gpus
 from fer_batch.pipeline.progress import progress, say
 from fer_batch.pipeline.training.marker import FoldJob, FoldMarker
 from fer_batch.pipeline.training.worker import train_on_worker
@@ -31,7 +31,7 @@ class Layout:
     gpus: float
 
 
-def layout(config: TrainConfig, n_folds: int, n_cpus: int, gpus: float, n_gpus: float) -> Layout:
+def layout(config: TrainConfig, n_folds: int, offer: Offer, gpus: float) -> Layout:
     """Folds beside each other rather than one fold on everything: nothing then waits for anything.
 
     Parameters
@@ -40,8 +40,8 @@ def layout(config: TrainConfig, n_folds: int, n_cpus: int, gpus: float, n_gpus: 
         The job.
     n_folds
         That are not done.
-    n_cpus, n_gpus
-        There are, or can be.
+    offer
+        What there is, or can be.
     gpus
         Of each process.
 
@@ -51,11 +51,12 @@ def layout(config: TrainConfig, n_folds: int, n_cpus: int, gpus: float, n_gpus: 
         If the job asks for more than there is.
     """
     resources = config.resources
-    if resources.workers > n_cpus:
-        raise InputError(f"resources.workers is {resources.workers}, Ray has {n_cpus} CPUs")
-    places = int(n_gpus / (gpus * resources.workers)) if gpus else n_cpus // resources.workers
+    if resources.workers > offer.cpus:
+        raise InputError(f"resources.workers is {resources.workers}, Ray has {offer.cpus} CPUs")
+    places = int(offer.known / (gpus * resources.workers)) if gpus else offer.cpus // resources.workers
     at_once = max(1, min(resources.folds_at_once or places, places, n_folds))
-    return Layout(at_once, resources.workers, max(1, n_cpus // (at_once * resources.workers)), gpus)
+    cpus = min(offer.cpus // (at_once * resources.workers), offer.node_cpus)
+    return Layout(at_once, resources.workers, max(1, cpus), gpus)
 
 
 def train_folds(config: TrainConfig, store: Store, jobs: Sequence[FoldJob], on_done: Callable[[FoldJob], None]) -> None:
@@ -81,7 +82,7 @@ def train_folds(config: TrainConfig, store: Store, jobs: Sequence[FoldJob], on_d
 
     offer = offered()
     gpus = offer.gpus_each(config.resources.device, config.resources.num_gpus, config.resources.workers)
-    where = layout(config, len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))), gpus, offer.known)
+    where = layout(config, len(jobs), offer, gpus)
     wait_for_gpus(where.gpus, offer)
     say(f"{where.at_once} folds at once, each on {_share(where)}" if where.at_once > 1 else f"on {_share(where)}")
     lanes = [list(jobs[start :: where.at_once]) for start in range(where.at_once)]

@@ -21,11 +21,11 @@ from fer_batch.types import InputError
     ],
 )
 def test_folds_run_beside_each_other_as_far_as_there_is_room(job, resources, cpus, gpus, expected):
-    each = Offer(gpus, gpus).gpus_each("auto", resources.get("num_gpus"))
-    found = layout(job(resources=resources), 20, cpus, each, gpus)
+    offer = Offer(gpus, gpus, 1, cpus, cpus)
+    found = layout(job(resources=resources), 20, offer, offer.gpus_each("auto", resources.get("num_gpus")))
     assert (found.at_once, found.workers, found.cpus, found.gpus) == expected
 
 
 def test_more_than_there_is_is_refused(job):
     with pytest.raises(InputError, match=r"resources\.workers is 4, Ray has 2 CPUs"):
-        layout(job(resources={"workers": 4}), 5, 2, 0, 0)
+        layout(job(resources={"workers": 4}), 5, Offer(0, 0, 0, 2, 2), 0)
