@@ -62,7 +62,7 @@ class LRP:
     ) -> Relevance:
         """See `Explainer`; maps have the size of the images."""
         x = prepared_images(model, images)
-        n = np.size(pairs) // 2
+        n = np.asarray(pairs).size // 2
         maps = np.empty((n, *x.shape[2:]), _numpy_dtype(x))
         scores: NDArray[np.floating] = np.empty(n, _numpy_dtype(x))
         for where, r, score in self.passes(model, x, pairs):

@@ -8,6 +8,7 @@ import pytest
 
 from fer_batch.config import build
 from fer_batch.pipeline import changed
+from fer_batch.pipeline.devices import Offer
 from fer_batch.pipeline.explaining import stream
 from fer_batch.pipeline.explaining.decode import decode_unit
 from fer_batch.pipeline.explaining.explain import ExplainStage
@@ -52,7 +53,7 @@ def here(monkeypatch):
         return Here()
 
     monkeypatch.setattr(stream, "dataset_of", dataset_of)
-    monkeypatch.setattr("fer_batch.pipeline.phases.gpus_of", lambda asked: 0.0)
+    monkeypatch.setattr("fer_batch.pipeline.phases.offered", lambda: Offer(0, 0, 0))
     return before
 
 

@@ -8,7 +8,7 @@ import pytest
 from fer_batch.config import build
 from fer_batch.models.card import Card
 from fer_batch.models.known import known_network
-from fer_batch.pipeline import plan
+from fer_batch.pipeline import plan_text
 from fer_batch.pipeline.analysis.key import ANALYSIS, analysis_key
 from fer_batch.pipeline.plan import check_relevance, make_plans, stale_shards
 from fer_batch.storage.manifest import Ledger
@@ -82,7 +82,7 @@ def test_faces_that_are_cut_otherwise_than_in_training_are_named(faces, said, ca
     values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}, "faces": faces}
     cut = {"detector": "dlib", "choose": "largest", "align": "eyes", "margin": 0.2}
     for card, expected in ((Card(name="n", targets=("AU01",), faces=cut), said), (Card(name="n", targets=("a",)), "")):
-        plan._say_faces(build(values, "job"), SimpleNamespace(model=SimpleNamespace(card=card)))
+        plan_text._say_faces(build(values, "job"), SimpleNamespace(model=SimpleNamespace(card=card)))
         said_at_the_terminal = capsys.readouterr().err
         assert said_at_the_terminal.strip().endswith(expected) if expected else not said_at_the_terminal
 
@@ -90,7 +90,7 @@ def test_faces_that_are_cut_otherwise_than_in_training_are_named(faces, said, ca
 def test_how_the_authors_of_a_published_network_cut_faces_is_said(capsys):
     values = {"name": "d", "source": {"uri": "in"}, "output": "out", "model": {"checkpoint": "demo"}}
     card = known_network("libreface_au_detection").card()
-    plan._say_faces(build(values, "job"), SimpleNamespace(model=SimpleNamespace(card=card)))
+    plan_text._say_faces(build(values, "job"), SimpleNamespace(model=SimpleNamespace(card=card)))
     first, second = capsys.readouterr().err.strip().splitlines()
     assert first.endswith("cut otherwise than this job cuts them: faces.align=eyes")
     assert "cut faces so: MediaPipe FaceMesh; a square turned with the eye line" in second

@@ -154,7 +154,7 @@ def test_ray_fuses_nothing(engine, num_gpus):
 
     from fer_batch.pipeline.explaining.stream import dataset_of
 
-    dataset = dataset_of([unit("a")], None, None, None, 1, num_gpus)
+    dataset = dataset_of([unit("a")], None, None, None, (1, 1), num_gpus)
     plan = get_execution_plan(dataset._logical_plan)
     physical = plan[0] if isinstance(plan, tuple) else plan
     names, node = [], physical.dag

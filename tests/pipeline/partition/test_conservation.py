@@ -167,9 +167,9 @@ def test_a_few_maps_outside_are_said_without_a_warning(store, capsys):
 
 
 def test_runs_of_an_earlier_version_are_read_beside_newer_ones(store):
-    recorded(store)
     old = rows_of("runs", [{"run_id": "old", "counts": "{}"}])
     old = old.drop_columns(["n_explained", "n_unconserved", "conservation_median"])
     store.put(f"{HERE.folder('runs')}/0.parquet", encode(old))
+    recorded(store)
     rows = connect(store).execute("SELECT run_id = 'old', n_explained FROM runs ORDER BY 1").fetchall()
     assert rows == [(False, 90), (True, None)]

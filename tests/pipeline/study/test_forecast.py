@@ -93,7 +93,7 @@ class Output:
             rows = tested.take(pa.array(np.repeat(np.arange(tested.num_rows), len(CLASSES))))
             logits = np.random.default_rng(job.index).normal(size=rows.num_rows)
             self.store.put(job.path(".predictions.parquet"), encode(rows.append_column("logit", pa.array(logits))))
-            self.store.put(job.path(".json"), dump({"fold": job.index, "f1": [0.5] * len(CLASSES)}))
+            self.store.put(job.path(".json"), dump({"fold": job.index, "f1": [0.5] * len(CLASSES), "history": []}))
         for job in plan.jobs if n_folds == K else ():
             save_network(f"{self.store.uri}/checkpoints/{plan.model}/fold-{job.index:03d}.safetensors", job.index)
 

@@ -50,6 +50,7 @@ def test_a_page_that_is_current_is_left_and_one_that_is_gone_or_of_before_is_mad
 def test_a_page_follows_what_its_file_of_people_says(tmp_path):
     people = tmp_path / "people.csv"
     people.write_text("subject_id,sex\np1,f\n")
+    (tmp_path / "out" / "tables").mkdir(parents=True)
     asked = work(tmp_path / "out", {"heatmap_differences": {"people": str(people)}})
     publish(asked)
     page = tmp_path / "out" / "report" / "studies" / "s" / "heatmap-differences.html"
