@@ -11,16 +11,19 @@ from collections.abc import Iterable
 
 from fer_batch.output.books import QUARANTINE, Books, check_json, read_books
 from fer_batch.output.findings import Checked, Finding
-from fer_batch.output.verify_files import check_files, files_by_shard
+from fer_batch.output.verify_files import SUMS, check_files, files_by_shard
 from fer_batch.output.verify_rows import check_rows
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger
 from fer_batch.storage.markers import ShardPlan
 from fer_batch.storage.parquet import Partition
-from fer_batch.storage.published import RECORDS, records_below
+from fer_batch.storage.published import EARLIER, RECORDS, FileState, records_below
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 from fer_batch.types import InputError
 
+_TOPS = ("tables", SUMS, *(f"tables/{name}" for name in SCHEMAS))
+ROOTS = frozenset((COMMITS, PLANS, SHARDS, STAGE, RECORDS, *_TOPS, *(f"{RECORDS}/{name}" for name in _TOPS)))
+"""Folders that are never set aside as a whole."""
 ROUNDS = 5  # what is set aside may show that something older is not whole either
 
 
@@ -78,7 +81,7 @@ def repair(store: Store) -> tuple[Checked, str | None, list[Finding]]:
 
 def _set_aside(store: Store, paths: Iterable[str], folder: str) -> None:
     for path in paths:
-        if store.exists(path):
+        if path not in ROOTS and store.exists(path):
             store.move(path, f"{folder}/{path}")
 
 
@@ -136,7 +139,8 @@ def _absent(store: Store, ledger: Ledger, partition: Partition) -> Iterable[str]
         folder = partition.folder(table)
         wanted = {one.file(table): {state.size} for one in markers if (state := one.files.get(table))}
         for path, names in records_below(store, folder).items():
-            wanted[path] = {int(name.split("-")[1]) for name in names if name.count("-") == 2}
+            sizes = {state.size for name in names if (state := FileState.from_name(name))}
+            wanted[path] = set() if EARLIER in names else sizes  # of what is replaced nothing may be known
         if wanted:
             there = {f"{folder}/{name}": entry.size for name, entry in store.files(folder).items()}
             yield from (path for path, sizes in sorted(wanted.items()) if not _is_there(there.get(path), sizes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,7 +18,9 @@ from fer_batch.storage.published import (
     EARLIER,
     RECORDS,
     FileState,
+    begun_folders,
     is_of_shard,
+    is_record,
     is_table_file,
     records_below,
 )
@@ -65,8 +67,9 @@ def check_files(store: Store, books: Books, checked: Checked) -> list[Named]:
     """Compare every file with what names it; gives those that are whole."""
     there = {f"{top}/{one.path}": one for top in ("tables", SUMS) for one in store.walk(top)}
     named = {one.path: one for one in _of_shards(books, there, checked)}
-    named |= {one.path: one for one in _of_records(store, books)}
-    named |= {one.path: one for one in _of_earlier(there, named)}
+    records = records_below(store, "tables") | records_below(store, SUMS)
+    named |= {one.path: one for one in _of_records(store, records, books)}
+    named |= {one.path: one for one in _of_earlier(there, named, records)}
     checked.n_files += len(named)
     checked.n_undigested += sum(not one.states for one in named.values())
     rewriting = {
@@ -98,17 +101,18 @@ def _of_shards(books: Books, there: dict[str, Entry], checked: Checked) -> Itera
         yield from (Named(marker.file(table), (), path, name) for table in tables)
 
 
-def _of_records(store: Store, books: Books) -> Iterable[Named]:
-    for top in ("tables", SUMS):
-        for path, names in sorted(records_below(store, top).items()):
-            states = tuple(state for name in names if (state := FileState.from_name(name)))
-            folder = f"{RECORDS}/{path}"
-            yield Named(path, () if EARLIER in names else states, folder, _shard_of(path, books), _aside(store, path))
+def _of_records(store: Store, records: Mapping[str, Sequence[str]], books: Books) -> Iterable[Named]:
+    for path, names in sorted(records.items()):
+        states = tuple(state for name in names if (state := FileState.from_name(name)))
+        folder = f"{RECORDS}/{path}"
+        yield Named(path, () if EARLIER in names else states, folder, _shard_of(path, books), _aside(store, path))
 
 
-def _of_earlier(there: dict[str, Entry], named: dict[str, Named]) -> Iterable[Named]:
+def _of_earlier(
+    there: Mapping[str, Entry], named: Mapping[str, Named], records: Mapping[str, Sequence[str]]
+) -> Iterable[Named]:
     """Files without a record where readers take them, as earlier versions left them."""
-    begun = {posixpath.dirname(path) for path in named}
+    begun = begun_folders(records, named.keys() - records.keys())
     shards = {one.shard for one in named.values() if one.shard}
     for path in there:
         folder, _, name = path.rpartition("/")
@@ -189,10 +193,15 @@ def _name_strays(store: Store, there: Iterable[str], named: Iterable[str], books
         for path in sorted(set(there) - set(named))
         if posixpath.basename(path).removesuffix(".parquet") not in waiting
     ]
+    strays += [path for one in store.walk(RECORDS) if not _is_known_record(path := f"{RECORDS}/{one.path}")]
     for folder in (COMMITS, PLANS, SHARDS):
         names = [name for name in store.names(folder) if not name.endswith(".json") or name.startswith(".")]
         strays += [f"{folder}/{name}" for name in names]
     checked.findings += [Finding(path, "is a stray file: no marker names it, and no query reads it") for path in strays]
+
+
+def _is_known_record(path: str) -> bool:
+    return is_record(path) and path.split("/")[1] in ("tables", SUMS)
 
 
 def files_by_shard(whole: Sequence[Named], markers: dict[str, ShardMarker]) -> dict[str, dict[str, str]]:

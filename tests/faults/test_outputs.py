@@ -13,6 +13,7 @@ from fer_batch.cli import cli
 from fer_batch.output.query import connect
 from fer_batch.output.verify import check_present, repair, verify
 from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.published import FileState, Record
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -147,6 +148,33 @@ def test_a_copied_partition_is_named(output):
     shutil.copytree(folder, folder.with_name("explain=copy"))
     found = verify(Store(str(output))).findings
     assert [one.path.split("/")[-2] for one in found] == ["explain=copy"] * len(list(folder.iterdir()))
+
+
+def test_what_systems_leave_beside_records_is_set_aside_alone(output, undisturbed):
+    left = {f"_files/{place}" for place in (".DS_Store", "tables/.DS_Store", "tables/heatmaps/._x", "_sums/.DS_Store")}
+    left |= {f"{one}/{name}" for one in ("tables", "tables/frames") for name in (".DS_Store",)}
+    records = [path for path in (output / "_files").rglob("*") if path.is_file()]
+    left |= {str(path.with_name(f"._{path.name}").relative_to(output)) for path in records[:3]}
+    for name in left:
+        (output / name).write_bytes(b"Mac OS X")
+    world = World(Store(str(output)))
+    check_present(world.store, Ledger(world.store), [world.partition])
+    assert {one.path for one in verify(world.store).findings} == left
+    found, folder, still = repair(world.store)
+    assert {one.path for one in found.findings} == left and still == []
+    assert {str(path.relative_to(output / folder)) for path in (output / folder).rglob("*") if path.is_file()} == left
+    assert tables(world.store) == undisturbed and verify(world.store).findings == []
+
+
+def test_an_earlier_output_that_is_killed_while_a_file_is_replaced_goes_on(output, undisturbed):
+    shutil.rmtree(output / "_files")
+    world = World(Store(str(output)))
+    path = file_of(output, "patterns").relative_to(output).as_posix()
+    Record(world.store, path)  # the files of the folder are taken over
+    Record(world.store, path).announce(FileState(rows=5, size=99, digest="a" * 32))  # and killed
+    assert verify(world.store).findings == []
+    next_run(world)
+    assert tables(world.store) == undisturbed
 
 
 def test_rows_of_an_older_version_are_checked_without_digests(output):

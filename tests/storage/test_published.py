@@ -10,6 +10,7 @@ from fer_batch.storage.published import (
     RECORDS,
     DigestFile,
     FileState,
+    Record,
     published_files,
     records_below,
     withdraw_file,
@@ -34,6 +35,7 @@ def test_a_state_reads_back_from_the_name_of_its_record():
     assert state.digest == hashlib.sha256(b"abc").hexdigest()[:32]
     assert (state.rows, state.size) == (7, 3) and FileState.from_name(state.name) == state
     assert FileState.from_name(EARLIER) is None and FileState.from_name("x-3-abc") is None
+    assert FileState.from_name(f"1-3-{'a' * 31}") is None and FileState.from_name(f"1-3-{'x' * 32}") is None
 
 
 def test_a_digest_is_of_the_bytes_that_are_written(tmp_path):
@@ -99,6 +101,73 @@ def test_files_of_an_earlier_version_count_and_go_on_counting(store):
     assert read(store, "heatmaps").num_rows == 5, "what came later needs a record"
     put_table(store, old, heatmaps(4))
     assert EARLIER not in records_below(store, "tables")[old]
+
+
+def test_what_systems_leave_beside_records_is_no_record(store):
+    path = f"{FOLDER}/heatmaps.parquet"
+    put_table(store, path, heatmaps(2))
+    before = records_below(store, "tables")
+    (name,) = before[path]
+    for place in ("tables", FOLDER, path):
+        store.put(f"{RECORDS}/{place}/.DS_Store", b"x")
+        store.put(f"{RECORDS}/{place}/._{name}", b"x")
+        store.put(f"{RECORDS}/{place}/1-2-notes", b"x")
+    assert records_below(store, "tables") == before
+    put_table(store, path, heatmaps(3))
+    assert [FileState.from_name(one).rows for one in records_below(store, "tables")[path]] == [3]
+
+
+@pytest.mark.parametrize("replaced", ["study-a", "new"])
+def test_adoption_that_is_killed_anywhere_loses_no_file_of_an_earlier_version(tmp_path, monkeypatch, replaced):
+    from fer_batch.storage.parquet import encode
+
+    class KilledError(BaseException):
+        pass
+
+    put, left = Store.put, [0]
+
+    def counted(self, relative, data):
+        left[0] -= 1
+        if left[0] == -1:
+            raise KilledError
+        put(self, relative, data)
+
+    for n in range(8):
+        store, old = Store(str(tmp_path / str(n))), [f"{FOLDER}/study-{k}.parquet" for k in "abc"]
+        for path in old:
+            store.put(path, encode(heatmaps(2)))
+        monkeypatch.setattr(Store, "put", counted)
+        left[0] = n
+        try:
+            put_table(store, f"{FOLDER}/{replaced}.parquet", heatmaps(2))
+            finished = True
+        except KilledError:
+            finished = False
+        monkeypatch.setattr(Store, "put", put)
+        assert {one.path for one in published_files(store, "tables/heatmaps")} >= set(old)
+        put_table(store, f"{FOLDER}/other.parquet", heatmaps(3))
+        assert {one.path for one in published_files(store, "tables/heatmaps")} >= set(old)
+        put_table(store, old[0], heatmaps(4))
+        assert EARLIER not in records_below(store, "tables")[old[0]]
+        if finished:
+            return
+    raise AssertionError("it never finished")
+
+
+def test_two_writers_of_one_file_leave_a_record_of_what_is_there(store):
+    path = f"{FOLDER}/heatmaps.parquet"
+    put_table(store, path, heatmaps(1))
+    contents = (b"a" * 10, b"b" * 11)
+    states = [FileState.of(data, 1) for data in contents]
+    for order in ((0, 1), (1, 0)):
+        records = []
+        for state in states:
+            records.append(Record(store, path))
+            records[-1].announce(state)
+        for k in order:
+            store.put(path, contents[k])
+            records[k].settle(states[k])
+            assert states[k].name in records_below(store, "tables")[path]
 
 
 def test_a_file_of_a_shard_counts_once_its_marker_is_there(store):
