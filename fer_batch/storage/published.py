@@ -18,11 +18,14 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, BinaryIO, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
+from fer_batch.storage.digests import digest
 from fer_batch.storage.store import Entry, Store
+from fer_batch.storage.tables import PARTITIONS
 
 RECORDS, SHARD_MARKERS = "_files", "_shards"
 EARLIER = "earlier"
@@ -228,6 +231,36 @@ def is_of_shard(name: str) -> bool:
     return _SHARD.fullmatch(name.removesuffix(".parquet")) is not None
 
 
+def shard_prefix(partition: Mapping[str, str]) -> str:
+    """How the names of the shards of a partition begin, given its columns and their values: 8 hex digits."""
+    return digest(dict(partition), 8)
+
+
+def is_in_place(path: str) -> bool:
+    """Whether a file lies where its table has files: below the folders of its partition, a shard in its own one.
+
+    What people copy into a folder of a table, or beside the folder of a partition, does not.
+
+    Parameters
+    ----------
+    path
+        Relative to the output.
+    """
+    folder, name = posixpath.split(path)
+    prefix = _prefix_of(folder)
+    return prefix is not None and is_table_file(name) and (not is_of_shard(name) or name.startswith(prefix))
+
+
+@lru_cache(maxsize=1024)
+def _prefix_of(folder: str) -> str | None:
+    """How names of shards in the folder of a partition begin; empty where all may be, None where no table has files."""
+    table, *parts = folder.split("/")[1:] or [""]
+    keys = dict(part.partition("=")[::2] for part in parts)
+    if len(keys) != len(parts) or tuple(keys) != PARTITIONS.get(table):
+        return None
+    return shard_prefix(keys) if keys.keys() == {"dataset", "model", "explain"} else ""
+
+
 def marker_names(store: Store, folder: str) -> list[str]:
     """Sorted names of the markers of a folder, without suffix; what systems and editors left there is passed over."""
     names = store.names(folder)
@@ -267,7 +300,7 @@ def published_files(store: Store, folder: str, shards: Collection[str] | None = 
     """Files of tables below a folder that a marker or a record names, sorted, with paths relative to the output.
 
     In a folder of which no file is named, as earlier versions left those of a partition, all count whose names tables
-    have. A file with the name of a shard always needs the marker of the shard.
+    have. A file with the name of a shard always needs the marker of the shard. Copies in other folders never count.
 
     Parameters
     ----------
@@ -278,11 +311,11 @@ def published_files(store: Store, folder: str, shards: Collection[str] | None = 
     shards
         `published_shards`, where they are listed already.
     """
-    entries = [one for one in store.walk(folder) if is_table_file(posixpath.basename(one.path))]
-    if not entries:
+    entries = (Entry(f"{folder}/{one.path}", one.size, one.version) for one in store.walk(folder))
+    found = [one for one in entries if is_in_place(one.path)]
+    if not found:
         return []
     known = published_shards(store) if shards is None else shards
-    found = [Entry(f"{folder}/{one.path}", one.size, one.version) for one in entries]
     if all(is_of_shard(posixpath.basename(one.path)) for one in found):
         return [one for one in found if _stem(one.path) in known]
     records = records_below(store, folder)

@@ -13,6 +13,7 @@ from fer_batch.storage.published import (
     Record,
     published_files,
     records_below,
+    shard_prefix,
     withdraw_file,
 )
 from fer_batch.storage.store import Store
@@ -171,8 +172,18 @@ def test_two_writers_of_one_file_leave_a_record_of_what_is_there(store):
 
 
 def test_a_file_of_a_shard_counts_once_its_marker_is_there(store):
-    path = "tables/frames/dataset=d/model=m/explain=e/0123abcd-00001.parquet"
+    shard = f"{shard_prefix({'dataset': 'd', 'model': 'm', 'explain': 'e'})}-00001"
+    folder = "tables/frames/dataset=d/model=m/explain=e"
+    path = f"{folder}/{shard}.parquet"
     store.put(path, b"x")
     assert published_files(store, "tables/frames") == []
-    store.put("_shards/0123abcd-00001.json", b"{}")
+    store.put(f"_shards/{shard}.json", b"{}")
     assert [one.path for one in published_files(store, "tables/frames")] == [path]
+    for copy in ("frames/dataset=d/model=m/explain=copy", "frames/dataset=d/model=m/explain=e/backup", "frames"):
+        store.put(f"tables/{copy}/{shard}.parquet", b"x")
+    store.put(f"{folder}/backup/frames.parquet", b"x")
+    assert [one.path for one in published_files(store, "tables/frames")] == [path], "copies never count"
+
+
+def test_the_prefix_of_shards_is_the_one_of_outputs_that_there_are():
+    assert shard_prefix({"explain": "e-1", "model": "m-1", "dataset": "d"}) == "237de2f2"
