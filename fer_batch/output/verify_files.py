@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,10 @@ from fer_batch.storage.published import (
     EARLIER,
     RECORDS,
     FileState,
+    begun_folders,
+    is_in_place,
     is_of_shard,
+    is_record,
     is_table_file,
     records_below,
 )
@@ -27,6 +31,7 @@ from fer_batch.storage.tables import SCHEMAS
 
 SUMS = "_sums"
 OF_SHARDS = ("annotations", "episodes", "cluster_looks", "look_prototypes")  # which a shard may have
+RUN_FILE = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}\.parquet")  # `run_record` names it
 PIECE = 4 << 20  # bytes that are read at a time
 
 
@@ -61,26 +66,56 @@ class Named:
         return parts[1] if parts[0] == "tables" and parts[1] in SCHEMAS else None
 
 
-def check_files(store: Store, books: Books, checked: Checked) -> list[Named]:
-    """Compare every file with what names it; gives those that are whole."""
-    there = {f"{top}/{one.path}": one for top in ("tables", SUMS) for one in store.walk(top)}
+@dataclass
+class FilesChecked:
+    """What came of comparing files with what names them.
+
+    Attributes
+    ----------
+    whole
+        Those that are what was published.
+    faulty
+        Paths of the others.
+    """
+
+    whole: list[Named]
+    faulty: set[str]
+
+
+def check_files(store: Store, books: Books, checked: Checked, digests: dict[Entry, str]) -> FilesChecked:
+    """Compare every file with what names it.
+
+    Parameters
+    ----------
+    store, books
+        The output and its markers.
+    checked
+        Takes what is found.
+    digests
+        Of files as they were listed; one that is known is not read again, and what is read is added.
+    """
+    walked = ((f"{top}/{one.path}", one) for top in ("tables", SUMS) for one in store.walk(top))
+    there = {path: replace(one, path=path) for path, one in walked}
     named = {one.path: one for one in _of_shards(books, there, checked)}
-    named |= {one.path: one for one in _of_records(store, books)}
-    named |= {one.path: one for one in _of_earlier(there, named)}
+    records = records_below(store, "tables") | records_below(store, SUMS)
+    named |= {one.path: one for one in _of_records(store, records, books)}
+    named |= {one.path: one for one in _of_earlier(there, named, records)}
     checked.n_files += len(named)
     checked.n_undigested += sum(not one.states for one in named.values())
     rewriting = {
         marker.file(name) for marker in books.shards.values() for name, state in marker.files.items() if not state
     }
     _name_strays(store, there, named.keys() | rewriting, books, checked)
-    whole = []
+    found = FilesChecked([], set())
     order = [named[path] for path in sorted(named)]
-    for one, reason in zip(order, each(store, lambda one: _fault(store, one, there.get(one.path)), order), strict=True):
+    faults = each(store, lambda one: _fault(store, one, there.get(one.path), digests), order)
+    for one, reason in zip(order, faults, strict=True):
         if reason:
             checked.findings.append(Finding(one.path, reason, one.shard, one.aside))
+            found.faulty.add(one.path)
         else:
-            whole.append(one)
-    return whole
+            found.whole.append(one)
+    return found
 
 
 def _of_shards(books: Books, there: dict[str, Entry], checked: Checked) -> Iterable[Named]:
@@ -98,23 +133,25 @@ def _of_shards(books: Books, there: dict[str, Entry], checked: Checked) -> Itera
         yield from (Named(marker.file(table), (), path, name) for table in tables)
 
 
-def _of_records(store: Store, books: Books) -> Iterable[Named]:
-    for top in ("tables", SUMS):
-        for path, names in sorted(records_below(store, top).items()):
-            states = tuple(state for name in names if (state := FileState.from_name(name)))
-            folder = f"{RECORDS}/{path}"
-            yield Named(path, () if EARLIER in names else states, folder, _shard_of(path, books), _aside(store, path))
+def _of_records(store: Store, records: Mapping[str, Sequence[str]], books: Books) -> Iterable[Named]:
+    for path, names in sorted(records.items()):
+        states = tuple(state for name in names if (state := FileState.from_name(name)))
+        folder = f"{RECORDS}/{path}"
+        yield Named(path, () if EARLIER in names else states, folder, _shard_of(path, books), _aside(store, path))
 
 
-def _of_earlier(there: dict[str, Entry], named: dict[str, Named]) -> Iterable[Named]:
+def _of_earlier(
+    there: Mapping[str, Entry], named: Mapping[str, Named], records: Mapping[str, Sequence[str]]
+) -> Iterable[Named]:
     """Files without a record where readers take them, as earlier versions left them."""
-    begun = {posixpath.dirname(path) for path in named}
+    begun = begun_folders(records, named.keys() - records.keys())
     shards = {one.shard for one in named.values() if one.shard}
     for path in there:
         folder, _, name = path.rpartition("/")
-        if path in named or not is_table_file(name):
+        of_sums = folder == SUMS and is_table_file(name)
+        if path in named or not (of_sums or is_in_place(path)):
             continue
-        of_shard = path.startswith(f"{SUMS}/") or path.split("/")[1] in OF_SHARDS
+        of_shard = of_sums or path.split("/")[1] in OF_SHARDS
         if (of_shard and name.removesuffix(".parquet") in shards) if is_of_shard(name) else folder not in begun:
             yield Named(path, (), path)
 
@@ -139,15 +176,18 @@ def _aside(store: Store, path: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _fault(store: Store, named: Named, entry: Entry | None) -> str | None:
+def _fault(store: Store, named: Named, entry: Entry | None, digests: dict[Entry, str]) -> str | None:
     """What is wrong with a file; None where nothing is."""
     if entry is None:
         return f"is missing; {named.by} names it"
     sizes = sorted({state.size for state in named.states})
     if sizes and entry.size not in sizes:
         return f"has {entry.size} bytes, and {' or '.join(map(str, sizes))} were published"
-    if named.states and _digest(store, named.path) not in {state.digest for state in named.states}:
-        return "has other bytes than were published"
+    if named.states:
+        if entry not in digests:
+            digests[entry] = _digest(store, named.path)
+        if digests[entry] not in {state.digest for state in named.states}:
+            return "has other bytes than were published"
     try:
         with store.fs.open(store.path(named.path), "rb") as handle:
             file = pq.ParquetFile(handle)
@@ -183,16 +223,34 @@ def schema_fault(table: str, schema: pa.Schema) -> str | None:
 
 def _name_strays(store: Store, there: Iterable[str], named: Iterable[str], books: Books, checked: Checked) -> None:
     """Files that nothing names; those of shards that are planned and not published yet belong to the next run."""
-    waiting = (books.plans.keys() - books.shards.keys()) | books.broken
+    unpublished = {name for name, plan in books.plans.items() if plan.units and name not in books.shards}
+    waiting = unpublished | books.broken
     strays = [
         path
         for path in sorted(set(there) - set(named))
         if posixpath.basename(path).removesuffix(".parquet") not in waiting
     ]
+    unrecorded = [path for path in strays if _is_of_run(path)]
+    checked.notes += [f"{path} has no record, and does not count: its run was killed" for path in unrecorded]
+    strays = [path for path in strays if path not in unrecorded]
+    strays += [path for one in store.walk(RECORDS) if not _is_known_record(path := f"{RECORDS}/{one.path}")]
     for folder in (COMMITS, PLANS, SHARDS):
         names = [name for name in store.names(folder) if not name.endswith(".json") or name.startswith(".")]
         strays += [f"{folder}/{name}" for name in names]
     checked.findings += [Finding(path, "is a stray file: no marker names it, and no query reads it") for path in strays]
+
+
+def _is_of_run(path: str) -> bool:
+    """Whether a file has the name that a run gives to its own row, under which nothing is written again."""
+    return (
+        path.startswith("tables/runs/")
+        and is_in_place(path)
+        and RUN_FILE.fullmatch(posixpath.basename(path)) is not None
+    )
+
+
+def _is_known_record(path: str) -> bool:
+    return is_record(path) and path.split("/")[1] in ("tables", SUMS)
 
 
 def files_by_shard(whole: Sequence[Named], markers: dict[str, ShardMarker]) -> dict[str, dict[str, str]]:

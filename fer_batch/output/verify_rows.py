@@ -6,15 +6,16 @@ A shard has all rows of its sequences, so that one shard is looked at after the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import duckdb
 import fsspec
 
 from fer_batch.output.books import Books
 from fer_batch.output.findings import Checked, Finding
+from fer_batch.output.verify_files import FilesChecked, files_by_shard
 from fer_batch.storage.markers import ShardPlan
-from fer_batch.storage.parquet import Partition, read
+from fer_batch.storage.parquet import Partition, decode, read
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES
 
@@ -43,8 +44,8 @@ KEYS = {
 """Columns that no two rows of a shard share."""
 
 
-def check_rows(store: Store, books: Books, files: Mapping[str, Mapping[str, str]], checked: Checked) -> None:
-    """Check the rows of every shard whose files are whole, and the counts of the runs.
+def check_rows(store: Store, books: Books, found: FilesChecked, checked: Checked) -> None:
+    """Check the rows of every shard whose files are whole, and the counts of the runs; no other file is opened.
 
     Parameters
     ----------
@@ -52,13 +53,13 @@ def check_rows(store: Store, books: Books, files: Mapping[str, Mapping[str, str]
         The output.
     books
         Its markers.
-    files
-        Whole files of each shard, by table.
+    found
+        Which files are whole.
     checked
         Takes what is found.
     """
     connection = _connection(store)
-    owners = books.owners
+    owners, files = books.owners, files_by_shard(found.whole, books.shards)
     for name in sorted(books.shards.keys() & books.plans.keys()):
         own, plan = files.get(name, {}), books.plans[name]
         if "sequences" not in own:
@@ -67,8 +68,12 @@ def check_rows(store: Store, books: Books, files: Mapping[str, Mapping[str, str]
         said = [*_sequences(connection, urls["sequences"], plan, owners, books), *_keys(connection, urls)]
         said += _references(connection, urls)
         checked.findings += [Finding(own[table], what, name) for table, what in said]
-    _check_looks(connection, store, books, files, checked)
-    _check_runs(store, checked)
+    for partition in sorted({marker.partition for marker in books.shards.values()}, key=str):
+        looks = f"{partition.folder('looks')}/"
+        if not any(path.startswith(looks) for path in found.faulty):  # what is lost there, nothing can be said about
+            shards = [own for name, own in files.items() if books.shards[name].partition == partition]
+            _check_looks(connection, store, partition, shards, checked)
+    _check_runs(store, [one.path for one in found.whole if one.table == "runs"], checked)
 
 
 def _connection(store: Store) -> duckdb.DuckDBPyConnection:
@@ -129,32 +134,30 @@ def _references(connection: duckdb.DuckDBPyConnection, urls: Mapping[str, str]) 
 def _check_looks(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
-    books: Books,
-    files: Mapping[str, Mapping[str, str]],
+    partition: Partition,
+    shards: Iterable[Mapping[str, str]],
     checked: Checked,
 ) -> None:
     """Every look that a cluster is said to have is a row of table `looks` of the partition."""
-    for partition in sorted({marker.partition for marker in books.shards.values()}, key=str):
-        known = read(store, "looks", **partition.key, columns=["target", "look"])
-        there = set(zip(known["target"].to_pylist(), known["look"].to_pylist(), strict=True))
-        for name, own in files.items():
-            if "cluster_looks" not in own or books.shards[name].partition != partition:
-                continue
-            url = store.url(own["cluster_looks"]).replace("'", "''")
-            sql = f"SELECT DISTINCT target, look FROM read_parquet('{url}') WHERE look IS NOT NULL"
-            lost = sorted(set(connection.execute(sql).fetchall()) - there)
-            if lost:
-                what = f"refers to target, look = {lost[0][0]}, {lost[0][1]}, which table looks has not"
-                checked.findings.append(Finding(own["cluster_looks"], what))
+    known = read(store, "looks", **partition.key, columns=["target", "look"])
+    there = set(zip(known["target"].to_pylist(), known["look"].to_pylist(), strict=True))
+    for own in shards:
+        if "cluster_looks" not in own:
+            continue
+        url = store.url(own["cluster_looks"]).replace("'", "''")
+        sql = f"SELECT DISTINCT target, look FROM read_parquet('{url}') WHERE look IS NOT NULL"
+        lost = sorted(set(connection.execute(sql).fetchall()) - there)
+        if lost:
+            what = f"refers to target, look = {lost[0][0]}, {lost[0][1]}, which table looks has not"
+            checked.findings.append(Finding(own["cluster_looks"], what))
 
 
-def _check_runs(store: Store, checked: Checked) -> None:
+def _check_runs(store: Store, paths: Iterable[str], checked: Checked) -> None:
     """Inputs of every run that has ended: found = done + partial + failed + skipped."""
-    keys = ["dataset", "model", "explain"]
-    for row in read(store, "runs", columns=["run_id", "counts", *keys]).to_pylist():
-        counts = json.loads(row["counts"]) if row["counts"] else {}
-        total = sum(counts.get(status, 0) for status in STATUSES)
-        if counts and "found" in counts and counts["found"] != total:
-            folder = "/".join(f"{key}={row[key]}" for key in keys)
-            what = f"counts {counts['found']} inputs found, and {total} done, partial, failed and skipped"
-            checked.findings.append(Finding(f"tables/runs/{folder}/{row['run_id']}.parquet", what))
+    for path in paths:
+        for said in decode(store.read_bytes(path), ["counts"])["counts"].to_pylist():
+            counts = json.loads(said) if said else {}
+            total = sum(counts.get(status, 0) for status in STATUSES)
+            if counts and "found" in counts and counts["found"] != total:
+                what = f"counts {counts['found']} inputs found, and {total} done, partial, failed and skipped"
+                checked.findings.append(Finding(path, what))

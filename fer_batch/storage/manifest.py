@@ -9,12 +9,12 @@ A file is believed because its marker exists, and a marker is always written las
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from fer_batch.storage.digests import digest as digest
 from fer_batch.storage.markers import Commit, Marker, PlannedUnit, ShardMarker, ShardPlan
 from fer_batch.storage.published import SHARD_MARKERS, marker_names
 from fer_batch.storage.store import Store
@@ -24,12 +24,6 @@ COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", SHARD_MARKERS, "_stage"
 PACK = "pack-"
 SHARD_TABLES = ("sequences", "frames", "detections", "relevance", "prototypes", "stages", "temporal_prototypes")
 M = TypeVar("M", bound=Marker)
-
-
-def digest(value: object, length: int = 16) -> str:
-    """Hex digest of a JSON value, the same in every process."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def dump(value: object) -> bytes:

@@ -16,18 +16,22 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, BinaryIO, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
+from fer_batch.storage.digests import digest
 from fer_batch.storage.store import Entry, Store
+from fer_batch.storage.tables import PARTITIONS
 
 RECORDS, SHARD_MARKERS = "_files", "_shards"
 EARLIER = "earlier"
 _SHARD = re.compile(r"[0-9a-f]{8}-\d{5,}")
 _DIGITS = 32  # of sha256: enough for whatever happens by accident
+_STATE = re.compile(rf"([0-9]+)-([0-9]+)-([0-9a-f]{{{_DIGITS}}})")
 
 
 class FileState(BaseModel):
@@ -62,10 +66,8 @@ class FileState(BaseModel):
     @classmethod
     def from_name(cls, name: str) -> Self | None:
         """What a record says; None of `earlier`, and of a file that is no record."""
-        parts = name.split("-")
-        if len(parts) != 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
-            return None
-        return cls(rows=int(parts[0]), size=int(parts[1]), digest=parts[2])
+        found = _STATE.fullmatch(name)
+        return cls(rows=int(found[1]), size=int(found[2]), digest=found[3]) if found else None
 
 
 class DigestFile:
@@ -121,9 +123,13 @@ class Record:
 
     def __init__(self, store: Store, path: str) -> None:
         self.store, self.folder = store, f"{RECORDS}/{path}"
-        self._before = store.names(self.folder)
+        self._before = self._names()
         if not self._before and not is_of_shard(posixpath.basename(path)):
             _adopt(store, posixpath.dirname(path))
+            self._before = self._names()
+
+    def _names(self) -> list[str]:
+        return [name for name in self.store.names(self.folder) if is_record(f"{self.folder}/{name}")]
 
     def announce(self, state: FileState) -> None:
         """Say what the file will be, before it is moved to the place of another."""
@@ -131,9 +137,11 @@ class Record:
             self.store.put(f"{self.folder}/{state.name}", b"")
 
     def settle(self, state: FileState) -> None:
-        """Say what the file is, once it is in its place."""
-        if not self._before:
-            self.store.put(f"{self.folder}/{state.name}", b"")
+        """Say what the file is, once it is in its place.
+
+        It is said again where it was announced: whoever replaced the file in between may have removed that.
+        """
+        self.store.put(f"{self.folder}/{state.name}", b"")
         for name in self._before:
             if name != state.name:
                 self.store.delete(f"{self.folder}/{name}")
@@ -180,11 +188,15 @@ class PublishedFile:
 
 
 def _adopt(store: Store, folder: str) -> None:
-    """Give the files of an earlier version a record, before the first file of a folder has one: they stay readable."""
-    if store.children(f"{RECORDS}/{folder}")[0]:
+    """Give the files of an earlier version a record, before the first file of a folder has one: they stay readable.
+
+    Killed in between, the next goes on: the folder is begun only when a file has a record of its content.
+    """
+    known = records_below(store, folder)
+    if any(name != EARLIER for names in known.values() for name in names):
         return
     for name in store.names(folder):
-        if is_table_file(name) and not is_of_shard(name):
+        if is_table_file(name) and not is_of_shard(name) and f"{folder}/{name}" not in known:
             store.put(f"{RECORDS}/{folder}/{name}/{EARLIER}", b"")
 
 
@@ -208,9 +220,45 @@ def is_table_file(name: str) -> bool:
     return name.endswith(".parquet") and not name.startswith((".", "_"))
 
 
+def is_record(path: str) -> bool:
+    """Whether a path is one of a record of a table file; others are left behind by editors and systems."""
+    of, name = posixpath.split(path)
+    return is_table_file(posixpath.basename(of)) and (name == EARLIER or FileState.from_name(name) is not None)
+
+
 def is_of_shard(name: str) -> bool:
     """Whether a file has the name of a shard."""
     return _SHARD.fullmatch(name.removesuffix(".parquet")) is not None
+
+
+def shard_prefix(partition: Mapping[str, str]) -> str:
+    """How the names of the shards of a partition begin, given its columns and their values: 8 hex digits."""
+    return digest(dict(partition), 8)
+
+
+def is_in_place(path: str) -> bool:
+    """Whether a file lies where its table has files: below the folders of its partition, a shard in its own one.
+
+    What people copy into a folder of a table, or beside the folder of a partition, does not.
+
+    Parameters
+    ----------
+    path
+        Relative to the output.
+    """
+    folder, name = posixpath.split(path)
+    prefix = _prefix_of(folder)
+    return prefix is not None and is_table_file(name) and (not is_of_shard(name) or name.startswith(prefix))
+
+
+@lru_cache(maxsize=1024)
+def _prefix_of(folder: str) -> str | None:
+    """How names of shards in the folder of a partition begin; empty where all may be, None where no table has files."""
+    table, *parts = folder.split("/")[1:] or [""]
+    keys = dict(part.partition("=")[::2] for part in parts)
+    if len(keys) != len(parts) or tuple(keys) != PARTITIONS.get(table):
+        return None
+    return shard_prefix(keys) if keys.keys() == {"dataset", "model", "explain"} else ""
 
 
 def marker_names(store: Store, folder: str) -> list[str]:
@@ -229,15 +277,30 @@ def records_below(store: Store, folder: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for entry in store.walk(f"{RECORDS}/{folder}"):
         path, _, name = entry.path.rpartition("/")
-        found.setdefault(f"{folder}/{path}", []).append(name)
+        if is_record(entry.path):
+            found.setdefault(f"{folder}/{path}", []).append(name)
     return found
+
+
+def begun_folders(records: Mapping[str, Collection[str]], of_shards: Iterable[str]) -> set[str]:
+    """Folders in which a file counts only if it is named: they have one that is named with its content, or of a shard.
+
+    Parameters
+    ----------
+    records
+        Names of the records of each file, by path.
+    of_shards
+        Paths of the files of published shards.
+    """
+    paths = [path for path, names in records.items() if any(name != EARLIER for name in names)]
+    return {posixpath.dirname(path) for path in (*paths, *of_shards)}
 
 
 def published_files(store: Store, folder: str, shards: Collection[str] | None = None) -> list[Entry]:
     """Files of tables below a folder that a marker or a record names, sorted, with paths relative to the output.
 
     In a folder of which no file is named, as earlier versions left those of a partition, all count whose names tables
-    have. A file with the name of a shard always needs the marker of the shard.
+    have. A file with the name of a shard always needs the marker of the shard. Copies in other folders never count.
 
     Parameters
     ----------
@@ -248,16 +311,16 @@ def published_files(store: Store, folder: str, shards: Collection[str] | None = 
     shards
         `published_shards`, where they are listed already.
     """
-    entries = [one for one in store.walk(folder) if is_table_file(posixpath.basename(one.path))]
-    if not entries:
+    entries = (Entry(f"{folder}/{one.path}", one.size, one.version) for one in store.walk(folder))
+    found = [one for one in entries if is_in_place(one.path)]
+    if not found:
         return []
     known = published_shards(store) if shards is None else shards
-    found = [Entry(f"{folder}/{one.path}", one.size, one.version) for one in entries]
     if all(is_of_shard(posixpath.basename(one.path)) for one in found):
         return [one for one in found if _stem(one.path) in known]
     records = records_below(store, folder)
     of_shards = (one.path for one in found if is_of_shard(posixpath.basename(one.path)) and _stem(one.path) in known)
-    begun = {posixpath.dirname(path) for path in (*records, *of_shards)}
+    begun = begun_folders(records, of_shards)
     return [one for one in found if _counts(one.path, known, records, begun)]
 
 

@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from fer_batch.cli import cli
 from fer_batch.output.query import connect
+from fer_batch.output.run_record import RunRecord
 from fer_batch.output.verify import check_present, repair, verify
 from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.published import FileState, Record
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -125,8 +127,6 @@ STRAYS = ("._{}", "{}~", ".{}.crc", "copy of {}", "{}.tmp", "0123abcd-00007.parq
 def test_stray_files_never_count_and_are_named(output, undisturbed, table):
     store = Store(str(output))
     if table == "runs":
-        from fer_batch.output.run_record import RunRecord
-
         RunRecord(store, World(store).partition, World(store).work().config).write(dict.fromkeys(("found", "done"), 3))
     own = file_of(output, table)
     rows = connect(store).execute(f"SELECT count(*) FROM {table}").fetchone()
@@ -142,11 +142,57 @@ def test_stray_files_never_count_and_are_named(output, undisturbed, table):
     assert verify(store).findings == [] and tables(store) == undisturbed
 
 
-def test_a_copied_partition_is_named(output):
-    folder = file_of(output, "detections").parent
-    shutil.copytree(folder, folder.with_name("explain=copy"))
-    found = verify(Store(str(output))).findings
-    assert [one.path.split("/")[-2] for one in found] == ["explain=copy"] * len(list(folder.iterdir()))
+@pytest.mark.parametrize("table", ["detections", "episodes", "heatmaps"])
+def test_copied_partitions_never_count_and_are_named(output, undisturbed, table):
+    store, folder = Store(str(output)), file_of(output, table).parent
+    rows = connect(store).execute(f"SELECT count(*) FROM {table}").fetchone()
+    copies = [folder / "backup"] + [folder.with_name("explain=copy")] * (table != "heatmaps")
+    for copy in copies:
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("backup"))
+    assert connect(store).execute(f"SELECT count(*) FROM {table}").fetchone() == rows
+    assert tables(store) == undisturbed
+    found = [one.path for one in verify(store).findings]
+    assert sorted(found) == sorted(path.relative_to(output).as_posix() for copy in copies for path in copy.iterdir())
+    assert repair(store)[2] == [] and tables(store) == undisturbed
+
+
+@pytest.mark.parametrize("table", ["looks", "runs"])
+def test_a_truncated_table_is_a_finding_and_not_opened_again(output, undisturbed, table):
+    world = World(Store(str(output)))
+    if table == "runs":
+        RunRecord(world.store, world.partition, world.work().config).write({"found": 3, "done": 3})
+    halve(file_of(output, table))
+    assert [one.path for one in verify(world.store).findings] == [file_of(output, table).relative_to(output).as_posix()]
+    assert repair(world.store)[2] == []
+    next_run(world)
+    assert tables(world.store) == undisturbed and verify(world.store).findings == []
+
+
+def test_what_systems_leave_beside_records_is_set_aside_alone(output, undisturbed):
+    left = {f"_files/{place}" for place in (".DS_Store", "tables/.DS_Store", "tables/heatmaps/._x", "_sums/.DS_Store")}
+    left |= {f"{one}/{name}" for one in ("tables", "tables/frames") for name in (".DS_Store",)}
+    records = [path for path in (output / "_files").rglob("*") if path.is_file()]
+    left |= {str(path.with_name(f"._{path.name}").relative_to(output)) for path in records[:3]}
+    for name in left:
+        (output / name).write_bytes(b"Mac OS X")
+    world = World(Store(str(output)))
+    check_present(world.store, Ledger(world.store), [world.partition])
+    assert {one.path for one in verify(world.store).findings} == left
+    found, folder, still = repair(world.store)
+    assert {one.path for one in found.findings} == left and still == []
+    assert {str(path.relative_to(output / folder)) for path in (output / folder).rglob("*") if path.is_file()} == left
+    assert tables(world.store) == undisturbed and verify(world.store).findings == []
+
+
+def test_an_earlier_output_that_is_killed_while_a_file_is_replaced_goes_on(output, undisturbed):
+    shutil.rmtree(output / "_files")
+    world = World(Store(str(output)))
+    path = file_of(output, "patterns").relative_to(output).as_posix()
+    Record(world.store, path)  # the files of the folder are taken over
+    Record(world.store, path).announce(FileState(rows=5, size=99, digest="a" * 32))  # and killed
+    assert verify(world.store).findings == []
+    next_run(world)
+    assert tables(world.store) == undisturbed
 
 
 def test_rows_of_an_older_version_are_checked_without_digests(output):
@@ -202,7 +248,16 @@ def test_a_shard_that_is_killed_while_it_is_analysed_again_is_a_note(output, mon
     assert verify(world.store).notes == []
 
 
-def test_a_repair_that_is_killed_anywhere_goes_on(whole, tmp_path, undisturbed, monkeypatch):
+DAMAGES = {
+    "deleted": (lambda out: file_of(out, "sequences").unlink(), 9),
+    "truncated": (lambda out: halve(file_of(out, "frames")), 5),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_repair_that_is_killed_anywhere_goes_on(whole, tmp_path, undisturbed, monkeypatch, damage):
+    harm, step = DAMAGES[damage]
+
     class KilledError(BaseException):
         pass
 
@@ -218,9 +273,9 @@ def test_a_repair_that_is_killed_anywhere_goes_on(whole, tmp_path, undisturbed, 
 
         monkeypatch.setattr(Store, name, counted)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    for n in range(2, 60, 9):
+    for n in range(2, 90, step):
         output = Path(shutil.copytree(whole, tmp_path / str(n)))
-        file_of(output, "sequences").unlink()
+        harm(output)
         world = World(Store(str(output)))
         left[0] = n
         try:
@@ -229,6 +284,7 @@ def test_a_repair_that_is_killed_anywhere_goes_on(whole, tmp_path, undisturbed, 
         except KilledError:
             finished = False
         left[0] = -2
+        assert finished or verify(world.store).findings, "it is never hidden"
         repair(world.store)
         next_run(world)
         assert tables(world.store) == undisturbed

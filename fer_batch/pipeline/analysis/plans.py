@@ -6,7 +6,6 @@ A changed input is in a new shard; its rows in the old one go when the new one i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +15,7 @@ from fer_batch.pipeline.analysis.sums import drop_sequences
 from fer_batch.storage.manifest import PLANS, SHARD_TABLES, STAGE, Ledger, digest, shard_marker
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
 from fer_batch.storage.parquet import Partition, table_of, with_defaults
-from fer_batch.storage.published import FileState
+from fer_batch.storage.published import FileState, shard_prefix
 from fer_batch.storage.store import Store
 from fer_batch.storage.writing import TableWriter
 from fer_batch.types import InputError
@@ -45,7 +44,7 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[Commit],
     size
         Units of a shard.
     """
-    key = digest(asdict(partition), 8)
+    key = shard_prefix(partition.key)
     # Numbers rise over all partitions, so that they tell which plan is newer.
     number = max((plan.number for plan in ledger.plans.values()), default=-1) + 1
     owner = _owners(ledger, partition)

@@ -22,7 +22,7 @@ from fer_batch.prototypes.temporal import prototype_text
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.markers import Row
 from fer_batch.storage.parquet import Partition, rows_of
-from fer_batch.storage.published import withdraw_file
+from fer_batch.storage.published import records_below, withdraw_file
 from fer_batch.storage.store import Store
 from fer_batch.storage.writing import TableWriter
 from fer_batch.types import READ
@@ -37,6 +37,7 @@ def publish_episodes(work: StageWork) -> None:
     common = [VERSION, asdict(work.config.episodes), work.head, work.threshold]
     files = [work.store.files(work.partition.folder(name)) for name in _FROM]
     made = set(work.store.names(folder))
+    recorded = records_below(work.store, folder)  # a file of a run that was killed may have none
     known = {f"{shard}.parquet" for shard in work.shards}
     for gone in sorted(made - known):
         withdraw_file(work.store, f"{folder}/{gone}")
@@ -45,7 +46,8 @@ def publish_episodes(work: StageWork) -> None:
         name = f"{shard}.parquet"
         own = [(entry.size, entry.version) if (entry := found.get(name)) else None for found in files]
         key = digest([common, own])
-        if name not in made or _made_from(PartitionReader(work.store, work.partition).shard(name)) != key:
+        missing = name not in made or f"{folder}/{name}" not in recorded
+        if missing or _made_from(PartitionReader(work.store, work.partition).shard(name)) != key:
             waiting[shard] = {**work.metadata, "episodes_from": key}
     how = work.config.episodes, work.head, work.threshold
     names = list(waiting)

@@ -5,6 +5,7 @@ import pytest
 
 from fer_batch.pipeline.partition.episodes import publish_episodes, recording_of
 from fer_batch.storage.parquet import encode, rows_of
+from fer_batch.storage.published import RECORDS, records_below
 
 RULE = {"enter": 0.0, "leave": 0.0, "min_run": 1, "min_stage": 1, "smooth": 1}
 
@@ -95,6 +96,15 @@ def test_a_shard_is_read_again_only_where_it_changed(clip, golden):
     after = files(clip)
     kept = [name for name in before if after.get(name) == before[name]]
     assert len(kept) == 1
+
+
+def test_a_file_whose_run_was_killed_before_its_record_gets_one(clip):
+    published(clip)
+    before = records_below(clip.store, "tables/episodes")
+    assert before
+    clip.store.delete(f"{RECORDS}/tables/episodes")
+    published(clip)
+    assert records_below(clip.store, "tables/episodes") == before
 
 
 def test_files_of_shards_that_are_gone_go(clip):
