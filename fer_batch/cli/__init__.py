@@ -9,6 +9,7 @@ import click
 
 from fer_batch.cli import jobs, networks, questions, results
 from fer_batch.cli.group import cli
+from fer_batch.pipeline.embedded import own_process
 from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import InputError
 
@@ -31,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     resumable = any(word in RESUMABLE for word in (sys.argv[1:] if argv is None else argv)[:1])
     try:
-        cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
+        with own_process():
+            cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except SystemExit as stop:
