@@ -39,18 +39,23 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nstopped" + ("; run the same command again to go on where it was" if resumable else ""), err=True)
-        return 130
+        again = "; run the same command again to go on where it was" if resumable else ""
+        return _ended("stopped", f"\nstopped{again}", 130)
     except click.ClickException as error:
         error.show()
         return 1
     except InputError as error:
         # One that was raised in a Ray task carries the task's traceback; its cause is what was said.
-        click.echo(f"error: {getattr(error, 'cause', None) or error}", err=True)
-        return 1
+        return _ended("error", f"error: {getattr(error, 'cause', None) or error}", 1)
     except Exception as error:
         if os.environ.get("FER_BATCH_TRACEBACK"):
             raise
-        click.echo("\n".join(failure_lines(error, resumable)), err=True)
-        return 1
+        return _ended("error", "\n".join(failure_lines(error, resumable)), 1)
     return 0
+
+
+def _ended(name: str, text: str, exit_code: int) -> int:
+    from fer_batch.pipeline.progress import say_end  # not for every command: it imports the store
+
+    say_end(name, text, exit_code)
+    return exit_code

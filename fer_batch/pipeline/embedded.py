@@ -174,7 +174,9 @@ class Watch:
 
     def _leave(self) -> None:
         """End a driver that hangs in what is no more; its keeper then removes the session folder."""
-        os.write(2, f"error: {self.lost}; what was finished is kept: run the same command again\n".encode())
+        from fer_batch.pipeline.progress import say_end  # not for every command: it imports the store
+
+        say_end("error", f"error: {self.lost}; what was finished is kept: run the same command again", 1)
         self._kept.end_processes()
         os._exit(1)
 
