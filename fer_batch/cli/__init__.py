@@ -9,6 +9,7 @@ import click
 
 from fer_batch.cli import jobs, networks, questions, results
 from fer_batch.cli.group import cli
+from fer_batch.pipeline.embedded import own_process
 from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import InputError
 
@@ -31,24 +32,30 @@ def main(argv: list[str] | None = None) -> int:
     """
     resumable = any(word in RESUMABLE for word in (sys.argv[1:] if argv is None else argv)[:1])
     try:
-        cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
+        with own_process():
+            cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except SystemExit as stop:
         return int(stop.code or 0)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nstopped" + ("; run the same command again to go on where it was" if resumable else ""), err=True)
-        return 130
+        again = "; run the same command again to go on where it was" if resumable else ""
+        return _ended("stopped", f"\nstopped{again}", 130)
     except click.ClickException as error:
         error.show()
         return 1
     except InputError as error:
         # One that was raised in a Ray task carries the task's traceback; its cause is what was said.
-        click.echo(f"error: {getattr(error, 'cause', None) or error}", err=True)
-        return 1
+        return _ended("error", f"error: {getattr(error, 'cause', None) or error}", 1)
     except Exception as error:
         if os.environ.get("FER_BATCH_TRACEBACK"):
             raise
-        click.echo("\n".join(failure_lines(error, resumable)), err=True)
-        return 1
+        return _ended("error", "\n".join(failure_lines(error, resumable)), 1)
     return 0
+
+
+def _ended(name: str, text: str, exit_code: int) -> int:
+    from fer_batch.pipeline.progress import say_end  # not for every command: it imports the store
+
+    say_end(name, text, exit_code)
+    return exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import glob
 import os
 import secrets
 import signal
@@ -12,6 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ MARK = "FER_BATCH_DRIVER"  # in the environment of every process of an embedded 
 WATCHED = {"raylet": "its raylet, which runs the tasks,", "gcs_server": "its GCS, which knows what runs where,"}
 LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 20.0  # for a driver to end by itself after its Ray has
+_is_own = False  # whether this process does nothing but a run
 
 
 def private_token() -> None:
@@ -46,26 +49,81 @@ def private_token() -> None:
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Within it, a killed driver leaves no process and no session folder of its Ray behind."""
-    mark = f"{os.getpid()}-{uuid.uuid4().hex}"
-    before = os.environ.get(MARK)
-    os.environ[MARK] = mark
+def own_process() -> Iterator[None]:
+    """Within it, this process does nothing but a run, and may be interrupted and ended with its Ray."""
+    global _is_own
+    before, _is_own = _is_own, True
+    try:
+        yield
+    finally:
+        _is_own = before
+
+
+@dataclass
+class Kept:
+    """What one embedded Ray is known by.
+
+    Attributes
+    ----------
+    mark
+        Variable and value in the environment of its processes.
+    sessions, others
+        Pattern of its session folder, and those that were there before.
+    is_clean
+        Whether all of it is gone, so that nobody need end it after this process.
+    """
+
+    mark: str
+    sessions: str
+    others: set[str]
+    is_clean: bool = False
+
+    @contextlib.contextmanager
+    def marking(self) -> Iterator[None]:
+        """Within it, what this process starts has the mark."""
+        name, _, value = self.mark.partition("=")
+        before = os.environ.get(name)
+        os.environ[name] = value
+        try:
+            yield
+        finally:
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+    def end_processes(self) -> None:
+        """End what runs of it."""
+        known = keeper.processes()
+        keeper.end(keeper.of_run(self.mark.encode(), known), known)
+
+    def remove_sessions(self) -> None:
+        """Remove its session folder."""
+        keeper.remove(self.sessions, self.others)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[Kept]:
+    """Within it, a killed driver leaves no process and no session folder of its Ray behind.
+
+    The same afterwards where the end was interrupted, once this process is gone. In a process that does nothing else
+    all it starts belongs to the run; otherwise only what starts within `Kept.marking`.
+    """
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # as Ray chooses it
-    sessions = f"{temporary}/ray/session_*_{os.getpid()}"
-    command = [sys.executable, "-I", "-S", str(keeper.__file__), f"{MARK}={mark}", str(os.getpid()), sessions]
+    sessions = f"{glob.escape(temporary)}/ray/session_*_{os.getpid()}"
+    found = Kept(f"{MARK}={os.getpid()}-{uuid.uuid4().hex}", sessions, set(glob.glob(sessions)))
+    command = [sys.executable, "-I", "-S", str(keeper.__file__), found.mark, str(os.getpid()), sessions, *found.others]
+    # Started without the mark: it must not end itself.
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True
     )
     try:
-        yield
+        with found.marking() if _is_own else contextlib.nullcontext():
+            yield found
     finally:
-        process.terminate()
-        process.wait()
-        if before is None:
-            os.environ.pop(MARK, None)
-        else:
-            os.environ[MARK] = before
+        if found.is_clean:
+            process.terminate()
+            process.wait()
 
 
 class Watch:
@@ -75,14 +133,20 @@ class Watch:
     ----------
     ray
         The module, with a local cluster that runs.
+    kept
+        Its mark.
     """
 
-    def __init__(self, ray: Any) -> None:
+    def __init__(self, ray: Any, kept: Kept) -> None:
         node = ray._private.worker._global_node
         self._processes = {
             kind: info.process for kind, found in node.all_processes.items() if kind in WATCHED for info in found
         }
-        self._stop = threading.Event()
+        self._kept = kept
+        self._is_own = _is_own and threading.current_thread() is threading.main_thread()
+        self._inside = threading.Lock()  # held while it changes whether the block may be interrupted, or is
+        self._may_interrupt = False
+        self._found, self._stop = threading.Event(), threading.Event()
         self.lost: str | None = None
         self._thread = threading.Thread(target=self._look, name="fer_batch-watch", daemon=True)
         self._thread.start()
@@ -93,16 +157,27 @@ class Watch:
                 code = process.poll()
                 if code is not None:
                     self.lost = f"Ray stopped: {WATCHED[kind]} {_ended(code)}, perhaps for lack of memory"
-                    _thread.interrupt_main()
-                    if not self._stop.wait(PATIENCE_SECONDS):
-                        self._leave()
+                    self._found.set()
+                    self._act()
                     return
 
+    def _act(self) -> None:
+        """After a loss, see that the driver ends, or what it waits for."""
+        if not self._is_own:
+            self._kept.end_processes()
+            return
+        with self._inside:
+            if self._may_interrupt:
+                _thread.interrupt_main()
+        if not self._stop.wait(PATIENCE_SECONDS):
+            self._leave()
+
     def _leave(self) -> None:
-        """End a driver that hangs in what is no more."""
-        os.write(2, f"error: {self.lost}; what was finished is kept: run the same command again\n".encode())
-        known = keeper.processes()
-        keeper.end(keeper.descendants({os.getpid()}, known), known)
+        """End a driver that hangs in what is no more; its keeper then removes the session folder."""
+        from fer_batch.pipeline.progress import say_end  # not for every command: it imports the store
+
+        say_end("error", f"error: {self.lost}; what was finished is kept: run the same command again", 1)
+        self._kept.end_processes()
         os._exit(1)
 
     def stop(self) -> None:
@@ -119,27 +194,26 @@ class Watch:
             If one was lost.
         """
         try:
-            yield
+            try:
+                self._allow(True)
+                yield
+            finally:
+                self._allow(False)  # an interruption that is under way arrives within this call at the latest
         except BaseException as error:
             if self.lost is None and not isinstance(error, KeyboardInterrupt):
-                self._stop.wait(2 * LOOK_SECONDS)  # what failed for it may be seen first
+                self._found.wait(2 * LOOK_SECONDS)  # what failed for it may be seen first
             if self.lost is None:
                 raise
             raise EnvironmentFault(self.lost) from error
 
+    def _allow(self, may_interrupt: bool) -> None:
+        with self._inside:
+            self._may_interrupt = may_interrupt
+
     def end_rest(self) -> None:
         """After a loss, end what still runs of this Ray: it would wait for what was lost."""
         if self.lost is not None:
-            known = keeper.processes()
-            workers = {process.pid for process in self._processes.values()}
-            mine = keeper.descendants({os.getpid()}, known)
-            keeper.end({pid: at for pid, at in mine.items() if _is_of_ray(pid) or pid in workers}, known)
-
-
-def _is_of_ray(pid: int) -> bool:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as handle:
-        return b"ray" in handle.read()
-    return False
+            self._kept.end_processes()
 
 
 def _ended(code: int) -> str:

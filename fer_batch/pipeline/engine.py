@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from fer_batch.pipeline.embedded import Watch, kept, private_token
+from fer_batch.pipeline.embedded import Kept, Watch, kept, private_token
 from fer_batch.pipeline.ray_processes import only_needed_processes
 
 BLOCK_BYTES = 16 << 20
@@ -48,34 +47,45 @@ def ray_engine(num_cpus: int | None, object_store_mb: int) -> Iterator[Any]:
             ray.shutdown()
         return
     private_token()
-    with kept(), _embedded(ray, num_cpus, object_store_mb, quiet) as watch, watch.saying():
+    with kept() as known, _embedded(ray, num_cpus, object_store_mb, quiet, known) as watch, watch.saying():
         yield ray
 
 
 @contextlib.contextmanager
-def _embedded(ray: Any, num_cpus: int | None, object_store_mb: int, quiet: dict[str, Any]) -> Iterator[Watch]:
-    """A local Ray that is watched."""
-    with _without_banner(), _on_loopback():
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            object_store_memory=object_store_mb << 20,
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
-    watch = Watch(ray)
+def _embedded(
+    ray: Any, num_cpus: int | None, object_store_mb: int, quiet: dict[str, Any], known: Kept
+) -> Iterator[Watch]:
+    """A local Ray that is watched; what is left of it once it ended, or did not start, is removed."""
+    watch = None
     try:
+        with _without_banner(), _on_loopback(), known.marking():
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                object_store_memory=object_store_mb << 20,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+        watch = Watch(ray, known)
         yield watch
     finally:
-        session = ray._private.worker._global_node.get_session_dir_path()
+        _end(ray, watch, known)
+
+
+def _end(ray: Any, watch: Watch | None, known: Kept) -> None:
+    """End a local Ray; where this is interrupted, `known` does not become clean."""
+    if watch is not None:
         if watch.lost is None:
             watch.stop()  # of processes that end because they are told to
         watch.end_rest()
-        ray.shutdown()
+    ray.shutdown()
+    known.end_processes()  # of one that was interrupted while it started
+    if watch is not None:
         watch.stop()
-        if not os.environ.get("FER_BATCH_TRACEBACK"):
-            shutil.rmtree(session, ignore_errors=True)
+    if not os.environ.get("FER_BATCH_TRACEBACK"):
+        known.remove_sessions()
+    known.is_clean = True
 
 
 @contextlib.contextmanager
@@ -83,13 +93,15 @@ def _on_loopback() -> Iterator[None]:
     """Let Ray keep 127.0.0.1: it would turn it into the machine's address, and then listen on every interface."""
     from ray._private import services
 
-    resolve = services.resolve_ip_for_localhost
-    services.resolve_ip_for_localhost = lambda host: host
+    resolve = getattr(services, "resolve_ip_for_localhost", None)  # not in every release
+    if resolve is not None:
+        services.resolve_ip_for_localhost = lambda host: host
     try:
         with only_needed_processes():
             yield
     finally:
-        services.resolve_ip_for_localhost = resolve
+        if resolve is not None:
+            services.resolve_ip_for_localhost = resolve
 
 
 @contextlib.contextmanager

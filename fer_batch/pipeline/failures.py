@@ -16,6 +16,8 @@ from fer_batch.types import EnvironmentFault, InputError
 
 _ERRNO = re.compile(r"\[Errno (\d+)\] [^:\n]+(?:: '([^'\n]*)')?")
 _DENIED = re.compile(r"PermissionError: (?!\[Errno)([^\n]+)|An error occurred \(([A-Za-z]+)\)[^\n]*")
+_ACCELERATOR = re.compile(r"(?:CUDA|HIP|XPU|MPS backend)(?: error:)? out of memory|torch\.(?:cuda\.)?OutOfMemoryError")
+_RAISED = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Fault)\b.*)$", re.MULTILINE)  # last lines of tracebacks
 
 
 class _Said(NamedTuple):
@@ -55,10 +57,11 @@ _WORKER = _Said(
     "a worker process was ended, most often for lack of memory",
     "give fewer CPUs (resources.num_cpus) or smaller batches (explain.batch_size)",
 )
+_GPU = _Said("the GPU has not enough memory", "give smaller batches (explain.batch_size), or free it of other programs")
 _OBJECTS = _Said(
     "Ray's object store is full", "raise resources.object_store_mb, or free space where Ray keeps its files (/tmp/ray)"
 )
-_ENGINE = {  # names of classes of Ray
+_ENGINE = {  # names of classes of Ray; others have classes of these names too
     "LocalRayletDiedError": _LOST,
     "NodeDiedError": _LOST,
     "OwnerDiedError": _LOST,
@@ -104,7 +107,19 @@ def failure_lines(error: BaseException, resumable: bool) -> list[str]:
 def failure_sentence(error: BaseException) -> str:
     """What went wrong, as one sentence without its full stop."""
     cause = getattr(error, "cause", None) or error
-    return _sentence(error)[0] or f"{type(cause).__name__}: {_plain(cause)[:500]}"
+    raised = next((line for one in _chain(error) if _is_of_constructor(str(one)) and (line := _last_raised(one))), None)
+    return _sentence(error)[0] or raised or f"{type(cause).__name__}: {_plain(cause)[:500]}"
+
+
+def _is_of_constructor(text: str) -> bool:
+    """Whether an error of Ray says what was raised where a worker was made, or lacked a package; it did not die."""
+    return "creation task" in text or text.startswith("System error: No module named")
+
+
+def _last_raised(error: BaseException) -> str | None:
+    """Class and message of what was raised last in the text of an error."""
+    found = _RAISED.findall(str(error))
+    return " ".join(found[-1].split())[:500] if found else None
 
 
 def _sentence(error: BaseException) -> tuple[str, bool]:
@@ -146,8 +161,18 @@ def _known(error: BaseException) -> _Said | None:
     denied = _DENIED.search(text)
     if denied:
         return _STORE.get(denied[2] or "", _REFUSED) if not denied[2] or _concerns_access(denied[2]) else None
-    names = [kind.__name__ for kind in type(error).__mro__]
-    return next((said for table in (_CLIENT, _ENGINE) for name in names if (said := table.get(name))), None)
+    if _ACCELERATOR.search(text) or any(_is_torch_memory(kind) for kind in type(error).__mro__):
+        return _GPU
+    if _is_of_constructor(str(error)):
+        return None
+    kinds = type(error).__mro__
+    clients = [_CLIENT.get(kind.__name__) for kind in kinds]
+    engine = [_ENGINE.get(kind.__name__) for kind in kinds if kind.__module__.startswith("ray.")]
+    return next((said for said in clients + engine if said), None)
+
+
+def _is_torch_memory(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "torch" and kind.__name__ == "OutOfMemoryError"
 
 
 def _concerns_access(code: str) -> bool:

@@ -3,10 +3,11 @@
 `kill -9` of the driver takes Ray's two main processes with it, but not its agents and workers, nor the decoders of
 these. Run as a script; it imports nothing of this package, so that it starts in no time:
 
-    python -I -S keeper.py MARK PARENT FOLDER...
+    python -I -S keeper.py MARK PARENT PATTERN FOLDER...
 
-It watches the process PARENT, and when that is gone ends all that descended from it or carries MARK in its environment,
-and removes FOLDER..., of which a pattern may name several. SIGTERM says that the run ended well.
+It watches the process PARENT, and when that is gone ends all that carries MARK in its environment or descended from
+such a process, and removes the folders that PATTERN finds, less FOLDER..., which were there before. What else the
+parent started is not touched: it may be a program that uses this one. SIGTERM says that the run ended well.
 """
 
 from __future__ import annotations
@@ -72,6 +73,20 @@ def marked(mark: bytes, known: dict[int, tuple[int, str]]) -> dict[int, str]:
     return found
 
 
+def of_run(mark: bytes, known: dict[int, tuple[int, str]]) -> dict[int, str]:
+    """Numbers and times of start of all processes of a run: those with its mark, and what these started.
+
+    Parameters
+    ----------
+    mark
+        As `marked` takes it.
+    known
+        As `processes` gives it.
+    """
+    own = marked(mark, known)
+    return own | descendants(set(own), known)
+
+
 def end(victims: dict[int, str], known: dict[int, tuple[int, str]]) -> None:
     """End processes that are still those that were listed.
 
@@ -88,40 +103,53 @@ def end(victims: dict[int, str], known: dict[int, tuple[int, str]]) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def keep(mark: str, parent: int, folders: list[str]) -> None:
-    """Wait for the end of the parent, then end what it left and remove its folders.
+def remove(pattern: str, others: set[str]) -> None:
+    """Remove folders.
+
+    Parameters
+    ----------
+    pattern
+        Of their paths.
+    others
+        Paths that it finds too, of folders that stay.
+    """
+    for folder in set(glob.glob(pattern)) - others:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep(mark: str, parent: int, pattern: str, others: set[str]) -> None:
+    """Wait for the end of the parent, then end what its run left and remove its folders.
 
     Parameters
     ----------
     mark
-        In the environment of what it starts.
+        In the environment of what the run starts.
     parent
         Its number.
-    folders
-        Or patterns of them.
+    pattern, others
+        As `remove` takes them.
     """
     victims: dict[int, str] = {}
     looks = 0
     while os.getppid() == parent:
-        if looks % SCAN_LOOKS == 0:
+        if looks % SCAN_LOOKS == 0:  # one may end before the parent, and leave behind what it started
             known = processes()
             victims = {pid: at for pid, at in victims.items() if known.get(pid, (0, ""))[1] == at}
-            victims |= descendants({parent}, known)
+            victims |= of_run(mark.encode(), known)
         looks += 1
         time.sleep(LOOK_SECONDS)
     stop = time.monotonic() + FOLLOW_SECONDS
     while time.monotonic() < stop:
         known = processes()
-        victims |= marked(mark.encode(), known) | descendants(set(victims), known)
+        victims |= of_run(mark.encode(), known) | descendants(set(victims), known)
         end(victims, known)
         time.sleep(LOOK_SECONDS)
         known = processes()
         if all(known.get(pid, (0, ""))[1] != at for pid, at in victims.items() if pid != os.getpid()):
             break
-    for folder in [found for pattern in folders for found in glob.glob(pattern)]:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove(pattern, others)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    keep(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+    keep(sys.argv[1], int(sys.argv[2]), sys.argv[3], set(sys.argv[4:]))

@@ -33,7 +33,7 @@ _LOG = _Log()
 
 
 def log_json(on: bool = True) -> None:
-    """Let every line be a JSON object with `time` and `event`: `message`, `progress` or `unit`."""
+    """Let every line be a JSON object with `time` and `event`, such as `message`, `progress`, `unit` or `error`."""
     _LOG.as_json = on
 
 
@@ -49,7 +49,27 @@ def event(name: str, **values: object) -> None:
     """
     if _LOG.as_json:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        print(json.dumps({"time": now, "event": name, **values}), file=sys.stderr, flush=True)
+        sys.stderr.write(json.dumps({"time": now, "event": name, **values}) + "\n")  # whole beside those of threads
+        sys.stderr.flush()
+
+
+def say_end(name: str, text: str, exit_code: int) -> None:
+    """Say why a command ends early.
+
+    Parameters
+    ----------
+    name
+        For a machine: `error`, or `stopped` by hand.
+    text
+        For a person; one line or more.
+    exit_code
+        Of the process.
+    """
+    if _LOG.as_json:
+        event(name, text=text.strip().removeprefix("error: "), exit_code=exit_code)
+    else:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def note_error(text: str) -> None:

@@ -18,6 +18,25 @@ LOCAL = ("file", "local")  # schemes of local paths
 HTTP = ("http", "https")
 
 
+def plain(location: str) -> str:
+    """A `file://` URL with an absolute path as that path, so that what is checked is what is opened; others as given.
+
+    Filesystems would put the home folder or the current one before other paths.
+    """
+    scheme, separator, path = location.partition("://")
+    if separator and scheme.lower() in LOCAL and path.startswith("/"):
+        return "/" + path.lstrip("/")
+    return location
+
+
+def own_path(location: str) -> str:
+    """A location that the job itself names: a local one as a path, with `~` as the home folder; other URLs as given."""
+    scheme, separator, path = location.partition("://")
+    if separator and scheme.lower() not in LOCAL:
+        return location
+    return os.path.abspath(os.path.expanduser(path if separator else location))
+
+
 class _Place(NamedTuple):
     """A location as it is compared: `host` is empty of what is not HTTP, `path` has no `..` and no link in it."""
 
@@ -39,7 +58,7 @@ class Roots:
 
     def __init__(self, folder: str, allow: Sequence[str] = ()) -> None:
         self._real: dict[str, str] = {}  # of folders
-        self._places = [self._place(root) for root in (folder, *map(os.path.expanduser, allow))]
+        self._places = [self._place(root) for root in (folder, *map(own_path, allow))]
         self._named = " or ".join(map(repr, [folder, *allow]))
 
     def refusal(self, location: str) -> str | None:
@@ -55,6 +74,8 @@ class Roots:
         scheme, separator, rest = location.partition("://")
         if separator and ("::" in scheme + rest or "://" in rest):
             return "refused: its URL names several filesystems at once"
+        if separator and scheme.lower() in LOCAL and not rest.startswith("/"):
+            return f"refused: {location!r} has no absolute path; expected file:///folder/name"
         place = self._place(location)
         if place.scheme not in {root.scheme for root in self._places}:
             return f"refused: its scheme {place.scheme or 'file'}:// is not that of the source; {self._help}"

@@ -10,7 +10,6 @@ other names says which is which (`columns`).
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from fer_batch.facs import au_id
 from fer_batch.registry import nearest
-from fer_batch.sources.allowed import Roots
+from fer_batch.sources.allowed import Roots, own_path, plain
 from fer_batch.sources.labels import CODES, NO_EXPRESSION, split_named
 from fer_batch.sources.listing import (
     FORMATS,
@@ -113,7 +112,7 @@ def list_manifest(
     said = name_parts(regex)
     if codes is not None and codes not in CODES:
         raise InputError(f"source.options: codes has no {codes!r}; {nearest(codes, CODES)}")
-    folder, name = posixpath.split(uri if has_scheme(uri) else os.path.abspath(os.path.expanduser(uri)))
+    folder, name = posixpath.split(own_path(uri))
     store = Store(folder)
     if not store.exists(name):
         raise InputError(f"source.uri {uri!r} does not exist; expected a CSV or Parquet manifest")
@@ -151,10 +150,10 @@ def _listed(
     """The input of one row: `named` are its texts by our names of columns, `units` its intensities."""
     path, code = named["path"], named.get("emotion")
     outside = has_scheme(path) or posixpath.isabs(path)
-    location = _normal(path if outside else posixpath.join(folder, path))
+    location = _normal(plain(path) if outside else posixpath.join(folder, path))
     refusal = files.roots.refusal(location)
     if refusal:
-        media: _Media = {"kind": _kind(location), "size": -1, "version": "refused"}
+        media = _refused(_kind(location))
     elif _kind(location) == "still":
         classes = [(emotion, 1.0)] if emotion and emotion not in NO_EXPRESSION else []
         media = _still(files, location, [*classes, *units], points)
@@ -162,6 +161,8 @@ def _listed(
         media = _clip(files, location)
         _check_nothing_lost(media["kind"], path, [unit for unit, _ in units], points, where)
         refusal = _first_refusal(files.roots, media)
+        if refusal:
+            media = _refused(media["kind"])
     return SequenceRef(
         sequence_id=path.split("://", 1)[-1].lstrip("/") if outside else posixpath.normpath(path),
         uri=location,
@@ -178,6 +179,11 @@ def _listed(
 def _kind(location: str) -> Kind:
     """Of a file by its name; a folder of images passes for a video here."""
     return "still" if location.lower().endswith(IMAGE_SUFFIXES) else "video"
+
+
+def _refused(kind: Kind) -> _Media:
+    """Of what is not read: not the version of its files, so that it is a new input once a root allows it."""
+    return {"kind": kind, "size": -1, "version": "refused"}
 
 
 def _first_refusal(roots: Roots, media: _Media) -> str | None:

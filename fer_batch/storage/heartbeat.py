@@ -21,6 +21,7 @@ from fer_batch.storage.store import Store
 RUNNING = "_running"
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0
+JOIN_SECONDS = 5.0  # for the last sign: a store that hangs must not keep the run from ending
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Sign:
         What it is at.
     error
         Why it ended.
+    place
+        Boot and process namespace in which `pid` means that process; empty where the system does not say.
     """
 
     run_ids: tuple[str, ...]
@@ -77,6 +80,7 @@ class Sign:
     work: Work
     ended_at: str | None = None
     error: str | None = None
+    place: str = ""
 
     @property
     def age_s(self) -> float:
@@ -85,11 +89,33 @@ class Sign:
 
     @property
     def state(self) -> str:
-        """`running`, `ended` with an error, or `killed`: without a word, or with its machine."""
+        """What became of the run.
+
+        `running`, `ended` with an error, `killed` (without a word, or with its machine), or `unknown` where the sign is
+        of a time to come, because the clock of this machine or of that one is wrong.
+        """
         if self.ended_at:
             return "ended"
-        gone = self.host == socket.gethostname() and not os.path.exists(f"/proc/{self.pid}") and os.path.exists("/proc")
-        return "killed" if gone or self.age_s > STALE_SECONDS else "running"
+        if (self.place and self.place == _place() and not _is_alive(self.pid)) or self.age_s > STALE_SECONDS:
+            return "killed"
+        return "unknown" if self.age_s < -STALE_SECONDS else "running"
+
+
+def _place() -> str:
+    """Boot of the kernel and namespace of processes: containers of one host name have each their own numbers."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as handle:
+        return f"{handle.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    return ""
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # unlike /proc, which may hide those of other users
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _now() -> str:
@@ -113,34 +139,37 @@ def beating(
     sentence
         Says what went wrong.
     """
-    for old in read_signs(store):
-        if old.state != "running":
-            _quietly(lambda old=old: store.delete(_path(old)))  # type: ignore[misc]
-    first = Sign(tuple(run_ids), socket.gethostname(), os.getpid(), _now(), _now(), work())
+    host, pid, start = socket.gethostname(), os.getpid(), _now()
+    first = Sign(tuple(run_ids), host, pid, start, start, Work(), place=_place())
+    last: list[Sign] = []  # that stays; none of a run that ends well
     stop = threading.Event()
 
-    def beat() -> None:
+    def beat() -> None:  # alone touches the store, so that no sign comes after the last
+        _quietly(lambda: _forget_others(store))
         while True:
-            _put(store, replace(first, seen_at=_now(), work=work()))
+            _quietly(lambda: _put(store, replace(first, seen_at=_now(), work=work())))
             if stop.wait(BEAT_SECONDS):
-                return
+                break
+        _quietly(lambda: _put(store, replace(last[0], work=work())) if last else store.delete(_path(first)))
 
     thread = threading.Thread(target=beat, name="fer_batch-heartbeat", daemon=True)
     thread.start()
     try:
         yield
     except BaseException as error:
-        _join(thread, stop)
         why = "stopped by hand" if isinstance(error, KeyboardInterrupt | SystemExit) else sentence(error)
-        _put(store, replace(first, seen_at=_now(), work=work(), ended_at=_now(), error=why))
+        last.append(replace(first, seen_at=_now(), ended_at=_now(), error=why))
         raise
-    _join(thread, stop)
-    _quietly(lambda: store.delete(_path(first)))
+    finally:
+        stop.set()
+        thread.join(timeout=JOIN_SECONDS)
 
 
-def _join(thread: threading.Thread, stop: threading.Event) -> None:
-    stop.set()
-    thread.join(timeout=5.0)  # a store that hangs must not keep the run from ending
+def _forget_others(store: Store) -> None:
+    """Remove signs of runs that are known to be over."""
+    for old in read_signs(store):
+        if old.state in ("ended", "killed"):
+            store.delete(_path(old))
 
 
 def _path(sign: Sign) -> str:
@@ -148,7 +177,7 @@ def _path(sign: Sign) -> str:
 
 
 def _put(store: Store, sign: Sign) -> None:
-    _quietly(lambda: store.put(_path(sign), json.dumps(asdict(sign)).encode()))
+    store.put(_path(sign), json.dumps(asdict(sign)).encode())
 
 
 def _quietly(action: Callable[[], object]) -> None:
@@ -183,6 +212,9 @@ def sign_lines(signs: list[Sign]) -> list[str]:
             lines += [f"    last error: {sign.work.last_error}"] if sign.work.last_error else []
         elif sign.state == "ended":
             lines.append(f"  last run ended at {sign.ended_at}: {sign.error}")
+        elif sign.state == "unknown":
+            ahead = f"last sign {span_text(-sign.age_s)} ahead of the clock of this machine"
+            lines.append(f"  not known whether it runs: {work_text(sign.work)}; {who}, {ahead}")
         else:
             at = f"at {work_text(sign.work)}, {sign.seen_at}"
             lines.append(f"  was killed: {who}; last seen {at}; run the same command again")

@@ -1,6 +1,6 @@
 """The engine, the disk and the driver are broken on purpose, in real runs: what is said, and what is left behind.
 
-`pytest -m faults tests/faults` runs all of them, a plain run only the first.
+A plain run of the tests does the first two, whose Ray does nothing; `make faults` does all.
 """
 
 import json
@@ -21,16 +21,58 @@ from fer_batch.storage.heartbeat import read_signs
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 
-pytestmark = pytest.mark.faults
-BY_DEFAULT = ("test_a_killed_driver_leaves_nothing",)
 N_CLIPS = 4
+IDLE = """
+import sys
+from fer_batch.cli import cli, main
+from fer_batch.pipeline.engine import ray_engine
+
+@cli.command()
+def idle():
+    with ray_engine(1, 100) as ray:
+        task = ray.remote(lambda: __import__("time").sleep(300)).remote()
+        print("started", flush=True)
+        ray.get(task)
+
+if __name__ == "__main__":
+    sys.exit(main(["idle"]))
+"""
 
 
-@pytest.fixture(autouse=True)
-def chosen(request):
-    """Skip what only a run of the faults does."""
-    if request.node.name not in BY_DEFAULT and "faults" not in (request.config.option.markexpr or ""):
-        pytest.skip("run with: pytest -m faults")
+@pytest.fixture
+def idle():
+    """A program whose Ray runs, and all that descends from it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", IDLE], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout.readline() == "started\n"
+    yield process, psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+
+
+def check_nothing_left(driver, left):
+    _, alive = psutil.wait_procs(left, timeout=20)
+    assert not alive, [process.cmdline() for process in alive if process.is_running()]
+    until(lambda: not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}")), 20)
+
+
+def test_a_killed_program_leaves_nothing(idle):
+    driver, left = idle
+    assert any(process.name() == "raylet" for process in left)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    check_nothing_left(driver, left)
+
+
+def test_a_program_that_lost_its_raylet_says_so(idle):
+    driver, left = idle
+    (victim,) = [process for process in left if process.name() == "raylet"]
+    victim.kill()
+    said = driver.communicate(timeout=60)[0]
+    assert driver.returncode == 1, said[-3000:]
+    assert said.splitlines()[-1].startswith("error: Ray stopped: its raylet"), said[-3000:]
+    check_nothing_left(driver, left)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +146,7 @@ def check_rerun(start, output):
     assert sorted(row["status"] for row in rows) == ["done"] * N_CLIPS
 
 
+@pytest.mark.faults
 def test_a_killed_driver_leaves_nothing(start, tmp_path):
     driver = start(tmp_path / "out")
     until(lambda: is_marked(tmp_path / "out", driver))
@@ -111,12 +154,11 @@ def test_a_killed_driver_leaves_nothing(start, tmp_path):
     assert any(process.name() == "raylet" for process in left)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    _, alive = psutil.wait_procs(left, timeout=20)
-    assert not alive, [process.cmdline() for process in alive if process.is_running()]
-    until(lambda: not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}")), 20)
+    check_nothing_left(driver, left)
     assert f"was killed: process {driver.pid}" in status_text(status(Store(str(tmp_path / "out"))))
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("name", "words"), [("raylet", "its raylet"), ("gcs_server", "its GCS")])
 def test_a_lost_process_of_ray_is_one_sentence(start, tmp_path, name, words):
     driver = start(tmp_path / "out")
@@ -126,8 +168,7 @@ def test_a_lost_process_of_ray_is_one_sentence(start, tmp_path, name, words):
     victim.kill()
     check_said(driver, f"Ray stopped: {words}")
     assert f"Ray stopped: {words}" in status_text(status(Store(str(tmp_path / "out"))))
-    _, alive = psutil.wait_procs(left, timeout=20)
-    assert not alive, [process.cmdline() for process in alive if process.is_running()]
+    check_nothing_left(driver, left)
     check_rerun(start, tmp_path / "out")
 
 
@@ -147,6 +188,7 @@ def disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("broken", "whole", "words"),
     [
@@ -173,6 +215,7 @@ def test_a_disk_that_fails_in_the_middle(start, disk, broken, whole, words):
     check_rerun(start, folder / "out")
 
 
+@pytest.mark.faults
 def test_a_run_speaks_json_and_leaves_nothing(start, tmp_path):
     driver = start(tmp_path / "out", "--log-json")
     seen = until(lambda: read_signs(Store(str(tmp_path / "out"))) or driver.poll() is not None)

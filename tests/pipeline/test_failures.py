@@ -3,7 +3,8 @@
 import errno
 
 import pytest
-from ray.exceptions import ActorDiedError, LocalRayletDiedError, RayTaskError, UserCodeException
+import torch
+from ray.exceptions import ActorDiedError, LocalRayletDiedError, RaySystemError, RayTaskError, UserCodeException
 
 from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import EnvironmentFault
@@ -63,6 +64,50 @@ def test_stores_and_disks_in_a_task(text, words):
 )
 def test_others(error, words):
     assert words in first(error)
+
+
+def died_in_its_constructor(cause, text):
+    return ActorDiedError(RayTaskError("A.__init__", text, cause, actor_id="0a", proctitle="t", pid=1, ip="127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            died_in_its_constructor(ValueError("no such layer"), "Traceback:\n  File x\nValueError: no such layer\n"),
+            "error: ValueError: no such layer",
+        ),
+        (
+            died_in_its_constructor(KeyError("a"), "Traceback:\n  File x\nfer_batch.types.InputError: two\n  lines\n"),
+            "error: InputError: two",
+        ),
+        (
+            RaySystemError(
+                ModuleNotFoundError("No module named 'zennit'"),
+                "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'zennit'\n",
+            ),
+            "error: ModuleNotFoundError: No module named 'zennit'",
+        ),
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"),
+            "error: the GPU has not enough memory; give smaller",
+        ),
+        (RuntimeError("CUDA error: out of memory"), "error: the GPU has not enough memory"),
+        (
+            as_from_a_task(UserCodeException("UDF failed"), "torch.OutOfMemoryError: CUDA out of memory. Tried"),
+            "smaller batches (explain.batch_size)",
+        ),
+        (
+            died_in_its_constructor(RuntimeError("x"), "Traceback:\nRuntimeError: CUDA out of memory. Tried 2 GiB\n"),
+            "error: the GPU has not enough memory",
+        ),
+        (type("RpcError", (Exception,), {"__module__": "grpc"})("deadline"), "error: RpcError: deadline"),
+        (RaySystemError("the raylet is gone"), "Ray, which runs the tasks, lost a process"),
+    ],
+)
+def test_what_was_raised_is_told_from_a_process_that_was_lost(error, words):
+    line = first(error)
+    assert words in line and "worker process" not in line
 
 
 def test_a_fault_below_another_error_is_said():

@@ -1,10 +1,15 @@
 """What is said while it works, where there is no terminal."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from fer_batch.cli import main
+from fer_batch.config import reading
 from fer_batch.pipeline.progress import event, log_json, note_error, progress, say, work_now
+from fer_batch.types import EnvironmentFault, InputError
 
 
 @pytest.fixture
@@ -54,3 +59,29 @@ def test_nothing_is_told_to_machines_where_a_person_reads(capsys):
 def test_the_last_error_of_an_input_is_kept():
     note_error("a.mp4: damaged")
     assert work_now().last_error == "a.mp4: damaged"
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "text", "code"),
+    [
+        (InputError("no such\nfolder"), "error", "no such\nfolder", 1),
+        (EnvironmentFault("the share is gone"), "error", "the share is gone; what was finished", 1),
+        (KeyboardInterrupt(), "stopped", "stopped; run the same command again", 130),
+    ],
+)
+def test_the_end_is_json_too(capsys, as_json, monkeypatch, tmp_path, error, name, text, code):
+    def fail(job):
+        raise error
+
+    monkeypatch.setattr(reading, "kind_of", fail)
+    assert main(["run", str(tmp_path / "job.yaml"), "--output", str(tmp_path), "--log-json"]) == code
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == (name, code) and last["text"].startswith(text)
+
+
+def test_a_line_for_a_machine_is_one_write(as_json, monkeypatch):
+    written = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=written.append, flush=lambda: None))
+    event("unit", unit_id="u")
+    (line,) = written
+    assert line.endswith("}\n")

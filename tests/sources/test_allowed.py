@@ -41,6 +41,12 @@ def listed(folder, *paths, allow=()):
         "{parent}/lists_of_others/x.jpg",
         "http://169.254.169.254/latest/meta-data/x.jpg",
         "s3://bucket/x.jpg",
+        "file://secret.jpg",
+        "file://~/secret.jpg",
+        "local://~/secret.jpg",
+        "FILE://~/secret.jpg",
+        "file://localhost{parent}/lists/own.jpg",
+        "file://{parent}/lists/own.jpg::file://{parent}/secret.jpg",
         "simplecache::file://{parent}/secret.jpg",
         "../secret",
         "/etc/passwd",
@@ -49,6 +55,37 @@ def listed(folder, *paths, allow=()):
 def test_a_path_that_leads_out_is_a_row_with_a_reason(source, path):
     (ref,) = listed(source, path.format(parent=source.parent))
     assert ref.refusal and "refused: " in ref.refusal and (ref.size, ref.version) == (-1, "refused")
+
+
+@pytest.mark.parametrize("path", ["file://~/x.jpg", "local://~/x.jpg", "file://x.jpg"])
+def test_what_is_checked_is_what_is_opened(source, monkeypatch, path):
+    """A filesystem puts the home folder or the current one before such a path, whichever folder the manifest is in."""
+    home = source.parent / "home"
+    (source / "~").mkdir()
+    home.mkdir()
+    for folder in (source / "~", source, home):
+        (folder / "x.jpg").write_bytes(b"x")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(source)  # where it would pass for a path below the manifest
+    (ref,) = listed(source, path)
+    assert "has no absolute path" in ref.refusal and ref.size == -1
+
+
+@pytest.mark.parametrize(
+    "path", ["file://{folder}/own2.jpg", "FILE:///{folder}/./own2.jpg", "local://{folder}/own2.jpg"]
+)
+def test_a_url_of_a_local_file_is_its_path(source, path):
+    (source / "own2.jpg").write_bytes(b"abcd")
+    (ref,) = listed(source, path.format(folder=source))
+    assert (ref.refusal, ref.size, ref.uri) == (None, 4, str(source / "own2.jpg"))
+
+
+def test_the_job_may_name_the_home_folder_by_a_url(source, monkeypatch):
+    monkeypatch.setenv("HOME", str(source.parent))
+    (ref,) = listed(source, "../secret.jpg", allow=["file://~"])
+    assert (ref.refusal, ref.size) == (None, 6)
+    found = list_source("manifest", "file://~/lists/manifest.csv")
+    assert [ref.uri for ref in found if not ref.refusal] == [str(source / "own.jpg")]
 
 
 def test_links_are_followed_to_where_they_lead(source):
@@ -69,6 +106,18 @@ def test_frames_and_labels_that_are_links_to_elsewhere_refuse_their_clip(source,
     os.symlink(source.parent / "secret.jpg", source / name)
     refused = [ref.sequence_id for ref in listed(source, "seq", "clip.mp4") if ref.refusal]
     assert refused == [name.partition("/")[0] if "/" in name else "clip.mp4"]
+
+
+@pytest.mark.parametrize("name", ["seq/2.png", "clip.annotations.csv"])
+def test_a_refused_clip_is_another_input_once_its_root_is_allowed(source, name):
+    (source / "seq").mkdir()
+    for own in ("seq/1.png", "clip.mp4"):
+        (source / own).write_bytes(b"x")
+    os.symlink(source.parent / "secret.jpg", source / name)
+    uri = "seq" if "/" in name else "clip.mp4"
+    (refused,), (read,) = listed(source, uri), listed(source, uri, allow=[source.parent])
+    assert (refused.kind, refused.version, refused.files) == (read.kind, "refused", ())
+    assert read.refusal is None and read.version != "refused"
 
 
 def test_a_source_that_is_a_link_itself_is_its_own_root(source, tmp_path):

@@ -1,7 +1,10 @@
 """The sign of life of a run: what an output says of a run that goes on, ended, or was killed."""
 
+import datetime as dt
 import json
 import os
+import threading
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -69,6 +72,73 @@ def test_a_killed_run_is_told_from_one_that_goes_on(store, changed):
     store.put(f"{RUNNING}/r1.json", json.dumps(asdict(replace(sign, **changed))).encode())
     assert read_signs(store)[0].state == "killed"
     assert "was killed: process" in status_text(status(store))
+
+
+def put_changed(store, **changed):
+    """What is said of a sign of this process that is changed."""
+    with pytest.raises(RuntimeError, match="x"):
+        fails(store)
+    (sign,) = read_signs(store)
+    sign = replace(sign, **{"ended_at": None, "error": None, **changed})
+    store.put(f"{RUNNING}/r1.json", json.dumps(asdict(sign)).encode())
+    return read_signs(store)[0].state
+
+
+def test_a_number_of_a_process_says_nothing_elsewhere(store):
+    gone = 2**22 + 1
+    assert put_changed(store, pid=gone) == "killed"
+    assert put_changed(store, pid=gone, place="") == "running", "a container may have the name of this machine"
+    assert put_changed(store, pid=gone, place="another boot pid:[1]") == "running"
+    assert put_changed(store, pid=1) == "running", "of another user, or hidden"
+
+
+def test_a_sign_of_a_time_to_come_is_of_a_wrong_clock(store):
+    ahead = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)).isoformat(timespec="seconds")
+    assert put_changed(store, seen_at=ahead, host="elsewhere", place="") == "unknown"
+    assert "not known whether it runs" in status_text(status(store))
+    with beating(store, ["r2"], Work, str):
+        pass
+    assert [sign.run_ids for sign in read_signs(store)] == [("r1",)], "it may run"
+
+
+class Hanging(Store):
+    """A store whose writes wait."""
+
+    def __init__(self, uri):
+        super().__init__(uri)
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def put(self, relative, data):
+        self.asked.set()
+        self.go.wait(30)
+        super().put(relative, data)
+
+
+def test_a_store_that_hangs_keeps_no_run_from_ending_and_the_last_sign_stays_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "JOIN_SECONDS", 0.1)
+    store = Hanging(str(tmp_path / "out"))
+    with beating(store, ["r1"], Work, str):
+        assert store.asked.wait(10)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "fer_batch-heartbeat"]
+    assert not os.path.exists(tmp_path / "out" / RUNNING)
+    store.go.set()
+    thread.join(10)
+    assert read_signs(store) == []
+
+
+def test_a_hanging_store_delays_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "JOIN_SECONDS", 0.1)
+    store = Hanging(str(tmp_path / "out"))
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="x"):
+        fails(store)
+    assert time.monotonic() - start < 20
+    store.go.set()
+
+
+def test_a_run_goes_on_where_nobody_can_say_what_it_is_at(store):
+    with beating(store, ["r1"], lambda: 1 // 0, str):
+        pass
 
 
 def test_a_store_that_refuses_signs_does_not_stop_a_run(tmp_path):

@@ -20,7 +20,8 @@ import pyarrow as pa
 from fer_batch.config import TrainConfig
 from fer_batch.models.card import read_file
 from fer_batch.output.run_record import RunRecord
-from fer_batch.pipeline.progress import say
+from fer_batch.pipeline.failures import failure_sentence
+from fer_batch.pipeline.progress import say, work_now
 from fer_batch.pipeline.training.checks import check_early, check_network, check_parts, checked_folds
 from fer_batch.pipeline.training.crops import crops_folder, prepare
 from fer_batch.pipeline.training.folds import check_workers, parts_lines, parts_of
@@ -33,6 +34,7 @@ from fer_batch.pipeline.training.outcome import TrainOutcome, announce, use_line
 from fer_batch.pipeline.training.samples import counts_sentence, read_samples, write_samples
 from fer_batch.pipeline.training.shards import Crops, Row, read_crops
 from fer_batch.pipeline.training.tables import f1_table, fold_lines, publish_fold, publish_model
+from fer_batch.storage.heartbeat import beating
 from fer_batch.storage.manifest import digest
 from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
@@ -89,8 +91,9 @@ def train(config: TrainConfig) -> TrainOutcome:
         record.write(None)
         if waiting:
             check_network(config, len(plan.targets))
-            engine.start()
-            train_folds(config, store, waiting, lambda job: plan.publish(store, job))
+            with beating(store, [record.run_id], work_now, failure_sentence):
+                engine.start()
+                train_folds(config, store, waiting, lambda job: plan.publish(store, job))
     record.known["model_digest"] = _publish(config, store, plan, outcome)
     outcome.use = use_line(config, sources, outcome.checkpoint)
     record.write(outcome.counts | {"n_folds": len(plan.jobs), "already_done": outcome.n_done_before})
