@@ -51,8 +51,8 @@ class Clip:
         True frames so far, and frames between and behind them that are damaged or gone; `timed_frames` counts them.
     start_pts
         Timestamp of frame 0, None until it is known.
-    damage
-        What was damaged first, None where nothing was.
+    damage, cause
+        What was damaged first, and what first since the last true frame; None where nothing was.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ class Clip:
         self.n_decoded = self.n_lost = 0
         self.start_pts: int | None = None
         self.damage: str | None = None
+        self.cause: str | None = None
         self._path, self._skip, self._on_packet = path, skip, on_packet
         self._last_pts: int | None = None
         self._first_lost = self._n_gaps = self._n_tail = 0
@@ -198,6 +199,7 @@ class Clip:
                     self._ended_by = f"{self.damage}; frames behind it are out of order"
                     return
                 yield from self._lost(timeline, index)
+                self.cause = None
                 self.n_decoded += 1
                 yield index, self._timestamp_ns(timeline.times[index], timeline.times[0]), frame
             more = self._packets.resume()
@@ -278,6 +280,7 @@ class Clip:
         """End a stretch of true frames."""
         self._broken = True
         self.damage = self.damage or cause
+        self.cause = self.cause or cause
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame | None, str | None]]:
         """Each decoded frame, with what the decoder complained of since the one before.

@@ -302,3 +302,20 @@ def test_a_fragmented_mp4_that_lost_its_end_is_partial(fragmented, tmp_path):
         assert EVERY < len(found) < N
         assert partial
         assert f"mp4: fragment {len(places)} is missing or damaged" in why
+
+
+def test_each_lost_frame_has_the_cause_of_its_own_stretch(fragmented, tmp_path):
+    path, _, places = fragmented
+    content = bytearray(path.read_bytes())
+    renamed(content, *places[2])
+    overwritten(content, *places[5])
+    (tmp_path / "a.mp4").write_bytes(content)
+    causes = {}
+    with Clip(str(tmp_path / "a.mp4"), True) as clip:
+        for index, _, frame in clip.timed_frames():
+            if frame is None:
+                causes[index // EVERY] = clip.cause
+    assert {stretch: causes[stretch] for stretch in (2, 5)} == {
+        2: "mp4: fragment 3 is missing or damaged",
+        5: "mp4: fragment 6 is missing or damaged",
+    }

@@ -1,6 +1,7 @@
 """Fragments of an MP4, counted in the ways that files count them."""
 
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_missing_number_is_a_gap_before_the_fragment_behind_it(tmp_path):
     boxes = [moof(1, 1), moof(2, 1), moof(4, 1), moof(5, 1), moof(6, 1)]
     path = file_of(tmp_path, *boxes)
     ((at, cause),) = fragments(path).gaps
-    assert open(path, "rb").read()[at:].startswith(boxes[2])
+    assert Path(path).read_bytes()[at:].startswith(boxes[2])
     assert cause == "mp4: fragment 3 is missing or damaged"
 
 
