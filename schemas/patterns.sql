@@ -2,7 +2,7 @@
 CREATE TABLE patterns (
     "group" VARCHAR,  -- an emotion, or all
     "letters" BOOLEAN,  -- stages with letters of clusters; false: active targets alone; since schema 2, before TRUE
-    "mined" VARCHAR,  -- sequences (temporal prototypes), episodes (those of episodes); since schema 5, before "SEQUENCES"
+    "mined" VARCHAR,  -- sequences (temporal prototypes), episodes (those of episodes); since schema 5, before "sequences"
     "pattern" VARCHAR,
     "length" INTEGER,  -- stages
     "kind" VARCHAR,  -- contiguous, gapped

@@ -98,12 +98,29 @@ def test_the_pod_of_the_cron_job_waits_for_the_ray_job(tmp_path):
     )
     for name in ("sleep", "kubectl"):
         (tmp_path / name).chmod(0o755)
-    for end, code in (("Complete", 0), ("Failed", 1)):
+    for end, code in (("Complete", 0), ("Failed", 1), ("ValidationFailed", 1)):
         (tmp_path / "asked").unlink(missing_ok=True)
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "END": end}
         done = subprocess.run(container["command"], env=environment, capture_output=True, text=True, timeout=20)
         assert done.returncode == code, done.stderr
         assert ("exit 3" in done.stdout) == bool(code)
+
+
+def test_the_pod_of_the_cron_job_does_not_wait_for_ever(tmp_path):
+    """A RayJob that is gone, and a night that hangs, must not keep every later night from starting."""
+    job = objects()["CronJob"]["spec"]["jobTemplate"]["spec"]
+    assert 0 < job["activeDeadlineSeconds"] < 24 * 3600
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "kubectl").write_text(
+        '#!/bin/sh\nif [ "$1" = create ]; then echo rayjob/fer-batch-1; else exit 1; fi\n'
+    )
+    for name in ("sleep", "kubectl"):
+        (tmp_path / name).chmod(0o755)
+    command = job["template"]["spec"]["containers"][0]["command"]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "kubectl get failed 10 times in a row" in done.stdout
 
 
 def test_images_and_clusters_are_of_the_ray_that_is_pinned():

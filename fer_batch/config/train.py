@@ -156,8 +156,10 @@ class TrainConfig(Section):
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Without a section where there is none: such a job keeps the identity that it had before there was one."""
+        """Without a section where there is none or it does nothing: such a job has the identity of one without it."""
         found: dict[str, object] = handler(self)
+        if self.swap_outside is not None and self.swap_outside.share == 0:
+            found.pop("swap_outside", None)
         return {k: value for k, value in found.items() if k not in ("align", "swap_outside") or value is not None}
 
     @model_validator(mode="after")
@@ -204,8 +206,11 @@ class TrainConfig(Section):
     def recipe_name(self) -> str:
         """The recipe as tables have it: its id, what is aligned with which weight, and what is kept of how many."""
         align, swap = self.align, self.swap_outside
-        aligned = "" if align is None else f" + {align.to} x {align.weight:g}"
-        return self.recipe.id + aligned + ("" if swap is None else f" + swap outside {swap.keep} x {swap.share:g}")
+        name = self.recipe.id if align is None else f"{self.recipe.id} + {align.to} x {align.weight:g}"
+        if swap is None or swap.share == 0:
+            return name
+        margin = "" if swap.margin == SwapSettings.margin else f", margin {swap.margin:g}"
+        return f"{name} + swap outside {swap.keep} x {swap.share:g}{margin}"
 
 
 def read_train_job(path: str | Path, overrides: tuple[str, ...] = (), output: str | None = None) -> TrainConfig:

@@ -18,8 +18,9 @@ import av.error
 import av.logging
 import av.stream
 
+from fer_batch.media.fragments import FORMAT, Fragments, fragments
 from fer_batch.media.limits import Unreadable, counted, plain, refuse_large
-from fer_batch.media.packets import AviIndex, Packets, said
+from fer_batch.media.packets import AviIndex, Packets, last_time, said
 from fer_batch.media.sampling import SECOND_NS
 from fer_batch.media.timeline import LISTED, Timeline, surveyed
 
@@ -50,8 +51,8 @@ class Clip:
         True frames so far, and frames between and behind them that are damaged or gone; `timed_frames` counts them.
     start_pts
         Timestamp of frame 0, None until it is known.
-    damage
-        What was damaged first, None where nothing was.
+    damage, cause
+        What was damaged first, and what first since the last true frame; None where nothing was.
 
     Parameters
     ----------
@@ -74,6 +75,7 @@ class Clip:
         self.n_decoded = self.n_lost = 0
         self.start_pts: int | None = None
         self.damage: str | None = None
+        self.cause: str | None = None
         self._path, self._skip, self._on_packet = path, skip, on_packet
         self._last_pts: int | None = None
         self._first_lost = self._n_gaps = self._n_tail = 0
@@ -103,7 +105,9 @@ class Clip:
         stream.thread_count = 1  # a worker owns one core, and threads report damage late
         self._stream = stream
         self._joining = self._container.format.name in STREAM_FORMATS  # until the first key frame
-        self._packets = Packets(self._container, stream, self._logs, self._on_packet)
+        is_mp4 = self._container.format.name == FORMAT
+        self._fragments = fragments(self._path) if is_mp4 else Fragments()
+        self._packets = Packets(self._container, stream, self._logs, self._on_packet, self._fragments.gaps)
         self._packets.lenient = self._joining
         self.time_base = stream.time_base or Fraction(1, SECOND_NS)
         rate = stream.average_rate or stream.guessed_rate
@@ -165,10 +169,17 @@ class Clip:
                 timestamp_ns += round(SECOND_NS / (self.fps or 25.0))
             yield index, timestamp_ns, frame
         # Behind a tag with a wrong length the demuxer of FLV finds nothing more, and says nothing.
-        if self._container.format.name == "flv" and timestamp_ns + SECOND_NS < 1000 * (self._container.duration or 0):
+        if self._container.format.name == "flv" and self._lost_its_end():
             self._break(f"flv: nothing is found behind {timestamp_ns / SECOND_NS:.1f} s")
         if self.damage and self._skip:
             yield from self._timed_frames_behind_damage()
+
+    def _lost_its_end(self) -> bool:
+        last_s = Fraction(self._container.duration or 0, 1_000_000) - 1
+        if (self._last_pts or 0) * self.time_base >= last_s:
+            return False
+        with self._opened() as container:  # the sound may go on
+            return last_time(container, self._on_packet) < last_s
 
     def _timestamp_ns(self, pts: int, start_pts: int) -> int:
         return round((pts - start_pts) * self.time_base * SECOND_NS)
@@ -188,6 +199,7 @@ class Clip:
                     self._ended_by = f"{self.damage}; frames behind it are out of order"
                     return
                 yield from self._lost(timeline, index)
+                self.cause = None
                 self.n_decoded += 1
                 yield index, self._timestamp_ns(timeline.times[index], timeline.times[0]), frame
             more = self._packets.resume()
@@ -216,10 +228,13 @@ class Clip:
             # Frames of a codec that reorders them come later than the index says.
             late = (self.start_pts - times[0]) if times and self.start_pts is not None else 0
             return Timeline([time + late for time in times]) if times else None
+        gaps = self._fragments.gaps
+        if gaps and not self._fragments.timed:
+            return None
         with self._opened() as container:
             stream = container.streams[self._stream.index]
-            packets = Packets(container, stream, self._logs, self._on_packet)
-            listed = self._container.format.name in LISTED
+            packets = Packets(container, stream, self._logs, self._on_packet, gaps)
+            listed = self._container.format.name in LISTED and not self._fragments.n
             return surveyed(packets, self.start_pts, os.path.getsize(self._path), listed)
 
     def _frames_before_damage(self) -> Iterator[av.VideoFrame]:
@@ -265,6 +280,7 @@ class Clip:
         """End a stretch of true frames."""
         self._broken = True
         self.damage = self.damage or cause
+        self.cause = self.cause or cause
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame | None, str | None]]:
         """Each decoded frame, with what the decoder complained of since the one before.

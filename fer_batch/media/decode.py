@@ -193,6 +193,11 @@ class Decoder:
                     "see whether the file is being written, and whether the disk and memory are sound"
                 )
             last = None
+        if last is not None:
+            raise EnvironmentFault(
+                f"{request['path']}: a second decoder ended before frame {first}, which the first one gave; "
+                "see whether the file is being written, and whether the disk and memory are sound"
+            )
 
     def _messages(self, command: Command) -> Iterator[_Answer]:
         """Messages with frames, of one child up to the end."""

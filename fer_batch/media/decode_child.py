@@ -118,7 +118,7 @@ def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None, ski
                 message: Message = {"kind": kind, "frame_index": index, "timestamp_ns": timestamp_ns}
                 message["n_decoded"] = clip.n_decoded
                 if frame is None:
-                    work.channel.send({**message, "message": str(clip.damage)})
+                    work.channel.send({**message, "message": str(clip.cause or clip.damage)})
                 else:
                     _send_frame(work.channel, message, frame, converter, cutter)
             else:

@@ -5,12 +5,16 @@ Runs in the decoding process.
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
 import av.error
 
+from fer_batch.media.fragments import Gap
 from fer_batch.media.limits import plain
 
 # Errors of a demuxer from one packet to the next, after which it is taken to stand still.
@@ -50,9 +54,13 @@ class Packets:
         What FFmpeg logs, as it comes.
     on_packet
         Called before each packet is read.
+    gaps
+        Places of the file, in order, from which on something is missing that FFmpeg does not miss.
     """
 
-    def __init__(self, container: Any, stream: Any, logs: Logs, on_packet: Callable[[], None]) -> None:
+    def __init__(
+        self, container: Any, stream: Any, logs: Logs, on_packet: Callable[[], None], gaps: Sequence[Gap] = ()
+    ) -> None:
         self.damage: str | None = None
         self.lenient = False
         self.n_discarded = 0
@@ -62,6 +70,7 @@ class Packets:
         self._ended = self._resumed = False
         self._n_errors = 0
         self._index = AviIndex(stream) if container.format.name == "avi" else None
+        self._gaps = deque(gaps)
 
     def sound(self) -> Iterator[av.Packet | None]:
         """Packets up to the first that is damaged; None, which flushes the decoder, behind the last of a sound file.
@@ -127,6 +136,8 @@ class Packets:
 
     def _judged(self, packet: av.Packet | None, complaint: str | None) -> Read:
         """A packet with what is wrong with it; what is said here by others than the container is the parser's."""
+        if gap := self._passed(packet):
+            return Read(packet, gap=gap)
         if packet is None or self.lenient:
             return Read(packet)
         self._n_errors = 0
@@ -139,6 +150,13 @@ class Packets:
             if shifted is None and self._resumed:
                 return Read(packet, corrupt="avi: the file's index has no such packet")
         return Read(packet)
+
+    def _passed(self, packet: av.Packet | None) -> str | None:
+        """The first gap before a packet, or before the end, that no packet before it was behind."""
+        passed = []
+        while self._gaps and (packet is None or (packet.pos is not None and packet.pos >= self._gaps[0].at)):
+            passed.append(self._gaps.popleft().cause)
+        return passed[0] if passed else None
 
 
 class AviIndex:
@@ -178,6 +196,17 @@ class AviIndex:
             packet.dts = true
         self._behind = behind
         return behind != before
+
+
+def last_time(container: Any, on_packet: Callable[[], None]) -> Fraction:
+    """Latest time of a packet of any stream, sound too, in s; 0 where there is none."""
+    latest = Fraction(0)
+    with contextlib.suppress(av.error.EOFError, av.error.InvalidDataError):
+        for packet in container.demux():
+            on_packet()
+            if packet.dts is not None and packet.time_base is not None:
+                latest = max(latest, packet.dts * packet.time_base)
+    return latest
 
 
 def said(logs: Logs, n_logs: int) -> str | None:

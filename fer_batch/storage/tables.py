@@ -401,7 +401,8 @@ def comment(field: pa.Field) -> str:
     if b"since" not in metadata:
         return doc
     older = json.loads(metadata[b"before"])
-    return f"{doc + '; ' if doc else ''}since schema {metadata[b'since'].decode()}, before {json.dumps(older).upper()}"
+    said = json.dumps(older) if isinstance(older, str) else json.dumps(older).upper()
+    return f"{doc + '; ' if doc else ''}since schema {metadata[b'since'].decode()}, before {said}"
 
 
 def has_grown(table: str) -> bool:

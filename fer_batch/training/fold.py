@@ -102,6 +102,11 @@ class FoldTraining:
         self._share = min(recipe.batch_size, len(fold.train)) // self.n_workers
         if self._share < 1:
             raise ValueError(f"{self.n_workers} workers need as many samples, got {len(fold.train)} to train on")
+        if self.swap is not None and self._share < 2:
+            raise ValueError(
+                "swap_outside exchanges between the crops of one worker's batch; "
+                "give recipe.batch_size 2 or more a worker"
+            )
         self.optimizer = OPTIMIZERS[recipe.optimizer](self.model, recipe)
         self.schedule = learning_rates(self.optimizer, recipe, len(fold.train) // (self._share * self.n_workers))
         self.history: list[dict[str, float]] = []

@@ -1,4 +1,4 @@
--- the same over all stills of each class, with how sure the split is
+-- clusters of the stills of each class: their shares and nearest stills, and how sure the split is
 WITH stills_of AS (
   SELECT t.dataset, t.model, t.explain, target, sum(n_frames) AS n
   FROM class_prototypes AS t

@@ -1,4 +1,4 @@
--- the same of each emotion, with the share of its sequences that have the episode
+-- commonest episodes of each emotion, by what is active, with the share of its sequences that have the episode
 WITH of_emotion AS (
   SELECT t.dataset, t.model, t.explain, emotion, count(*) AS n
   FROM temporal_prototypes AS t

@@ -67,3 +67,7 @@ def test_units_of_targets_and_the_name_of_the_recipe():
     )
     assert swapped.recipe_name == "custom + gradient x 1 + swap outside regions x 0.5"
     assert "swap_outside" not in made().model_dump()
+    wider = made(swap_outside={"keep": "face", "share": 1, "margin": 0.1})
+    assert wider.recipe_name == "custom + swap outside face x 1, margin 0.1"
+    none = made(swap_outside={"keep": "face", "share": 0})
+    assert (none.model_dump(), none.recipe_name) == (made().model_dump(), made().recipe_name)

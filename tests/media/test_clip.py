@@ -202,3 +202,120 @@ def test_a_demuxer_that_is_lost_and_silent_hides_no_tail(tmp_path):
     found, why, partial = frames_of(path)
     assert (len(found), partial) == (40, True)
     assert why == "ended after 40 frames: flv: nothing is found behind 1.6 s"
+
+
+def test_an_flv_whose_sound_goes_on_is_whole(tmp_path):
+    path = tmp_path / "a.flv"
+    with av.open(str(path), "w") as container:
+        video, sound = container.add_stream("flv", rate=25), container.add_stream("aac", rate=44100)
+        video.width, video.height, video.pix_fmt = 96, 72, "yuv420p"
+        for i in range(25):
+            image = np.full((72, 96, 3), 2 * i, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        container.mux(video.encode())
+        add_sound(container, sound, 4.0)
+    found, why, partial = frames_of(path)
+    assert (len(found), why, partial) == (25, None, False)
+
+
+def add_sound(container, stream, seconds):
+    for at in range(0, round(44100 * seconds), 1024):
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.sample_rate, silence.pts = 44100, at
+        container.mux(stream.encode(silence))
+    container.mux(stream.encode())
+
+
+def write_fragmented(path, with_sound):
+    """96 frames, no two alike, with a key frame and so a fragment in twelve."""
+    flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(str(path), "w", options=flags) as container:
+        video = container.add_stream("mpeg4", rate=25, options={"g": str(EVERY), "sc_threshold": "1000000000"})
+        video.width, video.height, video.pix_fmt = 96, 72, "yuv420p"
+        if with_sound:
+            add_sound(container, container.add_stream("aac", rate=44100), 4.0)
+        for i in range(N):
+            image = np.full((72, 96, 3), 2 * i, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        container.mux(video.encode())
+
+
+@pytest.fixture(scope="module")
+def fragmented(tmp_path_factory):
+    """A fragmented MP4, what is read from it, and where its `moof` are."""
+    path = tmp_path_factory.mktemp("fragmented") / "a.mp4"
+    write_fragmented(path, with_sound=False)
+    content = path.read_bytes()
+    places, at = [], 0
+    while at < len(content):
+        size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        places += [(at, size)] if kind == b"moof" else []
+        at += size
+    return path, frames_of(path), places
+
+
+@pytest.mark.parametrize("with_sound", [False, True])
+def test_a_fragmented_mp4_is_whole(tmp_path, with_sound):
+    write_fragmented(tmp_path / "a.mp4", with_sound)
+    found, why, partial = frames_of(tmp_path / "a.mp4")
+    assert (len(found), why, partial) == (N, None, False)
+
+
+def renamed(content, at, size):
+    content[at + 4 : at + 8] = b"free"
+
+
+def overwritten(content, at, size):
+    content[at + 8 : at + size] = b"\xff" * (size - 8)
+
+
+@pytest.mark.parametrize("hurt", [renamed, overwritten])
+def test_frames_behind_a_lost_fragment_keep_their_index(fragmented, tmp_path, hurt):
+    path, (truth, _, _), places = fragmented
+    content = bytearray(path.read_bytes())
+    hurt(content, *places[-4])
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(content)
+    stopped, why, partial = frames_of(broken)
+    assert partial
+    assert why == f"ended after {len(stopped)} frames: mp4: fragment {len(places) - 3} is missing or damaged"
+    found, why, partial = frames_of(broken, skip=True)
+    assert list(found) == list(range(N))
+    assert partial
+    lost = [i for i, (_, image) in found.items() if image is None]
+    assert EVERY <= len(lost) <= EVERY + 2
+    assert lost[0] == len(stopped)
+    assert f"the first is frame {lost[0]}: mp4: fragment " in why
+    for index, (ns, image) in found.items():
+        assert ns == truth[index][0]
+        assert image is None or np.array_equal(image, truth[index][1])
+
+
+def test_a_fragmented_mp4_that_lost_its_end_is_partial(fragmented, tmp_path):
+    path, _, places = fragmented
+    content = bytearray(path.read_bytes())
+    overwritten(content, *places[-1])
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(content)
+    for skip in (False, True):
+        found, why, partial = frames_of(broken, skip)
+        assert EVERY < len(found) < N
+        assert partial
+        assert f"mp4: fragment {len(places)} is missing or damaged" in why
+
+
+def test_each_lost_frame_has_the_cause_of_its_own_stretch(fragmented, tmp_path):
+    path, _, places = fragmented
+    content = bytearray(path.read_bytes())
+    renamed(content, *places[2])
+    overwritten(content, *places[5])
+    (tmp_path / "a.mp4").write_bytes(content)
+    causes = {}
+    with Clip(str(tmp_path / "a.mp4"), True) as clip:
+        for index, _, frame in clip.timed_frames():
+            if frame is None:
+                causes[index // EVERY] = clip.cause
+    assert {stretch: causes[stretch] for stretch in (2, 5)} == {
+        2: "mp4: fragment 3 is missing or damaged",
+        5: "mp4: fragment 6 is missing or damaged",
+    }

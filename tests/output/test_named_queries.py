@@ -75,6 +75,7 @@ def generated(seed, n=30, n_frames=25):
                 "first_frame": 4 * k,
                 "last_frame": 4 * k + int(rng.integers(0, 4)),
                 "n_frames": int(rng.integers(1, 5)),
+                "n_missing_frames": int(rng.integers(0, 3)) if rng.random() < 0.9 else None,
             }
             tables["stages"].append({**who, "stage_index": k, "text": text, **span})
         joined = " -> ".join(story)
@@ -226,14 +227,14 @@ def ask(root, tables, name):
 def test_transitions_are_counted_within_a_sequence(tmp_path):
     stories = {"a": ("(NONE)", "(AU01_A)", "(NONE)"), "b": ("(NONE)", "(AU01_A)"), "c": ("(NONE)", "(AU12_A)")}
     stages = [
-        {"sequence_id": name, "stage_index": k, "text": text}
+        {"sequence_id": name, "stage_index": k, "text": text, "n_missing_frames": 3 * (name == "b")}
         for name, own in stories.items()
         for k, text in enumerate(own)
     ]
     assert ask(tmp_path, {"stages": stages}, "transitions") == [
-        ("(NONE)", "(AU01_A)", 2, 2, 0.667),
-        ("(AU01_A)", "(NONE)", 1, 1, 1.0),
-        ("(NONE)", "(AU12_A)", 1, 1, 0.333),
+        ("(NONE)", "(AU01_A)", 2, 2, 0.667, 1),
+        ("(AU01_A)", "(NONE)", 1, 1, 1.0, 0),
+        ("(NONE)", "(AU12_A)", 1, 1, 0.333, 0),
     ]
 
 
@@ -274,12 +275,14 @@ def test_frames_to_review_are_sure_and_looked_at_elsewhere(tmp_path):
 def test_stages_last_frames_and_seconds_where_there_is_a_clock(tmp_path):
     frames = [{"sequence_id": "a", "frame_index": k, "status": "ok", "timestamp_ns": k * 500_000_000} for k in range(9)]
     frames += [{"sequence_id": "stills", "frame_index": k, "status": "ok"} for k in range(3)]
-    spans = [("a", 0, "(NONE)", 0, 4, 5), ("a", 1, "(AU01_A)", 5, 8, 3), ("stills", 0, "(NONE)", 0, 2, 2)]
-    keys = ("sequence_id", "stage_index", "text", "first_frame", "last_frame", "n_frames")
+    spans = [("a", 0, "(NONE)", 0, 4, 5, 0), ("a", 1, "(AU01_A)", 5, 8, 4, None), ("stills", 0, "(NONE)", 0, 1, 2, 0),
+             ("b", 0, "(NONE)", 0, 8, 1, 8), ("b", 1, "(AU12_A)", 9, 12, 1, 3)]  # fmt: skip
+    keys = ("sequence_id", "stage_index", "text", "first_frame", "last_frame", "n_frames", "n_missing_frames")
     stages = [dict(zip(keys, span, strict=True)) for span in spans]
     assert ask(tmp_path, {"frames": frames, "stages": stages}, "stage_durations") == [
-        ("(NONE)", 2, 2, 3.5, 2, 5, 2.0),
-        ("(AU01_A)", 1, 1, 3.0, 3, 3, 1.5),
+        ("(NONE)", 3, 1, 3, 3.5, 2, 5, 2.0),
+        ("(AU01_A)", 1, 0, 1, 4.0, 4, 4, 1.5),
+        ("(AU12_A)", 1, 1, 1, None, None, None, None),
     ]
 
 
@@ -295,11 +298,33 @@ def test_drift_is_from_the_run_before(tmp_path):
     ]
 
 
-def test_failures_are_counted_by_reason(tmp_path):
-    states = [("b", "failed", "empty"), ("a", "failed", "empty"), ("c", "partial", "truncated"), ("d", "done", None)]
+def test_failures_are_counted_by_input_and_reason(tmp_path):
+    """Those of one input's people once, and reasons that differ in numbers together."""
+    states = [("b", "failed", "empty"), ("a", "failed", "empty"), ("c", "partial", "ended after 12 frames"),
+              ("c#face2", "partial", "ended after 12 frames"), ("e", "partial", "ended after 7 frames"),
+              ("d", "done", None)]  # fmt: skip
     sequences = [dict(zip(("sequence_id", "status", "reason"), state, strict=True)) for state in states]
+    sequences = [{**row, "uri": f"/data/{row['sequence_id'].partition('#')[0]}"} for row in sequences]
     found = ask(tmp_path, {"sequences": sequences}, "failures")
-    assert found == [("failed", "empty", 2, "a"), ("partial", "truncated", 1, "c")]
+    assert found == [("failed", "empty", 2, "a"), ("partial", "ended after 12 frames", 2, "c")]
+
+
+def test_chance_is_of_the_frames_that_have_a_mu(tmp_path):
+    rows = cells([("a", 0, "AU01", True, 0.9, 0.5), ("a", 1, "AU01", True, 0.9, None)])
+    rows[1]["region_share"] = 0.75
+    assert ask(tmp_path, {"detections": rows}, "localisation") == [("AU01", 1, 0.5, 0.25)]
+
+
+def test_patterns_of_older_outputs_are_apart_by_letters(tmp_path):
+    """Ten at most are shown of each kind; `labels` is NULL in rows older than that column."""
+    common = {"group": "all", "mined": "sequences", "kind": "gapped", "length": 2, "support": 3, "closed": True}
+    rows = [{**common, "letters": letters, "pattern": f"(A{k}) -> (B)"} for letters in (True, False) for k in range(9)]
+    found = ask(tmp_path, {"patterns": rows}, "patterns")
+    assert [row[2] for row in found] == ["letters"] * 9 + ["targets"] * 9
+
+
+def test_what_a_query_answers_is_said_without_another():
+    assert not [name for name, query in QUERIES.items() if query.about.startswith("the same ")]
 
 
 def test_prototypes_of_an_emotion_have_their_share_of_its_sequences(tmp_path):

@@ -19,6 +19,7 @@ from fer_batch.training.reasons import auxiliary_of
 from fer_batch.training.recipe import Recipe, freeze_all_but
 from fer_batch.training.settings import AlignSettings
 from fer_batch.training.splits import leave_one_subject_out, subject_folds
+from fer_batch.training.swapping import Swap
 
 
 def train_fold(*arguments, **options):
@@ -240,6 +241,16 @@ def test_labels_images_and_subjects_are_checked():
         FoldTraining(good, fold, network, Recipe(**{**vars(FAST), "patience": 1}))
     with pytest.raises(ValueError, match="unknown optimizer 'sdg'; did you mean 'sgd'"):
         Recipe(optimizer="sdg")
+
+
+def test_a_swap_needs_another_crop_in_the_batch(monkeypatch):
+    collection = faces()
+    fold = leave_one_subject_out(collection.subjects, collection.datasets)[0]
+    small, swap = Recipe(**{**vars(FAST), "batch_size": 2}), Swap(np.zeros((len(collection), 8, 8), np.float32))
+    FoldTraining(collection, fold, network, small, swap=swap)
+    monkeypatch.setattr("fer_batch.training.fold.rank_and_size", lambda: (0, 2))
+    with pytest.raises(ValueError, match=r"crops of one worker's batch; give recipe.batch_size 2 or more a worker"):
+        FoldTraining(collection, fold, network, small, swap=swap)
 
 
 def test_shards_read_rows_from_files_in_any_order(tmp_path):

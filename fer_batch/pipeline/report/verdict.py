@@ -254,7 +254,7 @@ def _queries(result: Evaluation) -> Iterator[Query]:
     )
     yield Query(
         "Mean mu of all detections, by hand",
-        "SELECT target, avg(mu) AS mu, count(mu) AS n, avg(region_share) AS chance\n"
+        "SELECT target, avg(mu) AS mu, count(mu) AS n, avg(CASE WHEN mu IS NOT NULL THEN region_share END) AS chance\n"
         f"FROM detections\nWHERE {here}\n  AND active\nGROUP BY target\nORDER BY target",
     )
 

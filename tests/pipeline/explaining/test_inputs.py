@@ -246,6 +246,21 @@ def test_a_second_decoder_that_gives_other_frames_says_nothing_of_the_file(clip_
         read(decoder)
 
 
+def test_a_second_decoder_that_ends_earlier_is_no_end(clip_of, tmp_path):
+    """The file was cut when the second decoder opens it."""
+    path = clip_of(tmp_path / "a.mkv", 0)
+    content = path.read_bytes()
+
+    def read(decoder):
+        for frame in decoder.frames(path):
+            if frame.frame_index == 40:
+                path.write_bytes(content[: len(content) // 20])
+                decoder._child._process.kill()
+
+    with decode.Decoder() as decoder, pytest.raises(EnvironmentFault, match=r"decoder ended before frame \d+"):
+        read(decoder)
+
+
 def stills(root, n):
     for i in range(n):
         cv2.imwrite(str(root / f"{i:02d}.png"), np.full((8, 8, 3), i, np.uint8))
