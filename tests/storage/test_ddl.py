@@ -11,7 +11,7 @@ from fer_batch.output.named_queries import rendered_queries
 from fer_batch.storage.ddl import ENGINES, partition_sql, render_all, table_ddl
 from fer_batch.storage.parquet import Partition, encode, rows_of
 from fer_batch.storage.store import Store
-from fer_batch.storage.tables import PARTITIONS, SCHEMAS
+from fer_batch.storage.tables import PARTITIONS, SCHEMAS, comment
 from fer_batch.types import InputError
 
 SCHEMAS_FOLDER = Path(__file__).parents[2] / "schemas"
@@ -75,3 +75,8 @@ def test_what_is_printed_parses_in_the_dialect(engine):
         assert isinstance(parsed, sqlglot.exp.Create) or engine == "bigquery"  # sqlglot has no WITH PARTITION COLUMNS
     for sql in rendered_queries(engine).values():
         sqlglot.parse_one(sql, dialect=engine, error_level=sqlglot.ErrorLevel.RAISE)
+
+
+def test_what_a_column_was_before_is_said_as_it_is_stored():
+    assert comment(SCHEMAS["patterns"].field("mined")).endswith('since schema 5, before "sequences"')
+    assert comment(SCHEMAS["patterns"].field("letters")).endswith("since schema 2, before TRUE")

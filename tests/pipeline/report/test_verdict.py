@@ -3,7 +3,9 @@
 import io
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from fer_batch.models.card import Card
 from fer_batch.output.query import connect
 from fer_batch.pipeline.partition.evaluation import evaluate_output
 from fer_batch.pipeline.partition.evaluation_text import evaluation_json, evaluation_text
-from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
+from fer_batch.pipeline.report.verdict import _queries, has_verdict, verdict_page
 from fer_batch.pipeline.report.write import write_page, write_report
 from fer_batch.regions import standard_face
 from fer_batch.report.page import RunSummary
@@ -432,3 +434,13 @@ def test_frames_without_a_usable_face_are_counted(output):
     said = "3 of 24 frames show no usable face and are not judged (decode_error 1, no_face 2)."
     assert said in evaluation_text([result])
     assert said in page(output)["verdict.html"].decode()
+
+
+def test_the_query_of_the_page_takes_chance_from_the_frames_that_have_a_mu():
+    (query,) = [query for query in _queries(SimpleNamespace(key={"dataset": "d"})) if "by hand" in query.title]
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE detections AS SELECT * FROM (VALUES ('d', 'AU01', TRUE, 0.5, 0.25), "
+            "('d', 'AU01', TRUE, NULL, 0.75)) AS t(dataset, target, active, mu, region_share)"
+        )
+        assert [float(cell) for cell in connection.execute(query.sql).fetchone()[1:]] == [0.5, 1, 0.25]
