@@ -82,7 +82,7 @@ def test_the_node_with_a_gpu_is_started_and_the_tables_are_those_of_one_machine(
     address, log = autoscaling
     helpers.until(lambda: "block forever" in log.read_text())
     job = make_job(posed_clips, environment={"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"})
-    done = job.run("--json")
+    done = job.run("--json", timeout=480)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.strip().splitlines()[-1])["done"] == 6
     assert "this cluster has 0 GPUs now: waiting for a node with one" in done.stderr

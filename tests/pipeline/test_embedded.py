@@ -71,7 +71,9 @@ def watch(known, started, request):
     ray = SimpleNamespace(_private=SimpleNamespace(worker=worker))
     with embedded.own_process() if getattr(request, "param", True) else contextlib.nullcontext():
         found = embedded.Watch(ray, known)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
     yield found
+    signal.signal(signal.SIGINT, before)
     found.stop()
     found._thread.join(5)
 
