@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from fer_batch.pipeline.devices import on_cluster
 from fer_batch.pipeline.embedded import Kept, Watch, kept, private_token
 from fer_batch.pipeline.ray_processes import only_needed_processes
 
@@ -38,7 +39,7 @@ def ray_engine(num_cpus: int | None, object_store_mb: int) -> Iterator[Any]:
         yield ray
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if os.environ.get("RAY_ADDRESS"):
+    if on_cluster():
         with _without_banner():
             ray.init(**quiet)
         try:

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -191,7 +192,7 @@ def test_pandas_through_duckdb_agrees(out, expected):
 
 
 def test_datafusion_agrees(out, expected):
-    datafusion = pytest.importorskip("datafusion", reason="DataFusion is not installed: pip install datafusion")
+    import datafusion
     import pyarrow as pa
 
     context = datafusion.SessionContext()
@@ -199,6 +200,25 @@ def test_datafusion_agrees(out, expected):
         keys = [(key, pa.string()) for key in PARTITIONS[table]]
         context.register_parquet(table, f"{out}/tables/{table}", table_partition_cols=keys)
     found = {name: answered(context.sql(query.sql).to_arrow_table()) for name, query in QUERIES.items()}
+    assert_same(found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="PySpark needs Java, which is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_pyspark_agrees(out, expected):
+    from pyspark.sql import SparkSession
+
+    quiet = {"spark.ui.enabled": "false", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    quiet |= {"spark.sql.shuffle.partitions": "1", "spark.sql.session.timeZone": "UTC"}
+    spark = SparkSession.builder.master("local[1]").config(map=quiet).getOrCreate()
+    try:
+        for table in ASKED:
+            spark.read.parquet(f"{out}/tables/{table}").createOrReplaceTempView(table)
+        quoted = {name: query.sql.replace('"', "`") for name, query in QUERIES.items()}
+        found = {name: answered(spark.sql(sql).toArrow()) for name, sql in quoted.items()}
+    finally:
+        spark.stop()
     assert_same(found, expected)
 
 
