@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from fer_batch.storage.published import (
     RECORDS,
     FileState,
     begun_folders,
+    digest_of_file,
     is_in_place,
     is_of_shard,
     is_record,
@@ -32,7 +32,6 @@ from fer_batch.storage.tables import SCHEMAS
 SUMS = "_sums"
 OF_SHARDS = ("annotations", "episodes", "cluster_looks", "look_prototypes")  # which a shard may have
 RUN_FILE = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}\.parquet")  # `run_record` names it
-PIECE = 4 << 20  # bytes that are read at a time
 
 
 @dataclass(frozen=True)
@@ -200,11 +199,8 @@ def _fault(store: Store, named: Named, entry: Entry | None, digests: dict[Entry,
 
 
 def _digest(store: Store, path: str) -> str:
-    found = hashlib.sha256()
     with store.fs.open(store.path(path), "rb") as handle:
-        while piece := handle.read(PIECE):
-            found.update(piece)
-    return found.hexdigest()[:32]
+        return digest_of_file(handle)
 
 
 def schema_fault(table: str, schema: pa.Schema) -> str | None:

@@ -70,6 +70,11 @@ class FileState(BaseModel):
         return cls(rows=int(found[1]), size=int(found[2]), digest=found[3]) if found else None
 
 
+def digest_of_file(handle: BinaryIO) -> str:
+    """What `FileState.digest` is of an open file, read in pieces."""
+    return hashlib.file_digest(handle, "sha256").hexdigest()[:_DIGITS]
+
+
 class DigestFile:
     """A new local file whose digest is computed from the bytes as they are written.
 
