@@ -14,6 +14,7 @@ content until it is there. Whatever is killed, a file that no record describes w
 from __future__ import annotations
 
 import hashlib
+import io
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -70,7 +71,7 @@ class FileState(BaseModel):
         return cls(rows=int(found[1]), size=int(found[2]), digest=found[3]) if found else None
 
 
-def digest_of_file(handle: BinaryIO) -> str:
+def digest_of_file(handle: io.BufferedIOBase) -> str:
     """What `FileState.digest` is of an open file, read in pieces."""
     return hashlib.file_digest(handle, "sha256").hexdigest()[:_DIGITS]
 
