@@ -91,7 +91,7 @@ class Resources(Section):
     num_cpus: PositiveInt | None = None  # embedded Ray only; all cores where not given
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where there are any, or nodes with some may be started
     num_gpus: NonNegativeFloat | None = None  # of each process that runs a network; one where it runs on GPUs
-    window: PositiveInt = 2000  # units handed to Ray at a time
+    window: PositiveInt | None = None  # units of one pipeline, at most; as many as the driver can keep where not given
     decode_timeout_s: PositiveFloat = 60.0  # without a frame
     decode_memory_mb: PositiveInt = 3072
 

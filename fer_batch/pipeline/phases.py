@@ -103,8 +103,9 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> list[st
     InputError
         If the job asks for more GPUs than there are.
     """
+    from fer_batch.pipeline.explaining.dataset import dataset_of
     from fer_batch.pipeline.explaining.sink import SinkOptions
-    from fer_batch.pipeline.explaining.stream import Bookkeeping, JointBookkeeping, dataset_of, explain_units
+    from fer_batch.pipeline.explaining.stream import Bookkeeping, JointBookkeeping, explain_units
 
     store, config, plans = jobs[0].store, jobs[0].config, [job.plan for job in jobs]
     resources, offer = config.resources, offered()
@@ -114,17 +115,17 @@ def explain(jobs: Sequence[Job], run_ids: Sequence[str], n_cpus: int) -> list[st
     if num_gpus or actors != (1, 1):
         say(said_of(actors, num_gpus))
     wait_for_gpus(num_gpus, offer)
-    units, own = joint_units(plans[0].refs, [plan.units for plan in plans])
+    units, each_own = joint_units(plans[0].refs, [plan.units for plan in plans])
     decode, options = decode_options(jobs), [explain_options(job, n_cpus) for job in jobs]
     sink = SinkOptions(store.uri, config.faces.store == "jpeg", tuple(job.metadata for job in jobs))
-    each = zip(plans, run_ids, own, strict=True)
+    each = zip(plans, run_ids, each_own, strict=True)
     names = [(job.place, job.name) for job in jobs]
     books = JointBookkeeping([Bookkeeping(store, plan.partition, run_id, mine) for plan, run_id, mine in each], names)
     with progress("explain", len(waiting_inputs(plans)), "input") as advance:
         explain_units(
             units,
             books,
-            lambda window: dataset_of(window, decode, options, sink, actors, num_gpus),
+            lambda own: dataset_of(own, decode, options, sink, actors, num_gpus, offer.cpus),
             resources.window,
             advance,
         )

@@ -9,7 +9,7 @@ import pytest
 from fer_batch.config import build
 from fer_batch.pipeline import changed
 from fer_batch.pipeline.devices import Offer
-from fer_batch.pipeline.explaining import stream
+from fer_batch.pipeline.explaining import dataset
 from fer_batch.pipeline.explaining.decode import decode_unit
 from fer_batch.pipeline.explaining.explain import ExplainStage
 from fer_batch.pipeline.explaining.sink import write_chunk
@@ -34,7 +34,7 @@ def here(monkeypatch):
     """Phase 1 without Ray; the functions of the list are called with each unit before it is read."""
     before = []
 
-    def dataset_of(units, decode, options, sink, n_actors, num_gpus):
+    def dataset_of(units, decode, options, sink, n_actors, num_gpus, n_cpus):
         explain = ExplainStage(options)
 
         class Here:
@@ -52,7 +52,7 @@ def here(monkeypatch):
 
         return Here()
 
-    monkeypatch.setattr(stream, "dataset_of", dataset_of)
+    monkeypatch.setattr(dataset, "dataset_of", dataset_of)
     monkeypatch.setattr("fer_batch.pipeline.phases.offered", lambda: Offer(0, 0, 0))
     return before
 

@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from fer_batch.pipeline.engine import quiet_ray_data
-from fer_batch.pipeline.explaining.chunk import ExplainOptions, SequenceRow
-from fer_batch.pipeline.explaining.decode import MANY_ABSENT, absent_text, decode_unit
-from fer_batch.pipeline.explaining.faces import DecodeOptions
-from fer_batch.pipeline.explaining.sink import SinkOptions, patiently_put, write_chunk
+from fer_batch.pipeline.explaining.chunk import SequenceRow
+from fer_batch.pipeline.explaining.dataset import pipelines
+from fer_batch.pipeline.explaining.decode import MANY_ABSENT, absent_text
+from fer_batch.pipeline.explaining.sink import patiently_put
 from fer_batch.pipeline.explaining.units import ExplanationRefused, Unit
 from fer_batch.pipeline.metrics import count
 from fer_batch.pipeline.progress import event, note_error
@@ -208,58 +207,14 @@ def _tell(rows: Sequence[SequenceRow], partition: Partition) -> None:
         )
 
 
-def dataset_of(
-    units: Sequence[Unit],
-    decode: DecodeOptions,
-    explain: Sequence[ExplainOptions],
-    sink: SinkOptions,
-    actors: tuple[int, int],
-    num_gpus: float,
-) -> Any:
-    """The lazy Ray Dataset of phase 1 over some units, one block each.
-
-    Parameters
-    ----------
-    units
-        Of `joint_units`.
-    decode, sink
-        Of the job.
-    explain
-        Of each explanation.
-    actors
-        The fewest and the most copies of the network.
-    num_gpus
-        Of each.
-    """
-    import ray.data
-
-    from fer_batch.pipeline.explaining.explain import ExplainStage
-
-    quiet_ray_data()
-    rows = [{"unit_id": unit.unit_id, "unit": pickle.dumps(unit)} for unit in units]
-    return (
-        ray.data.from_items(rows, override_num_blocks=len(rows))
-        .flat_map(decode_unit, fn_kwargs={"options": decode}, num_cpus=1)  # type: ignore[arg-type]
-        .map_batches(
-            ExplainStage,
-            fn_constructor_kwargs={"options": explain},
-            batch_size=1,
-            num_cpus=0,
-            num_gpus=num_gpus or None,
-            compute=ray.data.ActorPoolStrategy(min_size=actors[0], max_size=actors[1]),
-        )
-        .map_batches(write_chunk, fn_kwargs={"options": sink}, batch_size=1, num_cpus=0.25)  # type: ignore[arg-type]
-    )
-
-
 def explain_units(
     units: Sequence[Unit],
     books: JointBookkeeping,
     make_dataset: Callable[[Sequence[Unit]], Any],
-    window: int,
+    window: int | None,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Run phase 1 over all units, a window at a time, and commit each as soon as it is whole.
+    """Run phase 1 over all units and commit each as soon as it is whole.
 
     Parameters
     ----------
@@ -268,9 +223,9 @@ def explain_units(
     books
         Of the explanations.
     make_dataset
-        `dataset_of` some units.
+        `dataset.dataset_of` the units of a pipeline.
     window
-        Units handed to Ray at a time.
+        Units of a pipeline, at most.
     progress
         Told how many more inputs are finished, and how many frames were explained.
 
@@ -281,10 +236,8 @@ def explain_units(
     EnvironmentFault
         If the store or the machine failed for some inputs; they are not committed and the next run takes them up.
     """
-    for start in range(0, len(units), window):
-        for batch in make_dataset(units[start : start + window]).iter_batches(
-            batch_size=None, prefetch_batches=0, batch_format="numpy"
-        ):
+    for own in pipelines(units, window):
+        for batch in make_dataset(own).iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
             for index in range(len(batch["unit_id"])):
                 row = {key: values[index] for key, values in batch.items()}
                 progress(books.add(row), int(row["n_frames"]))

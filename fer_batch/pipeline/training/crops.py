@@ -32,6 +32,7 @@ from fer_batch.storage.store import Store
 from fer_batch.types import SequenceRef
 
 CROPS = "_crops"
+WINDOW = 2000  # units handed to Ray at a time
 _LABELS = {"targets": "target", "intensity": "intensity", "occurrence": "occurrence"}  # columns of an annotation
 
 
@@ -64,7 +65,7 @@ def crops_folder(sources: Sequence[Source]) -> str:
     return f"{CROPS}/{digest(sorted(unit.unit_id for source in sources for unit in source.units))}"
 
 
-def prepare(store: Store, sources: Sequence[Source], size: int, window: int) -> Crops:
+def prepare(store: Store, sources: Sequence[Source], size: int, window: int | None) -> Crops:
     """Cut the faces of all sources that are not cut yet; needs a running Ray.
 
     Parameters
@@ -76,7 +77,7 @@ def prepare(store: Store, sources: Sequence[Source], size: int, window: int) -> 
     size : pixels
         Side of the crops.
     window
-        Units handed to Ray at a time.
+        Units handed to Ray at a time; None for `WINDOW`.
 
     Raises
     ------
@@ -94,8 +95,9 @@ def prepare(store: Store, sources: Sequence[Source], size: int, window: int) -> 
     waiting = [(unit, options) for unit, options in tasks if unit.unit_id not in done]
     faults = []
     with progress("crops", sum(len(unit.members) for unit, _ in waiting), "input") as advance:
-        for start in range(0, len(waiting), window):
-            for report in _reports(waiting[start : start + window]):
+        step = window or WINDOW
+        for start in range(0, len(waiting), step):
+            for report in _reports(waiting[start : start + step]):
                 faults.append(report["fault"])
                 advance(report["n_inputs"])
     if faults := [fault for fault in faults if fault]:

@@ -152,9 +152,9 @@ def test_ray_fuses_nothing(engine, num_gpus):
     """Fusion would decode inside the model actor, on a laptop and not on a cluster, or the other way round."""
     from ray.data._internal.logical.optimizers import get_execution_plan
 
-    from fer_batch.pipeline.explaining.stream import dataset_of
+    from fer_batch.pipeline.explaining.dataset import dataset_of
 
-    dataset = dataset_of([unit("a")], None, None, None, (1, 1), num_gpus)
+    dataset = dataset_of([unit("a")], None, None, None, (1, 1), num_gpus, 2)
     plan = get_execution_plan(dataset._logical_plan)
     physical = plan[0] if isinstance(plan, tuple) else plan
     names, node = [], physical.dag
