@@ -137,7 +137,7 @@ def _tally(outcome: Outcome, rows: Mapping[str, Row]) -> int:
 def _rows_of_inputs(store: Store, plan: Plan, ledger: Ledger) -> Mapping[str, Row]:
     """The row that says how an input of the listing ended, by input."""
     inputs = {ref.sequence_id for ref in plan.refs}
-    rows = _published_rows(store, plan.partition, ledger)
+    rows = published_rows(store, plan.partition, ledger)
     for _, commit in ledger.each_commit(ledger.waiting):
         rows.update({row["sequence_id"]: row for row in commit.sequences if row["identity"] in plan.listed})
     for sequence_id, row in list(rows.items()):
@@ -146,8 +146,16 @@ def _rows_of_inputs(store: Store, plan: Plan, ledger: Ledger) -> Mapping[str, Ro
     return {name: rows[name] for name in inputs & rows.keys()}
 
 
-def _published_rows(store: Store, partition: Partition, ledger: Ledger) -> dict[str, Row]:
-    """Status and reason of every published sequence; tables are opened only where an earlier version wrote a marker."""
+def published_rows(store: Store, partition: Partition, ledger: Ledger) -> dict[str, Row]:
+    """Status and reason of every published sequence; tables are opened only where an earlier version wrote a marker.
+
+    Parameters
+    ----------
+    store, partition
+        Of the sequences.
+    ledger
+        Of the output.
+    """
     shards = {name: marker for name, marker in ledger.shards.items() if marker.partition == partition}
     if any(marker.notable is None for marker in shards.values()):
         table = PartitionReader(store, partition).table("sequences", ["sequence_id", "status", "reason"])
