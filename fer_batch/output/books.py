@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fer_batch.output.findings import Checked, Finding
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, json_of
+from fer_batch.storage.marker_files import marker_entries, marker_names
 from fer_batch.storage.markers import Commit, Marker, ShardMarker, ShardPlan
+from fer_batch.storage.packed import Packed, segments
 from fer_batch.storage.parquet import Partition
-from fer_batch.storage.published import marker_names
-from fer_batch.storage.store import Store
+from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError
 
 QUARANTINE = "_quarantine"
@@ -21,12 +22,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def each(store: Store, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def each(store: Store, function: Callable[[A], B], items: Iterable[A], n_threads: int = 16) -> Iterator[B]:
     """Results of a function in the order of the items; at once where a store answers slowly."""
     if store.local:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(n_threads) as pool:
         yield from pool.map(function, items)
 
 
@@ -117,9 +118,6 @@ def _check_units(store: Store, books: Books, checked: Checked) -> None:
         elif reason := _stage_fault(store, commit):
             path = f"{COMMITS}/{unit_id}.json"
             checked.findings.append(Finding(path, f"is of a unit that {reason}", aside=(f"{STAGE}/{unit_id}",)))
-    published = {unit for marker in books.shards.values() for unit in marker.units}
-    for unit_id in sorted((planned & published) - books.commits.keys()):
-        checked.notes.append(f"unit {unit_id} has no commit marker; the next run explains it again")
 
 
 def check_json(store: Store, checked: Checked) -> None:
@@ -131,6 +129,35 @@ def check_json(store: Store, checked: Checked) -> None:
                     json_of(store, path)
                 except InputError:
                     checked.findings.append(Finding(path, "is cut off"))
+
+
+def check_segments(store: Store, books: Books, checked: Checked) -> None:
+    """A finding for each segment that cannot be read, or holds another text of a marker than its file."""
+    for folder, kind, known in (
+        (COMMITS, Commit, books.commits),
+        (PLANS, ShardPlan, books.plans),
+        (SHARDS, ShardMarker, books.shards),
+    ):
+        entries = marker_entries(store, folder)
+        for path, held in segments(store, folder):
+            fault = "cannot be read" if held is None else _segment_fault(folder, kind, known, entries, held)
+            if fault:
+                checked.findings.append(Finding(path, f"{fault}; markers have files of their own"))
+
+
+def _segment_fault(
+    folder: str, kind: type[Marker], known: Mapping[str, Marker], entries: Mapping[str, Entry], held: Iterable[Packed]
+) -> str | None:
+    for one in held:
+        if not one.is_of(entries.get(one.name)) or one.name not in known:
+            continue
+        try:
+            same = kind.from_json(one.text, one.name) == known[one.name]
+        except InputError:
+            same = False
+        if not same:
+            return f"holds another text of {folder}/{one.name}.json"
+    return None
 
 
 def _stage_fault(store: Store, commit: Commit) -> str | None:

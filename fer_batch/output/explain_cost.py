@@ -10,7 +10,8 @@ from fer_batch.storage.parquet import Partition
 def explain_cost(ledger: Ledger, partition: Partition) -> ExplainCost | None:
     """What the explainer took over the inputs of a partition; None where only earlier versions made its maps.
 
-    It is recorded with each unit that is committed, so that a kill loses the time of what it loses, and nothing else.
+    It is recorded with each unit that is committed, and with the shard of the unit once that is published, so that a
+    kill loses the time of what it loses, and nothing else.
 
     Parameters
     ----------
@@ -24,8 +25,10 @@ def explain_cost(ledger: Ledger, partition: Partition) -> ExplainCost | None:
     ExplainCost or None
         `seconds` and `n_images` are without the first call in each process; `seconds_per_image` is their quotient.
     """
-    planned = {unit.unit_id for plan in ledger.plans.values() if plan.partition == partition for unit in plan.units}
-    unplanned = ledger.committed - ledger.planned_units()
-    commits = ledger.commits((planned & ledger.committed) | unplanned).values()
-    costs = [commit.explain_cost for commit in commits if commit.partition == partition and commit.explain_cost]
+    published = [marker for marker in ledger.shards.values() if marker.partition == partition]
+    costs = [marker.explain_cost for marker in published if marker.explain_cost]
+    earlier = {unit for marker in published if not marker.explain_cost for unit in marker.units} & ledger.left
+    for _, commit in ledger.each_commit(ledger.waiting | earlier):
+        if commit.partition == partition and commit.explain_cost:
+            costs.append(commit.explain_cost)
     return sum(costs, ExplainCost()) if costs else None

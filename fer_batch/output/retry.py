@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from fer_batch.storage.manifest import COMMITS, Ledger
+from fer_batch.storage.manifest import COMMITS, PLANS, Ledger, is_begun
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -17,17 +17,17 @@ def forget_failed(store: Store) -> int:
 
     Their rows stay until the next run replaces them. A pack of stills is done again whole.
     """
-    if not store.exists(COMMITS):
+    if not is_begun(store):
         if store.exists("_train"):
             raise InputError(
                 f"{store.uri!r} holds a training, and retry is for the outputs of fer-batch run: a failed input is "
                 "tried again once its file changed, or by a training into another output"
             )
-        raise InputError(f"{store.uri!r} is no output of fer-batch: it has no folder {COMMITS!r}")
+        raise InputError(f"{store.uri!r} is no output of fer-batch: it has no folder {COMMITS!r} or {PLANS!r}")
     ledger = Ledger(store)
     failed = {
         unit_id
-        for unit_id, commit in ledger.commits(ledger.committed).items()
+        for unit_id, commit in ledger.each_commit(ledger.waiting)
         if any(row["status"] in AGAIN for row in commit.sequences)
     }
     analysed = read(store, "sequences", columns=["unit_id"], filters=pc.field("status").isin(AGAIN))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fer_batch.storage.heartbeat import Sign, Work, read_signs, sign_lines
-from fer_batch.storage.manifest import STAGE, Ledger
+from fer_batch.storage.manifest import STAGE, Ledger, is_begun
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES, InputError, input_id
@@ -25,7 +25,7 @@ def status(store: Store) -> dict[str, Any]:
         If there is no output.
     """
     signs = read_signs(store)
-    if not signs and not store.exists("tables") and not store.exists("_commits"):
+    if not signs and not store.exists("tables") and not is_begun(store):
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '_commits'")
     ledger = Ledger(store)
     keys = ["dataset", "model", "explain"]
@@ -69,7 +69,7 @@ def status(store: Store) -> dict[str, Any]:
         "runs": [{**asdict(sign), "state": sign.state} for sign in signs],
         "partitions": found,
         "studies": _studies(store),
-        "units_committed_not_published": len(ledger.committed - ledger.planned_units())
+        "units_committed_not_published": len(ledger.waiting - ledger.planned_units())
         + sum(len(plan.units) for name, plan in ledger.plans.items() if name not in ledger.shards),
         "units_begun": len(set(store.names(STAGE)) - ledger.committed),
     }

@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fer_batch.output.books import QUARANTINE, Books, check_json, read_books
+from fer_batch.output.books import QUARANTINE, Books, check_json, check_segments, each, read_books
 from fer_batch.output.findings import Checked, Finding
 from fer_batch.output.verify_files import SUMS, check_files
 from fer_batch.output.verify_rows import check_rows
 from fer_batch.storage.heartbeat import Sign, read_signs
-from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, is_begun
 from fer_batch.storage.markers import ShardPlan
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.published import EARLIER, RECORDS, FileState, records_below
@@ -25,6 +25,7 @@ from fer_batch.types import InputError
 _TOPS = ("tables", SUMS, *(f"tables/{name}" for name in SCHEMAS))
 ROOTS = frozenset((COMMITS, PLANS, SHARDS, STAGE, RECORDS, *_TOPS, *(f"{RECORDS}/{name}" for name in _TOPS)))
 """Folders that are never set aside as a whole."""
+FOLDERS_AT_ONCE = 4  # the listing of a folder may be large
 ROUNDS = 5  # what is set aside may show that something older is not whole either
 
 
@@ -50,11 +51,12 @@ def _said(sign: Sign) -> str:
 
 
 def _verify(store: Store, digests: dict[Entry, str]) -> tuple[Checked, Books]:
-    if not store.exists("tables") and not store.exists(COMMITS):
+    if not store.exists("tables") and not is_begun(store):
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '{COMMITS}'")
     checked = Checked()
     books = read_books(store, checked)
     check_json(store, checked)
+    check_segments(store, books, checked)
     check_rows(store, books, check_files(store, books, checked, digests), checked)
     return checked, books
 
@@ -172,13 +174,14 @@ def check_present(store: Store, ledger: Ledger, partitions: Iterable[Partition])
 
 
 def _absent(store: Store, ledger: Ledger, partitions: Sequence[Partition]) -> list[str]:
-    found: list[str] = []
-    for partition in partitions:
-        markers = [one for one in ledger.shards.values() if one.partition == partition]
-        for table in (name for name in SCHEMAS if set(PARTITIONS[name]) <= partition.key.keys()):
-            folder = partition.folder(table)
-            wanted = {one.file(table): {state.size} for one in markers if (state := one.files.get(table))}
-            found += _absent_in(store, folder, wanted | _recorded_sizes(store, folder))
+    asked = [
+        (partition, table)
+        for partition in partitions
+        for table in SCHEMAS
+        if set(PARTITIONS[table]) <= partition.key.keys()
+    ]
+    answers = each(store, lambda one: _absent_of_table(store, ledger, *one), asked, FOLDERS_AT_ONCE)
+    found = [path for absent in answers for path in absent]
     # The sums of all other shards are made again from their maps.
     kept = {one.shard for one in ledger.shards.values() if one.partition in partitions and one.keep_relevance != "all"}
     if kept:
@@ -187,6 +190,13 @@ def _absent(store: Store, ledger: Ledger, partitions: Sequence[Partition]) -> li
             store, SUMS, {path: sizes[path] for path in (f"{SUMS}/{shard}.parquet" for shard in kept) if path in sizes}
         )
     return found
+
+
+def _absent_of_table(store: Store, ledger: Ledger, partition: Partition, table: str) -> list[str]:
+    markers = (one for one in ledger.shards.values() if one.partition == partition)
+    wanted = {one.file(table): {state.size} for one in markers if (state := one.files.get(table))}
+    folder = partition.folder(table)
+    return list(_absent_in(store, folder, wanted | _recorded_sizes(store, folder)))
 
 
 def _recorded_sizes(store: Store, folder: str) -> dict[str, set[int]]:

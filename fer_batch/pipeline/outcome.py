@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fer_batch.output.reader import PartitionReader
+from fer_batch.pipeline.analysis.plans import owners
 from fer_batch.pipeline.explaining.units import NO_FACE, NO_FRAME
 from fer_batch.pipeline.plan import Plan, waiting_inputs
 from fer_batch.pipeline.progress import say
@@ -15,6 +16,7 @@ from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES, input_id
 
+PLAIN: Row = {"status": "done", "reason": None}
 BEST_FIRST = ("done", "skipped", "partial", "failed")
 
 
@@ -84,8 +86,8 @@ class Outcome:
         return {name: getattr(self, name) for name in ("found", *STATUSES, "already_done")}
 
 
-def count(outcome: Outcome, store: Store, plans: Sequence[Plan]) -> list[Outcome]:
-    """Count every input of the listing by its status, in the published tables and in commits that wait for theirs.
+def count(outcome: Outcome, store: Store, plans: Sequence[Plan], ledger: Ledger | None = None) -> list[Outcome]:
+    """Count every input of the listing by its status, as the markers of shards say it and commits that wait for theirs.
 
     Parameters
     ----------
@@ -93,13 +95,16 @@ def count(outcome: Outcome, store: Store, plans: Sequence[Plan]) -> list[Outcome
         Whose counts are set; `found` falls to the inputs with a status where others wait for phase 1.
     store, plans
         Of the run.
+    ledger
+        Of the output as it is now, where it is read already.
 
     Returns
     -------
     list of Outcome
         Of each explanation by itself.
     """
-    tables = [_rows_of_inputs(store, plan) for plan in plans]
+    now = ledger or Ledger(store)
+    tables = [_rows_of_inputs(store, plan, now) for plan in plans]
     n_waiting = _tally(outcome, _worst(tables))
     if n_waiting > outcome.n_changed:
         say(f"{n_waiting - outcome.n_changed} inputs wait for a run whose phases include explain")
@@ -129,19 +134,41 @@ def _tally(outcome: Outcome, rows: Mapping[str, Row]) -> int:
     return n_waiting
 
 
-def _rows_of_inputs(store: Store, plan: Plan) -> Mapping[str, Row]:
-    """The row of table `sequences` that says how an input of the listing ended, by input."""
+def _rows_of_inputs(store: Store, plan: Plan, ledger: Ledger) -> Mapping[str, Row]:
+    """The row that says how an input of the listing ended, by input."""
     inputs = {ref.sequence_id for ref in plan.refs}
-    table = PartitionReader(store, plan.partition).table("sequences", ["sequence_id", "status", "reason"])
-    rows: dict[str, Row] = {row["sequence_id"]: row for row in table.to_pylist()}
-    ledger = Ledger(store)
-    published = {unit_id for shard in ledger.shards.values() for unit_id in shard.units}
-    for commit in ledger.commits(ledger.committed - published).values():
+    rows = published_rows(store, plan.partition, ledger)
+    for _, commit in ledger.each_commit(ledger.waiting):
         rows.update({row["sequence_id"]: row for row in commit.sequences if row["identity"] in plan.listed})
     for sequence_id, row in list(rows.items()):
         if row["status"] == "failed":  # an input has failed where one of its people has
             rows[input_id(sequence_id, inputs)] = row
     return {name: rows[name] for name in inputs & rows.keys()}
+
+
+def published_rows(store: Store, partition: Partition, ledger: Ledger) -> dict[str, Row]:
+    """Status and reason of every published sequence; tables are opened only where an earlier version wrote a marker.
+
+    Parameters
+    ----------
+    store, partition
+        Of the sequences.
+    ledger
+        Of the output.
+    """
+    shards = {name: marker for name, marker in ledger.shards.items() if marker.partition == partition}
+    if any(marker.notable is None for marker in shards.values()):
+        table = PartitionReader(store, partition).table("sequences", ["sequence_id", "status", "reason"])
+        return {row["sequence_id"]: row for row in table.to_pylist()}
+    rows: dict[str, Row] = {}
+    for sequence, shard in owners(ledger, partition).items():
+        notable = shards[shard].notable if shard in shards else None
+        if notable is None:  # not published yet
+            continue
+        status, reason = notable.get(sequence, ("done", None))
+        if status:
+            rows[sequence] = {"status": status, "reason": reason} if sequence in notable else PLAIN
+    return rows
 
 
 def _count_input(outcome: Outcome, sequence_id: str, row: Row) -> None:

@@ -25,7 +25,7 @@ from fer_batch.pipeline.plan_text import announce, say_plan
 from fer_batch.pipeline.progress import say, work_now
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.heartbeat import beating
-from fer_batch.storage.manifest import Ledger
+from fer_batch.storage.manifest import Ledger, pack_markers
 from fer_batch.storage.store import Store
 
 
@@ -95,7 +95,7 @@ def _run(jobs: Sequence[Job]) -> Outcome:
     stale = [stale_shards(ledger, plan.partition, config) for plan in plans]
     busy = [job for job, own in zip(jobs, stale, strict=True) if job.plan.units or own or _waits_for_tables(job)]
     if not busy:
-        count(outcome, store, plans)
+        count(outcome, store, plans, ledger)
         outcome.reports = _report_pages(jobs)
         say(f"nothing to do: {outcome.found} of {outcome.found} inputs are done already in {config.output}")
         return outcome
@@ -120,8 +120,9 @@ def _record(job: Job) -> RunRecord:
 
 
 def _sweep(store: Store, ledger: Ledger) -> None:
-    """Remove what a killed run left."""
+    """Remove what a killed run left, and pack its markers."""
     sweep_stage(ledger)
+    pack_markers(store, ledger)
     for folder in ("tables", SUMS):
         store.sweep_temporary(folder)
 
@@ -162,6 +163,7 @@ def _run_phases(
         outcome.reports = _report_pages(jobs)
     for job, record in zip(busy, records, strict=True):
         record.write(own[job.place].counts())
+    pack_markers(store)
 
 
 def _say_name(job: Job) -> None:

@@ -29,7 +29,8 @@ def _entries(store: Store, uri: str) -> dict[str, Entry]:
     if list(entries) == ["."]:
         raise InputError(f"source.uri {uri!r} is a file; expected a folder of media")
     # An output of ours below the source holds pictures of faces that are no inputs.
-    outputs = {path.split("_commits/")[0] for path in entries if re.search(r"(^|/)_commits/[^/]+\.json$", path)}
+    found = (re.fullmatch(r"(|.*/)_(commits|plans)/[^/]+\.json", path) for path in entries)
+    outputs = {one[1] for one in found if one}
     return {path: entry for path, entry in entries.items() if not any(path.startswith(out) for out in outputs)}
 
 

@@ -4,24 +4,29 @@
     _plans/<shard>.json       which units a shard holds; written once, before its first table file
     _shards/<shard>.json      the shard's tables are all there, and which analysis made them
 
-A file is believed because its marker exists, and a marker is always written last.
+A file is believed because its marker exists, and a marker is always written last. A commit goes with the stage files
+of its unit, when the marker of its shard is there: `_commits` holds what waits for its tables. Many plans and shard
+markers are read from segments (`storage.packed`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fer_batch.storage.digests import digest as digest
+from fer_batch.storage.marker_files import marker_entries, marker_names
 from fer_batch.storage.markers import Commit, Marker, PlannedUnit, ShardMarker, ShardPlan
-from fer_batch.storage.published import SHARD_MARKERS, marker_names
-from fer_batch.storage.store import Store
+from fer_batch.storage.packed import FEWEST, forget_packed, pack, packed_texts
+from fer_batch.storage.published import SHARD_MARKERS
+from fer_batch.storage.store import Entry, Store
 from fer_batch.types import InputError
 
 COMMITS, PLANS, SHARDS, STAGE = "_commits", "_plans", SHARD_MARKERS, "_stage"
 PACK = "pack-"
+WAVE = 1000  # requests that wait for an answer or to be made
 SHARD_TABLES = ("sequences", "frames", "detections", "relevance", "prototypes", "stages", "temporal_prototypes")
 M = TypeVar("M", bound=Marker)
 
@@ -61,8 +66,8 @@ def stage_file(unit_id: str, chunk: int) -> str:
     return f"{STAGE}/{unit_id}/{chunk:05d}.parquet"
 
 
-def load_all(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> dict[str, M]:
-    """Markers by name without suffix; read in parallel, because an object store answers each slowly.
+def load_each(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> Iterator[tuple[str, M]]:
+    """Names without suffix and markers, one after the other, read in parallel where a store answers slowly.
 
     Parameters
     ----------
@@ -78,16 +83,68 @@ def load_all(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> 
     InputError
         If one is not what it should be.
     """
-    stems = [name.removesuffix(".json") for name in names]
 
-    def load(stem: str) -> M:
+    def load(stem: str) -> tuple[str, M]:
         path = f"{folder}/{stem}.json"
-        return kind.from_json(store.read_bytes(path), store.url(path))
+        return stem, kind.from_json(store.read_bytes(path), store.url(path))
 
+    stems = [name.removesuffix(".json") for name in names]
     if len(stems) < 4 or store.local:
-        return {stem: load(stem) for stem in stems}
+        yield from map(load, stems)
+        return
     with ThreadPoolExecutor(16) as pool:
-        return dict(zip(stems, pool.map(load, stems), strict=True))
+        for start in range(0, len(stems), WAVE):
+            yield from pool.map(load, stems[start : start + WAVE])
+
+
+def load_all(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> dict[str, M]:
+    """The same as a dictionary."""
+    return dict(load_each(store, kind, folder, names))
+
+
+def load_folder(store: Store, kind: type[M], folder: str) -> dict[str, M]:
+    """All markers of a folder by name without suffix, sorted; what a segment holds as it is now, is read from there.
+
+    Raises
+    ------
+    InputError
+        If one is not what it should be.
+    """
+    return _load_folder(store, kind, folder)[0]
+
+
+def _load_folder(store: Store, kind: type[M], folder: str) -> tuple[dict[str, M], int]:
+    """The same, and how many of them no segment holds."""
+    entries = marker_entries(store, folder)
+    found = {
+        name: kind.from_json(text, store.url(f"{folder}/{name}.json"))
+        for name, text in packed_texts(store, folder, entries)
+    }
+    rest = [name for name in entries if name not in found]
+    found |= load_all(store, kind, folder, rest)
+    return {name: found[name] for name in entries}, len(rest)
+
+
+def pack_markers(store: Store, ledger: Ledger | None = None) -> None:
+    """Write segments of plans and shard markers, where many of them are in none, and remove what is left of others.
+
+    Parameters
+    ----------
+    store
+        The output.
+    ledger
+        Its markers; where it is given, nothing is listed if few of them are in no segment.
+    """
+    if ledger is None or ledger.n_unpacked >= FEWEST:
+        for folder in (PLANS, SHARDS):
+            pack(store, folder)
+    if ledger is not None and not ledger.waiting:
+        forget_packed(store, COMMITS)
+
+
+def is_begun(store: Store) -> bool:
+    """Whether a run has left something in a folder that can be an output."""
+    return store.exists(COMMITS) or store.exists(PLANS)
 
 
 def shard_marker(store: Store, shard: str) -> ShardMarker | None:
@@ -104,8 +161,14 @@ class Ledger:
     plans, shards
         Content of `_plans` and `_shards` by shard name.
     committed
-        Ids of the units with a commit marker. One that no plan holds and whose stage files are gone does not count: it
-        was withdrawn by a process that was killed before it removed the marker.
+        Ids of the units that are done: what `waiting` holds, and those in the plan of a published shard.
+    waiting
+        Ids of the units with a commit marker that no published shard holds. One that no plan holds and whose stage
+        files are gone does not count: it was withdrawn by a process that was killed before it removed the marker.
+    left
+        Ids of the units with a commit marker, though a published shard holds them.
+    n_unpacked
+        Plans, or shard markers if they are more, that no segment holds.
 
     Raises
     ------
@@ -115,15 +178,20 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.plans = load_all(store, ShardPlan, PLANS, marker_names(store, PLANS))
-        self.shards = load_all(store, ShardMarker, SHARDS, marker_names(store, SHARDS))
+        # In this order: what goes in between has the marker after it already, and a marker the plan.
+        self._commits = _commit_entries(store)
+        self.shards, n_shards = _load_folder(store, ShardMarker, SHARDS)
+        self.plans, n_plans = _load_folder(store, ShardPlan, PLANS)
+        self.n_unpacked = max(n_shards, n_plans)
         for name in self.shards.keys() - self.plans.keys():
             path = store.url(f"{SHARDS}/{name}.json")
             raise InputError(f"{path} has no plan {PLANS}/{name}.json; {ShardMarker.cure(path)}")
-        found = set(marker_names(store, COMMITS))
-        unstaged = found - self.planned_units() - set(store.names(STAGE))
-        gone = {unit_id for unit_id, commit in self.commits(unstaged).items() if commit.n_files}
-        self.committed = found - gone
+        published = {unit.unit_id for name in self.shards for unit in self.plans[name].units}
+        self.left = self._commits.keys() & published
+        self.waiting = self._commits.keys() - published
+        unstaged = self.waiting - self.planned_units() - set(store.names(STAGE))
+        self.waiting -= {unit_id for unit_id, commit in self.commits(unstaged).items() if commit.n_files}
+        self.committed = self.waiting | published
 
     def planned_units(self) -> set[str]:
         """Units that a plan holds."""
@@ -172,7 +240,22 @@ class Ledger:
             self.store.delete(f"{STAGE}/{unit_id}")
             self.store.delete(f"{COMMITS}/{unit_id}.json")
         self.committed -= emptied
+        self.waiting -= emptied
 
     def commits(self, unit_ids: Iterable[str]) -> dict[str, Commit]:
         """Commits of units, by unit."""
-        return load_all(self.store, Commit, COMMITS, sorted(unit_ids))
+        return dict(self.each_commit(unit_ids))
+
+    def each_commit(self, unit_ids: Iterable[str]) -> Iterator[tuple[str, Commit]]:
+        """Units and their commits, one after the other: not all of them have to be in memory."""
+        left = set(unit_ids)
+        listed = {unit_id: entry for unit_id in left if (entry := self._commits.get(unit_id))}
+        for unit_id, text in packed_texts(self.store, COMMITS, listed):
+            left.discard(unit_id)
+            yield unit_id, Commit.from_json(text, self.store.url(f"{COMMITS}/{unit_id}.json"))
+        yield from load_each(self.store, Commit, COMMITS, sorted(left))
+
+
+def _commit_entries(store: Store) -> dict[str, Entry | None]:
+    """Units with a commit marker; with what is listed of its file, where segments of commits can be."""
+    return dict.fromkeys(marker_names(store, COMMITS)) if store.local else {**marker_entries(store, COMMITS)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
@@ -145,10 +146,9 @@ class Commit(Marker):
         return self.model_copy(update={"sequences": chosen})
 
 
-class PlannedUnit(BaseModel):
+@dataclass(frozen=True, slots=True)  # an output may hold a million
+class PlannedUnit:
     """A unit of a shard and the inputs the shard takes of it: identity to the input's name."""
-
-    model_config = ConfigDict(frozen=True)
 
     unit_id: str
     members: dict[str, str]
@@ -217,6 +217,11 @@ class ShardMarker(Marker):
     files
         What the file of each table was when it was published; None while it is written again, and no tables where an
         earlier version published the shard.
+    explain_cost
+        What the maps of its units took; None where an earlier version explained or published them.
+    notable
+        Status and reason of each sequence of its plan that is not plainly done; no status where the shard has no row
+        of it. None where an earlier version published the shard.
     """
 
     KIND: ClassVar[str] = "shard marker"
@@ -229,6 +234,8 @@ class ShardMarker(Marker):
     counts: dict[str, NonNegativeInt]
     keep_relevance: str = "all"
     files: dict[str, FileState | None] = {}
+    explain_cost: ExplainCost | None = None
+    notable: dict[str, tuple[str, str | None]] | None = None
 
     @property
     def path(self) -> str:

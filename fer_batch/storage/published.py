@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, Self
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from fer_batch.storage.digests import digest
+from fer_batch.storage.marker_files import marker_names
 from fer_batch.storage.store import Entry, Store
 from fer_batch.storage.tables import PARTITIONS
 
@@ -265,12 +266,6 @@ def _prefix_of(folder: str) -> str | None:
     if len(keys) != len(parts) or tuple(keys) != PARTITIONS.get(table):
         return None
     return shard_prefix(keys) if keys.keys() == {"dataset", "model", "explain"} else ""
-
-
-def marker_names(store: Store, folder: str) -> list[str]:
-    """Sorted names of the markers of a folder, without suffix; what systems and editors left there is passed over."""
-    names = store.names(folder)
-    return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
 
 
 def published_shards(store: Store) -> set[str]:

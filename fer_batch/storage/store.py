@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from fer_batch.types import InputError
 
@@ -64,7 +65,7 @@ class Store:
                 self.fs, self.root = fsspec.filesystem("file"), self.uri
         except (ValueError, ImportError) as error:
             raise InputError(f"cannot open {uri!r}: {error}") from error
-        self.local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
+        self.local = isinstance(self.fs, LocalFileSystem)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.uri,)

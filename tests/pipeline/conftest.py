@@ -31,6 +31,7 @@ STORY = (
 SIDE = 28
 PARTITION = Partition("d", "m-1", "e-1")
 SORT = ("group", "sequence_id", "frame_index", "target", "cluster", "stage_index")
+COST = {"seconds": 0.5, "n_images": 1, "n_maps": 1}
 SPRAY = {"rule": "near_zero_gap", "tau": 0.1}
 
 
@@ -91,6 +92,7 @@ class World:
         kind="video",
         status="done",
         annotations="",
+        cost=COST,
     ):
         """Write what phase 1 leaves of one input: stage files of up to 8 frames, then the commit."""
         identity = identity or f"id-{sequence_id}"
@@ -133,7 +135,7 @@ class World:
         if annotations:
             source["labels"] = [["AU01", float(len(annotations))]]
         commit = {"unit_id": unit_id, "partition": vars(self.partition), "n_files": n_files}
-        commit |= {"sequences": [row], "sources": [source]}
+        commit |= {"sequences": [row], "sources": [source], "explain_cost": cost}
         self.store.put(f"{COMMITS}/{unit_id}.json", dump(commit))
         return commit
 
@@ -145,7 +147,7 @@ class World:
     def publish(self, listed=None, size=2):
         """What a run does after phase 1, without Ray and Dask."""
         ledger = Ledger(self.store)
-        everything = {row["identity"] for c in ledger.commits(ledger.committed).values() for row in c.sequences}
+        everything = {row["identity"] for c in ledger.commits(ledger.waiting).values() for row in c.sequences}
         pending = [
             name
             for name, plan in ledger.plans.items()

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fer_batch.pipeline.outcome import Outcome, count
+from fer_batch.pipeline.analysis.plans import plan_shards, unplanned
+from fer_batch.pipeline.outcome import Outcome, published_rows, count
+from fer_batch.storage.manifest import Ledger
 
 
 def plan_of(world, names):
@@ -29,6 +31,38 @@ def test_every_input_is_counted_once_published_or_committed(world, golden, capsy
     assert outcome.partials == [("committed", "broken")]
     assert outcome.exit_code == 3
     assert "1 inputs wait for a run whose phases include explain" in capsys.readouterr().err
+
+
+def rows_by_shard(world, plan):
+    ledger = Ledger(world.store)
+    found = {name: (row["status"], row["reason"]) for name, row in published_rows(*plan, ledger).items()}
+    shards = {name: one.model_copy(update={"notable": None}) for name, one in ledger.shards.items()}
+    ledger.shards = shards  # as an earlier version left them: the table is read
+    return found, {name: (row["status"], row["reason"]) for name, row in published_rows(*plan, ledger).items()}
+
+
+def test_markers_say_of_every_row_what_the_table_says_and_no_table_is_opened(world, golden):
+    none = np.zeros((0, 3), bool), {}
+    for number, status in enumerate(("done", "failed", "partial", "skipped", "done")):
+        shown = golden.make(np.random.default_rng(number)) if status in ("done", "partial") else none
+        world.stage(f"{number}", *shown, status=status)
+    ledger = Ledger(world.store)
+    plan_shards(ledger, world.partition, unplanned(ledger, world.partition, {f"id-{n}" for n in range(5)}), 2)
+    Ledger(world.store).withdraw({"id-1": None})  # planned, and withdrawn before its shard is published
+    world.publish()
+    where = world.store, world.partition
+    by_marker, by_table = rows_by_shard(world, where)
+    assert by_marker == by_table and sorted(by_table) == ["0", "2", "3", "4"]
+    world.stage("0", *none, identity="new-0", status="failed")
+    world.publish(listed={"new-0", *(f"id-{n}" for n in range(2, 5))})
+    by_marker, by_table = rows_by_shard(world, where)
+    assert by_marker == by_table and by_table["0"] == ("failed", "broken")
+    world.analysis_id = "again"
+    world.publish()
+    assert rows_by_shard(world, where) == (by_table, by_table)
+    ledger = Ledger(world.store)
+    world.store.delete("tables")
+    assert len(published_rows(*where, ledger)) == 4
 
 
 def test_an_input_has_failed_where_one_of_its_people_has(world):

@@ -6,11 +6,13 @@ A changed input is in a new shard; its rows in the old one go when the new one i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fer_batch.pipeline.analysis.explained import delete_explained
 from fer_batch.pipeline.analysis.sums import drop_sequences
 from fer_batch.storage.manifest import PLANS, SHARD_TABLES, STAGE, Ledger, digest, shard_marker
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
@@ -21,7 +23,33 @@ from fer_batch.storage.writing import TableWriter
 from fer_batch.types import InputError
 
 
-def unplanned(ledger: Ledger, partition: Partition, listed: set[str]) -> list[Commit]:
+@dataclass(frozen=True, slots=True)  # there may be a million
+class WaitingUnit:
+    """What planning takes of a commit.
+
+    Attributes
+    ----------
+    unit_id
+    rows
+        Sequence, identity of its input and input of each row.
+    truth
+        Version of the ground truth of each input; empty where it has none.
+    """
+
+    unit_id: str
+    rows: tuple[tuple[str, str, str], ...]
+    truth: dict[str, str]
+
+    @classmethod
+    def of(cls, commit: Commit) -> WaitingUnit:
+        """Of a commit."""
+        rows = tuple((row["sequence_id"], row["identity"], row["input"]) for row in commit.sequences)
+        current = {name for name, _, _ in rows}
+        truth = {one["sequence_id"]: _truth_version(one) for one in commit.sources if one["sequence_id"] in current}
+        return cls(commit.unit_id, rows, truth)
+
+
+def unplanned(ledger: Ledger, partition: Partition, listed: set[str]) -> list[WaitingUnit]:
     """Commits of this partition that no plan holds yet, in the order of their inputs.
 
     Parameters
@@ -29,13 +57,13 @@ def unplanned(ledger: Ledger, partition: Partition, listed: set[str]) -> list[Co
     listed
         Identities of the inputs of the present listing; an input that changed after it was committed is left out.
     """
-    waiting = ledger.commits(ledger.committed - ledger.planned_units()).values()
-    found = [commit.taking(listed) for commit in waiting if commit.partition == partition]
-    return sorted((commit for commit in found if commit.sequences), key=lambda own: own.sequences[0]["sequence_id"])
+    waiting = (commit for _, commit in ledger.each_commit(ledger.waiting - ledger.planned_units()))
+    found = (WaitingUnit.of(commit.taking(listed)) for commit in waiting if commit.partition == partition)
+    return sorted((unit for unit in found if unit.rows), key=lambda unit: unit.rows[0][0])
 
 
-def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[Commit], size: int) -> list[str]:
-    """Write plans for commits of `unplanned`; names of the new shards.
+def plan_shards(ledger: Ledger, partition: Partition, waiting: Sequence[WaitingUnit], size: int) -> list[str]:
+    """Write plans for the units of `unplanned`; names of the new shards.
 
     Parameters
     ----------
@@ -47,11 +75,11 @@ def plan_shards(ledger: Ledger, partition: Partition, commits: Sequence[Commit],
     key = shard_prefix(partition.key)
     # Numbers rise over all partitions, so that they tell which plan is newer.
     number = max((plan.number for plan in ledger.plans.values()), default=-1) + 1
-    owner = _owners(ledger, partition)
+    owner = owners(ledger, partition)
     truth_owner = _truth_owners(ledger, partition.dataset)
     names = []
-    for start in range(0, len(commits), size):
-        plan = _plan(ledger, f"{key}-{number:05d}", partition, commits[start : start + size], owner, truth_owner)
+    for start in range(0, len(waiting), size):
+        plan = _plan(ledger, f"{key}-{number:05d}", partition, waiting[start : start + size], owner, truth_owner)
         if not ledger.store.put_once(f"{PLANS}/{plan.shard}.json", plan.to_json()):
             raise InputError(
                 f"another run is planning shards in {ledger.store.uri!r} at this moment; let it end, then run again"
@@ -68,31 +96,25 @@ def _plan(
     ledger: Ledger,
     name: str,
     partition: Partition,
-    commits: Sequence[Commit],
+    waiting: Sequence[WaitingUnit],
     owner: Mapping[str, str],
     truth_owner: Mapping[str, tuple[str, str]],
 ) -> ShardPlan:
-    rows = [row for commit in commits for row in commit.sequences]
-    sequences = tuple(row["sequence_id"] for row in rows)
-    current = set(sequences)
-    truth = {
-        source["sequence_id"]: _truth_version(source)
-        for commit in commits
-        for source in commit.sources
-        if source["sequence_id"] in current
-    }
+    rows = [row for unit in waiting for row in unit.rows]
+    sequences = tuple(sequence for sequence, _, _ in rows)
     annotated = {
         sequence: version
-        for sequence, version in truth.items()
+        for unit in waiting
+        for sequence, version in unit.truth.items()
         if version and not _has_truth(ledger, partition, truth_owner.get(sequence), version)
     }
-    units = [(commit.unit_id, {row["identity"]: row["input"] for row in commit.sequences}) for commit in commits]
+    members = [{identity: source for _, identity, source in unit.rows} for unit in waiting]
     return ShardPlan(
         shard=name,
         partition=partition,
-        units=tuple(PlannedUnit(unit_id=unit_id, members=members) for unit_id, members in units),
+        units=tuple(PlannedUnit(unit.unit_id, own) for unit, own in zip(waiting, members, strict=True)),
         sequences=sequences,
-        faces={row["sequence_id"]: row["input"] for row in rows if row["sequence_id"] != row["input"]},
+        faces={sequence: source for sequence, _, source in rows if sequence != source},
         annotations=annotated,
         replaces=_with_faces(ledger, _by_shard((sequence, owner.get(sequence)) for sequence in sequences)),
         replaces_annotations=_by_shard((sequence, truth_owner.get(sequence, (None,))[0]) for sequence in annotated),
@@ -117,13 +139,13 @@ def _by_age(ledger: Ledger) -> list[ShardPlan]:
     return sorted(ledger.plans.values(), key=lambda plan: plan.number)
 
 
-def _owners(ledger: Ledger, partition: Partition) -> dict[str, str]:
+def owners(ledger: Ledger, partition: Partition) -> dict[str, str]:
     """The shard that holds the rows of each sequence now."""
-    owners: dict[str, str] = {}
+    found: dict[str, str] = {}
     for plan in _by_age(ledger):
         if plan.partition == partition:
-            owners.update(dict.fromkeys(plan.sequences, plan.shard))
-    return owners
+            found.update(dict.fromkeys(plan.sequences, plan.shard))
+    return found
 
 
 def _truth_owners(ledger: Ledger, dataset: str) -> dict[str, tuple[str, str]]:
@@ -158,11 +180,11 @@ def superseded(ledger: Ledger, partition: Partition) -> dict[str, set[str]]:
 
     Such an input is not done: where it comes back as it was then, it is new.
     """
-    owners = _owners(ledger, partition)
+    owner = owners(ledger, partition)
     old: dict[str, set[str]] = {}
     for name, plan in ledger.plans.items():
         for unit in plan.units if plan.partition == partition else ():
-            gone = {identity for identity, sequence in unit.members.items() if owners[sequence] != name}
+            gone = {identity for identity, sequence in unit.members.items() if owner[sequence] != name}
             if gone:
                 old[unit.unit_id] = gone
     return old
@@ -230,9 +252,7 @@ def _filter_file(store: Store, partition: Partition, table: str, shard: str, gon
 
 
 def sweep_stage(ledger: Ledger) -> None:
-    """Remove the stage files of units whose shard is published (a killed run may have left them)."""
+    """Remove stage files and commits of units whose shard is published (a killed run may have left them)."""
     staged = set(ledger.store.names(STAGE))
-    for name in ledger.shards:
-        for unit in ledger.plans[name].units:
-            if unit.unit_id in staged:
-                ledger.store.delete(f"{STAGE}/{unit.unit_id}")
+    for name, marker in ledger.shards.items():
+        delete_explained(ledger.store, ledger.plans[name], marker, staged, ledger.left)

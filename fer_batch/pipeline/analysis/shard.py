@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fer_batch.models.heads import active
 from fer_batch.pipeline.analysis.accumulators import seen_in
+from fer_batch.pipeline.analysis.explained import commits_of, cost_of, delete_explained, publish_annotations
 from fer_batch.pipeline.analysis.published_data import published_shard
 from fer_batch.pipeline.analysis.sequence import analyse
 from fer_batch.pipeline.analysis.sequence_data import SequenceData
@@ -21,15 +22,14 @@ from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
 from fer_batch.pipeline.analysis.staged_data import staged_unit
 from fer_batch.pipeline.analysis.sums import SumsWriter, take_sums
 from fer_batch.sources.fetch import StoreFault
-from fer_batch.sources.truth import annotations_of
-from fer_batch.storage.manifest import COMMITS, SHARD_TABLES, STAGE, load_all, shard_marker
-from fer_batch.storage.markers import Commit, ShardMarker, ShardPlan
+from fer_batch.storage.manifest import SHARD_TABLES, shard_marker
+from fer_batch.storage.markers import Commit, Row, ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.published import FileState
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMAS
 from fer_batch.storage.writing import TableWriter
-from fer_batch.types import READ, MediaError
+from fer_batch.types import READ
 
 ATTEMPTS = 3
 REWRITING = "being analysed again"  # in the marker of a shard whose tables are half new
@@ -45,6 +45,26 @@ class ShardOptions:
     analysis: AnalysisOptions
     keep_relevance: str
     metadata: dict[str, object]
+
+
+@dataclass
+class Written:
+    """What the marker of a shard says of its rows and files."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    notable: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    files: dict[str, FileState | None] = field(default_factory=dict)
+
+    def expect(self, plan: ShardPlan) -> None:
+        """Note what a plan holds as without a row, until its row is counted."""
+        self.notable.update(dict.fromkeys(plan.sequences, ("", None)))
+
+    def count(self, row: Row) -> None:
+        """Take a row of table `sequences`."""
+        self.notable.pop(row["sequence_id"], None)
+        self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
+        if row["status"] != "done" or row.get("reason") is not None:
+            self.notable[row["sequence_id"]] = row["status"], row.get("reason")
 
 
 def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...] = ()) -> dict[str, int]:
@@ -68,27 +88,30 @@ def shard_task(plan: ShardPlan, options: ShardOptions, crashing: tuple[str, ...]
     published = shard_marker(store, shard)
     again = published is not None
     if published and published.analysis_id == options.analysis.analysis_id:
-        _delete_stage(store, plan)  # its worker died after the marker
+        delete_explained(store, plan, published)  # its worker died after the marker
         return published.counts
     if published:
         store.put(published.path, published.rewriting(_rewritten(again), REWRITING).to_json())
-    counts, files = _publish_tables(store, plan, options, again, crashing)
+    commits = [] if again else commits_of(store, plan)
+    written = _publish_tables(store, plan, options, commits, again, crashing)
     if plan.annotations and not again:
-        files["annotations"] = _publish_annotations(store, plan, options)
+        written.files["annotations"] = publish_annotations(store, plan, commits, options.metadata)
     known = published.files if published else {}
     marker = ShardMarker(
         shard=shard,
         partition=plan.partition,
         analysis_id=options.analysis.analysis_id,
         units=tuple(unit.unit_id for unit in plan.units),
-        counts=counts,
+        counts=written.counts,
         keep_relevance=published.keep_relevance if published else options.keep_relevance,
-        files={**known, **files} if known or not again else {},
+        files={**known, **written.files} if known or not again else {},
+        explain_cost=published.explain_cost if published else cost_of(commits),
+        notable=written.notable,
     )
     store.put(marker.path, marker.to_json())
     if not again:
-        _delete_stage(store, plan)
-    return counts
+        delete_explained(store, plan, marker)
+    return written.counts
 
 
 def _rewritten(again: bool) -> list[str]:
@@ -97,11 +120,16 @@ def _rewritten(again: bool) -> list[str]:
 
 
 def _publish_tables(
-    store: Store, plan: ShardPlan, options: ShardOptions, again: bool, crashing: tuple[str, ...]
-) -> tuple[dict[str, int], dict[str, FileState | None]]:
-    """Write the tables of the shard, one file each; inputs by status, and what the files are."""
-    names = _rewritten(again)
-    counts: dict[str, int] = {}
+    store: Store,
+    plan: ShardPlan,
+    options: ShardOptions,
+    commits: Sequence[Commit],
+    again: bool,
+    crashing: tuple[str, ...],
+) -> Written:
+    """Write the tables of the shard, one file each."""
+    names, written = _rewritten(again), Written()
+    written.expect(plan)
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(
@@ -112,9 +140,9 @@ def _publish_tables(
         # Maps stay as they are in a new analysis, and so do their sums.
         each = options.keep_relevance != "all"
         sums = None if again else stack.enter_context(SumsWriter(store, plan.shard, each))
-        for row, data in _shard_sequences(store, plan, options, again):
+        for row, data in _shard_sequences(store, plan, options, commits, again):
             tables = _analysed(row, data, options.analysis, crashing)
-            counts[row["status"]] = counts.get(row["status"], 0) + 1
+            written.count(row)
             writers["sequences"].write(rows_of("sequences", [{k: row.get(k) for k in SCHEMAS["sequences"].names}]))
             for name, table in tables.items():
                 writers[name].write(table)
@@ -122,7 +150,8 @@ def _publish_tables(
                 writers["frames"].write(data.frames)
                 if row["status"] in READ:
                     _publish_maps(data, tables["prototypes"], options, writers["relevance"], sums)
-    return counts, {name: writer.state for name, writer in writers.items()}
+    written.files.update({name: writer.state for name, writer in writers.items()})
+    return written
 
 
 def _analysed(
@@ -144,19 +173,8 @@ def _analysed(
         return {}
 
 
-def _delete_stage(store: Store, plan: ShardPlan) -> None:
-    for unit in plan.units:
-        store.delete(f"{STAGE}/{unit.unit_id}")
-
-
-def _commits(store: Store, plan: ShardPlan) -> list[Commit]:
-    """Commits of the shard's units, with the inputs that the plan takes of them."""
-    commits = load_all(store, Commit, COMMITS, [unit.unit_id for unit in plan.units])
-    return [commits[unit.unit_id].taking(set(unit.members)) for unit in plan.units]
-
-
 def _shard_sequences(
-    store: Store, plan: ShardPlan, options: ShardOptions, again: bool
+    store: Store, plan: ShardPlan, options: ShardOptions, commits: Sequence[Commit], again: bool
 ) -> Iterator[tuple[dict[str, Any], SequenceData | None]]:
     """Row of table `sequences` and data of each input; None where it has no frames."""
     targets = options.analysis.targets
@@ -164,7 +182,7 @@ def _shard_sequences(
         for row, data in published_shard(store, options.partition, plan.shard, targets):
             yield dict(row), data
         return
-    for commit in _commits(store, plan):
+    for commit in commits:
         for planned, staged in staged_unit(store, commit, len(targets)):
             yield dict(planned), staged
 
@@ -192,26 +210,6 @@ def _kept_pairs(data: SequenceData, prototypes: pa.Table, options: ShardOptions)
     frames, outputs = data.frame_index[data.pairs[:, 0]], data.pairs[:, 1]
     named = zip(frames.tolist(), (options.analysis.targets[o] for o in outputs), strict=True)
     return np.array([pair in exemplars for pair in named], bool)
-
-
-def _publish_annotations(store: Store, plan: ShardPlan, options: ShardOptions) -> FileState:
-    path = f"{options.partition.folder('annotations')}/{plan.shard}.parquet"
-    with TableWriter(store, path, "annotations", options.metadata) as writer:
-        for commit in _commits(store, plan):
-            lengths = {row["input"]: row.get("length") for row in commit.sequences}
-            for source in commit.sources:
-                if source["sequence_id"] not in plan.annotations:
-                    continue
-                try:
-                    table = annotations_of(source, n_frames=lengths.get(source["sequence_id"]))
-                except MediaError as error:
-                    log.warning("%s has no annotations: %s", source["sequence_id"], error)
-                    continue
-                table = table.append_column(
-                    "sequence_id", pa.array([source["sequence_id"]] * table.num_rows, pa.string())
-                )
-                writer.write(table.select(SCHEMAS["annotations"].names))
-    return writer.state
 
 
 def compute_with(scheduler: str, n_workers: int) -> Callable[[list[Any]], list[Any]]:
@@ -285,7 +283,9 @@ def _worker_died(error: Exception) -> bool:
 def probe_sequence(plan: ShardPlan, sequence_id: str, options: ShardOptions) -> None:
     """Analyse one sequence and throw the result away: does it crash?"""
     store = Store(options.output)
-    for _, data in _shard_sequences(store, plan, options, shard_marker(store, plan.shard) is not None):
+    again = shard_marker(store, plan.shard) is not None
+    commits = [] if again else commits_of(store, plan)
+    for _, data in _shard_sequences(store, plan, options, commits, again):
         if data is not None and data.sequence["sequence_id"] == sequence_id:
             analyse(data, options.analysis)
 

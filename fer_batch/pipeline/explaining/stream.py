@@ -24,6 +24,7 @@ from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import truth_record
 from fer_batch.storage.manifest import COMMITS, STAGE
 from fer_batch.storage.markers import Commit, ExplainCost
+from fer_batch.storage.packed import Written
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import READ, EnvironmentFault
@@ -44,6 +45,7 @@ class Bookkeeping:
         self.changed: list[str] = []
         self._absent: dict[str, list[SequenceRow]] = {}  # by unit, since the last one that was read
         self._n_faults_in_a_row = 0
+        self._written = Written(store, COMMITS)
 
     def add(self, row: Mapping[str, Any]) -> list[SequenceRow] | None:
         """Take one row of `write_chunk`; the rows of table `sequences` if that completed and committed the unit."""
@@ -122,7 +124,10 @@ class Bookkeeping:
             sources=tuple(truth_record(ref) for ref in unit.members if ref.sequence_id in read),
             explain_cost=sum(self.costs.pop(unit_id, {}).values(), ExplainCost()),
         )
-        patiently_put(self.store, f"{COMMITS}/{unit_id}.json", commit.to_json())
+        text = commit.to_json()
+        patiently_put(self.store, f"{COMMITS}/{unit_id}.json", text)
+        for path, segment in self._written.add(unit_id, text):
+            patiently_put(self.store, path, segment)
         return rows
 
 

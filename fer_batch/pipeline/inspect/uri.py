@@ -21,6 +21,7 @@ from fer_batch.sources.manifest_table import said_unread, unread_columns
 from fer_batch.sources.names import LANDMARKS, NAMED
 from fer_batch.sources.recognise import dataset_around, recognise
 from fer_batch.sources.tree import Tree, is_junk
+from fer_batch.storage.manifest import is_begun
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
 
@@ -88,7 +89,7 @@ def inspect_uri(uri: str) -> Facts:
         if uri in SHIPPED:
             return checkpoint_facts(str(shipped_path(uri)))
         raise InputError(f"{uri!r} does not exist")
-    if store.exists("tables") or store.exists("_commits"):
+    if store.exists("tables") or is_begun(store):
         return _output(store)
     is_table = uri.lower().endswith((".csv", ".parquet"))
     tables = {name for record in DATASETS.values() for name in record.tables}

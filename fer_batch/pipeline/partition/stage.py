@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fer_batch.config import RunConfig
-from fer_batch.storage.manifest import SHARDS, digest, dump, load_all
+from fer_batch.storage.manifest import SHARDS, digest, dump, load_folder
 from fer_batch.storage.markers import ShardMarker
 from fer_batch.storage.parquet import Partition
-from fer_batch.storage.published import marker_names
 from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 
@@ -150,7 +149,7 @@ class PublishedStages:
     def __init__(self, store: Store, partition: Partition, markers: Mapping[str, ShardMarker] | None = None) -> None:
         self.store, self.partition = store, partition
         if markers is None:
-            markers = load_all(store, ShardMarker, SHARDS, marker_names(store, SHARDS))
+            markers = load_folder(store, ShardMarker, SHARDS)
         self.shards = {
             name: marker.analysis_id for name, marker in sorted(markers.items()) if marker.partition == partition
         }

@@ -12,7 +12,7 @@ from fer_batch.pipeline.analysis import shard as per_sequence
 from fer_batch.pipeline.analysis.plans import plan_shards, sweep_stage, unplanned
 from fer_batch.pipeline.analysis.shard import publish_shards, shard_task
 from fer_batch.sources.fetch import StoreFault
-from fer_batch.storage.manifest import SHARD_TABLES, STAGE, Ledger
+from fer_batch.storage.manifest import COMMITS, SHARD_TABLES, STAGE, Ledger
 from fer_batch.storage.store import Store
 
 WRITES = ("put", "put_file", "put_once", "delete")
@@ -69,7 +69,7 @@ def killed_everywhere(world_of, act, dies):
         dies(None)
         act(world)
         sweep_stage(Ledger(world.store))
-        assert world.store.names(STAGE) == []
+        assert world.store.names(STAGE) == world.store.names(COMMITS) == []
         found.append(world.tables())
         if finished:
             return found

@@ -1,0 +1,81 @@
+"""Commits go with the stage files of their units when the marker of their shard is there, and nothing is lost by it."""
+
+import numpy as np
+import pytest
+
+from fer_batch.output.explain_cost import explain_cost
+from fer_batch.output.retry import forget_failed
+from fer_batch.output.status import status
+from fer_batch.pipeline.analysis.explained import commits_of, cost_of
+from fer_batch.pipeline.analysis.plans import plan_shards, sweep_stage, unplanned
+from fer_batch.sources.fetch import StoreFault
+from fer_batch.sources.listing import list_source
+from fer_batch.storage.manifest import COMMITS, STAGE, Ledger
+from fer_batch.types import InputError
+
+NONE = np.zeros((0, 3), bool), {}
+
+
+@pytest.fixture
+def published(world, golden):
+    """One input that is done, one that failed and one that was skipped, in one shard."""
+    world.stage("a", *golden.make(np.random.default_rng(0)))
+    world.stage("b", *NONE, status="failed")
+    world.stage("c", *NONE, status="skipped")
+    before = explain_cost(Ledger(world.store), world.partition)
+    world.publish(size=16)
+    return world, before
+
+
+def test_what_a_commit_says_is_known_without_it(published):
+    world, cost = published
+    assert world.store.names(COMMITS) == world.store.names(STAGE) == []
+    ledger = Ledger(world.store)
+    assert ledger.committed == {"id-a", "id-b", "id-c"} and ledger.waiting == ledger.left == set()
+    assert explain_cost(ledger, world.partition) == cost and cost.seconds == 1.5
+    assert status(world.store)["units_committed_not_published"] == 0
+    (marker,) = ledger.shards.values()
+    assert marker.notable == {"b": ("failed", "broken"), "c": ("skipped", None)}
+    assert forget_failed(world.store) == 1
+    assert Ledger(world.store).committed == {"id-a", "id-c"}, "the failed input is new"
+    world.stage("b", *NONE, status="skipped")
+    world.publish()
+    assert {row["sequence_id"]: row["status"] for row in world.rows("sequences")}["b"] == "skipped"
+    assert world.store.names(COMMITS) == []
+
+
+def test_commits_that_a_killed_run_left_are_swept_and_those_of_an_earlier_version_stay(published):
+    world, _ = published
+    world.stage("a", *NONE)
+    assert Ledger(world.store).left == {"id-a"} and unplanned(Ledger(world.store), world.partition, {"id-a"}) == []
+    sweep_stage(Ledger(world.store))
+    assert world.store.names(COMMITS) == world.store.names(STAGE) == []
+    world.stage("d", *NONE, status="skipped", cost=None)
+    world.publish()
+    sweep_stage(Ledger(world.store))
+    assert world.store.names(COMMITS) == ["id-d.json"], "its marker does not say what its maps took"
+    assert Ledger(world.store).left == {"id-d"} and explain_cost(Ledger(world.store), world.partition).seconds == 1.5
+
+
+def test_a_shard_that_another_run_publishes_at_this_moment_is_no_fault_of_its_inputs(world):
+    world.stage("a", *NONE)
+    ledger = Ledger(world.store)
+    (name,) = plan_shards(ledger, world.partition, unplanned(ledger, world.partition, {"id-a"}), 16)
+    world.store.delete(f"{COMMITS}/id-a.json")
+    with pytest.raises(StoreFault, match=f"the commits of shard {name}"):
+        commits_of(world.store, ledger.plans[name])
+
+
+def test_the_cost_of_units_is_unknown_where_that_of_one_is(world):
+    world.stage("a", *NONE)
+    world.stage("b", *NONE, cost=None)
+    commits = Ledger(world.store).commits({"id-a", "id-b"})
+    assert cost_of(list(commits.values())) is None
+    assert cost_of([commits["id-a"]]).seconds == 0.5 and cost_of([]).seconds == 0
+
+
+def test_an_output_without_commits_below_a_source_is_still_known_as_one(published, tmp_path):
+    world, _ = published
+    world.store.put("report/face.jpg", b"x")
+    with pytest.raises(InputError, match="no images in"):
+        list_source("images", str(tmp_path), (), {})
