@@ -18,7 +18,8 @@ import psutil
 import yaml
 
 T = TypeVar("T")
-PATIENCE = 300.0  # seconds, for a small run to end
+PATIENCE = 600.0  # seconds, for a small run to end on a machine that has other things to do
+past_capture: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext  # pytest's, see conftest
 
 
 class HungError(AssertionError):
@@ -36,8 +37,10 @@ def until(condition: Callable[[], T], seconds: float = PATIENCE, step: float = 0
 
 
 def say(text: str) -> None:
-    """A line of progress on the terminal, past pytest's capture."""
-    print(f"    {time.strftime('%H:%M:%S')} {text}", file=sys.__stderr__, flush=True)
+    """A line of progress on the terminal."""
+    line = f"    {time.strftime('%H:%M:%S')} {text}"
+    with past_capture():
+        print(line, flush=True)
 
 
 @dataclass

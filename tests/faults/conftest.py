@@ -9,6 +9,7 @@ import pytest
 
 from fer_batch.posed.clips import write_clips
 
+from . import bench
 from .bench import HungError, Run, job_over
 from .compare import Difference, Rows, rows_of
 from .table import Row, scenario_of, write_rows
@@ -50,6 +51,9 @@ class Bench:
 
 
 def pytest_configure(config):
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        bench.past_capture = capture.global_and_fixture_disabled
     path = config.getoption("--write-table", None)
     if path and not hasattr(config, "workerinput"):
         whole = [Path(arg).resolve() for arg in config.args] == [Path(__file__).parent]

@@ -16,7 +16,7 @@ from fer_batch.storage.store import Store
 from .bench import say
 from .compare import rows_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 HOUR = 3600
 
 

@@ -39,6 +39,8 @@ if __name__ == "__main__":
     sys.exit(main(["idle"]))
 """
 
+pytestmark = pytest.mark.timeout(3600)  # what hangs is seen by what waits for it
+
 
 @pytest.fixture
 def idle():

@@ -123,6 +123,9 @@ def undisturbed_rows(job, folder):
     return rows_of(undisturbed.output)
 
 
+pytestmark = pytest.mark.timeout(3600)  # what hangs is seen by what waits for it
+
+
 @pytest.mark.faults
 def test_a_killed_decoder_and_a_replaced_clip_beside_a_damaged_one(tmp_path, assert_same):
     job, code, said = killed_and_replaced(tmp_path)

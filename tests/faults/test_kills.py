@@ -14,7 +14,7 @@ from fer_batch.pipeline.embedded import private_token
 from .bench import say, working
 from .compare import rows_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 MOMENTS = (
     ("_running/*", 1),

@@ -13,7 +13,7 @@ import pytest
 from .bench import descendants, say, until
 from .compare import rows_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 PHASES = (
     ("starting", "_running/*"),

@@ -14,6 +14,7 @@ from .bench import job_over, say
 from .compare import rows_of
 from .proxy import Faults, Proxy
 
+pytestmark = pytest.mark.timeout(3600)  # what hangs is seen by what waits for it
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 BUCKETS = itertools.count()
 

@@ -13,7 +13,7 @@ from fer_batch.storage.store import Store
 from .bench import job_over, say
 from .compare import digests_of, rows_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 OTHER = {"method": "grad_cam", "targets": "all"}
 COUNTED = """
