@@ -74,7 +74,7 @@ class Run:
     def reach(self, condition: Callable[[], T], seconds: float = PATIENCE) -> T | None:
         """Wait until a condition gives something; None where the driver ends before."""
         driver = self.driver
-        return until(lambda: condition() or (driver.poll() is not None and "over"), seconds, 0.01) if driver else None
+        return until(lambda: condition() or (driver.poll() is not None and "over"), seconds) if driver else None
 
     def reached(self, pattern: str, n: int = 1) -> bool:
         """Wait for so many files of the output that match; False where the driver ended before."""
@@ -100,12 +100,12 @@ class Run:
         return json.loads(next(line for line in reversed(self.said.splitlines()) if line.startswith("{")))
 
     def finish(self, tries: int = 3) -> int:
-        """Give the same command until it is done, as the last line of a failed run asks for; how often it failed."""
+        """Give the same command until it is done; how often it failed, each time with a sentence that says why."""
         for n in range(tries):
             self.start()
             if self.wait() == 0:
                 return n
-            assert "run the same command again" in self.said, self.said[-3000:]
+            assert "\nerror: " in f"\n{self.said}" and "Traceback" not in self.said, self.said[-3000:]
         raise AssertionError(f"not done after {tries} runs: {self.said[-3000:]}")
 
     def kill(self) -> None:

@@ -96,8 +96,8 @@ def make_run(clips, tmp_path):
     """A function that writes a job over the clips and gives its `Run`; what still runs at the end is killed."""
     runs = []
 
-    def make(output=None, source=clips, **sections) -> Run:
-        runs.append(job_over(tmp_path / f"job{len(runs)}.yaml", source, str(output or tmp_path / "out"), **sections))
+    def make(output=None, **sections) -> Run:
+        runs.append(job_over(tmp_path / f"job{len(runs)}.yaml", clips, str(output or tmp_path / "out"), **sections))
         return runs[-1]
 
     yield make
@@ -106,8 +106,14 @@ def make_run(clips, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(clips, tmp_path_factory) -> Rows:
-    """Rows of an output of the job of `make_run` that nothing disturbed."""
+def undisturbed_output(clips, tmp_path_factory) -> Path:
+    """Output of the job of `make_run` that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     job_over(folder / "job.yaml", clips, str(folder / "out")).done()
-    return rows_of(folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_output) -> Rows:
+    """Its rows."""
+    return rows_of(undisturbed_output)

@@ -1,5 +1,8 @@
 """Others work in the output at the same time: another job that writes, and people who read."""
 
+import time
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -69,21 +72,19 @@ def plain_rows(output, table):
     return duckdb.sql(f"SELECT count(DISTINCT sequence_id) FROM '{output}/tables/{table}/**/*.parquet'").fetchone()[0]
 
 
-def test_people_read_while_it_is_written(make_run, undisturbed, assert_same, clips, tmp_path_factory, tmp_path):
-    folder = tmp_path_factory.mktemp("read")
-    job_over(folder / "job.yaml", clips, str(folder / "out")).done()
-    expected = {table: read(Store(str(folder / "out")), table) for table in READ}
+def test_people_read_while_it_is_written(make_run, undisturbed_output, undisturbed, assert_same):
+    expected = {table: read(Store(str(undisturbed_output)), table) for table in READ}
     run, seen, n_reads = make_run(resources={"shard_units": 1}), set(), 0
-    expected_output = tmp_path / "out"
     run.start()
     store = Store(run.output)
     while run.driver.poll() is None:
-        if (expected_output / "tables").is_dir():
-            seen.add(check_readers(store, expected))
-            seen.add(plain_rows(expected_output, "frames"))
+        if store.exists("tables/frames"):
+            seen |= {check_readers(store, expected), plain_rows(Path(run.output), "frames")}
             n_reads += 1
+        time.sleep(0.1)
     assert run.wait() == 0, run.said[-3000:]
     say(f"{n_reads} reads, of {sorted(seen)} sequences")
     assert n_reads > 3
     assert check_readers(store, expected) == len(expected["sequences"])
-    assert_same({table: undisturbed[table] for table in READ}, {table: rows_of(run.output)[table] for table in READ})
+    found = rows_of(run.output, tables=READ)
+    assert_same({table: undisturbed[table] for table in READ}, found)
