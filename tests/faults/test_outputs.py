@@ -260,7 +260,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["deleted", pytest.param("truncated", marks=SLOW)])
 def test_a_repair_that_is_killed_anywhere_goes_on(whole, tmp_path, undisturbed, assert_same, monkeypatch, damage):
     harm, step = DAMAGES[damage]
 
