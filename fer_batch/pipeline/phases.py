@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from fer_batch import __version__
 from fer_batch.config import RunConfig
 from fer_batch.pipeline.analysis.key import analysis_key
-from fer_batch.pipeline.analysis.plans import drop_replaced, plan_shards, unplanned, without_replaced
+from fer_batch.pipeline.analysis.plans import (
+    drop_claimed_twice,
+    drop_replaced,
+    plan_shards,
+    unplanned,
+    without_replaced,
+)
 from fer_batch.pipeline.analysis.sequence_tables import AnalysisOptions
 from fer_batch.pipeline.devices import actors_of, offered, said_of, wait_for_gpus
 from fer_batch.pipeline.explaining.units import explain_key, joint_units
@@ -183,6 +189,7 @@ def publish_prototypes(job: Job, n_cpus: int) -> None:
     drop_replaced(store, plan.partition, plans)
     with progress("prototypes", sum(len(p.sequences) for p in plans), "sequence") as advance:
         publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
+    drop_claimed_twice(store, ledger, plans)
 
 
 def _analysis_options(job: Job) -> AnalysisOptions:

@@ -2,7 +2,7 @@
 
 `_running/<run_id>.json` is written again every `BEAT_SECONDS`, and goes when the run ends well; of one that ended with
 an error it stays, with the error, until the next run of the output. A sign older than `STALE_SECONDS` is of a run that
-was killed or whose machine is gone.
+was killed or whose machine is gone, unless its process is seen to live here: its store may hang, or a clock was set.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Sign:
         Why it ended.
     place
         Boot and process namespace in which `pid` means that process; empty where the system does not say.
+    born
+        When that process started, in ticks since the boot: a number is given again to another process; empty as above.
     """
 
     run_ids: tuple[str, ...]
@@ -81,6 +83,7 @@ class Sign:
     ended_at: str | None = None
     error: str | None = None
     place: str = ""
+    born: str = ""
 
     @property
     def age_s(self) -> float:
@@ -96,7 +99,12 @@ class Sign:
         """
         if self.ended_at:
             return "ended"
-        if (self.place and self.place == _place() and not _is_alive(self.pid)) or self.age_s > STALE_SECONDS:
+        if self.place and self.place == _place():
+            if self.born and (born := _born(self.pid)):
+                return "running" if born == self.born else "killed"
+            if not _is_alive(self.pid):
+                return "killed"
+        if self.age_s > STALE_SECONDS:
             return "killed"
         return "unknown" if self.age_s < -STALE_SECONDS else "running"
 
@@ -105,6 +113,14 @@ def _place() -> str:
     """Boot of the kernel and namespace of processes: containers of one host name have each their own numbers."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as handle:
         return f"{handle.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    return ""
+
+
+def _born(pid: int) -> str:
+    """When a process started, in ticks since the boot; empty where it cannot be seen, or has ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as handle:
+        fields = handle.read().rpartition(") ")[2].split()
+        return fields[19] if fields[0] not in "ZX" else ""
     return ""
 
 
@@ -140,7 +156,7 @@ def beating(
         Says what went wrong.
     """
     host, pid, start = socket.gethostname(), os.getpid(), _now()
-    first = Sign(tuple(run_ids), host, pid, start, start, Work(), place=_place())
+    first = Sign(tuple(run_ids), host, pid, start, start, Work(), place=_place(), born=_born(pid))
     last: list[Sign] = []  # that stays; none of a run that ends well
     stop = threading.Event()
 

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
 from fer_batch.output.status import status, status_text
-from fer_batch.posed.clips import write_clips
 from fer_batch.storage.heartbeat import read_signs
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 
-N_CLIPS = 4
+from .bench import until
+from .compare import rows_of
+from .conftest import N_CLIPS
+
 IDLE = """
 import sys
 from fer_batch.cli import cli, main
@@ -37,6 +38,8 @@ def idle():
 if __name__ == "__main__":
     sys.exit(main(["idle"]))
 """
+
+pytestmark = pytest.mark.timeout(3600)  # what hangs is seen by what waits for it
 
 
 @pytest.fixture
@@ -75,101 +78,46 @@ def test_a_program_that_lost_its_raylet_says_so(idle):
     check_nothing_left(driver, left)
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults") / "clips"
-    write_clips(folder, n_clips=N_CLIPS, seed=3, n_frames=(18, 24), size=192)
-    return folder
-
-
-@pytest.fixture
-def start(clips, tmp_path):
-    """A function that starts the job in the background."""
-    started = []
-
-    def begin(output, *options):
-        job = {
-            "name": "posed",
-            "source": {"format": "videos", "uri": str(clips)},
-            "model": {"checkpoint": "demo"},
-            "faces": {"detector": "dataset"},
-            "resources": {"num_cpus": 2, "object_store_mb": 256, "window": 1, "shard_units": 1},
-            "phases": ["explain", "prototypes"],
-        }
-        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
-        command = [sys.executable, "-m", "fer_batch.cli", "run", str(tmp_path / "job.yaml"), "--output", str(output)]
-        command += options
-        environment = {key: value for key, value in os.environ.items() if key != "FER_BATCH_TRACEBACK"}
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def until(condition, seconds=300.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"nothing happened in {seconds} s")
-
-
-def is_marked(output, process):
-    """Whether the first unit is committed; a run that ends before is a fault of the test."""
-    assert process.poll() is None, process.communicate()[0][-3000:]
-    return list(Path(output).glob("_commits/*.json"))
-
-
-def check_said(process, words, seconds=200):
+def check_said(run, words, seconds=200):
     """One sentence of ours as the last lines, exit code 1, and nothing of the engine's."""
-    said = process.communicate(timeout=seconds)[0]
-    assert process.returncode == 1, said[-3000:]
-    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert run.wait(seconds) == 1, run.said[-3000:]
+    (error,) = [line for line in run.said.splitlines() if line.startswith("error: ")]
     assert words in error and "run the same command again" in error, error
     for theirs in ("Traceback", "DataContext", "ray.exceptions", "(raylet)", "[Errno"):
-        assert theirs not in said, said[-3000:]
-
-
-def check_rerun(start, output):
-    process = start(output)
-    said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, said[-3000:]
-    rows = read(Store(str(output)), "sequences").to_pylist()
-    assert sorted(row["status"] for row in rows) == ["done"] * N_CLIPS
+        assert theirs not in run.said, run.said[-3000:]
 
 
 @pytest.mark.faults
-def test_a_killed_driver_leaves_nothing(start, tmp_path):
-    driver = start(tmp_path / "out")
-    until(lambda: is_marked(tmp_path / "out", driver))
+def test_a_killed_driver_leaves_nothing(make_run, undisturbed, assert_same):
+    run = make_run()
+    driver = run.start()
+    assert run.reached("_commits/*"), run.log.read_text()[-3000:]
     left = psutil.Process(driver.pid).children(recursive=True)
     assert any(process.name() == "raylet" for process in left)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    run.send(signal.SIGKILL)
+    run.wait()
     check_nothing_left(driver, left)
-    assert f"was killed: process {driver.pid}" in status_text(status(Store(str(tmp_path / "out"))))
+    assert f"was killed: process {driver.pid}" in status_text(status(Store(run.output)))
+    run.finish()
+    assert_same(undisturbed, rows_of(run.output))
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("name", "words"), [("raylet", "its raylet"), ("gcs_server", "its GCS")])
-def test_a_lost_process_of_ray_is_one_sentence(start, tmp_path, name, words):
-    driver = start(tmp_path / "out")
-    until(lambda: is_marked(tmp_path / "out", driver))
+@pytest.mark.parametrize(
+    ("name", "words"), [("raylet", "its raylet"), ("gcs_server", "its GCS")], ids=["raylet", "GCS"]
+)
+def test_a_process_of_ray_is_lost(make_run, undisturbed, assert_same, name, words):
+    run = make_run()
+    driver = run.start()
+    assert run.reached("_commits/*"), run.log.read_text()[-3000:]
     left = psutil.Process(driver.pid).children(recursive=True)
     (victim,) = [process for process in left if process.name() == name]
     victim.kill()
-    check_said(driver, f"Ray stopped: {words}")
-    assert f"Ray stopped: {words}" in status_text(status(Store(str(tmp_path / "out"))))
+    check_said(run, f"Ray stopped: {words}")
+    assert f"Ray stopped: {words}" in status_text(status(Store(run.output)))
     check_nothing_left(driver, left)
-    check_rerun(start, tmp_path / "out")
+    run.finish()
+    assert_same(undisturbed, rows_of(run.output))
 
 
 @pytest.fixture
@@ -188,20 +136,21 @@ def disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+DISKS = {
+    "is full": ("size={used}k", "size=64m", "no space or no inodes are left"),
+    "has no inodes left": ("nr_inodes={inodes}", "nr_inodes=100000", "no space or no inodes are left"),
+    "becomes read-only": ("ro", "rw", "the file system can only be read"),
+}
+
+
 @pytest.mark.faults
-@pytest.mark.parametrize(
-    ("broken", "whole", "words"),
-    [
-        ("size={used}k", "size=64m", "no space or no inodes are left"),
-        ("nr_inodes={inodes}", "nr_inodes=100000", "no space or no inodes are left"),
-        ("ro", "rw", "the file system can only be read"),
-    ],
-    ids=["full", "no inodes", "read-only"],
-)
-def test_a_disk_that_fails_in_the_middle(start, disk, broken, whole, words):
-    folder, change = disk
-    driver = start(folder / "out")
-    until(lambda: is_marked(folder / "out", driver))
+@pytest.mark.parametrize("moment", ["_commits/*", "_shards/*"], ids=["in explain", "in prototypes"])
+@pytest.mark.parametrize("fault", DISKS)
+def test_a_disk_fails_in_the_middle(make_run, undisturbed, assert_same, disk, fault, moment):
+    (folder, change), (broken, whole, words) = disk, DISKS[fault]
+    run = make_run(folder / "out", resources={"shard_units": 1})
+    run.start()
+    assert run.reached(moment), run.log.read_text()[-3000:]
     found = os.statvfs(folder)
     used = (found.f_blocks - found.f_bfree) * found.f_frsize // 1024 + 4
     for _ in range(50):  # a file that is open for writing keeps a disk from being made read-only
@@ -210,21 +159,23 @@ def test_a_disk_that_fails_in_the_middle(start, disk, broken, whole, words):
             break
         except subprocess.CalledProcessError:
             time.sleep(0.02)
-    check_said(driver, words)
+    check_said(run, words)
     change(whole)
-    check_rerun(start, folder / "out")
+    run.finish()
+    assert_same(undisturbed, rows_of(run.output))
 
 
 @pytest.mark.faults
-def test_a_run_speaks_json_and_leaves_nothing(start, tmp_path):
-    driver = start(tmp_path / "out", "--log-json")
-    seen = until(lambda: read_signs(Store(str(tmp_path / "out"))) or driver.poll() is not None)
+def test_a_run_speaks_json_and_leaves_nothing(make_run, undisturbed, assert_same):
+    run = make_run()
+    driver = run.start("--log-json")
+    seen = until(lambda: read_signs(Store(run.output)) or driver.poll() is not None)
     assert [(sign.pid, sign.state) for sign in seen] == [(driver.pid, "running")]
-    said = driver.communicate(timeout=300)[0]
-    assert driver.returncode == 0, said[-3000:]
-    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert run.wait() == 0, run.said[-3000:]
+    events = [json.loads(line) for line in run.said.splitlines() if line.startswith("{")]
     units = [event for event in events if event["event"] == "unit"]
     assert [event["statuses"] for event in units] == [{"done": 1}] * N_CLIPS
-    assert sum(event["n_frames"] for event in units) == read(Store(str(tmp_path / "out")), "frames").num_rows
-    assert read_signs(Store(str(tmp_path / "out"))) == []
+    assert sum(event["n_frames"] for event in units) == read(Store(run.output), "frames").num_rows
+    assert read_signs(Store(run.output)) == []
     assert not list(Path("/tmp/ray").glob(f"session_*_{driver.pid}"))
+    assert_same(undisturbed, rows_of(run.output))

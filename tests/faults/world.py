@@ -8,16 +8,10 @@ from fer_batch.output.verify import check_present
 from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.storage.manifest import Ledger
-from fer_batch.storage.parquet import read
-from fer_batch.storage.store import Store
 
-from ..pipeline.conftest import SORT, World, g22
+from ..pipeline.conftest import World, g22
 
 VIDEOS = ("a", "b", "c#1")
-TABLES = (
-    *("sequences", "frames", "annotations", "detections", "relevance", "prototypes", "stages", "temporal_prototypes"),
-    *("heatmaps", "class_prototypes", "looks", "cluster_looks", "look_prototypes", "episodes", "patterns"),
-)
 
 
 def next_run(world: World) -> None:
@@ -35,19 +29,3 @@ def next_run(world: World) -> None:
         if stage.phase == "prototypes":
             stage.publish(work)
             published.mark(stage, stage.key(work.config))
-
-
-def tables(store: Store) -> dict[str, list[dict]]:
-    """Every column of every table in a fixed order."""
-    found = {}
-    for name in TABLES:
-        rows = read(store, name)
-        keys = (*SORT, "look", "episode_index", "labels", "mined", "pattern", "kind", "normalisation", "face")
-        found[name] = rows.sort_by(
-            [
-                (key, "ascending")
-                for key in keys
-                if key in rows.column_names and not str(rows[key].type).startswith("list")
-            ]
-        ).to_pylist()
-    return found

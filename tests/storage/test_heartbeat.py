@@ -60,7 +60,7 @@ def test_an_error_stays_until_the_next_run(store):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"seen_at": "2026-01-01T00:00:00+00:00", "host": "elsewhere"}, {"pid": 2**22 + 1}],
+    [{"seen_at": "2026-01-01T00:00:00+00:00", "host": "elsewhere", "place": "elsewhere"}, {"pid": 2**22 + 1}],
     ids=["no sign for long", "its process is gone"],
 )
 def test_a_killed_run_is_told_from_one_that_goes_on(store, changed):
@@ -84,12 +84,27 @@ def put_changed(store, **changed):
     return read_signs(store)[0].state
 
 
+LONG_AGO = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the start of a process is read in /proc")
+def test_a_process_that_lives_here_runs_however_old_its_sign_is(store):
+    """Its store hangs, or the clock was set; but a number that another process has now is none of a run."""
+    ahead = (dt.datetime.now(dt.UTC) + dt.timedelta(days=2)).isoformat(timespec="seconds")
+    assert put_changed(store, seen_at=LONG_AGO) == "running"
+    assert put_changed(store, seen_at=ahead) == "running"
+    assert put_changed(store, seen_at=LONG_AGO, born="1") == "killed"
+    assert put_changed(store, born="1") == "killed"
+    assert put_changed(store, seen_at=LONG_AGO, place="another boot pid:[1]") == "killed"
+    assert put_changed(store, seen_at=LONG_AGO, born="") == "killed", "an earlier version did not say"
+
+
 def test_a_number_of_a_process_says_nothing_elsewhere(store):
     gone = 2**22 + 1
     assert put_changed(store, pid=gone) == "killed"
     assert put_changed(store, pid=gone, place="") == "running", "a container may have the name of this machine"
     assert put_changed(store, pid=gone, place="another boot pid:[1]") == "running"
-    assert put_changed(store, pid=1) == "running", "of another user, or hidden"
+    assert put_changed(store, pid=1, born="") == "running", "of another user, or hidden"
 
 
 def test_a_sign_of_a_time_to_come_is_of_a_wrong_clock(store):

@@ -13,7 +13,17 @@ from fer_batch.output.query import connect
 from fer_batch.output.reader import PartitionReader
 from fer_batch.output.retry import forget_failed
 from fer_batch.output.status import status, status_text
-from fer_batch.pipeline.analysis.plans import plan_shards, superseded, sweep_stage, unplanned
+from fer_batch.output.verify import verify
+from fer_batch.pipeline.analysis.plans import (
+    drop_claimed_twice,
+    drop_replaced,
+    plan_shards,
+    superseded,
+    sweep_stage,
+    unplanned,
+    without_replaced,
+)
+from fer_batch.pipeline.analysis.shard import shard_task
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, dump, stage_file
 from fer_batch.storage.parquet import Partition, encode
 from fer_batch.types import STATUSES, InputError, face_id, input_id
@@ -267,6 +277,48 @@ def test_annotations_of_a_run_that_was_given_up_are_not_lost(world, small):
     assert len(world.rows("annotations")) == 1
     world.publish()
     assert len(world.rows("annotations")) == 1, "and are there once when it is taken up again"
+
+
+class Job:
+    """A job of one clip with ground truth, a step at a time: it looks, plans, publishes, and looks again."""
+
+    def __init__(self, world, name, small, n):
+        self.world = dataclasses.replace(world, partition=Partition("d", name, "e-1"))
+        self.world.stage("a", *small(n), identity=f"{name}-a", annotations="v1")
+        self.listed = {f"{name}-a"}
+
+    def look(self):
+        self.ledger = Ledger(self.world.store)
+
+    def plan(self):
+        waiting = unplanned(self.ledger, self.world.partition, self.listed)
+        names = plan_shards(self.ledger, self.world.partition, waiting, 2)
+        self.plans = without_replaced(self.ledger, [self.ledger.plans[name] for name in names])
+        drop_replaced(self.world.store, self.world.partition, self.plans)
+
+    def publish(self):
+        for plan in self.plans:
+            shard_task(plan, self.world.options())
+
+    def settle(self):
+        drop_claimed_twice(self.world.store, self.ledger, self.plans)
+
+
+STEPS = {"l": Job.look, "p": Job.plan, "d": Job.publish, "s": Job.settle}  # of the first job; of the other in capitals
+
+
+@pytest.mark.parametrize("order", ["lpLPDSds", "lpLPdsDS", "lpLPDdsS", "lLpPdsDS", "lLPpDdSs", "LlPpdDsS"])
+def test_two_jobs_at_once_publish_the_ground_truth_of_both_once(world, small, order):
+    jobs = Job(world, "m-1", small, 0), Job(world, "m-2", small, 1)
+    for step in order:
+        STEPS[step.lower()](jobs[step.isupper()])
+    assert len(world.rows("annotations")) == 1
+    assert verify(world.store).findings == []
+    newer = Job(world, "m-3", small, 2)
+    newer.world.stage("a", *small(2), identity="m-3-a", annotations="v22")
+    for step in "lpds":
+        STEPS[step](newer)
+    assert [row["intensity"] for row in world.rows("annotations")] == [3.0], "the newer ground truth replaces"
 
 
 def test_datasets_keep_apart(world, small):
