@@ -26,7 +26,8 @@ from fer_batch.evaluate.interval import subject_interval
 
 MIN_NIGHTS = 5  # in the reference window; with four, the quantile of t for a rare false alarm is above 20
 MEMORY = 0.2  # weight of the newest night in the EWMA: it remembers about ten
-SPARSE = 0.1  # share of people with an event up to which a share counts people, not frames
+NEAR = 0.1  # a person's share this near to 0 or 1 is like everybody's, where few are not
+SPARSE = 0.2  # share of people who are not up to which limits count them, because their mean is far from normal
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class NightMean:
         Behind it.
     effective
         As many subjects with equally many frames each are worth as much: one over the sum of squared shares.
-    n_none, n_all
-        Subjects whose own mean is 0, and 1.
+    n_near_0, n_near_1
+        Subjects whose own mean is up to `NEAR` from 0, and from 1.
     """
 
     value: float = np.nan
@@ -98,8 +99,8 @@ class NightMean:
     n_frames: int = 0
     n_subjects: int = 0
     effective: float = 0.0
-    n_none: int = 0
-    n_all: int = 0
+    n_near_0: int = 0
+    n_near_1: int = 0
 
 
 def night_mean(n_frames: ArrayLike, sums: ArrayLike, scale: str = "share") -> NightMean:
@@ -130,9 +131,9 @@ def night_mean(n_frames: ArrayLike, sums: ArrayLike, scale: str = "share") -> Ni
     low, high = np.clip(subject_interval(count, total), 0, np.inf if scale == "ratio" else 1)
     own = total / count
     effective = count.sum() ** 2 / (count**2).sum()
-    n_none, n_all = int((own <= 0).sum()), int((own >= 1).sum())
+    near = int((own <= NEAR).sum()), int((own >= 1 - NEAR).sum())
     value = float(total.sum() / count.sum())
-    return NightMean(value, float(low), float(high), int(count.sum()), len(count), float(effective), n_none, n_all)
+    return NightMean(value, float(low), float(high), int(count.sum()), len(count), float(effective), *near)
 
 
 @dataclass(frozen=True)
@@ -252,20 +253,21 @@ def _basis(nights: Sequence[NightMean], unit: Scale, level: float) -> _Basis:
         phi = max(phi, typical / (4 * float(np.median([night.n_frames for night in nights]))))
     reach = quantile * np.sqrt(phi)
     if unit.counted:
-        reach = max(reach, _sparse_reach(nights, typical, level, unit) / np.sqrt(1 / typical + 1 / total))
+        reach = max(reach, _sparse_reach(nights, centre, typical, level) / np.sqrt(1 / typical + 1 / total))
     return _Basis(centre, reach, total, typical)
 
 
-def _sparse_reach(nights: Sequence[NightMean], typical: float, level: float, unit: Scale) -> float:
-    """How far a share that few people leave 0 or 1 may go in a typical night, on the scale; 0 where many do."""
+def _sparse_reach(nights: Sequence[NightMean], centre: float, typical: float, level: float) -> float:
+    """How far a typical night may go, as an angle, where few people are far from 0 (or 1); 0 where many are."""
     n = sum(night.n_subjects for night in nights)
-    events = min(n - sum(night.n_none for night in nights), n - sum(night.n_all for night in nights))
-    if events > SPARSE * n:
+    many = max(sum(night.n_near_0 for night in nights), sum(night.n_near_1 for night in nights))
+    if n - many > SPARSE * n:
         return 0.0
     people = max(1, round(typical))
     # Jeffreys' prior: how many of a night's people may do what so few did.
-    most = float(stats.betabinom(people, events + 0.5, n - events + 0.5).isf(level / 4))
-    return float(unit.forth(np.array(min(1.0, most / people))))
+    most = float(stats.betabinom(people, n - many + 0.5, many + 0.5).isf(level / 4))
+    end = min(centre, np.pi / 2 - centre)  # the same angle seen from the end where most people are
+    return float(_angle(np.array(_share(np.array(end)) + most / people))) - end
 
 
 def _limits(basis: _Basis, unit: Scale, spread: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
