@@ -7,13 +7,13 @@ import sys
 
 import click
 
-from fer_batch.cli import jobs, networks, questions, results
+from fer_batch.cli import jobs, networks, nights, questions, results
 from fer_batch.cli.group import cli
 from fer_batch.pipeline.embedded import own_process
 from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import InputError
 
-__all__ = ["cli", "jobs", "main", "networks", "questions", "results"]
+__all__ = ["cli", "jobs", "main", "networks", "nights", "questions", "results"]
 
 RESUMABLE = ("run", "demo", "train")
 

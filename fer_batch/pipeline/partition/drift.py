@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch.evaluate.control_chart import ControlChart, can_be_charted, control_chart, looks_elsewhere
@@ -100,6 +101,8 @@ class Drift:
     Attributes
     ----------
     partition
+    window
+        Of the reference, as it was asked for.
     nights
         In their order.
     reference : shape (T,), bool
@@ -115,6 +118,7 @@ class Drift:
     """
 
     partition: Partition
+    window: str
     nights: tuple[Night, ...]
     reference: NDArray[np.bool_]
     charted: tuple[Charted, ...]
@@ -211,7 +215,9 @@ def drift_of(
     new = [_new(connection, sql, partition, nights, end) for sql in (_LOOKS, _PROTOTYPES)]
     place = {night.run_id: k for k, night in enumerate(nights)}
     failures = [Failure(place[row[0]], *row[1:]) for row in connection.execute(_FAILURES, partition.key).fetchall()]
-    return Drift(partition, tuple(nights), reference, charted, _elsewhere(charted), *new, tuple(sorted(failures)))
+    return Drift(
+        partition, window, tuple(nights), reference, charted, _elsewhere(charted), *new, tuple(sorted(failures))
+    )
 
 
 def _new(
@@ -238,7 +244,15 @@ def publish_drift(store: Store, found: Drift) -> None:
     """Write table `drift` of a partition, whole."""
     alarms = {(id(alarm.charted), alarm.night): alarm.kind for alarm in found.alarms}
     rows = [row for one in found.charted for row in _rows(found, one, alarms)]
-    put_table(store, f"{found.partition.folder('drift')}/drift.parquet", rows_of("drift", rows))
+    path = f"{found.partition.folder('drift')}/drift.parquet"
+    put_table(store, path, rows_of("drift", rows), {"reference": found.window}, keep_same=True)
+
+
+def recorded_window(store: Store, partition: Partition) -> str:
+    """The reference window with which table `drift` of a partition was written last."""
+    with store.fs.open(store.path(f"{partition.folder('drift')}/drift.parquet"), "rb") as handle:
+        metadata = pq.read_schema(handle).metadata or {}
+    return str(metadata.get(b"reference", str(N_REFERENCE).encode()).decode())
 
 
 def _rows(found: Drift, one: Charted, alarms: Mapping[tuple[int, int], str]) -> list[dict[str, object]]:
