@@ -43,3 +43,37 @@ def nightly(context: click.Context, out: str, reference: str, fail_on_drift: boo
         any_alarm |= bool(found.latest)
     click.echo(json.dumps(shown) if as_json else "\n".join(map(str, shown)))
     context.exit(DRIFTED if fail_on_drift and any_alarm else 0)
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.option("--yes", is_flag=True, help="Take them out; without it, only say which they are.")
+@click.option("--dry-run", is_flag=True, help="Only say which they are: what is done without --yes.")
+@click.option("--source", metavar="URI", help="Where the source is now, if not where the latest run found it.")
+@click.option(
+    "--at-most", default=0.2, show_default=True, type=click.FloatRange(0, 1), help="Share of the inputs that may go."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def prune(out: str, yes: bool, dry_run: bool, source: str | None, at_most: float, as_json: bool) -> None:
+    """Take inputs out of an output that are gone from its source: rows of every table, annotations, pages, markers.
+
+    Gone is what the job of the latest run would not find any more. Refused where the source is empty or not there,
+    where more than --at-most of the inputs are gone, and while a run goes on in OUT. Killed, the same command goes on.
+    """
+    from fer_batch.pipeline import prune as pruning
+    from fer_batch.storage.store import Store
+
+    if yes and dry_run:
+        raise click.UsageError("--yes takes inputs out, and --dry-run does not; give one of them")
+    store = Store(out)
+    gone, begun = pruning.find_gone(store, source), pruning.is_begun(store)
+    if yes:
+        pruning.prune(store, gone, at_most)
+    if as_json:
+        rows = [
+            {**one.partition.key, "source": one.source, "inputs": one.n_inputs, "gone": one.inputs, "files": one.there}
+            for one in gone
+        ]
+        click.echo(json.dumps({"pruned": yes, "partitions": rows}))
+        return
+    click.echo(pruning.gone_text(gone, yes, out, begun and not yes))

@@ -213,6 +213,7 @@ def control_chart(
         raise ValueError(f"expected {len(nights)} nights in the reference or not, got shape {known.shape}")
     if not 0 < level < 1:
         raise ValueError(f"a level lies between 0 and 1, got {level}")
+    later = ~known
     unit, value = SCALES[scale], np.array([night.value for night in nights], np.float64)
     if not can_be_charted(nights, known):
         nothing = np.full(len(nights), np.nan)
@@ -221,10 +222,9 @@ def control_chart(
     weight = np.minimum([night.effective or np.nan for night in nights], basis.typical)
     x = unit.forth(value)
     lower, upper = _limits(basis, unit, 1 / weight + 1 / basis.total)
-    smoothed, spread = _smoothed(np.clip(x, unit.forth(lower), unit.forth(upper)), weight, ~known, basis)
+    smoothed, spread = _smoothed(np.clip(x, unit.forth(lower), unit.forth(upper)), weight, later, basis)
     low, high = _limits(basis, unit, spread)
     average = unit.back(smoothed)
-    later = ~known
     above, below = later & ((value > upper) | (average > high)), later & ((value < lower) | (average < low))
     side = above.astype(np.int64) - below.astype(np.int64)
     return ControlChart(float(unit.back(np.float64(basis.centre))), lower, upper, average, low, high, side)
@@ -274,7 +274,8 @@ def _limits(basis: _Basis, unit: Scale, spread: NDArray[np.float64]) -> tuple[ND
     reach = basis.reach * np.sqrt(spread)
     centre = unit.back(np.float64(basis.centre))
     lower = np.minimum(unit.back(basis.centre - reach), centre - unit.least)
-    return lower, np.maximum(unit.back(basis.centre + reach), centre + unit.least)
+    upper = np.maximum(unit.back(basis.centre + reach), centre + unit.least)
+    return unit.back(unit.forth(lower)), unit.back(unit.forth(upper))  # no share is below 0 or above 1
 
 
 def _smoothed(
