@@ -188,9 +188,9 @@ def control_chart(
     same limits with :math:`\sum a_j^2 / w_j + (\sum a_j)^2 / W` under the root; a night beyond the Shewhart limits
     enters it as these limits, so that one odd night does not stay in it for a week.
 
-    :math:`\phi` is never less than independent frames would make it, nor, for a share that few people leave 0 (or 1),
-    than the beta-binomial prediction of how many people of a night may do so. Limits are never nearer than the smallest
-    change that is worth a look.
+    The :math:`\phi` of a share is never less than independent frames would make it; where few people are far from 0 (or
+    from 1), limits are no nearer than the beta-binomial prediction of how many people of a night may be. Limits are
+    never nearer than the smallest change that is worth a look.
 
     Parameters
     ----------
@@ -249,11 +249,10 @@ def _basis(nights: Sequence[NightMean], unit: Scale, level: float) -> _Basis:
     centre = float(weight @ x / total)
     quantile = float(special.stdtrit(len(nights) - 1, 1 - level / 4))
     phi = float(weight @ (x - centre) ** 2) / (len(nights) - 1)
-    if unit.counted:
+    sparse = _sparse_reach(nights, centre, typical, level) if unit.counted else 0.0
+    if unit.counted and not sparse:
         phi = max(phi, typical / (4 * float(np.median([night.n_frames for night in nights]))))
-    reach = quantile * np.sqrt(phi)
-    if unit.counted:
-        reach = max(reach, _sparse_reach(nights, centre, typical, level) / np.sqrt(1 / typical + 1 / total))
+    reach = max(quantile * np.sqrt(phi), sparse / np.sqrt(1 / typical + 1 / total))
     return _Basis(centre, reach, total, typical)
 
 
