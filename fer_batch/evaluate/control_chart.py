@@ -14,126 +14,18 @@ Tukey (1950), Annals of Mathematical Statistics 21(4): shares as angles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special  # not scipy.stats, which takes a second to import
 
-from fer_batch.evaluate.interval import subject_interval
+from fer_batch.evaluate.night_mean import SCALES, NightMean, Scale
 
 MIN_NIGHTS = 5  # in the reference window; with four, the quantile of t for a rare false alarm is above 20
 MEMORY = 0.2  # weight of the newest night in the EWMA: it remembers about ten
-NEAR = 0.1  # a person's share this near to 0 or 1 is like everybody's, where few are not
 SPARSE = 0.2  # share of people who are not up to which limits count them, because their mean is far from normal
-
-
-@dataclass(frozen=True)
-class Scale:
-    """On which scale a figure varies alike wherever it lies.
-
-    Attributes
-    ----------
-    forth, back
-        To that scale and from it.
-    least
-        The smallest change that is worth a look, in the figure's own unit.
-    counted
-        Whether the figure is a share of frames, each of which is or is not.
-    """
-
-    forth: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    back: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    least: float
-    counted: bool = False
-
-
-def _angle(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.arcsin(np.sqrt(np.clip(share, 0, 1)))
-
-
-def _share(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sin(np.clip(angle, 0, np.pi / 2)) ** 2
-
-
-def _root(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(np.maximum(ratio, 0))
-
-
-def _square(root: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(root, 0) ** 2
-
-
-SCALES = MappingProxyType(
-    {
-        "share": Scale(_angle, _share, 0.02, counted=True),
-        "mean": Scale(_angle, _share, 0.02),  # of what lies between 0 and 1
-        "ratio": Scale(_root, _square, 0.05),
-    }
-)
-
-
-@dataclass(frozen=True)
-class NightMean:
-    """A mean over the frames of one night.
-
-    Attributes
-    ----------
-    value
-        NaN where there is no frame.
-    low, high
-        Its interval by subject (`interval.subject_interval`); NaN for too few.
-    n_frames, n_subjects
-        Behind it.
-    effective
-        As many subjects with equally many frames each are worth as much: one over the sum of squared shares.
-    n_near_0, n_near_1
-        Subjects whose own mean is up to `NEAR` from 0, and from 1.
-    """
-
-    value: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
-    n_frames: int = 0
-    n_subjects: int = 0
-    effective: float = 0.0
-    n_near_0: int = 0
-    n_near_1: int = 0
-
-
-def night_mean(n_frames: ArrayLike, sums: ArrayLike, scale: str = "share") -> NightMean:
-    """The mean of a night with its interval by subject.
-
-    Parameters
-    ----------
-    n_frames : shape (S,)
-        Frames of each subject; those without a frame count for nothing.
-    sums : shape (S,)
-        Sum over the frames of each subject of what is averaged.
-    scale
-        Of `SCALES`: says where intervals end.
-
-    Raises
-    ------
-    ValueError
-        If counts and sums are not one per subject, or the scale is not known.
-    """
-    count, total = np.asarray(n_frames, np.float64), np.asarray(sums, np.float64)
-    if count.shape != total.shape or count.ndim != 1:
-        raise ValueError(f"expected a count and a sum per subject, got shapes {count.shape} and {total.shape}")
-    if scale not in SCALES:
-        raise ValueError(f"expected one of {', '.join(SCALES)} as scale, got {scale!r}")
-    count, total = count[count > 0], total[count > 0]
-    if not len(count):
-        return NightMean()
-    low, high = np.clip(subject_interval(count, total), 0, np.inf if scale == "ratio" else 1)
-    own = total / count
-    effective = count.sum() ** 2 / (count**2).sum()
-    near = int((own <= NEAR).sum()), int((own >= 1 - NEAR).sum())
-    value = float(total.sum() / count.sum())
-    return NightMean(value, float(low), float(high), int(count.sum()), len(count), float(effective), *near)
 
 
 @dataclass(frozen=True)
@@ -249,14 +141,14 @@ def _basis(nights: Sequence[NightMean], unit: Scale, level: float) -> _Basis:
     centre = float(weight @ x / total)
     quantile = float(special.stdtrit(len(nights) - 1, 1 - level / 4))
     phi = float(weight @ (x - centre) ** 2) / (len(nights) - 1)
-    sparse = _sparse_reach(nights, centre, typical, level) if unit.counted else 0.0
+    sparse = _sparse_reach(nights, centre, typical, level, unit) if unit.counted else 0.0
     if unit.counted and not sparse:
         phi = max(phi, typical / (4 * float(np.median([night.n_frames for night in nights]))))
     reach = max(quantile * np.sqrt(phi), sparse / np.sqrt(1 / typical + 1 / total))
     return _Basis(centre, reach, total, typical)
 
 
-def _sparse_reach(nights: Sequence[NightMean], centre: float, typical: float, level: float) -> float:
+def _sparse_reach(nights: Sequence[NightMean], centre: float, typical: float, level: float, unit: Scale) -> float:
     """How far a typical night may go, as an angle, where few people are far from 0 (or 1); 0 where many are."""
     n = sum(night.n_subjects for night in nights)
     many = max(sum(night.n_near_0 for night in nights), sum(night.n_near_1 for night in nights))
@@ -264,9 +156,18 @@ def _sparse_reach(nights: Sequence[NightMean], centre: float, typical: float, le
         return 0.0
     people = max(1, round(typical))
     # Jeffreys' prior: how many of a night's people may do what so few did.
-    most = float(stats.betabinom(people, n - many + 0.5, many + 0.5).isf(level / 4))
+    most = _rarely_exceeded(people, n - many + 0.5, many + 0.5, level / 4)
     end = min(centre, np.pi / 2 - centre)  # the same angle seen from the end where most people are
-    return float(_angle(np.array(_share(np.array(end)) + most / people))) - end
+    return float(unit.forth(unit.back(np.array(end)) + most / people)) - end
+
+
+def _rarely_exceeded(n: int, a: float, b: float, level: float) -> int:
+    """The smallest count that a beta-binomial variable exceeds with at most this probability."""
+    k = np.arange(n + 1)
+    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    probability = np.exp(ways + special.betaln(k + a, n - k + b) - special.betaln(a, b))
+    beyond = np.cumsum(probability[::-1])[::-1] - probability  # P(more than k), summed from the small end
+    return int(np.argmax(beyond <= level))
 
 
 def _limits(basis: _Basis, unit: Scale, spread: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

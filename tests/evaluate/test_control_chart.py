@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fer_batch.evaluate.control_chart import (
-    MIN_NIGHTS,
-    NightMean,
-    can_be_charted,
-    control_chart,
-    looks_elsewhere,
-    night_mean,
-)
+from fer_batch.evaluate import control_chart as control_chart_module
+from fer_batch.evaluate.control_chart import MIN_NIGHTS, can_be_charted, control_chart, looks_elsewhere
+from fer_batch.evaluate.night_mean import NightMean, night_mean
 
 K, LEVEL = 10, 0.01
 
@@ -32,16 +27,6 @@ def people(rng, n_nights, n_people, base, shift=0.0, spread=1.0, room=0.2, same=
         logit = own + rng.normal(0, room) + rng.normal(0, 0.3, n_people) + (shift if k >= K else 0.0)
         count = rng.integers(20, 120, n_people)
         yield night_mean(count, rng.binomial(count, 1 / (1 + np.exp(-logit))))
-
-
-def test_a_night_is_the_mean_over_frames_with_its_interval_and_effective_people():
-    own = night_mean([10, 10, 10, 30, 0], [1, 2, 3, 0, 9])
-    assert own.value == 0.1 and own.n_frames == 60 and own.n_subjects == 4
-    assert own.effective == pytest.approx(60**2 / (3 * 100 + 900))
-    assert (own.n_near_0, own.n_near_1) == (2, 0)
-    assert 0 <= own.low < 0.1 < own.high
-    assert np.isnan(night_mean([5, 5], [1, 2]).low), "two people give no interval"
-    assert np.isnan(night_mean([0], [0]).value) and night_mean([], []).n_frames == 0
 
 
 def test_limits_are_a_prediction_interval_of_t_where_all_nights_weigh_the_same():
@@ -152,8 +137,6 @@ def test_looking_elsewhere_needs_something_that_holds():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: night_mean([1, 2], [1]), r"expected a count and a sum per subject, got shapes \(2,\) and \(1,\)"),
-        (lambda: night_mean([1], [1], "shares"), "expected one of share, mean, ratio as scale, got 'shares'"),
         (lambda: control_chart(nights([1, 2]), [True], 0.1), r"expected 2 nights .* got shape \(1,\)"),
         (lambda: control_chart(nights([1]), [True], 1.0), "a level lies between 0 and 1, got 1.0"),
     ],
@@ -161,3 +144,11 @@ def test_looking_elsewhere_needs_something_that_holds():
 def test_what_fits_nothing_is_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("n", [1, 8, 40])
+@pytest.mark.parametrize("events", [0, 1, 5])
+def test_counts_that_few_reach_are_those_of_the_beta_binomial(n, events):
+    for level in (1e-2, 1e-5):
+        wanted = stats.betabinom(n, events + 0.5, 80.5 - events).isf(level)
+        assert control_chart_module._rarely_exceeded(n, events + 0.5, 80.5 - events, level) == wanted

@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.evaluate.control_chart import NightMean, night_mean
+from fer_batch.evaluate.night_mean import NightMean, night_mean
 from fer_batch.pipeline.partition.evaluation_sql import PARTITION, TRUTH
 from fer_batch.storage.parquet import Partition
 
