@@ -7,13 +7,13 @@ import sys
 
 import click
 
-from fer_batch.cli import jobs, networks, questions, results
+from fer_batch.cli import jobs, networks, nights, questions, results
 from fer_batch.cli.group import cli
 from fer_batch.pipeline.embedded import own_process
 from fer_batch.pipeline.failures import failure_lines
 from fer_batch.types import InputError
 
-__all__ = ["cli", "jobs", "main", "networks", "questions", "results"]
+__all__ = ["cli", "jobs", "main", "networks", "nights", "questions", "results"]
 
 RESUMABLE = ("run", "demo", "train")
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     resumable = any(word in RESUMABLE for word in (sys.argv[1:] if argv is None else argv)[:1])
     try:
         with own_process():
-            cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
+            ended = cli.main(args=argv, prog_name="fer-batch", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except SystemExit as stop:
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         if os.environ.get("FER_BATCH_TRACEBACK"):
             raise
         return _ended("error", "\n".join(failure_lines(error, resumable)), 1)
-    return 0
+    return ended if isinstance(ended, int) else 0  # click hands over the code of `context.exit`
 
 
 def _ended(name: str, text: str, exit_code: int) -> int:

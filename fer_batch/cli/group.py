@@ -10,6 +10,8 @@ EXAMPLES = {
     "demo": "fer-batch demo --output demo",
     "run": "fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "status": "fer-batch status out",
+    "nightly": "fer-batch run jobs/nightly.yaml --set source.uri=my_videos --output out; fer-batch nightly out",
+    "prune": "fer-batch prune out && fer-batch prune out --yes",
     "verify": "fer-batch verify out --repair && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "query": 'fer-batch query out "SELECT sequence_id, text FROM temporal_prototypes LIMIT 5"',
     "compare": 'fer-batch compare out S005/001 S010/002 "(NONE) -> (AU12_A)"',

@@ -39,8 +39,8 @@ def query(out: str, sql: str | None, form: str) -> None:
     """Ask an output in SQL (DuckDB): every table is a view. Without SQL, a prompt.
 
     SQL may also be the name of a query: active, classes, clusters, cooccurrence, drift, episodes, episodes_by_emotion,
-    failed, failures, frames, localisation, looks, looks_by_emotion, outliers, patterns, review, runs, stage_durations,
-    subjects, temporal_prototypes, temporal_prototypes_by_emotion, transitions.
+    failed, failures, frames, localisation, looks, looks_by_emotion, nights, outliers, patterns, review, runs,
+    stage_durations, subjects, temporal_prototypes, temporal_prototypes_by_emotion, transitions.
     """
     from fer_batch.output.query import connect
     from fer_batch.output.query_prompt import print_answer

@@ -6,13 +6,17 @@ import datetime as dt
 import importlib.metadata
 import json
 import platform
+import time
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from fer_batch import __version__
-from fer_batch.storage.parquet import Partition, rows_of
+from fer_batch.storage.parquet import Partition, read, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.writing import put_table
 
@@ -65,6 +69,26 @@ class RunRecord:
             **self.known,
         }
         put_table(self.store, f"{self.where.folder('runs')}/{self.run_id}.parquet", rows_of("runs", [row]))
+
+    def count(self) -> None:
+        """Take down how many inputs and frames of table `sequences` this run did, and how fast it explained them."""
+        own = pc.field("run_id") == self.run_id
+        found = read(self.store, "sequences", **self.where.key, columns=["sequence_id", "uri", "n_frames"], filters=own)
+        # People of one input are rows of the same file.
+        n_inputs = len(set(pc.coalesce(found["uri"], found["sequence_id"]).to_pylist()))
+        n_frames = pc.sum(found["n_frames"]).as_py() or 0
+        self.known |= {"n_inputs": n_inputs, "n_frames": n_frames}
+        if seconds := self.known.get("explain_seconds"):
+            self.known["frames_per_second"] = n_frames / seconds
+
+
+@contextmanager
+def timed(records: Sequence[RunRecord], phase: str) -> Iterator[None]:
+    """Take down in some records what the block takes, as `<phase>_seconds`."""
+    start = time.monotonic()
+    yield
+    for record in records:
+        record.known[f"{phase}_seconds"] = time.monotonic() - start
 
 
 def versions() -> dict[str, str]:

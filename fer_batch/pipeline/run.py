@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from fer_batch.config import RunConfig
 from fer_batch.output.explain_cost import explain_cost
-from fer_batch.output.run_record import RunRecord
+from fer_batch.output.run_record import RunRecord, timed
 from fer_batch.output.verify import check_present
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
 from fer_batch.pipeline.analysis.sums import SUMS
@@ -146,20 +146,24 @@ def _run_phases(
     for job in explaining.values():
         job.plan.ledger.withdraw(job.plan.returned)
     if explaining:
-        jobs, busy = explain_settled(jobs, busy, explaining, outcome, n_cpus)
+        with timed([record for record in records if record.run_id in explaining], "explain"):
+            jobs, busy = explain_settled(jobs, busy, explaining, outcome, n_cpus)
     for job, record in zip(busy, records, strict=True):
         if "prototypes" in phases:
             _say_name(job)
-            publish_prototypes(job, n_cpus)
-            publish_stages("prototypes", job, job.config.resources.scheduler, n_cpus)
+            with timed([record], "prototypes"):
+                publish_prototypes(job, n_cpus)
+                publish_stages("prototypes", job, job.config.resources.scheduler, n_cpus)
         record.known |= run_columns(store, job.plan.partition, job.config)
+        record.count()
     own = count(outcome, store, [job.plan for job in jobs])
     _say_what_was_found(outcome, jobs)
     if REPORT in phases:
         for job, record in zip(busy, records, strict=True):
             _say_name(job)
             record.write(own[job.place].counts())  # pages say what the run did
-            publish_stages(REPORT, job, "ray" if job.needs_ray else None, n_cpus)
+            with timed([record], "report"):
+                publish_stages(REPORT, job, "ray" if job.needs_ray else None, n_cpus)
         outcome.reports = _report_pages(jobs)
     for job, record in zip(busy, records, strict=True):
         record.write(own[job.place].counts())

@@ -173,6 +173,8 @@ class ShardPlan(Marker):
         Ground truth that this shard publishes: sequence to version.
     replaces, replaces_annotations
         Sequences whose rows go from older shards when this one is made: shard to sequences.
+    pruned
+        Whether it is there for that alone: `pipeline.analysis.pruning`.
     """
 
     KIND: ClassVar[str] = "shard plan"
@@ -188,6 +190,7 @@ class ShardPlan(Marker):
     annotations: dict[str, str]
     replaces: dict[str, tuple[str, ...]]
     replaces_annotations: dict[str, tuple[str, ...]]
+    pruned: bool = False
 
     @property
     def number(self) -> int:
@@ -197,6 +200,15 @@ class ShardPlan(Marker):
     def holding(self, units: tuple[PlannedUnit, ...], annotations: Mapping[str, str]) -> ShardPlan:
         """The same plan with other units and ground truth."""
         return self.model_copy(update={"units": units, "annotations": dict(annotations)})
+
+    def less(self, gone: set[str], truth: set[str]) -> ShardPlan:
+        """The same plan without some sequences, and without the ground truth of some."""
+        kept = {
+            "sequences": tuple(name for name in self.sequences if name not in gone),
+            "faces": {name: of for name, of in self.faces.items() if name not in gone},
+            "annotations": {name: version for name, version in self.annotations.items() if name not in truth},
+        }
+        return self.model_copy(update=kept)
 
 
 class ShardMarker(Marker):

@@ -9,42 +9,19 @@ from __future__ import annotations
 
 import json
 from types import MappingProxyType
-from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5  # raised when a table gains a column, which then says `since`
+from fer_batch.storage.columns import SCHEMA_VERSION as SCHEMA_VERSION
+from fer_batch.storage.columns import AnyColumn, Column, schema_of
 
 _STR, _I32, _I64, _F32, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
+_TIME = pa.timestamp("us", tz="UTC")
 _FLOATS, _DOUBLES, _INTS, _STRINGS = pa.list_(_F32), pa.list_(_F64), pa.list_(_I64), pa.list_(_STR)
+_MAP: list[AnyColumn] = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
 
 
-class Column(NamedTuple):
-    """One column.
-
-    Attributes
-    ----------
-    name, dtype, doc
-        What it is called, its Arrow type and what it holds.
-    since
-        Schema version it came with; older files lack it.
-    before
-        What it is in rows of older files; None is NULL. Only for columns that are never NULL since.
-    """
-
-    name: str
-    dtype: pa.DataType
-    doc: str = ""
-    since: int = 1
-    before: str | int | float | bool | None = None
-
-
-_Column = Column | tuple[str, pa.DataType] | tuple[str, pa.DataType, str]
-_MAP: list[_Column] = [("height", _I32), ("width", _I32), ("scale", _F32), ("relevance", _FLOATS)]
-_REQUIRED = {"sequence_id", "frame_index", "status", "run_id", "stage_index", "episode_index"}
-
-
-def _split(since: int = 1) -> list[_Column]:
+def _split(since: int = 1) -> list[AnyColumn]:
     """How clusters were found; `since` is the version that has all of it."""
     return [
         Column("spectrum", _DOUBLES, "smallest eigenvalues of the Laplacian"),
@@ -55,14 +32,8 @@ def _split(since: int = 1) -> list[_Column]:
     ]
 
 
-def _schema(about: str, *columns: _Column) -> pa.Schema:
-    fields = []
-    for name, dtype, doc, since, before in (Column(*column) for column in columns):
-        metadata = {"comment": doc} if doc else {}
-        if since > 1:
-            metadata |= {"since": str(since), "before": json.dumps(before)}
-        fields.append(pa.field(name, dtype, nullable=name not in _REQUIRED, metadata=metadata or None))
-    return pa.schema(fields, metadata={"comment": about, "schema_version": str(SCHEMA_VERSION)})
+def _schema(about: str, *columns: AnyColumn) -> pa.Schema:
+    return schema_of(about, columns)
 
 
 _MAP_DOC = "row-major map divided by scale; R = relevance * scale"
@@ -368,11 +339,32 @@ SCHEMAS = MappingProxyType(
             ("model", _STR),
             ("explain", _STR),
         ),
+        "drift": _schema(
+            "One figure of one night (a run with inputs) beside its control limits: fer-batch nightly, docs/nights.md.",
+            ("run_id", _STR),
+            ("started_at", _TIME),
+            ("figure", _STR, "mu (over chance), f1, confidence, active, look, faces, failed"),
+            ("target", _STR, "NULL of faces and failed"),
+            ("look", _I32, "of figure look; NULL there: all looks that are not common in the reference"),
+            ("value", _F64),
+            ("low", _F64, "of its 95 % interval by subject; NULL for fewer than four"),
+            ("high", _F64),
+            ("n", _I64, "frames or inputs behind it"),
+            ("n_subjects", _I64, "sequences without a subject count as one each"),
+            ("centre", _F64, "mean of the reference nights; NULL with all limits where these are too few"),
+            ("lower", _F64, "Shewhart limits of this night"),
+            ("upper", _F64),
+            ("smoothed", _F64, "EWMA of the nights since the reference, and its limits"),
+            ("smoothed_lower", _F64),
+            ("smoothed_upper", _F64),
+            ("state", _STR, "reference, open (no limits), within, below, above"),
+            ("alarm", _STR, "looks_elsewhere: mu is below while F1, or confidence, is not; change; NULL for none"),
+        ),
         "runs": _schema(
             "One run.",
             ("run_id", _STR),
-            ("started_at", pa.timestamp("us", tz="UTC")),
-            ("finished_at", pa.timestamp("us", tz="UTC")),
+            ("started_at", _TIME),
+            ("finished_at", _TIME),
             ("config", _STR, "the job as JSON"),
             ("versions", _STR, "JSON"),
             ("model_digest", _STR),
@@ -381,6 +373,12 @@ SCHEMAS = MappingProxyType(
             Column("n_explained", _I64, "maps when the run ended; NULL of methods that need not conserve", since=3),
             Column("n_unconserved", _I64, "of them, sum undefined or not 0.2 to 2 times the logit", since=3),
             Column("conservation_median", _F64, "median of the maps' sums over their logits", since=3),
+            Column("n_inputs", _I64, "inputs that this run did, whatever became of them", since=5),
+            Column("n_frames", _I64, "frames with rows, of these inputs", since=5),
+            Column("explain_seconds", _F64, "wall time of phase explain, its engine started; NULL without", since=5),
+            Column("prototypes_seconds", _F64, "the same of phase prototypes", since=5),
+            Column("report_seconds", _F64, "the same of phase report", since=5),
+            Column("frames_per_second", _F64, "n_frames over explain_seconds", since=5),
         ),
     }
 )

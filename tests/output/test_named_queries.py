@@ -50,6 +50,12 @@ def generated(seed, n=30, n_frames=25):
     tables["runs"] = [
         {"run_id": f"r{k}", "started_at": STARTED + dt.timedelta(days=k), "counts": "{}"} for k in range(3)
     ]
+    for k in range(12):
+        figures = {name: float(rng.random()) for name in ("value", "low", "high", "centre", "lower", "upper")}
+        figures |= {"smoothed": None if k % 4 else float(rng.random()), "look": k if k % 2 else None}
+        alarm = (None, "change", "looks_elsewhere")[k % 3]
+        night = {"run_id": f"r{k % 3}", "started_at": STARTED + dt.timedelta(days=k % 3), "figure": "mu"}
+        tables["drift"].append({**night, **figures, "target": f"AU{k:02d}", "state": "below", "alarm": alarm, "n": k})
     texts = ["(NONE)", "(AU01_A)", "(AU01_A, AU12_B)", "(AU12_A)"]
     for row in tables["sequences"]:
         who = {"sequence_id": row["sequence_id"]}
@@ -306,12 +312,12 @@ def test_stages_last_frames_and_seconds_where_there_is_a_clock(tmp_path):
     ]
 
 
-def test_drift_is_from_the_run_before(tmp_path):
+def test_nights_are_compared_with_the_run_before(tmp_path):
     runs = [{"run_id": name, "started_at": STARTED + dt.timedelta(days=day)} for name, day in (("z", 0), ("a", 1))]
     sequences = [{"sequence_id": name, "run_id": run} for name, run in (("1", "z"), ("2", "a"), ("3", "a"))]
     rows = [("1", 0, True, 0.6, 0.8), ("1", 1, False, 0.2, None), ("2", 0, True, 0.9, 0.4), ("3", 0, True, 0.7, None)]
     detections = cells([(name, frame, "AU01", active, p, mu) for name, frame, active, p, mu in rows])
-    found = ask(tmp_path, {"runs": runs, "sequences": sequences, "detections": detections}, "drift")
+    found = ask(tmp_path, {"runs": runs, "sequences": sequences, "detections": detections}, "nights")
     assert [(row[0], *row[2:]) for row in found] == [
         ("AU01", "z", 1, 2, 0.5, None, 0.4, 0.8, None),
         ("AU01", "a", 2, 2, 1.0, 0.5, 0.8, 0.4, -0.4),

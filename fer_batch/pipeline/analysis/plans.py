@@ -260,14 +260,26 @@ def _drop_from_shard(store: Store, partition: Partition, shard: str, tables: Seq
     if marker.files:
         marker = marker.rewriting(tables)
         store.put(marker.path, marker.to_json())
-    found = {table: _filter_file(store, partition, table, shard, gone) for table in tables}
+    found = {table: filter_file(store, partition, table, shard, gone) for table in tables}
     if marker.files:
         files = {name: state for name, state in (marker.files | found).items() if name not in found or found[name]}
         store.put(marker.path, marker.model_copy(update={"files": files}).to_json())
 
 
-def _filter_file(store: Store, partition: Partition, table: str, shard: str, gone: set[str]) -> FileState | None:
-    """Write a file again without some sequences; what it is then, None where there is none."""
+def filter_file(
+    store: Store, partition: Partition, table: str, shard: str, gone: set[str], record: bool = False
+) -> FileState | None:
+    """Write a shard's file of a table again without some sequences; what it is then, None where there is none.
+
+    Parameters
+    ----------
+    store, partition, table, shard
+        Which file.
+    gone
+        Sequences whose rows go.
+    record
+        Whether it has a record of its own, because no shard marker names it.
+    """
     path = f"{partition.folder(table)}/{shard}.parquet"
     if not store.exists(path):
         return None
@@ -275,7 +287,7 @@ def _filter_file(store: Store, partition: Partition, table: str, shard: str, gon
         file = pq.ParquetFile(handle)
         metadata = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
         value_set = pa.array(sorted(gone))
-        with TableWriter(store, path, table, metadata) as writer:
+        with TableWriter(store, path, table, metadata, record) as writer:
             for batch in file.iter_batches(batch_size=1024):
                 known = dict(zip(batch.schema.names, batch.columns, strict=True))
                 rows = with_defaults(table, table_of(table, known))

@@ -13,6 +13,8 @@ from fer_batch.pipeline.report.classes import classes_files, has_classes
 from fer_batch.pipeline.report.heatmaps import FILE as HEATMAPS
 from fer_batch.pipeline.report.heatmaps import heatmaps_page
 from fer_batch.pipeline.report.looks import has_looks, looks_files
+from fer_batch.pipeline.report.nights import FILE as NIGHTS
+from fer_batch.pipeline.report.nights import has_nights, nights_files
 from fer_batch.pipeline.report.sequence import PageOptions
 from fer_batch.pipeline.report.summary import summary_of
 from fer_batch.pipeline.report.verdict import has_verdict, verdict_page
@@ -120,6 +122,7 @@ FURTHER_PAGES: tuple[FurtherPage, ...] = (
     FurtherPage(CLASSES, "Classes", has_classes, classes_files),
     FurtherPage(HEATMAPS, "Heatmaps", has_heatmaps, heatmaps_page),
     FurtherPage(VERDICT, "Verdict", has_verdict, verdict_page),
+    FurtherPage(NIGHTS, "Nights", has_nights, nights_files),
 )
 
 

@@ -1,0 +1,258 @@
+"""Inputs that are gone from the source leave every table and all that says they are done, wherever it is killed."""
+
+import datetime as dt
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from fer_batch.output.status import status
+from fer_batch.output.verify import verify
+from fer_batch.pipeline.partition.episodes import publish_episodes
+from fer_batch.pipeline.partition.looks import publish_looks
+from fer_batch.pipeline.partition.stage import PublishedStages
+from fer_batch.pipeline.prune import find_gone, gone_text, is_begun, prune
+from fer_batch.storage.heartbeat import Work, beating, read_signs
+from fer_batch.storage.manifest import COMMITS, PLANS, Ledger
+from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.parquet import Partition, rows_of
+from fer_batch.storage.store import Store
+from fer_batch.storage.writing import put_table
+from fer_batch.types import InputError
+
+NAMES = [f"{letter}.mp4" for letter in "abcd"]
+GONE = ("b.mp4", "d.mp4")
+STAGED = ("cluster_looks", "look_prototypes", "episodes")
+
+
+class Killed(BaseException):
+    """In the place of a kill."""
+
+
+def filled(golden, root, names, partition=None):
+    """Published shards of two inputs each with all that is made of them, and the source that they are from."""
+    world = golden.world(golden.store(str(root / "out")), **({"partition": partition} if partition else {}))
+    (root / "source").mkdir(exist_ok=True)
+    for name in names:
+        (root / "source" / name).write_bytes(b"0")
+        failed = name == "d.mp4"
+        world.stage(
+            name,
+            *golden.make(np.random.default_rng(ord(name[0]))),
+            status="failed" if failed else "done",
+            annotations="" if failed else "truth",
+            identity=f"{world.partition.model}-{name}",
+        )
+    world.publish()
+    stages(world)
+    config = {"source": {"format": "videos", "uri": str(root / "source"), "sampling": {"stride": 1}, "later_key": 1}}
+    row = {"run_id": "r", "started_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "counts": "{}"}
+    put_table(
+        world.store,
+        f"{world.partition.folder('runs')}/r.parquet",
+        rows_of("runs", [row | {"config": json.dumps(config)}]),
+    )
+    return world
+
+
+def stages(world, looks="keep"):
+    """What the next run makes again over all shards."""
+    publish_looks(world.work(looks=looks))
+    publish_episodes(world.work())
+
+
+def everything(world):
+    """All rows, with looks found anew: kept ones may stay, of which a sequence that is gone was the first."""
+    stages(world, "refit")
+    rows = {name: [{k: v for k, v in row.items() if k != "generation"} for row in world.rows(name)] for name in STAGED}
+    return world.tables() | rows
+
+
+def without_shards(tables):
+    """Sums by what they are of, whatever shards they are kept with."""
+    sums = {}
+    for _, accumulator, *key, n, total in tables["sums"]:
+        if n:
+            old_n, old = sums.get((accumulator, *map(str, key)), (0, 0.0))
+            sums[accumulator, *map(str, key)] = old_n + n, old + np.frombuffer(total)
+    return {k: v for k, v in tables.items() if k != "sums"}, sums
+
+
+def assert_same(one, other):
+    (tables, sums), (wanted, wanted_sums) = without_shards(one), without_shards(other)
+    assert tables == wanted
+    assert sums.keys() == wanted_sums.keys()
+    for key, (n, total) in sums.items():
+        assert n == wanted_sums[key][0]
+        np.testing.assert_allclose(total, wanted_sums[key][1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, golden):
+    """An output whose source then loses inputs, and what is published of the others alone."""
+    root = tmp_path_factory.mktemp("made")
+    filled(golden, root, NAMES)
+    left = filled(golden, tmp_path_factory.mktemp("left"), [name for name in NAMES if name not in GONE])
+    return root, everything(left)
+
+
+@pytest.fixture
+def copied(made, tmp_path, golden):
+    shutil.copytree(made[0] / "out", tmp_path / "out")
+    for name in GONE:
+        (made[0] / "source" / name).unlink(missing_ok=True)
+    return golden.world(golden.store(str(tmp_path / "out")))
+
+
+def test_what_is_gone_leaves_and_all_else_stays(copied, made):
+    store = copied.store
+    assert status(store)["partitions"][0]["failed"] == 1
+    (gone,) = find_gone(store)
+    assert gone.inputs == GONE and gone.n_inputs == len(NAMES) and not gone.there
+    assert "nothing was changed" in gone_text([gone], False, "out")
+    prune(store, [gone], at_most=0.5)
+    assert status(store)["partitions"][0]["failed"] == 0
+    assert verify(store).findings == []
+    assert_same(everything(copied), made[1])
+    assert verify(store).findings == []
+    assert not find_gone(store)[0].inputs
+    ledger = Ledger(store)
+    assert not any(name in plan.sequences for plan in ledger.plans.values() for name in GONE)
+    assert not [unit for unit in ledger.committed if unit.endswith(GONE)], "what comes back is new"
+    before = sorted(one.path for one in store.walk())
+    prune(store, find_gone(store))
+    assert sorted(one.path for one in store.walk()) == before
+
+
+def test_what_is_over_all_inputs_is_made_again_by_the_next_run(copied):
+    published = PublishedStages(copied.store, copied.partition)
+    copied.store.put(published.path, b'{"stages": {}}')
+    prune(copied.store, find_gone(copied.store), at_most=1)
+    assert not copied.store.exists(published.path)
+
+
+def killed_at(monkeypatch, n):
+    """Let the n-th change of the output, counted from 0, be the one before which the process is killed."""
+    left = [n]
+    for name in ("put", "put_once", "delete", "move"):
+        method = getattr(Store, name)
+
+        def change(self, *args, _method=method):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return _method(self, *args)
+
+        monkeypatch.setattr(Store, name, change)
+
+
+def test_killed_anywhere_the_next_prune_or_run_ends_it(made, tmp_path, golden, monkeypatch):
+    for name in GONE:
+        (made[0] / "source" / name).unlink(missing_ok=True)
+    wanted = {name: made[1][name] for name in ("sequences", "detections", "prototypes", "annotations")}
+    n, after = 0, {"run": 0, "prune": 0}
+    while True:
+        folder = tmp_path / str(n)
+        shutil.copytree(made[0] / "out", folder)
+        world = golden.world(golden.store(str(folder)))
+        gone = find_gone(world.store)
+        with monkeypatch.context() as patch:
+            killed_at(patch, n)
+            try:
+                prune(world.store, gone, at_most=1)
+                break
+            except Killed:
+                pass
+        if n % 2 and is_begun(world.store):
+            after["run"] += 1
+            world.publish()
+            stages(world)
+        else:
+            after["prune"] += 1
+            prune(world.store, find_gone(world.store), at_most=1)
+            assert not is_begun(world.store)
+        assert verify(world.store).findings == [], n
+        assert {name: world.rows(name) for name in wanted} == wanted, n
+        shutil.rmtree(folder)
+        n += 1 + n // 3
+    assert min(after.values()) > 2
+
+
+def test_an_input_that_comes_back_is_explained_again(copied, golden, made):
+    prune(copied.store, find_gone(copied.store), at_most=1)
+    copied.stage("b.mp4", *golden.make(np.random.default_rng(ord("b"))), annotations="truth", identity="m-1-b.mp4")
+    copied.publish()
+    assert [row["status"] for row in copied.rows("sequences") if row["sequence_id"] == "b.mp4"] == ["done"]
+    assert {row["sequence_id"] for row in copied.rows("annotations")} >= {"b.mp4"}
+    assert verify(copied.store).findings == []
+
+
+def test_annotations_stay_where_another_model_has_the_input(tmp_path, golden):
+    one = filled(golden, tmp_path, NAMES[:2])
+    other = filled(golden, tmp_path, NAMES[:2], Partition("d", "m-2", "e-1"))
+    (tmp_path / "source" / "b.mp4").unlink()
+    gone = find_gone(one.store)
+    prune(one.store, gone[:1], at_most=1)
+    assert {row["sequence_id"] for row in one.rows("sequences")} == {"a.mp4"}
+    assert {row["sequence_id"] for row in one.rows("annotations")} == {"a.mp4", "b.mp4"}
+    prune(one.store, find_gone(one.store), at_most=1)
+    assert {row["sequence_id"] for row in one.rows("annotations")} == {"a.mp4"}
+    assert {row["sequence_id"] for row in other.rows("detections")} == {"a.mp4"}
+    assert verify(one.store).findings == []
+
+
+def test_a_source_that_may_not_be_whole_removes_nothing(copied, made, tmp_path):
+    store, before = copied.store, sorted(one.path for one in copied.store.walk())
+    with pytest.raises(InputError, match=r"2 of the 4 inputs of 'd' are gone .*more than 20%: is all of it mounted"):
+        prune(store, find_gone(store))
+    (tmp_path / "empty").mkdir()
+    for elsewhere, said in (("empty", "no videos in"), ("nowhere", "exist")):
+        with pytest.raises(InputError, match=said):
+            find_gone(store, str(tmp_path / elsewhere))
+    assert sorted(one.path for one in store.walk()) == before
+
+
+def test_while_a_run_goes_on_nothing_is_taken_out(copied):
+    gone = find_gone(copied.store)
+    with beating(copied.store, ["r"], Work, str):
+        while not read_signs(copied.store):
+            time.sleep(0.01)
+        with pytest.raises(InputError, match="a run goes on in this output"):
+            prune(copied.store, gone, at_most=1)
+
+
+def test_units_that_wait_for_their_tables_are_forgotten(copied, golden):
+    copied.stage("z.mp4", *golden.make(np.random.default_rng(1)))
+    (gone,) = find_gone(copied.store)
+    assert "z.mp4" in gone.inputs
+    prune(copied.store, [gone], at_most=1)
+    assert not copied.store.exists(f"{COMMITS}/id-z.mp4.json") and not copied.store.exists("_stage/id-z.mp4")
+
+
+def test_files_that_the_job_no_longer_lists_are_named(copied, tmp_path, golden):
+    (tmp_path / "b.mp4").write_bytes(b"0")
+    rows = copied.rows("sequences")
+    assert not find_gone(copied.store)[0].there
+    path = next(one.path for one in copied.store.walk(copied.partition.folder("sequences")))
+    assert path and rows
+    put_table(
+        copied.store,
+        f"{copied.partition.folder('sequences')}/more.parquet",
+        rows_of(
+            "sequences", [{"sequence_id": "b.mp4", "uri": str(tmp_path / "b.mp4"), "status": "done", "run_id": "r"}]
+        ),
+    )
+    (gone,) = find_gone(copied.store)
+    assert gone.there == ("b.mp4",)
+    assert "1 of them are files still, such as b.mp4" in gone_text([gone], False, "out")
+
+
+def test_a_plan_says_that_it_prunes(copied):
+    """Plans of earlier versions do not say it."""
+    store = copied.store
+    plan = next(iter(Ledger(store).plans.values()))
+    values = json.loads(plan.to_json())
+    del values["pruned"]
+    assert not ShardPlan.from_json(json.dumps(values).encode(), PLANS).pruned
