@@ -22,7 +22,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -235,7 +235,7 @@ def step_of(name: str, uri: str, n: int, shard_units: int, server: str | None) -
         action()
 
 
-def run_steps(steps: tuple[str, ...], uri: str, asked: argparse.Namespace, server: str | None = None) -> int:
+def run_steps(steps: Sequence[str], uri: str, asked: argparse.Namespace, server: str | None = None) -> int:
     """Every step in a process of its own; 1 where one failed."""
     print("| step | inputs | s | CPU s | MiB | LIST | HEAD | GET | PUT | DELETE |\n|" + "---|" * 10, flush=True)
     for name in steps:
@@ -255,12 +255,13 @@ def main() -> int:
     parser.add_argument("--entries", type=int, default=10_000)
     parser.add_argument("--shard-units", type=int, default=16)
     parser.add_argument("--published", action="store_true", help="leave committing out")
+    parser.add_argument("--steps", nargs="+", help="these alone, such as: commit plan")
     parser.add_argument("--local", action="store_true", help="a local folder, without counts")
     parser.add_argument("--s3", action="store_true", help="moto's S3 server")
     parser.add_argument("--folder", help="where the output lies; a temporary folder where not given")
     asked = parser.parse_args()
     first = ("plan_directly", "publish") if asked.published else ("commit", "plan", "publish", "nothing_to_do")
-    steps = (*first, "pack", "nothing_to_do", "books_of_status")
+    steps = asked.steps or (*first, "pack", "nothing_to_do", "books_of_status")
     if asked.s3:
         with CountedServer() as server:
             return run_steps(steps, "s3://books/out", asked, server.url)
