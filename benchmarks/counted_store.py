@@ -5,6 +5,7 @@ A listing is a request for each thousand names that it holds. Counts are kept in
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -78,16 +79,16 @@ class CountedFileSystem(AbstractFileSystem):
         with open(path, "xb" if mode == "create" else "wb") as handle:
             handle.write(value)
 
-    def rm(self, path: str, recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Remove an object, or all below a prefix: a listing, and a request for each thousand of them."""
-        path = self._strip_protocol(path)
-        found = [path] if os.path.isfile(path) else self.find(path)
-        self.requests["LIST"] += os.path.isfile(path)
-        if not found:
-            raise FileNotFoundError(path)
+    def rm(self, path: str | list[str], recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Remove objects, a thousand a request, and list what is below a prefix before."""
+        if recursive:
+            found = self.find(str(path)) or [self._strip_protocol(str(path))]
+        else:
+            found = [self._strip_protocol(one) for one in ([path] if isinstance(path, str) else path)]
         self.requests["DELETE"] += -(-len(found) // PAGE)
         for one in found:
-            os.unlink(one)
-        if os.path.isdir(path):
-            for parent, _folders, _names in os.walk(path, topdown=False):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(one)
+        if recursive:
+            for parent, _folders, _names in os.walk(self._strip_protocol(str(path)), topdown=False):
                 os.rmdir(parent)

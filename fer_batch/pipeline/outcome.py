@@ -114,8 +114,10 @@ def count(outcome: Outcome, store: Store, plans: Sequence[Plan], ledger: Ledger 
     return own
 
 
-def _worst(tables: Sequence[Mapping[str, Row]]) -> dict[str, Row]:
+def _worst(tables: Sequence[Mapping[str, Row]]) -> Mapping[str, Row]:
     """Of each input that every explanation has a row of, the row with the worst status."""
+    if len(tables) == 1:
+        return tables[0]
     known = set(tables[0]).intersection(*tables[1:])
     return {name: max((rows[name] for rows in tables), key=_badness) for name in known}
 
@@ -143,7 +145,9 @@ def _rows_of_inputs(store: Store, plan: Plan, ledger: Ledger) -> Mapping[str, Ro
     for sequence_id, row in list(rows.items()):
         if row["status"] == "failed":  # an input has failed where one of its people has
             rows[input_id(sequence_id, inputs)] = row
-    return {name: rows[name] for name in inputs & rows.keys()}
+    for name in rows.keys() - inputs:
+        del rows[name]
+    return rows
 
 
 def published_rows(store: Store, partition: Partition, ledger: Ledger) -> dict[str, Row]:

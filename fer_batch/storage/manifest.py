@@ -189,9 +189,10 @@ class Ledger:
         published = {unit.unit_id for name in self.shards for unit in self.plans[name].units}
         self.left = self._commits.keys() & published
         self.waiting = self._commits.keys() - published
-        unstaged = self.waiting - self.planned_units() - set(store.names(STAGE))
-        self.waiting -= {unit_id for unit_id, commit in self.commits(unstaged).items() if commit.n_files}
-        self.committed = self.waiting | published
+        unstaged = self.waiting - self.planned_units() - set(store.names(STAGE)) if self.waiting else set()
+        self.waiting -= {unit_id for unit_id, commit in self.each_commit(unstaged) if commit.n_files}
+        published |= self.waiting
+        self.committed = published
 
     def planned_units(self) -> set[str]:
         """Units that a plan holds."""

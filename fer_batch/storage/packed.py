@@ -31,14 +31,15 @@ from fer_batch.storage.parquet import decode, encode
 from fer_batch.storage.store import Entry, Store
 
 PACKED = "_packed"
-FEWEST = 1000  # markers without an entry, from which on they are packed
+FEWEST = 100  # markers without an entry, from which on they are packed
 SEGMENT = 1000  # markers of a segment at most
 SEGMENT_BYTES = 16 << 20  # of text of a segment, before it is compressed
+THREADS = 16
 SETTLE_S = 2.0  # the coarsest clock of a filesystem
 _SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int64()), ("version", pa.string()), ("text", pa.binary())])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Packed:
     """The text of a marker, and which file it is a copy of."""
 
@@ -58,8 +59,10 @@ def segments(store: Store, folder: str) -> Iterator[tuple[str, list[Packed] | No
     if store.local or len(paths) < 2:
         yield from ((path, _read(store, path)) for path in paths)
         return
-    with ThreadPoolExecutor(16) as pool:
-        yield from zip(paths, pool.map(lambda path: _read(store, path), paths), strict=True)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(paths), THREADS):  # not all of them have to be in memory
+            some = paths[start : start + THREADS]
+            yield from zip(some, pool.map(lambda path: _read(store, path), some), strict=True)
 
 
 def _read(store: Store, path: str) -> list[Packed] | None:
@@ -186,7 +189,7 @@ def _segment(store: Store, folder: str, chunk: list[Entry]) -> tuple[str, bytes]
         if store.local:
             rows = list(map(load, chunk))
         else:
-            with ThreadPoolExecutor(16) as pool:
+            with ThreadPoolExecutor(THREADS) as pool:
                 rows = list(pool.map(load, chunk))
     except FileNotFoundError:
         return None

@@ -19,10 +19,11 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, BinaryIO, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import NonNegativeInt
 
 from fer_batch.storage.digests import digest
 from fer_batch.storage.marker_files import marker_names
@@ -36,7 +37,8 @@ _DIGITS = 32  # of sha256: enough for whatever happens by accident
 _STATE = re.compile(rf"([0-9]+)-([0-9]+)-([0-9a-f]{{{_DIGITS}}})")
 
 
-class FileState(BaseModel):
+@dataclass(frozen=True, slots=True)  # an output may hold a million
+class FileState:
     """What a file was when it was published.
 
     Attributes
@@ -48,8 +50,6 @@ class FileState(BaseModel):
     digest
         First 32 hex digits of the sha256 of its bytes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     rows: NonNegativeInt
     size: NonNegativeInt

@@ -66,6 +66,8 @@ class Store:
         except (ValueError, ImportError) as error:
             raise InputError(f"cannot open {uri!r}: {error}") from error
         self.local = isinstance(self.fs, LocalFileSystem)
+        # s3fs asks for the size of a file before it reads it, if it may read pieces of it at once.
+        self._whole = {"max_concurrency": 1} if "s3" in self.fs.protocol else {}
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.uri,)
@@ -176,7 +178,7 @@ class Store:
 
     def read_bytes(self, relative: str) -> bytes:
         """Content of a file."""
-        return self.fs.cat_file(self.path(relative))
+        return self.fs.cat_file(self.path(relative), **self._whole)
 
     def exists(self, relative: str = "") -> bool:
         """Whether a file or folder is there."""

@@ -9,6 +9,9 @@ import boto3
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
+
+from fer_batch.storage.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +102,21 @@ def test_two_workers_train_from_a_bucket_into_another(s3, faces, reference, help
     sql = "SELECT count(*) AS n, count(DISTINCT fold) AS folds FROM predictions WHERE target = 'AU12'"
     printed = call("query", "s3://trained/out", "--format", "csv", sql)
     assert printed.stdout.split() == ["n,folds", f"{helpers.rows(reference, 'frames').num_rows},2"], printed.stderr
+
+
+def test_reading_a_file_of_a_bucket_is_one_request(s3, monkeypatch):
+    s3.create_bucket(Bucket="one-request")
+    made, call = [], S3FileSystem._call_s3
+
+    async def counted(self, method, *args, **kwargs):
+        made.append(method)
+        return await call(self, method, *args, **kwargs)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
+    store = Store("s3://one-request/out")
+    store.put("_commits/a.json", b"{}")
+    made.clear()
+    assert store.read_bytes("_commits/a.json") == b"{}" and made == ["get_object"]
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(s3, posed_clips, make_job):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from fer_batch.pipeline.analysis.plans import plan_shards, unplanned
-from fer_batch.pipeline.outcome import Outcome, published_rows, count
+from fer_batch.pipeline.outcome import Outcome, count, published_rows
 from fer_batch.storage.manifest import Ledger
 
 

@@ -6,7 +6,11 @@ import pytest
 
 from fer_batch.config import build, build_all
 from fer_batch.output.reader import PartitionReader
+from fer_batch.pipeline.plan import make_plans
 from fer_batch.pipeline.run import run, run_all
+from fer_batch.storage import manifest, packed
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
+from fer_batch.storage.markers import Commit, ExplainCost
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 from fer_batch.types import InputError
@@ -89,3 +93,29 @@ def test_a_wrong_option_of_one_of_several_is_refused_before_anything_starts(job)
     assert not Store(job.output).exists("tables")
     with pytest.raises(InputError, match=r"^explain: explain\.options steps"):
         run(jobs[1])
+
+
+def test_markers_are_packed_at_the_end_of_a_run_and_where_that_was_killed_at_the_next_start(job, monkeypatch, capsys):
+    for module in (manifest, packed):
+        monkeypatch.setattr(module, "FEWEST", 1)
+    monkeypatch.setattr(packed, "SETTLE_S", 0)
+    store = Store(job.output)
+    (plan,) = make_plans([job], store)
+    for unit in plan.units:
+        (ref,) = unit.members
+        row = {"sequence_id": ref.sequence_id, "identity": unit.unit_id, "status": "skipped", "kind": "video"}
+        commit = Commit(
+            unit_id=unit.unit_id,
+            partition=plan.partition,
+            n_files=0,
+            sequences=({**row, "unit_id": unit.unit_id, "run_id": "r"},),
+            explain_cost=ExplainCost(),
+        )
+        store.put(f"{COMMITS}/{unit.unit_id}.json", commit.to_json())
+    assert run(job).skipped == 2
+    packs = {folder: store.names(f"{packed.PACKED}/{folder}") for folder in (PLANS, SHARDS)}
+    assert all(packs.values()) and store.names(COMMITS) == []
+    store.delete(packed.PACKED)
+    assert run(job).skipped == 2 and "nothing to do: 2 of 2 inputs" in capsys.readouterr().err
+    assert packs == {folder: store.names(f"{packed.PACKED}/{folder}") for folder in (PLANS, SHARDS)}
+    assert run(job).skipped == 2 and Ledger(store).n_unpacked == 0

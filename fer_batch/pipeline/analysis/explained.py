@@ -6,6 +6,7 @@ files do, and a start lists only commits that wait for their tables.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Container, Mapping, Sequence
 
@@ -66,11 +67,23 @@ def delete_explained(
     staged, committed
         Units that have stage files, and a commit marker; None where it is not known.
     """
-    for unit in plan.units:
-        if staged is None or unit.unit_id in staged:
-            store.delete(f"{STAGE}/{unit.unit_id}")
-        if marker.explain_cost and (committed is None or unit.unit_id in committed):
-            store.delete(f"{COMMITS}/{unit.unit_id}.json")
+    units = [unit.unit_id for unit in plan.units]
+    for unit_id in units:
+        if staged is None or unit_id in staged:
+            store.delete(f"{STAGE}/{unit_id}")
+    if marker.explain_cost:
+        gone = [unit_id for unit_id in units if committed is None or unit_id in committed]
+        _delete_files(store, [f"{COMMITS}/{unit_id}.json" for unit_id in gone])
+
+
+def _delete_files(store: Store, paths: Sequence[str]) -> None:
+    """Remove files, with one request where an object store takes many; what is left is swept by the next run."""
+    if store.local:
+        for path in paths:
+            store.delete(path)
+    elif paths:
+        with contextlib.suppress(FileNotFoundError):
+            store.fs.rm([store.path(path) for path in paths])
 
 
 def publish_annotations(
