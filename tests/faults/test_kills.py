@@ -11,7 +11,7 @@ import pytest
 
 from fer_batch.pipeline.embedded import private_token
 
-from .bench import say, working
+from .bench import descendants, say, working
 from .compare import rows_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
@@ -70,11 +70,13 @@ def test_a_worker_is_killed(which, make_run, undisturbed, assert_same):
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-small = {"object_store_memory": 150 << 20}
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
-for _ in range(2):
-    cluster.add_node(num_cpus=2, **small)
-cluster.wait_for_nodes()
+from fer_batch.pipeline.ray_processes import only_needed_processes
+small = {"object_store_memory": 150 << 20, "node_ip_address": "127.0.0.1"}
+with only_needed_processes():
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    for _ in range(2):
+        cluster.add_node(num_cpus=2, **small)
+    cluster.wait_for_nodes()
 print(cluster.address, flush=True)
 sys.stdin.read()
 cluster.shutdown()
@@ -85,21 +87,25 @@ cluster.shutdown()
 def cluster():
     """Address and process of a cluster of a head that does nothing and two nodes."""
     private_token()
-    process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_BACKEND_LOG_LEVEL": "fatal"},
-    )  # fmt: skip
-    address = process.stdout.readline().strip()
-    below = psutil.Process(process.pid).children(recursive=True)
-    assert address, process.communicate()
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    for _ in range(3):  # a raylet gives up where its agent takes more than 15 s to start, as on a busy machine
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        address = process.stdout.readline().strip()
+        below = descendants(process.pid)
+        if address:
+            break
+        process.communicate()
+    assert address, "no cluster could be started"
     yield address, process
-    below += psutil.Process(process.pid).children(recursive=True)
+    below += descendants(process.pid)
     process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(60)
     process.kill()
     for child in below:
-        if child.is_running():
+        with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
 
 

@@ -54,9 +54,9 @@ def left_in_shared_memory(before):
 
 
 def check_nothing_left(processes, temporary, before):
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=patience())
     assert not alive, [process.cmdline() for process in alive if process.is_running()]
-    until(lambda: not list(temporary.glob("ray/session_2*")), 20)
+    until(lambda: not list(temporary.glob("ray/session_2*")), patience())
     files = [path for path in temporary.rglob("*") if path.is_file()]
     assert not files, files
     assert not left_in_shared_memory(before)
