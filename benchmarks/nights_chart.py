@@ -1,9 +1,9 @@
-"""How often undisturbed nights raise an alarm, and how soon a change does: the charts of `fer-batch nightly`, on arrays.
+"""How often undisturbed nights raise an alarm, and how soon a change does: the charts of `fer-batch nightly` alone.
 
     python benchmarks/nights_chart.py --repeat 200 --json OUT.json
 
-20 figures of 30 nights with 8 people each, all judged together at 1 % of nights, as `fer-batch nightly` does. Each person
-has a share of frames of their own, each night a shift of its own. A change begins after the reference and stays.
+20 figures of 30 nights with 8 people each, all judged together at 1 % of nights, as `fer-batch nightly` does. Each
+person has a share of frames of their own, each night a shift of its own. A change begins after the reference and stays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ N_FIGURES, N_NIGHTS, FALSE_ALARMS = 20, 30, 0.01
 
 @dataclass(frozen=True)
 class World:
-    """What nights differ by: logits of the mean and of the spread of people and of nights; the same people or others."""
+    """What nights differ by: logits of the mean, and of the spread of people and nights; the same people or others."""
 
     name: str
     mean: float
