@@ -79,7 +79,9 @@ def find_gone(store: Store, uri: str | None = None) -> list[Gone]:
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '{COMMITS}'")
     ledger, listings = Ledger(store), dict[str, set[str]]()
     found = []
-    for partition in _partitions(ledger):
+    if not (partitions := _partitions(ledger)):
+        raise InputError(f"{store.uri!r} has no inputs of a run: there is nothing to prune")
+    for partition in partitions:
         source = _source_of(store, partition, uri)
         key = source.model_dump_json()
         if key not in listings:
