@@ -44,9 +44,13 @@ def test_versions_are_those_that_are_installed():
     assert set(PACKAGES) <= versions().keys()
 
 
+class Anything(BaseModel):
+    """A job without keys."""
+
+
 def test_a_run_says_what_it_did_itself_and_how_fast(tmp_path):
     store, where = Store(str(tmp_path)), Partition("d", "m", "e")
-    record = RunRecord(store, where, BaseModel())
+    record = RunRecord(store, where, Anything())
     names = ("a.mp4", "a.mp4#face2", "b.mp4", "old.mp4")
     rows = [
         {"sequence_id": name, "uri": f"/in/{name.partition('#')[0]}", "status": "done", "n_frames": 10}
