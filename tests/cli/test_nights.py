@@ -48,6 +48,15 @@ def test_prune_says_what_is_gone_and_takes_it_out_when_told(out, capsys):
     assert "nothing is gone" in capsys.readouterr().out
 
 
+def test_one_source_is_not_that_of_several_data_sets(out, tmp_path, capsys):
+    other = Partition("other", "m-1", "e-1")
+    nothing = {"sequences": (), "annotations": {}, "replaces": {}, "replaces_annotations": {}}
+    plan = ShardPlan(shard=f"{shard_prefix(other.key)}-00001", partition=other, units=(), **nothing)
+    out.put(f"{PLANS}/{plan.shard}.json", plan.to_json())
+    assert cli.main(["prune", out.uri, "--source", str(tmp_path / "source")]) == 1
+    assert "--source is of one data set, and" in capsys.readouterr().err
+
+
 def test_what_has_no_nights_is_said(tmp_path, capsys):
     for command in ("nightly", "prune"):
         assert cli.main([command, str(tmp_path / "nowhere")]) == 1
