@@ -7,6 +7,7 @@ import json
 import click
 
 from fer_batch.cli.group import Command, cli
+from fer_batch.types import InputError
 
 DRIFTED = 4  # exit code of --fail-on-drift
 
@@ -36,11 +37,15 @@ def nightly(context: click.Context, out: str, reference: str, fail_on_drift: boo
     store = Store(out)
     connection, shown, any_alarm = connect(store), [], False
     for partition in matching(store, None, None, None):
+        if partition.explain == "none":  # of a training
+            continue
         found = drift_of(store, partition, reference, connection)
         publish_drift(store, found)
         page = write_page(store, partition, NIGHTS)
         shown.append(drift_json(found, page) if as_json else drift_text(found, out, page))
         any_alarm |= bool(found.latest)
+    if not shown:
+        raise InputError(f"{out!r} holds a training, which has no nights")
     click.echo(json.dumps(shown) if as_json else "\n".join(map(str, shown)))
     context.exit(DRIFTED if fail_on_drift and any_alarm else 0)
 

@@ -59,7 +59,7 @@ class ControlChart:
 
 
 def can_be_charted(nights: Sequence[NightMean], reference: ArrayLike) -> bool:
-    """Whether the reference window has enough nights with the figure."""
+    """Whether the reference window, shape (T,), bool, has enough nights with the figure."""
     return sum(night.n_frames > 0 and bool(is_in) for night, is_in in _zip(nights, reference)) >= MIN_NIGHTS
 
 

@@ -73,13 +73,19 @@ def find_gone(store: Store, uri: str | None = None) -> list[Gone]:
     Raises
     ------
     InputError
-        If there is no output, or a source cannot be listed or holds nothing: it may not be mounted.
+        If there is no output, a source cannot be listed or holds nothing (it may not be mounted), or one is given for
+        several data sets.
     """
     if not store.exists("tables") and not store.exists(COMMITS):
         raise InputError(f"{store.uri!r} is no output of fer-batch: it has neither 'tables' nor '{COMMITS}'")
     ledger, listings = Ledger(store), dict[str, set[str]]()
     found = []
-    for partition in _partitions(ledger):
+    if not (partitions := _partitions(ledger)):
+        raise InputError(f"{store.uri!r} has no inputs of a run: there is nothing to prune")
+    datasets = sorted({partition.dataset for partition in partitions})
+    if uri and len(datasets) > 1:
+        raise InputError(f"--source is of one data set, and {store.uri!r} has {', '.join(datasets)}; prune without it")
+    for partition in partitions:
         source = _source_of(store, partition, uri)
         key = source.model_dump_json()
         if key not in listings:

@@ -11,6 +11,7 @@ from fer_batch.report.page import DataTable, Query, RunSummary, page, stylesheet
 FILE = "nights.html"
 SHOWN_NIGHTS = 60  # the latest, in charts and in the table
 WIDTH, HEIGHT, EDGE = 330.0, 120.0, 9.0
+_LINES = ("lower", "upper", "smoothed", "smoothed_lower", "smoothed_upper")
 _AXIS = 34.0  # left of the first night, where the values stand
 
 
@@ -156,12 +157,9 @@ def _drawn(chart: FigureChart, contents: NightsContents) -> _Drawn:
     )
     inside = [x[k] for k in shown if contents.reference[k]]
     lines = {
-        name: " ".join(f"{x[k]},{scale.y(values[k])}" for k in shown if not math.isnan(values[k]))
-        for name in ("lower", "upper", "smoothed", "smoothed_lower", "smoothed_upper")
-        if (values := getattr(chart, name))
-    }
-    lines |= {
-        name: "" for name in ("lower", "upper", "smoothed", "smoothed_lower", "smoothed_upper") if name not in lines
+        name: " ".join(f"{x[k]},{scale.y(own[k])}" for k in shown if not math.isnan(own[k]))
+        for name in _LINES
+        for own in [getattr(chart, name)]
     }
     return _Drawn(
         chart.name,

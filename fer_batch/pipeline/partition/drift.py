@@ -151,7 +151,7 @@ class Drift:
 
 
 def reference_nights(nights: Sequence[Night], window: str) -> NDArray[np.bool_]:
-    """Which nights are in the reference window, shape (T,).
+    """Which nights are in the reference window, shape (T,), bool.
 
     Parameters
     ----------
