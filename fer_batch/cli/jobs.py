@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +38,7 @@ def demo(output: str, clips: int, seed: int) -> None:
 @click.argument("job")
 @click.option("--output", help="Folder or URL of the results; overrides the job's.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a dotted key of the job.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it would take.")
 @click.option("--safe", is_flag=True, help=SAFE_HELP)
 @click.option("--log-json", is_flag=True, help="Print progress as JSON lines on stderr, one for each unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -71,7 +72,8 @@ def run(
         named = {"failures": outcome.failures, "partials": outcome.partials}
         lists = {key: [{"sequence_id": i, "reason": reason} for i, reason in pairs] for key, pairs in named.items()}
         several = {"reports": outcome.reports} if len(configs) > 1 else {}
-        click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report, **several}))
+        estimate = {"estimate": asdict(outcome.estimate)} if outcome.estimate else {}
+        click.echo(json.dumps({**outcome.counts(), **lists, "report": outcome.report, **several, **estimate}))
     elif not dry_run:
         click.echo(with_red(summary(outcome, config.output, _first_query(config))))
     sys.exit(outcome.exit_code)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from fer_batch.config.reading import build_job, read_values
 from fer_batch.config.sections import Output, PathName, Resources, Section, SourceConfig, same_place
@@ -79,6 +79,13 @@ class LooksConfig(Section):
     max_looks: PositiveInt = 200  # of a target; clusters beyond have none
 
 
+class PriceConfig(Section):
+    """Prices of an hour for the estimate of a dry run, in any currency: that of a node over its number of them."""
+
+    cpu: NonNegativeFloat | None = None
+    gpu: NonNegativeFloat | None = None
+
+
 class ResourcesConfig(Resources):
     """What a run may take. Nothing here changes a result."""
 
@@ -86,6 +93,7 @@ class ResourcesConfig(Resources):
     object_store_mb: PositiveInt = 512  # embedded Ray only
     scheduler: Literal["ray", "threads"] = "ray"  # of phase 2
     shard_units: PositiveInt = 16  # units of one file per table
+    price_per_hour: PriceConfig = PriceConfig()
 
     @model_validator(mode="after")
     def _agree(self) -> ResourcesConfig:

@@ -73,6 +73,26 @@ class Sampling:
         """Whether every clip is read to its end, so that its true length is known afterwards."""
         return self.max_frames is None and self.stop_s is None and self.slots is None
 
+    def n_kept(self, n_frames: int, fps: float | None) -> int:
+        """How many frames it keeps of a clip.
+
+        Parameters
+        ----------
+        n_frames
+            Of the clip.
+        fps : frames per second
+            Of the clip, taken as even; None where it has no clock, so that neither `fps` nor a window counts.
+        """
+        if self.slots is not None and self.per_slot is not None:
+            return len(balanced_frames(n_frames, self.slots, self.per_slot))
+        start, stop = 0, n_frames
+        if fps:
+            start = min(n_frames, math.ceil((self.start_s or 0.0) * fps - 1e-6))
+            stop = n_frames if self.stop_s is None else min(n_frames, math.ceil(self.stop_s * fps - 1e-6))
+        n = max(0, stop - start)
+        n = math.ceil(n * min(1.0, self.fps / fps) - 1e-6) if fps and self.fps else -(-n // self.stride)
+        return n if self.max_frames is None else min(n, self.max_frames)
+
     def sampler(self, n_frames: int | None = None) -> Sampler:
         """Fresh state for one clip; `slots` need its number of frames."""
         return Sampler(self, n_frames)

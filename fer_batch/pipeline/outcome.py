@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fer_batch.output.reader import PartitionReader
 from fer_batch.pipeline.analysis.plans import owners
@@ -15,6 +16,9 @@ from fer_batch.storage.markers import Row
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES, input_id
+
+if TYPE_CHECKING:
+    from fer_batch.pipeline.estimate import Estimate
 
 PLAIN: Row = {"status": "done", "reason": None}
 BEST_FIRST = ("done", "skipped", "partial", "failed")
@@ -43,6 +47,8 @@ class Outcome:
         Where the rows of each explanation are.
     reports
         URL of the report page of each, where there is one.
+    estimate
+        Of a dry run, where something waits that can be read.
     """
 
     found: int = 0
@@ -58,6 +64,7 @@ class Outcome:
     n_outside: int = 0
     partitions: tuple[Partition, ...] = ()
     reports: list[str] = field(default_factory=list)
+    estimate: Estimate | None = None
 
     @property
     def exit_code(self) -> int:

@@ -29,6 +29,7 @@ from fer_batch.storage.store import Store
 from fer_batch.storage.tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:
+    from fer_batch.pipeline.analysis.shard import ShardOptions
     from fer_batch.pipeline.explaining.chunk import ExplainOptions
     from fer_batch.pipeline.explaining.faces import DecodeOptions
 
@@ -171,7 +172,7 @@ def explain_options(job: Job, n_threads: int) -> ExplainOptions:
 
 def publish_prototypes(job: Job, n_cpus: int) -> None:
     """Phase 2: plan shards of what is committed, and publish those that are not current."""
-    from fer_batch.pipeline.analysis.shard import ShardOptions, publish_shards
+    from fer_batch.pipeline.analysis.shard import publish_shards
 
     config, store, plan = job.config, job.store, job.plan
     ledger = Ledger(store)
@@ -179,17 +180,23 @@ def publish_prototypes(job: Job, n_cpus: int) -> None:
     commits = unplanned(ledger, plan.partition, plan.listed)
     pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)
     plans = without_replaced(ledger, [ledger.plans[name] for name in pending])
-    options = ShardOptions(
-        output=store.uri,
-        partition=plan.partition,
-        analysis=_analysis_options(job),
-        keep_relevance=config.keep_relevance,
-        metadata=job.metadata,
-    )
     drop_replaced(store, plan.partition, plans)
     with progress("prototypes", sum(len(p.sequences) for p in plans), "sequence") as advance:
-        publish_shards(plans, options, config.resources.scheduler, n_cpus, advance)
+        publish_shards(plans, shard_options(job), config.resources.scheduler, n_cpus, advance)
     drop_claimed_twice(store, ledger, plans)
+
+
+def shard_options(job: Job) -> ShardOptions:
+    """What a task of phase 2 needs to know of a job."""
+    from fer_batch.pipeline.analysis.shard import ShardOptions
+
+    return ShardOptions(
+        output=job.store.uri,
+        partition=job.plan.partition,
+        analysis=_analysis_options(job),
+        keep_relevance=job.config.keep_relevance,
+        metadata=job.metadata,
+    )
 
 
 def _analysis_options(job: Job) -> AnalysisOptions:

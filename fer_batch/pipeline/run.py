@@ -24,6 +24,7 @@ from fer_batch.pipeline.plan import check_methods, check_relevance, make_plans, 
 from fer_batch.pipeline.plan_text import announce, say_plan
 from fer_batch.pipeline.progress import say, work_now
 from fer_batch.pipeline.stages import STAGES
+from fer_batch.pipeline.trial import chosen_trial, try_out
 from fer_batch.storage.heartbeat import beating
 from fer_batch.storage.manifest import Ledger, pack_markers
 from fer_batch.storage.store import Store
@@ -51,7 +52,7 @@ def run_all(configs: Sequence[RunConfig], dry_run: bool = False) -> Outcome:
     configs
         The job with each of its explanations; they differ in section `explain` alone.
     dry_run
-        Print what would be done, and do nothing.
+        Print what would be done and what it would take, and do nothing.
 
     Raises
     ------
@@ -69,9 +70,11 @@ def run_all(configs: Sequence[RunConfig], dry_run: bool = False) -> Outcome:
     if dry_run:
         say_plan(configs[0], plans)
         outcome, has_work = Outcome.of(plans), [bool(plan.units) for plan in plans]
+        trial = chosen_trial(configs, store, plans)
         del plans
         gc.collect()  # PyTorch takes twice the memory that the listing of a large collection does; not both at once
         check_methods(configs, has_work)
+        outcome.estimate = try_out(trial) if trial else None
         return outcome
     store.check_writable()
     each = enumerate(zip(configs, plans, strict=True))

@@ -78,7 +78,12 @@ def test_ids_of_a_run(values, explain, analysis, first_analysis, whole):
     config = build(values, "job")
     assert digest(explain_key(config, MODEL)) == explain
     assert (analysis_key(config), analysis_key(config, 1)) == (analysis, first_analysis)
-    later = {"episodes": True, "media": True, "source": {"allow"}, "resources": {"device"}}  # what came later
+    later = {
+        "episodes": True,
+        "media": True,
+        "source": {"allow"},
+        "resources": {"device", "price_per_hour"},
+    }  # what came later
     dumped = config.model_dump(mode="json", exclude=later)
     dumped["resources"]["actors"] = 1  # the default then, and now where there are no GPUs
     assert digest(dumped) == whole
