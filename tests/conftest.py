@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one a core: threads would only wait for each other (read by NumPy, PyTorch)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import hypothesis
 import numpy as np
 import pytest
@@ -21,24 +25,29 @@ hypothesis.settings.load_profile("repeatable")
 # Ray reads it once, when it is first imported; a test that only needs its exceptions would leave it off for all others.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 
-TRAININGS = ("test_cheat", "test_study", "test_train")  # of tests/end_to_end
+LONGEST = ("test_cluster", "test_study", "test_kill", "test_cheat", "test_train", "test_s3")  # of tests/end_to_end
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """The tests of one engine run share a reference run, so that one worker has them all; those that train, another.
+    """A module is run by one worker, which its fixtures are made for; those that take longest begin.
 
-    The group marker of `--dist loadgroup` would say the same, but pytest-xdist 3.8 does not get it through pytest 9.2.
+    First whole runs, whose Ray a worker keeps from one to the next, then modules of many tests.
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class ByEngine(LoadFileScheduling):
-        def _split_scope(self, nodeid):
-            if "tests/end_to_end/" not in nodeid:
-                return super()._split_scope(nodeid)
-            return "trainings" if nodeid.split("/")[-1].startswith(TRAININGS) else "end_to_end"
+    def rank(nodeid):
+        folder, _, name = nodeid.partition("::")[0].removesuffix(".py").rpartition("/")
+        if folder != "tests/end_to_end":
+            return len(LONGEST) + 1
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
-    return ByEngine(config, log)
+    class LongestFirst(LoadFileScheduling):
+        def _assign_work_unit(self, node):
+            self.workqueue.move_to_end(min(self.workqueue, key=rank), last=False)  # the first of equal ranks
+            super()._assign_work_unit(node)
+
+    return LongestFirst(config, log)
 
 
 @pytest.fixture(scope="session")

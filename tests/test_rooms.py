@@ -134,11 +134,9 @@ def test_planning_imports_neither_torch_nor_ray():
     assert loaded("import fer_batch.cli, fer_batch.pipeline.plan, fer_batch.pipeline.run", "torch", "ray", "dask") == []
 
 
-def test_decode_and_sink_workers_never_import_torch():
-    assert (
-        loaded("import fer_batch.pipeline.explaining.decode, fer_batch.pipeline.explaining.sink", "torch", "zennit")
-        == []
-    )
+def test_decode_and_sink_workers_never_import_torch_and_start_without_scipy():
+    code = "import fer_batch.pipeline.explaining.decode, fer_batch.pipeline.explaining.sink"
+    assert loaded(code, "torch", "zennit", "scipy") == []
 
 
 def test_networks_and_their_explanations_load_no_compiler():

@@ -109,7 +109,8 @@ def control_chart(
     unit, value = SCALES[scale], np.array([night.value for night in nights], np.float64)
     if not can_be_charted(nights, known):
         nothing = np.full(len(nights), np.nan)
-        return ControlChart(np.nan, *[nothing] * 5, np.zeros(len(nights), np.int64))
+        none = np.zeros(len(nights), np.int64)
+        return ControlChart(np.nan, nothing, nothing, nothing, nothing, nothing, none)
     basis = _basis([night for night, is_in in _zip(nights, known) if is_in and night.n_frames], unit, level)
     weight = np.minimum([night.effective or np.nan for night in nights], basis.typical)
     x = unit.forth(value)
@@ -119,7 +120,7 @@ def control_chart(
     average = unit.back(smoothed)
     above, below = later & ((value > upper) | (average > high)), later & ((value < lower) | (average < low))
     side = above.astype(np.int64) - below.astype(np.int64)
-    return ControlChart(float(unit.back(np.float64(basis.centre))), lower, upper, average, low, high, side)
+    return ControlChart(float(unit.back(np.array(basis.centre))), lower, upper, average, low, high, side)
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _rarely_exceeded(n: int, a: float, b: float, level: float) -> int:
 
 def _limits(basis: _Basis, unit: Scale, spread: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     reach = basis.reach * np.sqrt(spread)
-    centre = unit.back(np.float64(basis.centre))
+    centre = unit.back(np.array(basis.centre))
     lower = np.minimum(unit.back(basis.centre - reach), centre - unit.least)
     upper = np.maximum(unit.back(basis.centre + reach), centre + unit.least)
     return unit.back(unit.forth(lower)), unit.back(unit.forth(upper))  # no share is below 0 or above 1

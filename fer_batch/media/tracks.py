@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from fer_batch.media.finder import Propagatable, correlation, grey_patch, propagatable, propagate
 from fer_batch.media.landmarks import Box, Detector, Face, Predictor, Searcher
@@ -172,6 +171,8 @@ def _matched(
     """Track of each face that has one, by index of the face."""
     if not tracks or not faces:
         return {}
+    from scipy.optimize import linear_sum_assignment  # a quarter of a second, in every worker that follows nobody
+
     cost = np.full((len(tracks), len(faces)), np.inf)
     for row, track in enumerate(tracks):
         box = boxes.get(track.key, track.face.box)

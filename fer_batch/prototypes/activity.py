@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 
 def runs(values: NDArray[np.generic], segment: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -45,6 +44,8 @@ def smoothed(evidence: NDArray[np.floating], segment: NDArray[np.int64], frames:
     """
     found = np.array(evidence, np.float64)
     if frames > 1:
+        from scipy import ndimage  # a third of a second, in every worker that reads a job and smooths nothing
+
         for start, stop in zip(*runs(segment, segment), strict=True):
             own = found[start:stop]
             known = np.isfinite(own)  # the filter keeps a running sum, which no NaN would ever leave

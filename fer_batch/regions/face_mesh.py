@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.spatial import Delaunay
 
 from fer_batch.regions.geometry import checked, standard_face
+
+if TYPE_CHECKING:  # SciPy takes half a second, in every process of a run that draws on no standard face
+    from scipy import sparse
 
 N_POINTS = 68 + 17 + 4  # of the mesh of a face
 _EDGE = 1e-9  # barycentric; a pixel on the edge of a triangle is in it
@@ -84,6 +86,8 @@ def triangulation(points: NDArray[np.float64]) -> NDArray[np.intp]:
     -------
     shape (t, 3), indices of points
     """
+    from scipy.spatial import Delaunay
+
     _, first = np.unique(points, axis=0, return_index=True)
     first = np.sort(first)
     return first[Delaunay(points[first]).simplices].astype(np.intp)
@@ -157,6 +161,8 @@ class Grid:
         return tuple(self._weights(strip) for strip in self.strips)
 
     def _weights(self, strip: Strip) -> sparse.csr_array:
+        from scipy import sparse
+
         triangle = np.repeat(strip.triangle, strip.length)
         inside = np.flatnonzero(triangle < len(self.triangles))
         place = np.stack([strip.x, np.repeat(strip.y, strip.length), np.ones(len(strip.x))], axis=1)[inside]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from fer_batch.regions.geometry import checked, standard_face
 
@@ -102,6 +101,8 @@ def _parts(face: NDArray[np.float64], pixels: NDArray[np.float64]) -> NDArray[np
         for name, ways in BETWEEN.items()
         for one, other, share in ways
     ]
+    from scipy.spatial import cKDTree  # as in `face_mesh`
+
     part = np.array([index for index, _ in known])
     _, nearest = cKDTree(np.array([point for _, point in known])).query(pixels)
     return np.where(_inside(_outline(face), pixels), part[nearest], len(NAMES) - 1)

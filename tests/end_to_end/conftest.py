@@ -1,18 +1,21 @@
 """Real runs of the real command: posed clips and stills, a reference output, and tables to compare.
 
 What is killed, and one run of each kind, is started as a user starts it. The other runs are the same command in this
-process, on one Ray a module: most of the CPU of a small run goes into starting Ray and importing PyTorch.
+process, on one Ray for all of this folder: most of the CPU of a small run goes into starting Ray and importing PyTorch.
+What several modules read is made once, by the first worker of pytest-xdist that asks for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +26,7 @@ import pytest
 import yaml
 
 from fer_batch import cli
-from fer_batch.posed.clips import write_clips, write_stills
+from fer_batch.posed.clips import write_clips
 from fer_batch.storage.parquet import read
 from fer_batch.storage.store import Store
 
@@ -144,13 +147,45 @@ def make_job(tmp_path):
     return make
 
 
-@pytest.fixture(scope="module")
-def engine():
-    """One Ray for all runs of a module in this process."""
+MODULES = Path(__file__).parent / "modules"
+ENGINE = contextlib.ExitStack()  # holds the Ray of this process while a test of this folder is next
+
+
+def start_engine():
+    """The `ray` module, with the one Ray of this process running; what it starts finds `modules/`."""
+    import ray
+
     from fer_batch.pipeline.engine import ray_engine
 
-    with ray_engine(2, 256) as ray:
-        yield ray
+    if not ray.is_initialized():
+        patch = ENGINE.enter_context(pytest.MonkeyPatch.context())
+        patch.syspath_prepend(str(MODULES))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(MODULES), os.environ.get("PYTHONPATH")))))
+        patch.setenv("FRAMES_SEEN", f"{ENGINE.enter_context(tempfile.TemporaryDirectory())}/frames")
+        ENGINE.enter_context(ray_engine(2, 256))
+    return ray
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """End the Ray of this process after its last test of this folder."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path.parent != Path(__file__).parent:
+            ENGINE.close()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """One Ray for all runs in this process."""
+    return start_engine()
+
+
+@pytest.fixture(scope="module")
+def frames_seen(engine) -> Path:
+    """The file to which `counting_faces:Detector` writes a line for each frame that it is shown."""
+    return Path(os.environ["FRAMES_SEEN"])
 
 
 @pytest.fixture
@@ -160,46 +195,66 @@ def make_job_here(make_job, engine):
 
 
 @pytest.fixture(scope="session")
-def posed_clips(tmp_path_factory) -> Path:
-    """Six short posed clips of two people, with ground truth."""
-    folder = tmp_path_factory.mktemp("posed") / "clips"
-    write_clips(folder, n_clips=6, seed=3, n_frames=(18, 24), size=192)
-    return folder
+def made_once(tmp_path_factory):
+    """A function that gives a folder, filled by the first worker of pytest-xdist that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill) -> Path:
+        folder, whole = root / f"once_{name}", root / f"once_{name}.whole"
+        with open(root / f"once_{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def posed_stills(tmp_path_factory) -> Path:
-    """100 posed stills with a manifest."""
-    folder = tmp_path_factory.mktemp("posed") / "stills"
-    write_stills(folder, n=100, seed=5)
-    return folder
+def posed_clips(made_once) -> Path:
+    """Six short posed clips of two people, with ground truth; not to be changed."""
+    return made_once("clips", lambda folder: write_clips(folder, n_clips=6, seed=3, n_frames=(18, 24), size=192))
 
 
 @pytest.fixture(scope="session")
-def explained(posed_clips, tmp_path_factory) -> Job:
-    """A job over the posed clips, as a user starts it, and its output after phase 1."""
-    folder = tmp_path_factory.mktemp("explained")
+def explained(posed_clips, made_once) -> Job:
+    """A job over the posed clips, and its output after phase 1; not to be changed."""
     job = {
         "name": "posed",
         "source": {"format": "videos", "uri": str(posed_clips)},
-        "output": str(folder / "out"),
+        "output": "out",
         "model": {"checkpoint": "demo"},
         "faces": {"detector": "dataset"},
         "resources": {"num_cpus": 2, "object_store_mb": 256},
     }
-    path = folder / "job.yaml"
-    path.write_text(yaml.safe_dump(job))
-    job = Job(path, str(folder / "out"))
-    assert job.done("--set", "phases=[explain]")["done"] == 6
-    return job
+
+    def fill(folder: Path) -> None:
+        start_engine()
+        (folder / "job.yaml").write_text(yaml.safe_dump(job))
+        assert job_in(folder).done("--set", "phases=[explain]")["done"] == 6
+
+    return job_in(made_once("explained", fill))
+
+
+def job_in(folder: Path) -> Job:
+    """The job of a folder, for runs in this process into the folder."""
+    return Job(folder / "job.yaml", str(folder / "out"), here=True)
 
 
 @pytest.fixture(scope="session")
-def reference(explained, tmp_path_factory) -> Path:
-    """Output over the posed clips after phase 2 and report; nothing disturbed it."""
-    folder = Path(shutil.copytree(explained.output, tmp_path_factory.mktemp("reference") / "out"))
-    assert replace(explained, output=str(folder)).done()["already_done"] == 6
-    return folder
+def reference(explained, made_once) -> Path:
+    """Output over the posed clips after phase 2 and report; nothing disturbed it, and nothing may change it."""
+
+    def fill(folder: Path) -> None:
+        start_engine()
+        shutil.copytree(explained.output, folder / "out")
+        assert replace(explained, output=str(folder / "out")).done()["already_done"] == 6
+
+    return made_once("reference", fill) / "out"
 
 
 @pytest.fixture

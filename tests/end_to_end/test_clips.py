@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -78,8 +77,8 @@ def test_prototypes_are_means_of_their_members(reference, helpers):
         assert row["exemplar_jpeg"][:2] == b"\xff\xd8"
 
 
-def test_running_again_does_nothing_quickly(posed_clips, make_job, copied):
-    job = make_job(posed_clips, output=copied)
+def test_running_again_does_nothing_quickly(posed_clips, make_job_here, copied):
+    job = make_job_here(posed_clips, output=copied)
     before = {entry.path: entry.version for entry in Store(str(copied)).walk()}
     started = time.monotonic()
     finished = job.run()
@@ -133,10 +132,10 @@ def test_threads_give_the_same_tables_as_ray(posed_clips, reference, explained_c
     helpers.assert_same_tables(reference, job.output)
 
 
-def test_evaluate_prints_f1_and_the_share_of_right_sets(reference):
-    command = [sys.executable, "-m", "fer_batch.cli", "evaluate", str(reference)]
+def test_evaluate_prints_f1_and_the_share_of_right_sets(copied):
+    command = [sys.executable, "-m", "fer_batch.cli", "evaluate", str(copied)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "share of frames whose set of AUs is right" in printed
     assert "AU12" in printed
     assert "mean reduction" in printed
-    assert list(Path(reference).glob("tables/evaluation/**/*.parquet"))
+    assert list(copied.glob("tables/evaluation/**/*.parquet"))

@@ -70,7 +70,8 @@ def test_pyspark(reference, expected):
     script = f"""
 from pyspark.sql import SparkSession, functions as F
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config(
-    "spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate()
+    "spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").config(
+    "spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC").getOrCreate()
 for table in {TABLES!r}:
     frame = spark.read.parquet("{reference}/tables/" + table)
     print("ROWS", table, frame.count(), frame.select("dataset").distinct().collect()[0][0])

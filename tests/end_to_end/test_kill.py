@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -53,19 +54,19 @@ def killed_half_way(job, helpers, folder, *settings, before=None):
     pytest.fail("three runs were over before they could be killed")
 
 
-def test_driver_killed_in_phase_1(posed_clips, reference, make_job, helpers):
+def test_driver_killed_in_phase_1(engine, posed_clips, reference, make_job, helpers):
     job = make_job(posed_clips)
     n_before = killed_half_way(job, helpers, "_commits", "--set", "resources.window=1")
     assert not list(Path(job.output).glob("tables/detections/**/*.parquet"))
-    outcome = job.done()
+    outcome = replace(job, here=True).done()
     assert outcome["already_done"] in (n_before, n_before + 1), "a worker may commit one more before it is gone"
     helpers.assert_same_tables(reference, job.output)
 
 
-def test_driver_killed_in_phase_2(posed_clips, explained, reference, make_job, helpers):
+def test_driver_killed_in_phase_2(engine, posed_clips, explained, reference, make_job, helpers):
     job = make_job(posed_clips)
     killed_half_way(job, helpers, "_shards", "--set", "resources.shard_units=1", before=explained.output)
-    outcome = job.done()
+    outcome = replace(job, here=True).done()
     assert outcome["already_done"] == 6
     assert len(markers(job.output, "_shards")) == 6, "the planned shards are finished as they were planned"
     helpers.assert_same_tables(reference, job.output)
@@ -76,7 +77,7 @@ def test_driver_killed_in_phase_2(posed_clips, explained, reference, make_job, h
     [("ExplainStage", "_commits", "resources.window=2"), ("shard_task", "_plans", "resources.shard_units=2")],
     ids=["model actor", "Dask task"],
 )
-def test_worker_killed(title, folder, setting, posed_clips, explained_copy, reference, make_job, helpers):
+def test_worker_killed(title, folder, setting, engine, posed_clips, explained_copy, reference, make_job, helpers):
     job = make_job(posed_clips, output=explained_copy if folder == "_plans" else None)
     driver = job.start("--set", setting)
     helpers.until(lambda: markers(job.output, folder) or driver.poll() is not None)
@@ -85,6 +86,6 @@ def test_worker_killed(title, folder, setting, posed_clips, explained_copy, refe
     os.kill(victim.pid, signal.SIGKILL)
     printed, _ = driver.communicate(timeout=300)
     if driver.returncode != 0:  # Ray may give up; what counts is that the next run ends well
-        job.done()
+        replace(job, here=True).done()
     helpers.assert_same_tables(reference, job.output)
     assert not victim.is_running(), printed

@@ -1,8 +1,8 @@
 """Several explanations in one run: decoded once, and each as if it had been run alone."""
 
-import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ import yaml
 
 from fer_batch.config import build_all
 from fer_batch.output.explain_cost import explain_cost
-from fer_batch.pipeline.engine import ray_engine
 from fer_batch.pipeline.run import run, run_all
 from fer_batch.posed.clips import write_clips, write_stills
 from fer_batch.storage.manifest import Ledger
@@ -24,24 +23,12 @@ EXPLAIN = [
     {"method": "preset_a_flat"},
     {"method": "grad_cam", "targets": "annotated", "batch_size": 4},
 ]
-DETECTOR = """
-import os
-from fer_batch.media.landmarks import Face
-
-class Detector:
-    def __call__(self, image):
-        with open(os.environ["FRAMES_SEEN"], "a") as handle:
-            handle.write("frame\\n")
-        height, width = image.shape[:2]
-        return [Face((0.0, 0.0, width - 1.0, height - 1.0), None, 1.0)]
-"""
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    """Values of a job over a clip and three stills, whose detector writes a line for each frame that it is shown."""
+    """Values of a job over a clip and three stills, whose detector counts the frames that it is shown."""
     folder = tmp_path_factory.mktemp("several")
-    (folder / "counting_faces.py").write_text(DETECTOR)
     media = folder / "media"
     (clip,) = write_clips(media, n_clips=1, seed=3, n_frames=(N_FRAMES, N_FRAMES), size=128)
     for landmarks in media.rglob("*.landmarks.csv"):
@@ -61,36 +48,24 @@ def job(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def seen(job):
-    """The file that the detector writes to, in this process and those that it starts."""
-    path = Path(job["output"]).parent / "seen"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FRAMES_SEEN", str(path))
-        patch.syspath_prepend(str(path.parent))
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(path.parent), os.environ.get("PYTHONPATH")))))
-        yield path
-
-
-@pytest.fixture(scope="module")
-def outputs(job, seen):
+def outputs(job, frames_seen):
     """Folder of a run of the list, of runs of each alone, and of the first alone; the frames that each run decoded."""
     decoded = {}
 
     def counted(name, run_it, configs):
-        seen.write_text("")
+        frames_seen.write_text("")
         outcome = run_it(configs)
         assert outcome.exit_code == 0
-        decoded[name] = len(seen.read_text().splitlines())
+        decoded[name] = len(frames_seen.read_text().splitlines())
         return outcome
 
     folder = Path(job["output"]).parent
-    with ray_engine(2, 128):  # in which a run finds Ray started, as the runs of a study do
-        outcome = counted("list", run_all, build_all(job, "job"))
-        alone = build_all({**job, "output": str(folder / "alone")}, "job")
-        for k, config in enumerate(alone):
-            counted(f"alone {k}", run, config)
-            if k == 0:
-                shutil.copytree(folder / "alone", folder / "first")
+    outcome = counted("list", run_all, build_all(job, "job"))
+    alone = build_all({**job, "output": str(folder / "alone")}, "job")
+    for k, config in enumerate(alone):
+        counted(f"alone {k}", run, config)
+        if k == 0:
+            shutil.copytree(folder / "alone", folder / "first")
     return folder, outcome, decoded
 
 
@@ -139,7 +114,7 @@ def test_every_explanation_has_its_own_run_and_its_own_time(outputs):
         assert cost.n_first_images > 0 and cost.first_seconds > 0
 
 
-def test_after_a_run_of_one_alone_and_a_kill_the_others_do_what_they_lack(outputs, job, seen, make_job, helpers):
+def test_after_a_run_of_one_alone_and_a_kill_the_others_do_what_they_lack(outputs, job, make_job, helpers):
     folder, outcome, _ = outputs
     killed = make_job("", folder / "first")
     small = {"phases": ["explain", "prototypes"], "resources": {**job["resources"], "window": 1}}
@@ -152,7 +127,7 @@ def test_after_a_run_of_one_alone_and_a_kill_the_others_do_what_they_lack(output
     driver.wait()
     before = Ledger(Store(killed.output)).committed
     assert len(before) > 2, driver.communicate()[0][-3000:]
-    assert killed.done()["done"] == 1 + N_STILLS
+    assert replace(killed, here=True).done()["done"] == 1 + N_STILLS
     ledger = Ledger(Store(killed.output))
     assert before <= ledger.committed and len(ledger.committed) == 4 and not ledger.waiting
     for partition in outcome.partitions:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
+from timm.models._efficientnet_builder import decode_arch_def
+from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
+from timm.models.xception import Block as XceptionBlock
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.efficientnet import EfficientNet, FusedMBConvConfig, MBConvConfig
 from zennit.composites import SpecialFirstLayerMapComposite
 from zennit.layer import Sum
 from zennit.rules import AlphaBeta, Epsilon, Flat, Norm, Pass, ZPlus
@@ -86,44 +91,76 @@ def densenet() -> nn.Module:
     return torchvision.models.DenseNet(growth_rate=8, block_config=(2, 2), num_init_features=16, num_classes=3)
 
 
-QUICK = {
+def vgg() -> nn.Module:
+    features = torchvision.models.vgg.make_layers([16, "M", 24, 24, "M", 32, "M"], batch_norm=True)
+    dense = (nn.Linear(32 * 49, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 3))
+    return nn.Sequential(features, nn.AdaptiveAvgPool2d(7), nn.Flatten(), *dense)
+
+
+def efficientnet_v2() -> nn.Module:
+    shapes = (
+        (FusedMBConvConfig, 1, 3, 1, 16, 16),
+        (FusedMBConvConfig, 4, 3, 2, 16, 24),
+        (MBConvConfig, 4, 3, 2, 24, 32),
+    )
+    return EfficientNet([kind(*shape, 2) for kind, *shape in shapes], dropout=0.2, num_classes=3, last_channel=64)
+
+
+def bottleneck() -> nn.Module:
+    return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [2, 1, 1, 1], 3, width_per_group=16)
+
+
+def same_padding() -> nn.Module:
+    """The asymmetric padding of TensorFlow, whose weights timm's `tf_` networks take."""
+    blocks = decode_arch_def([["ds_r1_k3_s2_e1_c16_se0.25"], ["ir_r1_k5_s2_e2_c16_se0.25"]])
+    return timm.models.EfficientNet(blocks, 3, num_features=32, stem_size=16, pad_type="same", act_layer=nn.SiLU)
+
+
+def repvgg() -> nn.Module:
+    blocks = tuple(ByoBlockCfg(type="rep", d=2, c=c, s=2, gs=0) for c in (16, 24, 32))
+    return ByobNet(ByoModelCfg(blocks=blocks, stem_type="rep", stem_chs=16), num_classes=3)
+
+
+def xception() -> nn.Module:
+    blocks = (
+        XceptionBlock(16, 24, 2, 2, start_with_relu=False),
+        XceptionBlock(24, 24, 3, 1),
+        XceptionBlock(24, 32, 2, 2, grow_first=False),
+    )
+    stem = (nn.Conv2d(3, 16, 3, 2, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    return nn.Sequential(*stem, *blocks, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 3))
+
+
+# One of each structure, narrow where its library allows; `benchmarks/lrp_architectures.py` has those that people bring.
+BACKBONES = {
     "resnet18": lambda: build("resnet18", 3, {"width": 0.25}),
+    "bottleneck": bottleneck,
+    "resnetv2": lambda: build(
+        "timm:resnetv2_50", 3, {"layers": [2, 2, 1, 1], "channels": (32, 48, 64, 96), "stem_chs": 16}
+    ),
+    "timm resnet": lambda: build("timm:resnet10t", 3),
     "densenet": densenet,
+    "vgg": vgg,
+    "alexnet": lambda: build("torchvision:alexnet", 3),
     "squeezenet": lambda: build("torchvision:squeezenet1_1", 3),
+    "inception_v3": lambda: build("torchvision:inception_v3", 3),
+    "googlenet": lambda: build("torchvision:googlenet", 3),
+    "xception": xception,
     "mobilenet_v2": lambda: build("torchvision:mobilenet_v2", 3, {"width_mult": 0.25}),
     "mobilenet_v3": lambda: build("torchvision:mobilenet_v3_small", 3, {"width_mult": 0.5}),
     "timm mobilenetv3": lambda: build("timm:mobilenetv3_small_050", 3),
-    "timm resnet": lambda: build("timm:resnet10t", 3),
+    "same padding": same_padding,
+    "mnasnet": lambda: build("torchvision:mnasnet0_5", 3),
+    "regnet_y": lambda: build("torchvision:regnet_y_400mf", 3),
+    "efficientnet_v2": efficientnet_v2,
+    "repvgg": repvgg,
 }
 
 
-SLOW = {
-    name.partition(":")[2]: lambda name=name: build(name, 3)
-    for name in (
-        "torchvision:resnet50",
-        "torchvision:vgg16",
-        "torchvision:vgg19",
-        "torchvision:mobilenet_v3_large",
-        "torchvision:vgg11_bn",
-        "torchvision:alexnet",
-        "torchvision:inception_v3",
-        "torchvision:googlenet",
-        "torchvision:mnasnet0_5",
-        "torchvision:regnet_y_400mf",
-        "torchvision:efficientnet_b0",
-        "torchvision:efficientnet_v2_s",
-        "timm:resnetv2_50",
-        "timm:legacy_xception",
-        "timm:repvgg_a0",
-        "timm:tf_efficientnet_b0",
-    )
-}
-
-
-@pytest.fixture(scope="module", params=[*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.fixture(scope="module", params=BACKBONES)
 def backbone(request) -> nn.Module:
     torch.manual_seed(0)
-    return {**QUICK, **SLOW}[request.param]().double()
+    return BACKBONES[request.param]().double()
 
 
 @pytest.fixture

@@ -213,10 +213,13 @@ def test_datafusion_agrees(out, expected):
 @pytest.mark.skipif(shutil.which("java") is None, reason="PySpark needs Java, which is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_pyspark_agrees(out, expected):
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
     quiet = {"spark.ui.enabled": "false", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     quiet |= {"spark.sql.shuffle.partitions": "1", "spark.sql.session.timeZone": "UTC"}
+    # These few rows are read before the JVM has optimised what reads them.
+    quiet |= {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
     spark = SparkSession.builder.master("local[1]").config(map=quiet).getOrCreate()
     try:
         for table in ASKED:
@@ -224,7 +227,11 @@ def test_pyspark_agrees(out, expected):
         quoted = {name: query.sql.replace('"', "`") for name, query in QUERIES.items()}
         found = {name: answered(spark.sql(sql).toArrow()) for name, sql in quoted.items()}
     finally:
+        gateway = spark.sparkContext._gateway
         spark.stop()
+        gateway.shutdown()  # else the JVM stays until this process ends
+        gateway.proc.stdin.close()
+        SparkContext._gateway = SparkContext._jvm = None
     assert_same(found, expected)
 
 

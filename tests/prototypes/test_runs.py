@@ -14,7 +14,7 @@ def test_runs_that_are_too_many_are_listed_where_they_are_closed():
 
 
 def test_two_very_long_sequences_are_mined_at_once():
-    sequence = distinct(3000)
+    sequence = distinct(1500)
     found = common_patterns([sequence, sequence], 2)
     assert found[-1].stages == sequence
     assert len([p for p in found if p.closed]) == 1

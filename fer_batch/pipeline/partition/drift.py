@@ -212,12 +212,12 @@ def drift_of(
     level = FALSE_ALARMS / max(1, n_charts)
     charted = tuple(Charted(one, control_chart(one.nights, reference, level, one.kind.scale)) for one in series)
     end = int(np.flatnonzero(reference).max(initial=-1))
-    new = [_new(connection, sql, partition, nights, end) for sql in (_LOOKS, _PROTOTYPES)]
+    looks, prototypes = (_new(connection, sql, partition, nights, end) for sql in (_LOOKS, _PROTOTYPES))
     place = {night.run_id: k for k, night in enumerate(nights)}
     failures = [Failure(place[row[0]], *row[1:]) for row in connection.execute(_FAILURES, partition.key).fetchall()]
-    return Drift(
-        partition, window, tuple(nights), reference, charted, _elsewhere(charted), *new, tuple(sorted(failures))
-    )
+    elsewhere = _elsewhere(charted)
+    failed = tuple(sorted(failures))
+    return Drift(partition, window, tuple(nights), reference, charted, elsewhere, looks, prototypes, failed)
 
 
 def _new(
@@ -256,7 +256,8 @@ def recorded_window(store: Store, partition: Partition) -> str:
 
 
 def _rows(found: Drift, one: Charted, alarms: Mapping[tuple[int, int], str]) -> list[dict[str, object]]:
-    chart, rows = one.chart, []
+    chart = one.chart
+    rows: list[dict[str, object]] = []
     for k, (night, own) in enumerate(zip(found.nights, one.series.nights, strict=True)):
         if not own.n_frames:
             continue

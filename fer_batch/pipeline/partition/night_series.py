@@ -220,12 +220,14 @@ _LookTable = tuple[NDArray[np.float64], Mapping[int, NDArray[np.float64]]]
 def _look_table(night: _NightRows) -> _LookTable:
     """Frames with any look of each subject, shape (S,), and those with each look, shape (S,) by look."""
     number = {name: k for k, name in enumerate(dict.fromkeys(night.subjects))}
-    row = np.array([number[name] for name in night.subjects])
+    row = np.array([number[name] for name in night.subjects], np.int64)
     looks, frames = night.sums[:, 0].astype(np.int64), night.sums[:, 1]
-    found = {
-        look: np.bincount(row[looks == look], frames[looks == look], len(number)) for look in np.unique(looks).tolist()
-    }
-    return np.bincount(row, frames, len(number)), found
+
+    def by_subject(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.bincount(row[chosen], frames[chosen], len(number)).astype(np.float64)
+
+    found = {int(look): by_subject(looks == look) for look in np.unique(looks)}
+    return by_subject(np.ones(len(looks), bool)), found
 
 
 def _look_means(tables: Mapping[int, _LookTable], looks: Sequence[int]) -> dict[int, NightMean]:
