@@ -37,13 +37,16 @@ class WaitingUnit:
     """
 
     unit_id: str
-    rows: tuple[tuple[str, str, str], ...]
+    rows: tuple[tuple[str, ...], ...]
     truth: dict[str, str]
 
     @classmethod
     def of(cls, commit: Commit) -> WaitingUnit:
         """Of a commit."""
-        rows = tuple((row["sequence_id"], row["identity"], row["input"]) for row in commit.sequences)
+        same = {text: text for text in (commit.unit_id, *(row["sequence_id"] for row in commit.sequences))}
+        keys = ("sequence_id", "identity", "input")
+        # Equal texts are one text in memory: a video has its name twice, and its identity is that of its unit.
+        rows = tuple(tuple(same.get(row[key], row[key]) for key in keys) for row in commit.sequences)
         current = {name for name, _, _ in rows}
         truth = {one["sequence_id"]: _truth_version(one) for one in commit.sources if one["sequence_id"] in current}
         return cls(commit.unit_id, rows, truth)
