@@ -232,9 +232,7 @@ def gone_text(gone: Sequence[Gone], done: bool, out: str, begun: bool = False) -
         if len(one.inputs) > LISTED:
             lines.append(f"  ... and {len(one.inputs) - LISTED} more")
         if one.there:
-            lines.append(
-                f"  {len(one.there)} of them are files still, such as {one.there[0]}: the job no longer lists them"
-            )
+            lines.append(f"  files that the job no longer lists: {len(one.there)} of them, such as {one.there[0]}")
     if begun:
         lines.append("an earlier prune did not end; --yes ends it")
     if not any(one.inputs for one in gone):

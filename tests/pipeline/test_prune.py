@@ -247,7 +247,7 @@ def test_files_that_the_job_no_longer_lists_are_named(copied, tmp_path, golden):
     )
     (gone,) = find_gone(copied.store)
     assert gone.there == ("b.mp4",)
-    assert "1 of them are files still, such as b.mp4" in gone_text([gone], False, "out")
+    assert "files that the job no longer lists: 1 of them, such as b.mp4" in gone_text([gone], False, "out")
 
 
 def test_a_plan_says_that_it_prunes(copied):

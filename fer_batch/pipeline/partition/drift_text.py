@@ -34,7 +34,7 @@ def rule_sentence(found: Drift) -> str:
     """How a night is judged, and how often that is wrong."""
     n = int(found.reference.sum())
     if not found.n_charts:
-        return f"{n} nights in the reference window are too few for limits; {MIN_NIGHTS} with a figure are needed"
+        return f"limits need {MIN_NIGHTS} nights with a figure in the reference window, which has {n}"
     return (
         f"{n} nights in the reference window, {found.n_charts} figures with limits; by chance {FALSE_ALARMS:.0%} of "
         "the nights in which nothing changed show an alarm of any"
@@ -66,7 +66,7 @@ def drift_text(found: Drift, out: str, page: str | None) -> str:
     ]
     if len(alarms) > SHOWN:
         lines.append(f"  ... and {len(alarms) - SHOWN} more: fer-batch query {shlex.quote(out)} drift")
-    if not alarms:
+    if not alarms and found.n_charts:
         lines.append("  nothing left its limits")
     lines += _news(found)
     if page:

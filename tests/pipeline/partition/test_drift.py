@@ -160,9 +160,7 @@ def test_few_nights_say_that_they_are_few(world, tmp_path):
     store = world.write_nights(str(tmp_path), world.Plan(n_nights=3, n_people=2, n_frames=5))
     found = drift_of(store, world.HERE)
     assert found.n_charts == 0 and not found.alarms
-    assert "3 nights in the reference window are too few for limits; 5 with a figure are needed" in drift_text(
-        found, "o", None
-    )
+    assert "limits need 5 nights with a figure in the reference window, which has 3" in drift_text(found, "o", None)
     assert "no limits yet" in nights_page(RunSummary("t", "d", "m", "e"), contents_of(found)).decode()
 
 
