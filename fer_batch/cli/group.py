@@ -21,6 +21,7 @@ EXAMPLES = {
     "networks": "fer-batch networks enet_b0_8_best_vgaf",
     "convert": "fer-batch convert enet_b2_8.pt enet_b2_8.safetensors --known enet_b2_8",
     "export": "fer-batch export out --to openface-csv out_openface",
+    "publish": "fer-batch publish out --iceberg sqlite:///catalog.db",
     "retry": "fer-batch retry out && fer-batch run jobs/clips.yaml --set source.uri=my_videos --output out",
     "schemas": "fer-batch schemas --engine spark",
 }

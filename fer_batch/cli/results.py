@@ -181,3 +181,20 @@ def export(out: str, to: str, folder: str) -> None:
     from fer_batch.pipeline.export.write import export_output
 
     click.echo("\n".join(export_output(out, to, folder)))
+
+
+@cli.command(cls=Command)
+@click.argument("out")
+@click.option("--iceberg", "catalogue", required=True, metavar="CATALOG", help="URI of a catalogue, or its name.")
+@click.option("--namespace", default="fer_batch", show_default=True, help="Of the tables; one for each output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def publish(out: str, catalogue: str, namespace: str, as_json: bool) -> None:
+    """Register the published files in Iceberg tables, one snapshot a table that changed; nothing is copied.
+
+    CATALOG is sqlite:///FILE, postgresql://..., https://... (REST), or a name of PyIceberg's configuration.
+    """
+    from fer_batch.output import iceberg
+    from fer_batch.storage.store import Store
+
+    found = iceberg.publish(Store(out), catalogue, namespace)
+    click.echo(json.dumps(iceberg.registered_json(found)) if as_json else iceberg.registered_text(found))

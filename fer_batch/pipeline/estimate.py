@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.storage.manifest import COMMITS, PLANS, SHARD_TABLES, SHARDS
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARD_TABLES, SHARDS, STAGE
 from fer_batch.storage.published import is_of_shard
 
 LEVEL = 0.95
@@ -25,6 +25,7 @@ WITH_FRAMES = ("frames", "detections", "annotations")  # tables whose rows are f
 ONCE_MOST = 3.0  # what is made once may become so much larger than over the few inputs that were tried
 ALONE = 2.0  # factor up and down where one input alone was tried, which shows no spread
 HOUR = 3600.0
+CHUNK = 64  # frames of a stage file
 
 
 @dataclass(frozen=True)
@@ -308,10 +309,10 @@ _NONE = Range.exactly(0.0)
 
 
 def _kind(path: str) -> str:
-    """What a file of an output is of: a `unit`, a `shard`, an `input`, or all of them: `once`."""
+    """What a file of an output is of: a `unit`, its `stage`, a `shard`, an `input`, or all of them: `once`."""
     top, name = path.split("/")[0], posixpath.basename(path)
-    if top == COMMITS:
-        return "unit"
+    if top in (COMMITS, STAGE):
+        return "unit" if top == COMMITS else "stage"
     if "/sequences/" in path or "/thumbnails/" in path:
         return "input" if top == "report" else "shard"
     of_record = posixpath.basename(posixpath.dirname(path))
@@ -323,11 +324,13 @@ def _kind(path: str) -> str:
 
 
 def _objects(scale: _Scale) -> Range:
-    counts = dict.fromkeys(("unit", "shard", "input", "once"), 0)
+    counts = dict.fromkeys(("unit", "stage", "shard", "input", "once"), 0)
     for path, _ in scale.done.files:
         counts[_kind(path)] += 1
     found = Range.exactly(counts["unit"] / len(scale.done.tried) * scale.waiting.n_units)
     found += Range.exactly(counts["shard"] * scale.waiting.n_shards)
+    if counts["stage"]:  # where the job ends with phase 1
+        found += Range.between(scale.waiting.n_units, scale.waiting.n_units + scale.frames.high / CHUNK)
     return found + Range.exactly(counts["input"] / scale.n_tried * scale.n) + scale.once(counts["once"])
 
 
@@ -340,8 +343,8 @@ def _bytes(scale: _Scale) -> Range:
 
 def _bytes_of(path: str, size: int, scale: _Scale) -> Range:
     top, kind = path.split("/")[0], _kind(path)
-    if kind == "once":
-        return scale.once(size)
+    if kind in ("once", "stage"):
+        return scale.once(size) if kind == "once" else scale.spread().times(size)
     if kind == "unit" or top in (PLANS, SHARDS):
         return Range.exactly(size * scale.n / scale.n_tried)
     if top != "tables":

@@ -7,6 +7,7 @@ measured. Neither Ray nor the output of the job is touched.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import pickle
@@ -65,13 +66,14 @@ def rehearse(jobs: Sequence[Job], groups: Sequence[Group]) -> Rehearsed | None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="fer_batch-") as folder, contextlib.redirect_stderr(io.StringIO()):
         first = _Trial(jobs, f"{folder}/0")
-        if not first.take(groups[0], FEWEST).n_frames:  # loads all that is used, and shows what a frame takes
-            groups = groups[1:]
-            if not groups or not first.take(groups[0], FEWEST).n_frames:
-                return None
-        n = _n_frames(_Trial(jobs, f"{folder}/1", first.network).take(groups[0], FEWEST), len(groups))
+        readable = next(
+            (group for group in groups if first.take(group, FEWEST).n_frames), None
+        )  # loads all that is used
+        if readable is None:
+            return None
+        n = _n_frames(_Trial(jobs, f"{folder}/1", first).take(readable, FEWEST), len(groups))
         first.publish()
-        trial = _Trial(jobs, f"{folder}/2", first.network)
+        trial = _Trial(jobs, f"{folder}/2", first)
         tried = tuple(trial.take(group, n) for group in groups)
         seconds = trial.publish()
         return trial.rehearsed(tried, seconds, time.perf_counter() - began)
@@ -92,19 +94,24 @@ class _Trial:
         The run for each of its explanations.
     folder
         Of the output.
-    network
-        What explains, where it is loaded already.
+    like
+        Another one, whose network it uses.
     """
 
-    def __init__(self, jobs: Sequence[Job], folder: str, network: ExplainStage | None = None) -> None:
+    def __init__(self, jobs: Sequence[Job], folder: str, like: _Trial | None = None) -> None:
         self.store, self.n_threads = Store(folder), os.cpu_count() or 1
         self.jobs = [_job_in(job, self.store) for job in jobs]
         self.options = [explain_options(job, self.n_threads) for job in self.jobs]
-        self.network = network if network is not None else ExplainStage(self.options)
+        self._like = like
         own = self.jobs[0].config
         self.decode = decode_options(self.jobs)
         self.sink = SinkOptions(self.store.uri, own.faces.store == "jpeg", tuple(job.metadata for job in self.jobs))
         self.identities: set[str] = set()
+
+    @functools.cached_property
+    def network(self) -> ExplainStage:
+        """What explains; loaded when a frame was read."""
+        return self._like.network if self._like else ExplainStage(self.options)
 
     def take(self, group: Group, n: int) -> Tried:
         """Phase 1 of some inputs, of each so many frames at most."""
@@ -115,6 +122,8 @@ class _Trial:
         books = [Bookkeeping(self.store, plan.partition, RUN, units) for plan, units in each]
         self.identities.update(name for units in own for one in units for name in one.identities)
         rows, decoded = self._decoded(unit, group, n)
+        if not any(_chunk(row).frames for row in rows):
+            return Tried(len(group.members), 0, 0, decoded, 0.0, 0.0, 0)
         begin = time.perf_counter()
         explained = [found for row in rows for found in self._explained(row)]
         inference = time.perf_counter() - begin
