@@ -13,8 +13,9 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,9 +67,8 @@ def rehearse(jobs: Sequence[Job], groups: Sequence[Group]) -> Rehearsed | None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="fer_batch-") as folder, contextlib.redirect_stderr(io.StringIO()):
         first = _Trial(jobs, f"{folder}/0")
-        readable = next(
-            (group for group in groups if first.take(group, FEWEST).n_frames), None
-        )  # loads all that is used
+        # The first frames load all that is used, so that no figure has it.
+        readable = next((group for group in groups if first.take(group, FEWEST).n_frames), None)
         if readable is None:
             return None
         n = _n_frames(_Trial(jobs, f"{folder}/1", first).take(readable, FEWEST), len(groups))
@@ -83,6 +83,14 @@ def _n_frames(one: Tried, n_groups: int) -> int:
     """Frames of each input that fit into the time."""
     each = (one.decode_s + one.network_s + one.maps_s) / max(one.n_frames, 1)
     return int(np.clip(BUDGET_S / n_groups / max(each, 1e-6), FEWEST, MOST))
+
+
+class Seconds(NamedTuple):
+    """Of the phases after the first: a shard, the stages over all shards, and the report."""
+
+    shard: float
+    stages: float
+    report: float
 
 
 class _Trial:
@@ -124,17 +132,30 @@ class _Trial:
         rows, decoded = self._decoded(unit, group, n)
         if not any(_chunk(row).frames for row in rows):
             return Tried(len(group.members), 0, 0, decoded, 0.0, 0.0, 0)
-        begin = time.perf_counter()
-        explained = [found for row in rows for found in self._explained(row)]
-        inference = time.perf_counter() - begin
+        explained, network_s, maps_s = self._through_network(rows)
         begin = time.perf_counter()
         for found in explained:
             line = write_chunk({key: np.array([value], object) for key, value in found.items()}, self.sink)
             books[int(line["explanation"][0])].add({key: value[0] for key, value in line.items()})
-        written = time.perf_counter() - begin
-        chunks = [Chunk.from_batch({"payload": np.array([found["payload"]], object)}) for found in explained]
-        maps = sum(chunk.cost.seconds + chunk.cost.first_seconds for chunk in chunks)
-        return self._tried(group, rows, decoded + written, inference - maps, maps)
+        decoded += time.perf_counter() - begin
+        inputs = {ref.sequence_id for ref in group.members}
+        frames = [frame for row in rows for frame in _chunk(row).frames]
+        read = {(input_id(frame["sequence_id"], inputs), frame["frame_index"]) for frame in frames}
+        staged = self._staged(one.unit_id for units in own for one in units)
+        return Tried(len(group.members), len(read), len(frames), decoded, network_s, maps_s, staged)
+
+    def _staged(self, unit_ids: Iterable[str]) -> int:
+        """Bytes of the stage files of units."""
+        return sum(entry.size for name in unit_ids for entry in self.store.walk(f"{STAGE}/{name}"))
+
+    def _through_network(self, rows: Sequence[ChunkRow]) -> tuple[list[dict[str, object]], float, float]:
+        """Chunks with the maps of every explanation, and the seconds of prediction and of maps."""
+        begin = time.perf_counter()
+        explained = [found for row in rows for found in self._explained(row)]
+        seconds = time.perf_counter() - begin
+        costs = [Chunk.from_batch({"payload": np.array([found["payload"]], object)}).cost for found in explained]
+        maps = sum(cost.seconds + cost.first_seconds for cost in costs)
+        return explained, max(seconds - maps, 0.0), maps
 
     def _decoded(self, unit: Unit, group: Group, n: int) -> tuple[list[ChunkRow], float]:
         """Chunks of frames from all over the inputs, and the seconds that as many take where none is passed over."""
@@ -158,22 +179,14 @@ class _Trial:
             found.append({key: value[0] for key, value in columns.items()})
         return found
 
-    def _tried(self, group: Group, rows: Sequence[ChunkRow], cpu_s: float, network_s: float, maps_s: float) -> Tried:
-        inputs = {ref.sequence_id for ref in group.members}
-        frames = [frame for row in rows for frame in _chunk(row).frames]
-        read = {(input_id(frame["sequence_id"], inputs), frame["frame_index"]) for frame in frames}
-        staged = [
-            entry.size for unit in {row["unit_id"] for row in rows} for entry in self.store.walk(f"{STAGE}/{unit}")
-        ]
-        return Tried(len(group.members), len(read), len(frames), cpu_s, max(network_s, 0.0), maps_s, sum(staged))
+    def publish(self) -> Seconds:
+        """The other phases of every explanation."""
+        each = [self._publish(job) for job in self.jobs]
+        return Seconds(*(sum(parts) for parts in zip(*each, strict=True)))
 
-    def publish(self) -> tuple[float, float, float]:
-        """The other phases; seconds of the shard, of the stages over it, and of the report."""
-        return tuple(sum(parts) for parts in zip(*(self._publish(job) for job in self.jobs), strict=True))
-
-    def _publish(self, job: Job) -> tuple[float, float, float]:
+    def _publish(self, job: Job) -> Seconds:
         if "prototypes" not in job.config.phases:
-            return 0.0, 0.0, 0.0
+            return Seconds(0.0, 0.0, 0.0)
         ledger, times = Ledger(self.store), [time.perf_counter()]
         commits = unplanned(ledger, job.plan.partition, self.identities)
         for name in plan_shards(ledger, job.plan.partition, commits, max(len(commits), 1)):
@@ -185,9 +198,9 @@ class _Trial:
         record = RunRecord(self.store, job.plan.partition, job.config, model_digest=model.digest, weights_license=None)
         record.write({"found": len(job.plan.refs), **dict.fromkeys((*STATUSES, "already_done"), 0)})
         publish_stages(REPORT, job, None, 1)
-        return times[1] - times[0], times[2] - times[1], time.perf_counter() - times[2]
+        return Seconds(times[1] - times[0], times[2] - times[1], time.perf_counter() - times[2])
 
-    def rehearsed(self, tried: tuple[Tried, ...], seconds: tuple[float, float, float], whole_s: float) -> Rehearsed:
+    def rehearsed(self, tried: tuple[Tried, ...], seconds: Seconds, whole_s: float) -> Rehearsed:
         """What there is now.
 
         Parameters

@@ -136,3 +136,24 @@ def test_slots_are_of_the_frames_a_clip_really_has(tmp_path):
         frames = list(decoder.frames(path, Sampling(slots=3, per_slot=2)))
     assert [frame.frame_index for frame in frames] == balanced_frames(30, 3, 2).tolist() == [2, 7, 12, 17, 22, 27]
     assert [round(frame.image.mean() / 8) for frame in frames] == [2, 7, 12, 17, 22, 27]
+
+
+@given(
+    n=st.integers(1, 400),
+    fps=st.sampled_from([10.0, 25.0, 29.97, 30.0]),
+    stride=st.integers(1, 7),
+    clock_fps=st.sampled_from([None, 1.0, 5.0, 25.0, 60.0]),
+    start=st.sampled_from([None, 0.2, 3.0, 40.0]),
+    length=st.sampled_from([None, 1.0, 5.0]),
+    most=st.sampled_from([None, 1, 50]),
+)
+def test_the_number_of_kept_frames_is_known_before_a_clip_is_read(n, fps, stride, clock_fps, start, length, most):
+    stop = None if length is None else (start or 0.0) + length
+    sampling = Sampling(1 if clock_fps else stride, clock_fps, start, stop, most)
+    assert abs(sampling.n_kept(n, fps) - len(kept(sampling, clock(fps, n)))) <= 1, "a frame more or less at an edge"
+
+
+def test_without_a_clock_frames_are_counted_by_stride_and_number():
+    assert [Sampling(stride=s).n_kept(10, None) for s in (1, 3, 11)] == [10, 4, 1]
+    assert Sampling(max_frames=4).n_kept(10, None) == 4
+    assert Sampling(slots=3, per_slot=2).n_kept(10, None) == 6

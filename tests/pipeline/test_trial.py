@@ -1,0 +1,40 @@
+"""When a dry run tries inputs, and what it says where it cannot."""
+
+import pytest
+
+from fer_batch.config import build
+from fer_batch.pipeline.plan import make_plans
+from fer_batch.pipeline.run import run
+from fer_batch.pipeline.trial import chosen_trial
+from fer_batch.storage.store import Store
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in" / name).write_bytes(b"no video")
+    values = {"name": "d", "source": {"uri": str(tmp_path / "in")}, "output": str(tmp_path / "out")}
+    return build({**values, "model": {"checkpoint": "demo"}, "faces": {"detector": "none"}}, "job")
+
+
+def trial(config):
+    store = Store(config.output)
+    return chosen_trial([config], store, make_plans([config], store))
+
+
+def test_inputs_are_tried_where_the_job_explains_some(job, tmp_path):
+    found = trial(job)
+    assert [len(group.members) for group in found.groups] == [1, 1]
+    assert (found.jobs[0].plan.refs, found.jobs[0].plan.units) == ([], []), "the listing is not kept for it"
+    assert trial(job.model_copy(update={"phases": ("report",)})) is None
+    for file in (tmp_path / "in").iterdir():
+        file.write_bytes(b"")
+    assert trial(job) is None, "of an empty file nothing is read"
+
+
+def test_where_no_input_can_be_read_there_is_no_estimate(job, capsys):
+    outcome = run(job, dry_run=True)
+    assert outcome.estimate is None and outcome.found == 2
+    assert "no estimate: none of the inputs that were tried could be read" in capsys.readouterr().err
+    assert not Store(job.output).exists("")
