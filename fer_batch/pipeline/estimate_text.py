@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fer_batch.pipeline.estimate import Estimate, Range
+from fer_batch.pipeline.estimate import Estimate
+from fer_batch.pipeline.ranges import Range
 from fer_batch.storage.heartbeat import span_text
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")

@@ -23,7 +23,6 @@ import torch
 from fer_batch.output.run_record import RunRecord
 from fer_batch.pipeline.analysis.plans import plan_shards, unplanned
 from fer_batch.pipeline.analysis.shard import shard_task
-from fer_batch.pipeline.estimate import Rehearsed, Tried
 from fer_batch.pipeline.explaining.chunk import Chunk, ChunkRow
 from fer_batch.pipeline.explaining.decode import decode_unit
 from fer_batch.pipeline.explaining.explain import ExplainStage
@@ -32,6 +31,7 @@ from fer_batch.pipeline.explaining.sink import SinkOptions, write_chunk
 from fer_batch.pipeline.explaining.stream import Bookkeeping
 from fer_batch.pipeline.explaining.units import ExplanationRefused, Unit, joint_units, units_to_do
 from fer_batch.pipeline.phases import REPORT, Job, decode_options, explain_options, publish_stages, shard_options
+from fer_batch.pipeline.scaling import Rehearsed, Tried
 from fer_batch.pipeline.trial_inputs import Group, first_frames, spread_frames
 from fer_batch.storage.manifest import STAGE, Ledger
 from fer_batch.storage.parquet import encode

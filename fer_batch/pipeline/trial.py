@@ -14,7 +14,8 @@ from fer_batch.pipeline.progress import say
 from fer_batch.storage.store import Store
 
 if TYPE_CHECKING:
-    from fer_batch.pipeline.estimate import Estimate, Waiting
+    from fer_batch.pipeline.estimate import Estimate
+    from fer_batch.pipeline.scaling import Waiting
     from fer_batch.pipeline.trial_inputs import Group
 
 GROUPS = 6  # clips, or handfuls of stills, that are tried

@@ -10,11 +10,11 @@ from typing import TypeVar
 import numpy as np
 
 from fer_batch.media.sampling import Sampling
-from fer_batch.pipeline.estimate import Waiting
 from fer_batch.pipeline.explaining.faces import DecodeOptions
 from fer_batch.pipeline.explaining.inputs import decoder_of
 from fer_batch.pipeline.explaining.units import PACK_SIZE
 from fer_batch.pipeline.plan import Plan
+from fer_batch.pipeline.scaling import Waiting
 from fer_batch.sources.fetch import local_file
 from fer_batch.types import EnvironmentFault, MediaError, SequenceRef
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_batch.pipeline.estimate import Prices, Range, Rehearsed, Tried, Waiting, estimate, frames_of, ratio_total
+from fer_batch.pipeline.estimate import Prices, estimate
+from fer_batch.pipeline.ranges import Range
+from fer_batch.pipeline.scaling import Rehearsed, Tried, Waiting
 from fer_batch.storage.published import shard_prefix
 
 SHARD = f"{shard_prefix({'dataset': 'd', 'model': 'm', 'explain': 'e'})}-00000"
@@ -34,10 +36,6 @@ DONE = Rehearsed(
     TRIED, 4.0, 1.0, 2.0, FILES, {"frames": 4000, "relevance": 4000, "prototypes": 4000}, True, 8.0, "cpu", 2, 9.0
 )
 ALL = Waiting(np.full(100, 1e6), np.full(100, 200.0), 100, 7)
-
-
-def within(value, found):
-    return found.low <= value <= found.high
 
 
 def test_what_was_tried_whole_is_known():
@@ -81,27 +79,3 @@ def test_an_explanation_that_half_of_the_inputs_wait_for_takes_half():
     half, found = (estimate(replace(ALL, share=share), DONE, 2, Prices()) for share in (0.5, 1.0))
     assert half.maps_hours.value == pytest.approx(found.maps_hours.value / 2)
     assert half.network_hours.value == pytest.approx(found.network_hours.value), "the network sees every frame once"
-
-
-def test_the_interval_holds_the_total_as_often_as_it_says():
-    """Inputs whose rates differ by a third; an interval of Student's t from six of three hundred of them."""
-    rng, held = np.random.default_rng(0), 0
-    sizes = rng.integers(50, 500, 300).astype(float)
-    rates = rng.normal(1.0, 0.33, 300).clip(0.05)
-    for _ in range(400):
-        chosen = rng.choice(300, 6, replace=False)
-        held += within((sizes * rates).sum(), ratio_total((sizes * rates)[chosen], sizes[chosen], sizes.sum()))
-    assert 0.89 <= held / 400 <= 0.99
-
-
-def test_one_input_alone_shows_no_spread():
-    assert ratio_total([3.0], [10], 100) == Range(30.0, 15.0, 60.0)
-    assert ratio_total([], [], 100) == ratio_total([0.0], [10], 100) == Range.exactly(0.0)
-
-
-def test_frames_of_clips_that_nobody_looked_at_follow_from_their_bytes():
-    sizes, frames = np.arange(1.0, 11.0) * 1e6, np.full(10, np.nan)
-    frames[::2] = sizes[::2] / 1e4 * [0.9, 1.1, 1.0, 1.05, 0.95]
-    found = frames_of(Waiting(sizes, frames, 10, 1))
-    assert within(sizes.sum() / 1e4, found) and found.low < found.value < found.high
-    assert frames_of(Waiting(sizes, np.full(10, np.nan), 10, 1)) == Range.exactly(0.0)

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from fer_batch.pipeline.estimate import Estimate, Range
+from fer_batch.pipeline.estimate import Estimate
 from fer_batch.pipeline.estimate_text import bytes_text, estimate_lines
+from fer_batch.pipeline.ranges import Range
 
 HOURS = Range(2.0, 1.5, 3.0)
 FOUND = Estimate(
