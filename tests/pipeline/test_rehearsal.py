@@ -10,7 +10,7 @@ from fer_batch.storage.store import Store
 
 def test_every_explanation_is_made_and_nothing_is_left_behind(tmp_path, capsys):
     write_stills(tmp_path / "in", n=3, seed=2)
-    explain = [{"method": "gradient", "targets": "all"}, {"method": "gradient_times_input", "targets": "all"}]
+    explain = [{"method": "gradient", "targets": "AU12"}, {"method": "gradient_times_input", "targets": "AU12"}]
     source = {"format": "manifest", "uri": str(tmp_path / "in" / "manifest.csv")}
     values = {"name": "d", "source": source, "output": str(tmp_path / "out"), "model": {"checkpoint": "demo"}}
     values |= {"faces": {"detector": "dataset"}, "phases": ["explain"], "explain": explain}
