@@ -40,7 +40,7 @@ from fer_batch.storage.tables import SCHEMAS
 from fer_batch.types import STATUSES, input_id
 
 BUDGET_S = 4.0  # for phase 1 of all inputs, once everything is loaded
-FEWEST, MOST = 4, 64  # frames of an input
+FEWEST, MOST = 8, 64  # frames of an input
 RUN = "trial"
 
 
