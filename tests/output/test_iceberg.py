@@ -133,3 +133,5 @@ def test_files_that_somebody_else_added_are_refused(store, catalogue):
 def test_a_catalogue_that_does_not_open_is_one_sentence(store):
     with pytest.raises(InputError, match=r"^the Iceberg catalogue 'nowhere' does not open: "):
         iceberg.publish(store, "nowhere")
+    with pytest.raises(InputError, match=r"one level of letters, digits and '_', got 'lab\.faces'"):
+        iceberg.publish(store, "nowhere", "lab.faces")
