@@ -78,11 +78,13 @@ def publish(store: Store, catalogue: str, namespace: str = "fer_batch") -> list[
     Raises
     ------
     InputError
-        If PyIceberg is not installed, the catalogue does not open, the namespace has several levels, or a table holds
-        files of somebody else.
+        If there is no output, PyIceberg is not installed, the catalogue does not open, the namespace has several
+        levels, or a table holds files of somebody else.
     """
     if not re.fullmatch(r"\w+", namespace):
         raise InputError(f"--namespace: one level of letters, digits and '_', got {namespace!r}")
+    if not store.exists("tables"):
+        raise InputError(f"{store.uri!r} holds no tables; name the output of a run")
     opened = _open(catalogue, store)
     opened.create_namespace_if_not_exists(namespace)
     shards = published_shards(store)
