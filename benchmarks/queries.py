@@ -107,7 +107,8 @@ def main() -> None:
         where = "dataset = 'day' AND model = 'm-1'"
         for sql in ("SELECT count(*) FROM detections", f"SELECT avg(mu) FROM detections WHERE {where}"):
             plan = connection.execute(f"EXPLAIN ANALYZE {sql}").fetchall()[0][1]
-            print(f"\n{sql}\n" + "\n".join(re.findall(r"(?:Total Files Read|Scanning Files|File Filters)[^│]*", plan)))
+            read = re.findall(r"((?:Total Files Read|Scanning Files): *[\d/]+)", plan)
+            print("\n".join([f"\n{sql}", *read]))
 
 
 if __name__ == "__main__":

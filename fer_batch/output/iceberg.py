@@ -12,6 +12,7 @@ replaced under its name is taken out and put in again by one snapshot.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -77,8 +78,13 @@ def publish(store: Store, catalogue: str, namespace: str = "fer_batch") -> list[
     Raises
     ------
     InputError
-        If PyIceberg is not installed, the catalogue does not open, or a table holds files of somebody else.
+        If there is no output, PyIceberg is not installed, the catalogue does not open, the namespace has several
+        levels, or a table holds files of somebody else.
     """
+    if not re.fullmatch(r"\w+", namespace):
+        raise InputError(f"--namespace: one level of letters, digits and '_', got {namespace!r}")
+    if not store.exists("tables"):
+        raise InputError(f"{store.uri!r} holds no tables; name the output of a run")
     opened = _open(catalogue, store)
     opened.create_namespace_if_not_exists(namespace)
     shards = published_shards(store)
@@ -135,7 +141,7 @@ def _register(
         store.put(record, dump({"snapshot": current.snapshot_id if current else None, "files": states}))
     kept = [one for uri, one in live.items() if known.get(uri) == states.get(uri)]
     now = [*kept, *fresh]
-    return Registered(name[1], len(now), sum(one.record_count for one in now), len(fresh), len(stale))
+    return Registered(name[-1], len(now), sum(one.record_count for one in now), len(fresh), len(stale))
 
 
 def _commit(table: Table, fresh: Sequence[DataFile], stale: Sequence[DataFile]) -> None:
@@ -162,8 +168,8 @@ def _known(store: Store, record: str, table: Table) -> dict[str, str]:
 
 def _table(catalogue: Catalog, name: tuple[str, str], store: Store) -> Table:
     """The Iceberg table of a table, with its columns and keys; columns that came later are added."""
-    keys = PARTITIONS[name[1]]
-    schema = pa.schema([*SCHEMAS[name[1]], *(pa.field(key, pa.string()) for key in keys)])
+    keys = PARTITIONS[name[-1]]
+    schema = pa.schema([*SCHEMAS[name[-1]], *(pa.field(key, pa.string()) for key in keys)])
     if not catalogue.table_exists(name):
         properties = {OUTPUT: store.uri, "format-version": "2"}
         creation = catalogue.create_table_transaction(name, schema, properties=properties)

@@ -8,6 +8,7 @@ from fer_batch.pipeline.ranges import Range
 from fer_batch.pipeline.scaling import Rehearsed, Scale, Waiting, bytes_of, objects_of
 
 HOUR = 3600.0
+CLOCK = 3.0  # a busy machine was so much faster or slower a few minutes later (benchmarks/estimate.py)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ def _cost(cpu_hours: Range, network_hours: Range, done: Rehearsed, prices: Price
     return cpu_hours.times(prices.cpu) + network_hours.times(prices.gpu)
 
 
+def _hours(seconds: Range, share: float = 1.0) -> Range:
+    """Hours of what was timed once; what was timed is not known as what was counted is."""
+    value = seconds.value
+    wide = Range(value, min(seconds.low, value / CLOCK), max(seconds.high, value * CLOCK))
+    return wide.times(share / HOUR)
+
+
 def estimate(waiting: Waiting, done: Rehearsed, n_cpus: int, prices: Prices) -> Estimate:
     """What a run will take, from what a few of its inputs took.
 
@@ -91,12 +99,10 @@ def estimate(waiting: Waiting, done: Rehearsed, n_cpus: int, prices: Prices) -> 
         Of an hour.
     """
     scale, tried, share = Scale(waiting, done), done.tried, waiting.share
-    decode = scale.with_frames([one.decode_s for one in tried]).times(1 / HOUR)
-    network = scale.with_frames([one.network_s for one in tried]).times(1 / HOUR)
-    maps = scale.with_frames([one.maps_s for one in tried]).times(share / HOUR)
-    tables = scale.slowly(done.shards_s).times(share / HOUR)
-    stages = scale.slowly(done.stages_s).times(share / HOUR)
-    drawing = scale.slowly(done.report_s).times(share / HOUR)
+    decode = _hours(scale.with_frames([one.decode_s for one in tried]))
+    network = _hours(scale.with_frames([one.network_s for one in tried]))
+    maps = _hours(scale.with_frames([one.maps_s for one in tried]), share)
+    tables, stages, drawing = (_hours(scale.slowly(s), share) for s in (done.shards_s, done.stages_s, done.report_s))
     rows = sum(one.n_rows for one in tried) / max(sum(one.n_frames for one in tried), 1)
     spread, inference = decode.times(1 / n_cpus), network + maps
     explain = spread + inference if done.device == "cpu" else spread.most(inference)

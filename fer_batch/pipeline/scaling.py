@@ -21,6 +21,7 @@ from fer_batch.storage.published import is_of_shard
 
 WITH_FRAMES = ("frames", "detections", "annotations")  # tables whose rows are frames; `relevance` where all is kept
 ONCE_MOST = 3.0  # what is made once may become so much larger than over the few inputs that were tried
+RECORDED = 0.01  # what files say of their run is of another length in another run
 CHUNK = 64  # frames of a stage file
 _NONE = Range.exactly(0.0)
 
@@ -206,7 +207,7 @@ def bytes_of(scale: Scale) -> Range:
     total = _NONE
     for path, size in scale.done.files:
         total += _bytes_of(path, size, scale)
-    return total
+    return Range(total.value, total.low * (1 - RECORDED), total.high * (1 + RECORDED))
 
 
 def _bytes_of(path: str, size: int, scale: Scale) -> Range:

@@ -133,3 +133,9 @@ def test_files_that_somebody_else_added_are_refused(store, catalogue):
 def test_a_catalogue_that_does_not_open_is_one_sentence(store):
     with pytest.raises(InputError, match=r"^the Iceberg catalogue 'nowhere' does not open: "):
         iceberg.publish(store, "nowhere")
+    with pytest.raises(InputError, match=r"one level of letters, digits and '_', got 'lab\.faces'"):
+        iceberg.publish(store, "nowhere", "lab.faces")
+    nothing = Store(f"{store.uri}-typo")
+    with pytest.raises(InputError, match="-typo' holds no tables; name the output of a run"):
+        iceberg.publish(nothing, "sqlite://")
+    assert not nothing.exists("")

@@ -42,9 +42,11 @@ def test_what_was_tried_whole_is_known():
     waiting = Waiting(np.full(2, 1e6), np.full(2, 20.0), 2, 1)
     found = estimate(waiting, DONE, 2, Prices(cpu=1.0))
     assert found.objects == Range.exactly(len(FILES))
-    assert found.bytes.low == pytest.approx(found.bytes.high) == pytest.approx(sum(size for _, size in FILES))
+    assert found.bytes.value == pytest.approx(sum(size for _, size in FILES))
+    assert found.bytes.high < 1.03 * found.bytes.low
     assert found.frames == Range.exactly(40)
-    assert found.decode_cpu_hours == Range.exactly(pytest.approx(4.2 / 3600))
+    decode = found.decode_cpu_hours
+    assert decode.value == pytest.approx(4.2 / 3600) and decode.high > 2 * decode.value > 4 * decode.low, "of a clock"
     # 4.2 s of decoding, 10.4 s of a network on two threads, 7 s of tables and report
     assert found.cost.value == pytest.approx((4.2 + 2 * 10.4 + 7) / 3600)
 

@@ -46,7 +46,7 @@ class WaitingUnit:
         same = {text: text for text in (commit.unit_id, *(row["sequence_id"] for row in commit.sequences))}
         keys = ("sequence_id", "identity", "input")
         # Equal texts are one text in memory: a video has its name twice, and its identity is that of its unit.
-        rows = tuple(tuple(same.get(row[key], row[key]) for key in keys) for row in commit.sequences)
+        rows = tuple(tuple(str(same.get(row[key], row[key])) for key in keys) for row in commit.sequences)
         current = {name for name, _, _ in rows}
         truth = {one["sequence_id"]: _truth_version(one) for one in commit.sources if one["sequence_id"] in current}
         return cls(commit.unit_id, rows, truth)
