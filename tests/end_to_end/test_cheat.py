@@ -13,6 +13,8 @@ import pytest
 from fer_batch.posed.clips import write_clips
 from fer_batch.storage.store import Store
 
+from .conftest import called
+
 pytestmark = pytest.mark.slow
 
 NETWORK = Path(__file__).parent / "cheat"
@@ -31,7 +33,20 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def caught(recipe, tmp_path_factory):
+def in_this_process(engine, recipe):
+    """The commands of the benchmark run here, on the Ray that runs."""
+
+    def command(*arguments):
+        done = called([str(word) for word in arguments])
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "fer_batch", command)
+        yield
+
+
+@pytest.fixture(scope="module")
+def caught(recipe, in_this_process, tmp_path_factory):
     """Output and evaluation of the cheating network on clips of people it has not seen."""
     work = tmp_path_factory.mktemp("cheat")
     for path in NETWORK.iterdir():

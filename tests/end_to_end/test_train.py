@@ -29,7 +29,7 @@ from fer_batch.training.fold import FoldTraining
 from .conftest import called
 
 pytestmark = pytest.mark.slow
-EPOCHS = 16  # of each fold: seconds, in which the second can be killed
+EPOCHS = 8  # of each fold: seconds, in which the second can be killed
 
 JOB = {
     "kind": "train",
@@ -52,9 +52,11 @@ def command(folder, *more):
             *more]  # fmt: skip
 
 
-def run(folder, *more):
-    done = subprocess.run(command(folder, *more), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+def run(folder, *more, code=0):
+    """The same command in this process."""
+    command_line = command(folder, *more)
+    done = called(command_line[command_line.index("train") :])
+    assert done.returncode == code, done.stderr[-3000:]
     return done
 
 
@@ -90,7 +92,7 @@ def until_gone(processes):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, request):
+def trained(engine, tmp_path_factory):
     """A training whose driver was killed with -9 in its second fold, and that was run again."""
     folder = tmp_path_factory.mktemp("train")
     out = folder / "out"
@@ -206,8 +208,7 @@ def test_tables_and_text_say_how_good_it_is(trained):
     assert epochs == [("train", "learning_rate", 4 * EPOCHS), ("train", "loss", 4 * EPOCHS)]
     assert connection.execute("SELECT count(*), count(DISTINCT fold) FROM evaluation").fetchall() == [(64, 4)]
     assert connection.execute("SELECT status, count(*) FROM sequences GROUP BY ALL").fetchall() == [("done", 8)]
-    listed = subprocess.run([sys.executable, "-m", "fer_batch.cli", "status", str(folder / "out")],
-                            capture_output=True, text=True, check=True)  # fmt: skip
+    listed = called(["status", str(folder / "out")])
     assert "8 done, 0 partial, 0 failed" in listed.stdout
 
 
@@ -259,7 +260,6 @@ def test_judging_tells_the_people_trained_on_from_the_one_left_out_and_agrees_wi
 
 def test_a_recipe_that_does_not_fit_starts_nothing(trained):
     folder, *_ = trained
-    wrong = subprocess.run(command(folder, "--set", "recipe.trainable=[head.]"), capture_output=True, text=True)
-    assert wrong.returncode == 1
+    wrong = run(folder, "--set", "recipe.trainable=[head.]", code=1)
     assert wrong.stderr.splitlines()[-1].startswith("error: recipe: nothing of the network is named head.")
     assert "posed: 96 crops of 4 subjects" in wrong.stderr
