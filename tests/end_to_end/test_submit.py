@@ -62,7 +62,7 @@ def test_the_night_of_the_crontab_and_the_command_of_the_ray_job_run_as_submitte
     line, given = crontab()
     for name, own in (("SOURCE", "media"), ("OUTPUT", "out")):
         given[name] = here(given[name], {f"s3://bucket/{own}": tmp_path / own})
-    line = here(line, {"/opt/fer_batch": ROOT, "/tmp/": f"{tmp_path}/"})
+    line = here(line, {"/opt/fer_batch": ROOT, "/tmp/fer-batch.lock": tmp_path / "lock"})
     # The path of the job is one of the image, and the address that of a tunnel.
     own = {"JOB": str(ROOT / "jobs" / "clips.yaml"), **{key: cluster[key] for key in ("PATH", "RAY_ADDRESS")}}
     night = {"shell": True, "env": {**cluster, **given, **own}, "capture_output": True, "text": True}
