@@ -29,7 +29,8 @@ def run_clips(source, output, *settings):
 
 @pytest.mark.timeout(900)
 def test_every_real_clip_is_a_row_and_every_person_in_it(shared_data, tmp_path, helpers):
-    finished = run_clips(shared_data / "videos", tmp_path / "out", "source.sampling.fps=1", "faces.choose=tracked")
+    sampling = ("source.sampling.fps=1", "source.sampling.stop_s=8")
+    finished = run_clips(shared_data / "videos", tmp_path / "out", *sampling, "faces.choose=tracked")
     assert finished.returncode == 0, finished.stderr[-3000:]
     sequences = helpers.rows(tmp_path / "out", "sequences").to_pylist()
     videos = sorted(path.name for path in (shared_data / "videos").iterdir())
@@ -62,7 +63,7 @@ def test_every_real_clip_is_a_row_and_every_person_in_it(shared_data, tmp_path, 
 
 @pytest.mark.timeout(900)
 def test_damaged_files_are_rows_with_a_sentence(shared_data, tmp_path, helpers):
-    finished = run_clips(shared_data / "nasty", tmp_path / "out", "source.sampling.fps=4")
+    finished = run_clips(shared_data / "nasty", tmp_path / "out", "source.sampling.fps=1")
     assert finished.returncode == 3, finished.stderr[-3000:]
     outcome = json.loads(finished.stdout.strip().splitlines()[-1])
     assert outcome["found"] == sum(outcome[status] for status in ("done", "partial", "failed", "skipped"))

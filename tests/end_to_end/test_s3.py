@@ -13,6 +13,8 @@ from s3fs import S3FileSystem
 
 from fer_batch.storage.store import Store
 
+from .conftest import ENGINE, called, start_engine
+
 pytestmark = pytest.mark.slow
 
 
@@ -29,7 +31,9 @@ def s3():
     }
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
+    ENGINE.close()  # the processes of an earlier one do not know of this server
     yield boto3.client("s3")
+    ENGINE.close()
     for key, value in before.items():
         if value is None:
             del os.environ[key]
@@ -84,11 +88,10 @@ def test_two_workers_train_from_a_bucket_into_another(s3, faces, reference, help
     }  # fmt: skip
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(job))
+    start_engine()
 
     def call(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "fer_batch.cli", *map(str, arguments)], capture_output=True, text=True
-        )
+        return called([str(word) for word in arguments])
 
     first = call("train", path, "--output", "s3://trained/out", "--json")
     assert first.returncode == 0, first.stderr[-3000:]
@@ -119,7 +122,7 @@ def test_reading_a_file_of_a_bucket_is_one_request(s3, monkeypatch):
     assert store.read_bytes("_commits/a.json") == b"{}" and made == ["get_object"]
 
 
-def test_a_bucket_that_is_not_there_is_one_sentence(s3, posed_clips, make_job):
-    finished = make_job(posed_clips, output="s3://nowhere/out").run()
+def test_a_bucket_that_is_not_there_is_one_sentence(s3, posed_clips, make_job_here):
+    finished = make_job_here(posed_clips, output="s3://nowhere/out").run()
     assert finished.returncode == 1
     assert "cannot write to output 's3://nowhere/out'" in finished.stderr

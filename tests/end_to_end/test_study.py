@@ -1,6 +1,5 @@
 """One command trains, explains and compares a grid; it goes on where it was killed, and decodes what it needs once."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from fer_batch.storage.store import Store
 
 from .conftest import assert_same_tables, called, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("engine")]
 
 TARGETS = ["pain", "disgust", "happiness"]
 STUDY = {
@@ -33,7 +32,7 @@ STUDY = {
             "sources": [
                 {
                     "dataset": "posed",
-                    "posed": {"subjects": 6, "expressions": ["pain3", "pain4", "disgust", "happiness"], "frames": 12},
+                    "posed": {"subjects": 4, "expressions": ["pain3", "pain4", "disgust", "happiness"], "frames": 12},
                     "sampling": {"slots": 3, "per_slot": 1},
                 }
             ],
@@ -71,14 +70,13 @@ def command(job, out, *more):
 
 
 def run(job, out, *more):
-    environment = {**os.environ, "FER_BATCH_TRACEBACK": "1"}
-    done = subprocess.run(command(job, out, *more), capture_output=True, text=True, timeout=600, env=environment)
+    done = called(["run", str(job), "--output", str(out), *more], {"FER_BATCH_TRACEBACK": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(engine, tmp_path_factory):
     """The job and the output of a study that nothing disturbed, and what it said."""
     folder = tmp_path_factory.mktemp("study")
     job = folder / "study.yaml"
@@ -145,7 +143,7 @@ def test_what_is_done_is_done_in_seconds_and_status_knows_it(study):
     assert "explanations of each network: gradient, lime" in dry and "4 done" in dry
 
 
-def test_a_new_explanation_costs_its_own_cells_only_and_one_that_cannot_is_a_row(study, engine, tmp_path):
+def test_a_new_explanation_costs_its_own_cells_only_and_one_that_cannot_is_a_row(study, tmp_path):
     _, out, _ = study
     values = {**STUDY, "name": "more", "compare": ["runtime"], "panel": None}
     methods = [{"method": "gradient"}, {"method": "cam", "options": {"layer": "nowhere"}}]
@@ -212,8 +210,7 @@ def test_six_cells_over_one_source_decode_it_once(frames_seen, tmp_path):
     job = tmp_path / "study.yaml"
     job.write_text(yaml.safe_dump(values))
     frames_seen.write_text("")
-    done = called(["run", str(job), "--output", str(tmp_path / "out")], {"FER_BATCH_TRACEBACK": "1"})
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(job, tmp_path / "out")
     cells = read(Store(str(tmp_path / "out")), "study_cells").to_pylist()
     assert [cell["status"] for cell in cells] == ["done"] * 6
     assert len(frames_seen.read_text().splitlines()) == 5

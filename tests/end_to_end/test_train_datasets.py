@@ -14,7 +14,7 @@ from fer_batch.models.card import read_card
 from fer_batch.output.query import connect
 from fer_batch.storage.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("engine")]
 JOBS = Path(__file__).parents[2] / "jobs"
 SIDE = 48
 TINY = {
@@ -29,15 +29,6 @@ TINY = {
     "resources.num_cpus": "1",
     "resources.object_store_mb": "100",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray():
-    """One Ray for all trainings of this module."""
-    from fer_batch.pipeline.engine import ray_engine
-
-    with ray_engine(1, 100) as running:
-        yield running
 
 
 def picture(kind, seed):
