@@ -312,6 +312,17 @@ def test_commits_are_read_from_segments_that_were_written_with_them(before_each)
     assert not store.exists(f"{PACKED}/{COMMITS}")
 
 
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_a_commit_that_goes_after_it_was_listed_is_passed_over(tmp_path, where):
+    store = Store(str(tmp_path / "out") if where == "local" else f"memory://{tmp_path.name}/out")
+    for number in range(N):
+        store.put(f"{STAGE}/c{number:02d}/00000.parquet", b"x")
+        store.put(f"{COMMITS}/c{number:02d}.json", commit_of(number).to_json())
+    ledger = Ledger(store)
+    store.delete(f"{COMMITS}/c02.json")
+    assert ledger.commits(ledger.waiting) == {f"c{number:02d}": commit_of(number) for number in range(N) if number != 2}
+
+
 def test_an_output_of_an_earlier_version_is_packed_at_the_next_start(store):
     ledger = Ledger(store)
     assert ledger.n_unpacked == N
