@@ -68,6 +68,7 @@ def check_rows(store: Store, books: Books, found: FilesChecked, checked: Checked
         said = [*_sequences(connection, urls["sequences"], plan, owners, books), *_keys(connection, urls)]
         said += _references(connection, urls)
         checked.findings += [Finding(own[table], what, name) for table, what in said]
+    checked.findings += _claimed_twice(connection, store, books, files)
     for partition in sorted({marker.partition for marker in books.shards.values()}, key=str):
         looks = f"{partition.folder('looks')}/"
         if not any(path.startswith(looks) for path in found.faulty):  # what is lost there, nothing can be said about
@@ -108,6 +109,25 @@ def _sequences(
 def _such(names: Sequence[str]) -> str:
     more = f" and {len(names) - 1} more sequences" if len(names) > 1 else ""
     return f"{names[0]}{more}"
+
+
+def _claimed_twice(
+    connection: duckdb.DuckDBPyConnection, store: Store, books: Books, files: Mapping[str, Mapping[str, str]]
+) -> Iterator[Finding]:
+    """Shards with annotations of a sequence that a newer one has too, of whichever model."""
+    held: dict[tuple[str, str], str] = {}
+    plans = (books.plans[name] for name, own in files.items() if "annotations" in own and name in books.plans)
+    for plan in sorted(plans, key=lambda plan: (plan.number, plan.shard)):
+        url = store.url(files[plan.shard]["annotations"]).replace("'", "''")
+        doubled: dict[str, list[str]] = {}
+        rows = connection.execute(f"SELECT DISTINCT sequence_id FROM read_parquet('{url}')").fetchall()
+        for key in ((plan.partition.dataset, name) for (name,) in rows):
+            if key in held:
+                doubled.setdefault(held[key], []).append(key[1])
+            held[key] = plan.shard
+        for older, names in doubled.items():
+            what = f"still has those of {_such(sorted(names))}, which a newer shard has"
+            yield Finding(files[older]["annotations"], what, older)
 
 
 def _keys(connection: duckdb.DuckDBPyConnection, urls: Mapping[str, str]) -> Iterator[tuple[str, str]]:
