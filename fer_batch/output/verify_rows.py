@@ -14,7 +14,7 @@ import fsspec
 from fer_batch.output.books import Books
 from fer_batch.output.findings import Checked, Finding
 from fer_batch.output.verify_files import FilesChecked, files_by_shard
-from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.markers import ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition, decode, read
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES
@@ -95,7 +95,9 @@ def _sequences(
     books: Books,
 ) -> Iterator[tuple[str, str]]:
     """What the plan holds and table `sequences` of the shard lacks, or the other way round."""
-    rows = {name for (name,) in connection.execute(f"SELECT sequence_id FROM read_parquet('{url}')").fetchall()}
+    sql = f"SELECT sequence_id, status, reason FROM read_parquet('{url}')"
+    said = {name: (status, reason) for name, status, reason in connection.execute(sql).fetchall()}
+    rows = said.keys()
     own = {name for name in plan.sequences if owners[plan.partition, name] == plan.shard}
     if plan.units and (missing := sorted(own - rows)):
         yield "sequences", f"lacks {_such(missing)}, which {plan.shard} holds as its plan says"
@@ -104,6 +106,17 @@ def _sequences(
     moved = [name for name in rows & set(plan.sequences) if owners[plan.partition, name] != plan.shard]
     if doubled := sorted(name for name in moved if owners[plan.partition, name] in books.shards):
         yield "sequences", f"still has {_such(doubled)}, which a newer shard has"
+    marker = books.shards[plan.shard]
+    if others := _miscounted({name: said[name] for name in sorted(own & rows)}, marker):
+        yield "sequences", f"has another status or reason of {_such(others)} than {marker.path} says"
+
+
+def _miscounted(rows: Mapping[str, tuple[str, str | None]], marker: ShardMarker) -> list[str]:
+    """Sequences that ended otherwise than the marker of their shard says, by which runs are counted."""
+    notable = marker.notable
+    if notable is None or not marker.files.get("sequences"):  # of an earlier version, or being written again
+        return []
+    return [name for name, row in rows.items() if row != notable.get(name, ("done", None))]
 
 
 def _such(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from fer_batch.output.explain_cost import explain_cost
 from fer_batch.output.retry import forget_failed
 from fer_batch.output.status import status
+from fer_batch.output.verify import verify
 from fer_batch.pipeline.analysis.explained import commits_of, cost_of
 from fer_batch.pipeline.analysis.plans import plan_shards, sweep_stage, unplanned
 from fer_batch.pipeline.outcome import Outcome, count
@@ -47,6 +48,20 @@ def test_what_a_commit_says_is_known_without_it(published):
     world.publish()
     assert {row["sequence_id"]: row["status"] for row in world.rows("sequences")}["b"] == "skipped"
     assert world.store.names(COMMITS) == []
+
+
+@pytest.mark.parametrize(
+    ("sequence", "said"),
+    [("a", ("failed", "broken")), ("b", ("failed", "torn")), ("c", ("done", None)), ("a", ("", None))],
+)
+def test_verify_names_a_marker_that_counts_a_sequence_otherwise_than_its_row(published, sequence, said):
+    world, _ = published
+    assert verify(world.store).findings == []
+    (marker,) = Ledger(world.store).shards.values()
+    notable = {**marker.notable, sequence: said}
+    world.store.put(marker.path, marker.model_copy(update={"notable": notable}).to_json())
+    (found,) = verify(world.store).findings
+    assert found.shard == marker.shard and f"status or reason of {sequence} than {marker.path} says" in found.what
 
 
 def test_commits_that_a_killed_run_left_are_swept_and_those_of_an_earlier_version_stay(published):
