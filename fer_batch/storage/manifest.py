@@ -151,8 +151,8 @@ def pack_markers(store: Store, ledger: Ledger | None = None) -> None:
     if ledger is None or ledger.n_unpacked >= FEWEST:
         for folder in (PLANS, SHARDS):
             pack(store, folder)
-    if ledger is not None and not ledger.waiting:
-        forget_packed(store, COMMITS)
+    if ledger is not None:
+        forget_packed(store, COMMITS, ledger.waiting)
 
 
 def is_begun(store: Store) -> bool:
