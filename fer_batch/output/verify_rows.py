@@ -14,7 +14,7 @@ import fsspec
 from fer_batch.output.books import Books
 from fer_batch.output.findings import Checked, Finding
 from fer_batch.output.verify_files import FilesChecked, files_by_shard
-from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.markers import ShardMarker, ShardPlan
 from fer_batch.storage.parquet import Partition, decode, read
 from fer_batch.storage.store import Store
 from fer_batch.types import STATUSES
@@ -68,6 +68,7 @@ def check_rows(store: Store, books: Books, found: FilesChecked, checked: Checked
         said = [*_sequences(connection, urls["sequences"], plan, owners, books), *_keys(connection, urls)]
         said += _references(connection, urls)
         checked.findings += [Finding(own[table], what, name) for table, what in said]
+    checked.findings += _claimed_twice(connection, store, books, files)
     for partition in sorted({marker.partition for marker in books.shards.values()}, key=str):
         looks = f"{partition.folder('looks')}/"
         if not any(path.startswith(looks) for path in found.faulty):  # what is lost there, nothing can be said about
@@ -94,7 +95,9 @@ def _sequences(
     books: Books,
 ) -> Iterator[tuple[str, str]]:
     """What the plan holds and table `sequences` of the shard lacks, or the other way round."""
-    rows = {name for (name,) in connection.execute(f"SELECT sequence_id FROM read_parquet('{url}')").fetchall()}
+    sql = f"SELECT sequence_id, status, reason FROM read_parquet('{url}')"
+    said = {name: (status, reason) for name, status, reason in connection.execute(sql).fetchall()}
+    rows = said.keys()
     own = {name for name in plan.sequences if owners[plan.partition, name] == plan.shard}
     if plan.units and (missing := sorted(own - rows)):
         yield "sequences", f"lacks {_such(missing)}, which {plan.shard} holds as its plan says"
@@ -103,11 +106,41 @@ def _sequences(
     moved = [name for name in rows & set(plan.sequences) if owners[plan.partition, name] != plan.shard]
     if doubled := sorted(name for name in moved if owners[plan.partition, name] in books.shards):
         yield "sequences", f"still has {_such(doubled)}, which a newer shard has"
+    marker = books.shards[plan.shard]
+    if others := _miscounted({name: said[name] for name in sorted(own & rows)}, marker):
+        yield "sequences", f"has another status or reason of {_such(others)} than {marker.path} says"
+
+
+def _miscounted(rows: Mapping[str, tuple[str, str | None]], marker: ShardMarker) -> list[str]:
+    """Sequences that ended otherwise than the marker of their shard says, by which runs are counted."""
+    notable = marker.notable
+    if notable is None or not marker.files.get("sequences"):  # of an earlier version, or being written again
+        return []
+    return [name for name, row in rows.items() if row != notable.get(name, ("done", None))]
 
 
 def _such(names: Sequence[str]) -> str:
     more = f" and {len(names) - 1} more sequences" if len(names) > 1 else ""
     return f"{names[0]}{more}"
+
+
+def _claimed_twice(
+    connection: duckdb.DuckDBPyConnection, store: Store, books: Books, files: Mapping[str, Mapping[str, str]]
+) -> Iterator[Finding]:
+    """Shards with annotations of a sequence that a newer one has too, of whichever model."""
+    held: dict[tuple[str, str], str] = {}
+    plans = (books.plans[name] for name, own in files.items() if "annotations" in own and name in books.plans)
+    for plan in sorted(plans, key=lambda plan: (plan.number, plan.shard)):
+        url = store.url(files[plan.shard]["annotations"]).replace("'", "''")
+        doubled: dict[str, list[str]] = {}
+        rows = connection.execute(f"SELECT DISTINCT sequence_id FROM read_parquet('{url}')").fetchall()
+        for key in ((plan.partition.dataset, name) for (name,) in rows):
+            if key in held:
+                doubled.setdefault(held[key], []).append(key[1])
+            held[key] = plan.shard
+        for older, names in doubled.items():
+            what = f"still has those of {_such(sorted(names))}, which a newer shard has"
+            yield Finding(files[older]["annotations"], what, older)
 
 
 def _keys(connection: duckdb.DuckDBPyConnection, urls: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from fer_batch import __version__
 from fer_batch.config import RunConfig
+from fer_batch.pipeline.analysis.claims import drop_claimed_twice, settle_claims
 from fer_batch.pipeline.analysis.key import analysis_key
 from fer_batch.pipeline.analysis.plans import (
-    drop_claimed_twice,
     drop_replaced,
     plan_shards,
     unplanned,
@@ -176,6 +176,7 @@ def publish_prototypes(job: Job, n_cpus: int) -> None:
 
     config, store, plan = job.config, job.store, job.plan
     ledger = Ledger(store)
+    settle_claims(ledger, plan.partition.dataset)
     pending = stale_shards(ledger, plan.partition, config)
     commits = unplanned(ledger, plan.partition, plan.listed)
     pending += plan_shards(ledger, plan.partition, commits, config.resources.shard_units)

@@ -11,6 +11,7 @@ markers are read from segments (`storage.packed`).
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,9 @@ def stage_file(unit_id: str, chunk: int) -> str:
     return f"{STAGE}/{unit_id}/{chunk:05d}.parquet"
 
 
-def load_each(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> Iterator[tuple[str, M]]:
+def load_each(
+    store: Store, kind: type[M], folder: str, names: Iterable[str], or_gone: bool = False
+) -> Iterator[tuple[str, M]]:
     """Names without suffix and markers, one after the other, read in parallel where a store answers slowly.
 
     Parameters
@@ -77,24 +80,34 @@ def load_each(store: Store, kind: type[M], folder: str, names: Iterable[str]) ->
         What they are.
     folder, names
         Where they are.
+    or_gone
+        Whether one that is not there is passed over.
 
     Raises
     ------
     InputError
         If one is not what it should be.
+    FileNotFoundError
+        If one is not there.
     """
 
-    def load(stem: str) -> tuple[str, M]:
+    def load(stem: str) -> list[tuple[str, M]]:
         path = f"{folder}/{stem}.json"
-        return stem, kind.from_json(store.read_bytes(path), store.url(path))
+        try:
+            data = store.read_bytes(path)
+        except FileNotFoundError:
+            if or_gone:
+                return []
+            raise
+        return [(stem, kind.from_json(data, store.url(path)))]
 
     stems = [name.removesuffix(".json") for name in names]
     if len(stems) < 4 or store.local:
-        yield from map(load, stems)
+        yield from itertools.chain.from_iterable(map(load, stems))
         return
     with ThreadPoolExecutor(16) as pool:
         for start in range(0, len(stems), WAVE):
-            yield from pool.map(load, stems[start : start + WAVE])
+            yield from itertools.chain.from_iterable(pool.map(load, stems[start : start + WAVE]))
 
 
 def load_all(store: Store, kind: type[M], folder: str, names: Iterable[str]) -> dict[str, M]:
@@ -138,8 +151,8 @@ def pack_markers(store: Store, ledger: Ledger | None = None) -> None:
     if ledger is None or ledger.n_unpacked >= FEWEST:
         for folder in (PLANS, SHARDS):
             pack(store, folder)
-    if ledger is not None and not ledger.waiting:
-        forget_packed(store, COMMITS)
+    if ledger is not None:
+        forget_packed(store, COMMITS, ledger.waiting)
 
 
 def is_begun(store: Store) -> bool:
@@ -164,7 +177,8 @@ class Ledger:
         Ids of the units that are done: what `waiting` holds, and those in the plan of a published shard.
     waiting
         Ids of the units with a commit marker that no published shard holds. One that no plan holds and whose stage
-        files are gone does not count: it was withdrawn by a process that was killed before it removed the marker.
+        files are gone does not count: it was withdrawn by a process that was killed before it removed the marker, or
+        another run planned and published it meanwhile.
     left
         Ids of the units with a commit marker, though a published shard holds them.
     n_unpacked
@@ -190,7 +204,7 @@ class Ledger:
         self.left = self._commits.keys() & published
         self.waiting = self._commits.keys() - published
         unstaged = self.waiting - self.planned_units() - set(store.names(STAGE)) if self.waiting else set()
-        self.waiting -= {unit_id for unit_id, commit in self.each_commit(unstaged) if commit.n_files}
+        self.waiting -= unstaged - {unit_id for unit_id, commit in self.each_commit(unstaged) if not commit.n_files}
         published |= self.waiting
         self.committed = published
 
@@ -244,17 +258,20 @@ class Ledger:
         self.waiting -= emptied
 
     def commits(self, unit_ids: Iterable[str]) -> dict[str, Commit]:
-        """Commits of units, by unit."""
+        """Commits of units, by unit; without those that are gone."""
         return dict(self.each_commit(unit_ids))
 
     def each_commit(self, unit_ids: Iterable[str]) -> Iterator[tuple[str, Commit]]:
-        """Units and their commits, one after the other: not all of them have to be in memory."""
+        """Units and their commits, one after the other: not all of them have to be in memory.
+
+        One that is gone is passed over: another process published or withdrew its unit since the markers were listed.
+        """
         left = set(unit_ids)
         listed = {unit_id: entry for unit_id in left if (entry := self._commits.get(unit_id))}
         for unit_id, text in packed_texts(self.store, COMMITS, listed):
             left.discard(unit_id)
             yield unit_id, Commit.from_json(text, self.store.url(f"{COMMITS}/{unit_id}.json"))
-        yield from load_each(self.store, Commit, COMMITS, sorted(left))
+        yield from load_each(self.store, Commit, COMMITS, sorted(left), or_gone=True)
 
 
 def _commit_entries(store: Store) -> dict[str, Entry | None]:

@@ -13,14 +13,15 @@ A segment is a copy and never the truth. Nothing can be lost or doubled by it, b
    same in both lists is left out. Whatever is written within the resolution of a clock of the first list is read whole.
 4. A segment appears whole, is never changed, and is named after its content. Killed anywhere, or written by two
    processes at once, there is one less or one more than is needed.
-5. One that is gone, cut off or of another form holds no entry. Versions that know no segments pass them over.
+5. One that is gone, cut off, of another form or of another content than its name says holds no entry. Versions that
+   know no segments pass them over.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -67,7 +68,10 @@ def segments(store: Store, folder: str) -> Iterator[tuple[str, list[Packed] | No
 
 def _read(store: Store, path: str) -> list[Packed] | None:
     try:
-        columns = decode(store.read_bytes(path), _SCHEMA.names)
+        data = store.read_bytes(path)
+        if path != _path(path.split("/")[1], data):
+            return None
+        columns = decode(data, _SCHEMA.names)
     except FileNotFoundError:
         return []
     except (pa.ArrowException, OSError):
@@ -154,15 +158,34 @@ class Written:
             self._rows, self._n_bytes = [], 0
 
 
-def forget_packed(store: Store, folder: str) -> None:
-    """Remove all segments of a folder in which no marker is left."""
-    store.delete(f"{PACKED}/{folder}")
+def forget_packed(store: Store, folder: str, names: Collection[str]) -> None:
+    """Remove the segments of a folder that hold none of its markers as they are now, and all where few are left.
+
+    Parameters
+    ----------
+    store, folder
+        Of the markers.
+    names
+        Those that are left, without suffix.
+    """
+    if len(names) < FEWEST:
+        store.delete(f"{PACKED}/{folder}")
+    elif store.exists(f"{PACKED}/{folder}"):
+        entries = marker_entries(store, folder)
+        for path, held in segments(store, folder):
+            if not any(one.is_of(entries.get(one.name)) for one in held or ()):
+                store.delete(path)
 
 
 def _named(folder: str, rows: list[Packed]) -> tuple[str, bytes]:
     columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names}
     data = encode(pa.table(columns, schema=_SCHEMA))
-    return f"{PACKED}/{folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data
+    return _path(folder, data), data
+
+
+def _path(folder: str, data: bytes) -> str:
+    """Where a segment lies, which is named after its content."""
+    return f"{PACKED}/{folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

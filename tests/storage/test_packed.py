@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -13,7 +14,7 @@ from fer_batch.storage import manifest, packed
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, STAGE, Ledger, pack_markers
 from fer_batch.storage.markers import Commit, PlannedUnit, ShardMarker, ShardPlan
 from fer_batch.storage.packed import PACKED, Written, pack, segments
-from fer_batch.storage.parquet import Partition
+from fer_batch.storage.parquet import Partition, decode, encode
 from fer_batch.storage.store import Store
 
 PARTITION = Partition("d", "m", "e")
@@ -251,6 +252,19 @@ def test_a_segment_that_is_gone_or_damaged_holds_nothing_and_verify_names_it(sto
     assert said == ([] if data is None else [f"{PACKED}/{PLANS}/{path.name}"])
 
 
+def test_a_segment_of_another_content_than_its_name_says_holds_nothing(store):
+    expected = believed(store)
+    pack_markers(store)
+    path = segment_files(store, PLANS)[0]
+    table = decode(path.read_bytes())
+    texts = [text.replace(b".mp4", b".avi") for text in table["text"].to_pylist()]
+    path.write_bytes(encode(table.set_column(table.schema.names.index("text"), "text", pa.array(texts, pa.binary()))))
+    assert believed(store) == expected
+    store.put("tables/.keep", b"")
+    (found,) = (one for one in verify(store).findings if one.path.startswith(PACKED))
+    assert found.path.endswith(path.name) and "cannot be read" in found.what
+
+
 def test_verify_and_repair_set_a_segment_aside_that_holds_another_text(store):
     pack_markers(store)
     path = Path(store.path(f"{PLANS}/{named(3)}.json"))
@@ -306,10 +320,25 @@ def test_commits_are_read_from_segments_that_were_written_with_them(before_each)
     assert found == expected
     read = [path for name, path in state["paths"] if name == "read_bytes" and path.startswith(COMMITS)]
     assert len(read) == 1 + N % SEGMENT, "the one that was replaced, and those in no segment"
-    for number in range(N):
+    for number in range(SEGMENT):
         store.delete(f"{COMMITS}/c{number:02d}.json")
     pack_markers(store, Ledger(store))
-    assert not store.exists(f"{PACKED}/{COMMITS}")
+    assert held(store, COMMITS) == [f"c{number:02d}" for number in range(SEGMENT, 2 * SEGMENT)]
+    for number in range(SEGMENT, N - 1):  # one waits for ever, of an input that is gone
+        store.delete(f"{COMMITS}/c{number:02d}.json")
+    pack_markers(store, Ledger(store))
+    assert len(Ledger(store).waiting) == 1 and not store.exists(f"{PACKED}/{COMMITS}")
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_a_commit_that_goes_after_it_was_listed_is_passed_over(tmp_path, where):
+    store = Store(str(tmp_path / "out") if where == "local" else f"memory://{tmp_path.name}/out")
+    for number in range(N):
+        store.put(f"{STAGE}/c{number:02d}/00000.parquet", b"x")
+        store.put(f"{COMMITS}/c{number:02d}.json", commit_of(number).to_json())
+    ledger = Ledger(store)
+    store.delete(f"{COMMITS}/c02.json")
+    assert ledger.commits(ledger.waiting) == {f"c{number:02d}": commit_of(number) for number in range(N) if number != 2}
 
 
 def test_an_output_of_an_earlier_version_is_packed_at_the_next_start(store):

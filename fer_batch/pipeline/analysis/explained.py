@@ -12,9 +12,9 @@ from collections.abc import Container, Mapping, Sequence
 
 import pyarrow as pa
 
-from fer_batch.pipeline.analysis.sequence_data import reading
+from fer_batch.sources.fetch import StoreFault
 from fer_batch.sources.truth import annotations_of
-from fer_batch.storage.manifest import COMMITS, STAGE, load_all
+from fer_batch.storage.manifest import COMMITS, STAGE, load_all, shard_marker
 from fer_batch.storage.markers import Commit, ExplainCost, ShardMarker, ShardPlan
 from fer_batch.storage.published import FileState
 from fer_batch.storage.store import Store
@@ -31,14 +31,23 @@ def commits_of(store: Store, plan: ShardPlan) -> list[Commit]:
     Raises
     ------
     StoreFault
-        If one is gone: another run has published the shard meanwhile.
+        If one is gone: another run has published the shard meanwhile, or somebody withdrew the unit.
     """
     try:
         commits = load_all(store, Commit, COMMITS, [unit.unit_id for unit in plan.units])
     except FileNotFoundError as error:
-        with reading(f"the commits of shard {plan.shard}"):
-            raise error
+        raise StoreFault(_why_gone(store, plan)) from error
     return [commits[unit.unit_id].taking(set(unit.members)) for unit in plan.units]
+
+
+def _why_gone(store: Store, plan: ShardPlan) -> str:
+    """What to say of a shard that lacks a commit."""
+    if shard_marker(store, plan.shard):
+        return f"another run has published shard {plan.shard} meanwhile; run the job again"
+    return (
+        f"a commit of shard {plan.shard} is gone from {store.url(COMMITS)}: `fer-batch retry` or somebody withdrew its "
+        "unit; run the job again, and it is explained again"
+    )
 
 
 def cost_of(commits: Sequence[Commit]) -> ExplainCost | None:

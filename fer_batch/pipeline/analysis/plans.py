@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from fer_batch.pipeline.analysis.explained import delete_explained
 from fer_batch.pipeline.analysis.sums import drop_sequences
-from fer_batch.storage.manifest import PLANS, SHARD_TABLES, STAGE, Ledger, digest, load_all, shard_marker
+from fer_batch.storage.manifest import PLANS, SHARD_TABLES, STAGE, Ledger, digest, shard_marker
 from fer_batch.storage.markers import Commit, PlannedUnit, Row, ShardPlan
 from fer_batch.storage.parquet import Partition, table_of, with_defaults
-from fer_batch.storage.published import FileState, marker_names, shard_prefix
+from fer_batch.storage.published import FileState, shard_prefix
 from fer_batch.storage.store import Store
 from fer_batch.storage.writing import TableWriter
 from fer_batch.types import InputError
@@ -220,43 +220,23 @@ def drop_replaced(store: Store, partition: Partition, plans: Sequence[ShardPlan]
             for shard, sequences in one.items():
                 gone.setdefault(shard, set()).update(sequences)
         for shard, names in gone.items():
-            _drop_from_shard(store, partition, shard, tables, names)
+            drop_from_shard(store, partition, shard, tables, names)
             if tables is SHARD_TABLES:
                 drop_sequences(store, shard, names)
 
 
-def drop_claimed_twice(store: Store, ledger: Ledger, plans: Sequence[ShardPlan]) -> None:
-    """Of ground truth that another job published at the same time, leave only what is in the newer shard.
-
-    A job takes up the ground truth of a shard that is planned and has no marker, because it may have been given up; it
-    may as well be about to be published. Whoever ends last sees the markers of both.
+def drop_from_shard(store: Store, partition: Partition, shard: str, tables: Sequence[str], gone: set[str]) -> None:
+    """Remove rows from the files of a shard; its marker says before that they change, and then what they are.
 
     Parameters
     ----------
-    store
-        The output.
-    ledger
-        What was there when the plans were made, and they.
-    plans
-        Whose shards have their markers now.
+    store, partition, shard
+        Which; one that is not published stays as it is.
+    tables
+        Of which files.
+    gone
+        Sequences whose rows go.
     """
-    unsure = {name for plan in plans for name in plan.replaces_annotations} - ledger.shards.keys()
-    unsure |= set(marker_names(store, PLANS)) - ledger.plans.keys()
-    claimed = {sequence: plan for plan in plans for sequence in plan.annotations}
-    gone: dict[str, set[str]] = {}
-    for other in load_all(store, ShardPlan, PLANS, unsure).values() if claimed else ():
-        shared = claimed.keys() & other.annotations.keys()
-        if not shared or other.partition.dataset != plans[0].partition.dataset or not shard_marker(store, other.shard):
-            continue
-        for sequence in shared:
-            older = min(claimed[sequence], other, key=lambda plan: (plan.number, plan.shard))
-            gone.setdefault(older.shard, set()).add(sequence)
-    for shard, sequences in gone.items():
-        _drop_from_shard(store, plans[0].partition, shard, ("annotations",), sequences)
-
-
-def _drop_from_shard(store: Store, partition: Partition, shard: str, tables: Sequence[str], gone: set[str]) -> None:
-    """Remove rows from the files of a shard; its marker says before that they change, and then what they are."""
     marker = shard_marker(store, shard)
     if marker is None:
         return  # its files do not count, and another job may be writing them

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import posixpath
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,8 +15,10 @@ from fer_batch.output.reader import PartitionReader
 from fer_batch.output.retry import forget_failed
 from fer_batch.output.status import status, status_text
 from fer_batch.output.verify import verify
+from fer_batch.pipeline import phases
+from fer_batch.pipeline.analysis import plans as plans_module
+from fer_batch.pipeline.analysis.claims import drop_claimed_twice, settle_claims
 from fer_batch.pipeline.analysis.plans import (
-    drop_claimed_twice,
     drop_replaced,
     plan_shards,
     superseded,
@@ -290,9 +293,9 @@ class Job:
     def look(self):
         self.ledger = Ledger(self.world.store)
 
-    def plan(self):
+    def plan(self, size=2):
         waiting = unplanned(self.ledger, self.world.partition, self.listed)
-        names = plan_shards(self.ledger, self.world.partition, waiting, 2)
+        names = plan_shards(self.ledger, self.world.partition, waiting, size)
         self.plans = without_replaced(self.ledger, [self.ledger.plans[name] for name in names])
         drop_replaced(self.world.store, self.world.partition, self.plans)
 
@@ -319,6 +322,75 @@ def test_two_jobs_at_once_publish_the_ground_truth_of_both_once(world, small, or
     for step in "lpds":
         STEPS[step](newer)
     assert [row["intensity"] for row in world.rows("annotations")] == [3.0], "the newer ground truth replaces"
+
+
+def annotated(world):
+    return sorted(row["sequence_id"] for row in world.rows("annotations"))
+
+
+@pytest.fixture
+def stopped(world, small):
+    """Two jobs that planned the ground truth of two clips at once; the second was stopped between its two shards."""
+    first, second = Job(world, "m-1", small, 0), Job(world, "m-2", small, 1)
+    for n, job in enumerate((first, second)):
+        job.world.stage("b", *small(n), identity=f"m-{n + 1}-b", annotations="v1")
+        job.listed.add(f"m-{n + 1}-b")
+        job.look()
+        job.plan(size=1)
+    first.publish()
+    first.settle()
+    second.plans = second.plans[:1]
+    second.publish()
+    return world, second.world
+
+
+def run_again(world, monkeypatch):
+    """Phase 2 of a job as it is, with what it takes from a whole job given."""
+    monkeypatch.setattr(phases, "stale_shards", lambda ledger, *_: sorted(ledger.plans.keys() - ledger.shards.keys()))
+    monkeypatch.setattr(phases, "shard_options", lambda job: world.options())
+    config = SimpleNamespace(resources=SimpleNamespace(shard_units=2, scheduler="threads"))
+    plan = SimpleNamespace(partition=world.partition, listed=set())
+    phases.publish_prototypes(SimpleNamespace(config=config, store=world.store, plan=plan), 1)
+
+
+def test_a_job_that_was_stopped_before_it_settled_ground_truth_does_so_when_it_starts_again(stopped, monkeypatch):
+    world, second = stopped
+    assert annotated(world) == ["a", "a", "b"]
+    (found,) = verify(world.store).findings
+    assert "annotations" in found.path and "still has those of a, which a newer shard has" in found.what
+    run_again(second, monkeypatch)
+    assert annotated(world) == ["a", "b"] and verify(world.store).findings == []
+
+
+def test_a_job_that_was_stopped_between_its_last_shard_and_settling_does_so_though_nothing_waits(stopped, monkeypatch):
+    world, second = stopped
+    second.publish()  # without what phase 2 does after it
+    run_again(second, monkeypatch)
+    assert annotated(world) == ["a", "b"] and verify(world.store).findings == []
+
+
+@pytest.mark.parametrize("at", ["filter_file", "put"])
+def test_ground_truth_is_settled_though_settling_was_killed_and_only_once(stopped, monkeypatch, at):
+    world, second = stopped
+    second.publish()
+
+    def killed(*args):
+        if at == "filter_file" or args[1].startswith(PLANS):
+            raise KeyboardInterrupt
+        return put(*args)
+
+    put = type(world.store).put
+    ledger = Ledger(world.store)
+    with monkeypatch.context() as patch:
+        patch.setattr(plans_module if at == "filter_file" else type(world.store), at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            settle_claims(ledger, "d")
+    settle_claims(Ledger(world.store), "d")
+    assert annotated(world) == ["a", "b"] and verify(world.store).findings == []
+    assert all(all(marker.files.values()) for marker in Ledger(world.store).shards.values())
+    monkeypatch.setattr(plans_module, "filter_file", lambda *args: pytest.fail("a file was opened"))
+    monkeypatch.setattr(type(world.store), "put", lambda *args: pytest.fail("something was written"))
+    settle_claims(Ledger(world.store), "d")
 
 
 def test_datasets_keep_apart(world, small):
