@@ -204,6 +204,17 @@ def test_annotations_stay_where_another_model_has_the_input(tmp_path, golden):
     assert verify(one.store).findings == []
 
 
+def test_another_data_set_with_an_input_of_that_name_keeps_its_annotations(tmp_path, golden):
+    one = filled(golden, tmp_path, NAMES[:2], staged=False)
+    other = filled(golden, tmp_path, NAMES[:2], Partition("other", "m-2", "e-1"), staged=False)
+    before = {name: plan for name, plan in Ledger(one.store).plans.items() if plan.partition == other.partition}
+    (tmp_path / "source" / "b.mp4").unlink()
+    prune(one.store, [gone for gone in find_gone(one.store) if gone.partition == one.partition], at_most=1)
+    assert {row["sequence_id"] for row in one.rows("annotations")} == {"a.mp4"}
+    assert {name: Ledger(one.store).plans[name] for name in before} == before
+    assert verify(one.store).findings == []
+
+
 def test_a_source_that_may_not_be_whole_removes_nothing(copied, made, tmp_path):
     store, before = copied.store, sorted(one.path for one in copied.store.walk())
     with pytest.raises(InputError, match=r"2 of the 4 inputs of 'd' are gone .*more than 20%: is all of it mounted"):

@@ -121,7 +121,8 @@ def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
     truth = {name for names in plan.replaces_annotations.values() for name in names}
     for name in [own.shard for own in older]:
         own = ledger.plans[name]
-        left = own.less(gone if own.partition == partition else set(), truth)
+        same_data = own.partition.dataset == partition.dataset  # another may have an input of that name
+        left = own.less(gone if own.partition == partition else set(), truth if same_data else set())
         if left != own:
             ledger.plans[name] = left
             store.put(f"{PLANS}/{name}.json", left.to_json())
