@@ -1,9 +1,9 @@
 """Taking inputs out of an output: their rows, their ground truth, their sums, and what says that they are done.
 
 A plan of kind `pruned` names them first. It has no units, and replaces their rows in all older shards, as the plan of a
-changed input does. Killed anywhere, the next prune goes on where it was; or the next run does, to which it is a plan
-like any other: it drops the same rows, and publishes an empty shard. When all is done, the older plans no longer name
-the inputs, and the plan goes.
+changed input does. Killed anywhere, the next prune or run goes on where it was, before it plans anything; no shard is
+ever published of it, as earlier versions did, and one that they published goes. When all is done, the older plans no
+longer name the inputs, and the plan goes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from fer_batch.pipeline.analysis.plans import drop_replaced, filter_file
-from fer_batch.storage.manifest import PLANS, Ledger
+from fer_batch.pipeline.analysis.sums import SUMS
+from fer_batch.storage.manifest import PLANS, SHARDS, Ledger
 from fer_batch.storage.markers import ShardPlan
 from fer_batch.storage.parquet import Partition
-from fer_batch.storage.published import shard_prefix
+from fer_batch.storage.published import shard_prefix, withdraw_file
+from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 from fer_batch.types import InputError
 
 OF_STAGES = ("cluster_looks", "look_prototypes", "episodes")  # files of a shard that stages over the partition write
@@ -89,8 +91,8 @@ def _holding(plans: Mapping[str, Collection[str]], wanted: set[str]) -> dict[str
 
 
 def begun_pruning(ledger: Ledger) -> list[ShardPlan]:
-    """Plans of a prune that was killed, and that no run has done meanwhile."""
-    return [plan for name, plan in ledger.plans.items() if plan.pruned and name not in ledger.shards]
+    """Plans of a prune that was killed, also where a run of an earlier version published a shard of them."""
+    return [plan for plan in ledger.plans.values() if plan.pruned]
 
 
 def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
@@ -126,6 +128,17 @@ def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
         if left != own:
             ledger.plans[name] = left
             store.put(f"{PLANS}/{name}.json", left.to_json())
+    _remove_shard(ledger, plan)
+
+
+def _remove_shard(ledger: Ledger, plan: ShardPlan) -> None:
+    """Remove a plan, with the empty shard that an earlier version published of it: marker, then files, then plan."""
+    store, key = ledger.store, plan.partition.key
+    store.delete(f"{SHARDS}/{plan.shard}.json")
+    ledger.shards.pop(plan.shard, None)
+    tables = [name for name in SCHEMAS if set(PARTITIONS[name]) <= key.keys()]
+    for folder in (*map(plan.partition.folder, tables), SUMS):
+        withdraw_file(store, f"{folder}/{plan.shard}.parquet")
     store.delete(f"{PLANS}/{plan.shard}.json")
     del ledger.plans[plan.shard]
 
