@@ -18,9 +18,11 @@ from fer_batch.pipeline.partition.episodes import publish_episodes
 from fer_batch.pipeline.partition.looks import publish_looks
 from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.pipeline.prune import find_gone, gone_text, is_begun, prune
+from fer_batch.storage import packed
 from fer_batch.storage.heartbeat import RUNNING, Work, beating, read_signs
-from fer_batch.storage.manifest import COMMITS, PLANS, Ledger
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
 from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.packed import pack
 from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.writing import put_table
@@ -184,6 +186,23 @@ def test_killed_anywhere_the_next_prune_or_run_ends_it(made, tmp_path, golden, m
         shutil.rmtree(folder)
         n += 1 + n // 2
     assert min(after.values()) > 1
+
+
+def test_no_marker_or_copy_of_one_has_the_names_of_what_is_gone(copied, golden, monkeypatch):
+    monkeypatch.setattr(packed, "FEWEST", 1)
+    monkeypatch.setattr(packed, "SETTLE_S", 0)
+    store = copied.store
+    changed = golden.make(np.random.default_rng(7))
+    copied.stage("b.mp4", *changed, status="partial", annotations="new", identity="new-b")
+    copied.publish()
+    copied.stage("d.mp4", *changed)
+    for folder in (PLANS, SHARDS, COMMITS):
+        pack(store, folder)
+    prune(store, find_gone(store), at_most=1)
+    told = {one.path: store.read_bytes(one.path) for one in store.walk() if one.path.startswith("_")}
+    assert not [path for path, text in told.items() if any(f'"{name}"'.encode() in text for name in GONE)]
+    assert not store.names("_packed") and copied.rows("sequences")
+    assert verify(store).findings == []
 
 
 def test_a_shard_that_a_run_of_an_earlier_version_published_of_a_prune_goes(copied, made):

@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping
 
 from fer_batch.pipeline.analysis.plans import drop_replaced, filter_file
 from fer_batch.pipeline.analysis.sums import SUMS
-from fer_batch.storage.manifest import PLANS, SHARDS, Ledger
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
 from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.packed import forget_packed
 from fer_batch.storage.parquet import Partition
 from fer_batch.storage.published import shard_prefix, withdraw_file
 from fer_batch.storage.tables import PARTITIONS, SCHEMAS
@@ -128,6 +129,8 @@ def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
         if left != own:
             ledger.plans[name] = left
             store.put(f"{PLANS}/{name}.json", left.to_json())
+    for folder in (PLANS, SHARDS, COMMITS):  # copies of what they were keep the names
+        forget_packed(store, folder)
     _remove_shard(ledger, plan)
 
 
@@ -146,4 +149,7 @@ def _remove_shard(ledger: Ledger, plan: ShardPlan) -> None:
 def withdraw_waiting(ledger: Ledger, partition: Partition, gone: Collection[str]) -> None:
     """Forget units that wait for their tables and have no other inputs than these."""
     known = set(gone)
-    ledger.withdraw({unit: None for unit, inputs in waiting_units(ledger, partition).items() if inputs <= known})
+    units = {unit: None for unit, inputs in waiting_units(ledger, partition).items() if inputs <= known}
+    if units:
+        forget_packed(ledger.store, COMMITS)  # first: killed in between, they are still known
+    ledger.withdraw(units)
