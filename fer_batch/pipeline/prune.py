@@ -152,10 +152,7 @@ def prune(store: Store, gone: Sequence[Gone], at_most: float = AT_MOST) -> None:
     """
     _refuse_beside(store)
     check_share(gone, at_most)
-    with _alone(store):
-        ledger = Ledger(store)
-        for plan in begun_pruning(ledger):
-            _carry_out(ledger, plan)
+    with _alone(store) as ledger:
         _take_out(ledger, gone)
 
 
@@ -169,9 +166,7 @@ def end_begun(store: Store) -> None:
     """
     _refuse_beside(store)
     with _alone(store):
-        ledger = Ledger(store)
-        for plan in begun_pruning(ledger):
-            _carry_out(ledger, plan)
+        pass
 
 
 def refuse_beside_prune(store: Store) -> None:
@@ -191,12 +186,15 @@ def refuse_beside_prune(store: Store) -> None:
 
 
 @contextlib.contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """Within it, the output shows that a prune goes on, so that no run starts."""
+def _alone(store: Store) -> Iterator[Ledger]:
+    """Within it, no run starts, because the output shows that a prune goes on; what was begun is ended."""
     own = f"{PRUNE}{uuid.uuid4().hex[:12]}"
     with beating(store, [own], lambda: Work("prune"), failure_sentence):
         _refuse_beside(store, own)
-        yield
+        ledger = Ledger(store)
+        for plan in begun_pruning(ledger):
+            _carry_out(ledger, plan)
+        yield ledger
 
 
 def _refuse_beside(store: Store, own: str = "") -> None:
@@ -226,11 +224,12 @@ def check_share(gone: Iterable[Gone], at_most: float) -> None:
         If it is so.
     """
     for one in gone:
-        if len(one.inputs) > at_most * one.n_inputs:
+        if one.inputs and len(one.inputs) / one.n_inputs > at_most:
+            enough = -(-100 * len(one.inputs) // one.n_inputs) / 100  # rounded up
             raise InputError(
                 f"{len(one.inputs)} of the {one.n_inputs} inputs of {one.partition.dataset!r} are gone from "
                 f"{one.source!r}, more than {at_most:.0%}: is all of it mounted? Nothing was changed; if they are to "
-                f"go, --at-most {len(one.inputs) / one.n_inputs:.2g} or more says so"
+                f"go, --at-most {enough:g} or more says so"
             )
 
 
@@ -286,7 +285,7 @@ def gone_text(gone: Sequence[Gone], done: bool, out: str, begun: bool = False) -
         if one.there:
             lines.append(f"  files that the job no longer lists: {len(one.there)} of them, such as {one.there[0]}")
     if begun:
-        lines.append("an earlier prune did not end; --yes ends it")
+        lines.append(f"an earlier prune did not end; {'now it has' if done else '--yes ends it'}")
     if not any(one.inputs for one in gone):
         lines.append("nothing is gone")
     elif done:

@@ -17,7 +17,7 @@ from fer_batch.pipeline.analysis.shard import shard_task
 from fer_batch.pipeline.partition.episodes import publish_episodes
 from fer_batch.pipeline.partition.looks import publish_looks
 from fer_batch.pipeline.partition.stage import PublishedStages
-from fer_batch.pipeline.prune import find_gone, gone_text, is_begun, prune
+from fer_batch.pipeline.prune import Gone, check_share, find_gone, gone_text, is_begun, prune
 from fer_batch.storage import packed
 from fer_batch.storage.heartbeat import RUNNING, Work, beating, read_signs
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
@@ -271,6 +271,15 @@ def test_another_data_set_with_an_input_of_that_name_keeps_its_annotations(tmp_p
     assert {row["sequence_id"] for row in one.rows("annotations")} == {"a.mp4"}
     assert {name: Ledger(one.store).plans[name] for name in before} == before
     assert verify(one.store).findings == []
+
+
+def test_the_share_that_is_advised_is_enough():
+    for n_gone, n_inputs in ((254, 1000), (29, 100), (1, 3), (1, 1000), (7, 7)):
+        gone = [Gone(Partition("d", "m-1", "e-1"), "in", n_inputs, tuple(map(str, range(n_gone))))]
+        with pytest.raises(InputError) as refused:
+            check_share(gone, 0)
+        advised = float(str(refused.value).split("--at-most ")[1].split()[0])
+        assert n_gone / n_inputs <= advised < n_gone / n_inputs + 0.01 and not check_share(gone, advised)
 
 
 def test_a_source_that_may_not_be_whole_removes_nothing(copied, made, tmp_path):
