@@ -79,6 +79,6 @@ def prune(out: str, yes: bool, dry_run: bool, source: str | None, at_most: float
             {**one.partition.key, "source": one.source, "inputs": one.n_inputs, "gone": one.inputs, "files": one.there}
             for one in gone
         ]
-        click.echo(json.dumps({"pruned": yes, "partitions": rows}))
+        click.echo(json.dumps({"pruned": yes, "begun": begun, "partitions": rows}))
         return
-    click.echo(pruning.gone_text(gone, yes, out, begun and not yes))
+    click.echo(pruning.gone_text(gone, yes, out, begun))

@@ -223,7 +223,7 @@ def check_methods(configs: Sequence[RunConfig], has_work: Sequence[bool]) -> Non
 
 
 def stale_shards(ledger: Ledger, partition: Partition, config: RunConfig) -> list[str]:
-    """Shards of the partition that are planned and not published under this analysis.
+    """Shards of the partition that are planned and not published under this analysis; none of a prune.
 
     One that an earlier version analysed with the same options, and that kept too few maps to do it again, stays as it
     is: to refuse would make an output that holds months of work useless.
@@ -234,7 +234,8 @@ def stale_shards(ledger: Ledger, partition: Partition, config: RunConfig) -> lis
         return shard is None or shard.analysis_id not in (ids[:1] if shard.keep_relevance == "all" else ids)
 
     plans, shards = ledger.plans, ledger.shards
-    return [name for name, plan in sorted(plans.items()) if plan.partition == partition and is_stale(shards.get(name))]
+    own = [name for name, plan in sorted(plans.items()) if plan.partition == partition and not plan.pruned]
+    return [name for name in own if is_stale(shards.get(name))]
 
 
 def check_relevance(config: RunConfig, stale: list[str], ledger: Ledger) -> None:

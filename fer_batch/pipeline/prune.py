@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ from fer_batch.pipeline.analysis.pruning import (
     waiting_units,
     withdraw_waiting,
 )
+from fer_batch.pipeline.failures import failure_sentence
 from fer_batch.pipeline.partition.stage import PublishedStages
 from fer_batch.pipeline.report.navigation import folder_of
 from fer_batch.pipeline.report.sequence import thumbnail_path
@@ -25,7 +28,7 @@ from fer_batch.pipeline.report.write import FIGURES
 from fer_batch.report.sequence import sequence_path
 from fer_batch.report.text import slug
 from fer_batch.sources.listing import list_source
-from fer_batch.storage.heartbeat import read_signs
+from fer_batch.storage.heartbeat import PRUNE, Work, beating, read_signs
 from fer_batch.storage.manifest import COMMITS, Ledger
 from fer_batch.storage.markers import ShardPlan
 from fer_batch.storage.parquet import Partition, read
@@ -147,16 +150,63 @@ def prune(store: Store, gone: Sequence[Gone], at_most: float = AT_MOST) -> None:
     InputError
         If more are gone, or a run goes on in the output.
     """
-    for sign in read_signs(store):
-        if sign.state == "running":
-            raise InputError(
-                f"a run goes on in this output (process {sign.pid} on {sign.host}): {store.uri!r}; stop it or let it "
-                "end, and prune then"
-            )
+    _refuse_beside(store)
     check_share(gone, at_most)
-    ledger = Ledger(store)
-    for plan in begun_pruning(ledger):
-        _carry_out(ledger, plan)
+    with _alone(store) as ledger:
+        _take_out(ledger, gone)
+
+
+def end_begun(store: Store) -> None:
+    """End the prunes of an output that were killed, as the next prune does.
+
+    Raises
+    ------
+    InputError
+        If a run or a prune goes on in the output.
+    """
+    _refuse_beside(store)
+    with _alone(store):
+        pass
+
+
+def refuse_beside_prune(store: Store) -> None:
+    """Refuse to run while a prune goes on: it changes the plans that a run stands on.
+
+    Raises
+    ------
+    InputError
+        If it is so.
+    """
+    for sign in read_signs(store):
+        if sign.prunes and sign.state == "running":
+            raise InputError(
+                f"a prune goes on in this output (process {sign.pid} on {sign.host}): {store.uri!r}; let it end, and "
+                "run again"
+            )
+
+
+@contextlib.contextmanager
+def _alone(store: Store) -> Iterator[Ledger]:
+    """Within it, no run starts, because the output shows that a prune goes on; what was begun is ended."""
+    own = f"{PRUNE}{uuid.uuid4().hex[:12]}"
+    with beating(store, [own], lambda: Work("prune"), failure_sentence):
+        _refuse_beside(store, own)
+        ledger = Ledger(store)
+        for plan in begun_pruning(ledger):
+            _carry_out(ledger, plan)
+        yield ledger
+
+
+def _refuse_beside(store: Store, own: str = "") -> None:
+    for sign in read_signs(store):
+        if sign.state == "running" and own not in sign.run_ids:
+            raise InputError(
+                f"a {'prune' if sign.prunes else 'run'} goes on in this output (process {sign.pid} on {sign.host}): "
+                f"{store.uri!r}; stop it or let it end, then do this again"
+            )
+
+
+def _take_out(ledger: Ledger, gone: Sequence[Gone]) -> None:
     for one in gone:
         kept = _kept_elsewhere(ledger, one.partition, gone)
         waiting = set(one.inputs)
@@ -174,11 +224,12 @@ def check_share(gone: Iterable[Gone], at_most: float) -> None:
         If it is so.
     """
     for one in gone:
-        if len(one.inputs) > at_most * one.n_inputs:
+        if one.inputs and len(one.inputs) / one.n_inputs > at_most:
+            enough = -(-100 * len(one.inputs) // one.n_inputs) / 100  # rounded up
             raise InputError(
                 f"{len(one.inputs)} of the {one.n_inputs} inputs of {one.partition.dataset!r} are gone from "
                 f"{one.source!r}, more than {at_most:.0%}: is all of it mounted? Nothing was changed; if they are to "
-                f"go, --at-most {len(one.inputs) / one.n_inputs:.2g} or more says so"
+                f"go, --at-most {enough:g} or more says so"
             )
 
 
@@ -234,7 +285,7 @@ def gone_text(gone: Sequence[Gone], done: bool, out: str, begun: bool = False) -
         if one.there:
             lines.append(f"  files that the job no longer lists: {len(one.there)} of them, such as {one.there[0]}")
     if begun:
-        lines.append("an earlier prune did not end; --yes ends it")
+        lines.append(f"an earlier prune did not end; {'now it has' if done else '--yes ends it'}")
     if not any(one.inputs for one in gone):
         lines.append("nothing is gone")
     elif done:

@@ -12,6 +12,7 @@ from fer_batch.output.explain_cost import explain_cost
 from fer_batch.output.run_record import RunRecord, timed
 from fer_batch.output.verify import check_present
 from fer_batch.pipeline.analysis.plans import sweep_stage, unplanned
+from fer_batch.pipeline.analysis.pruning import begun_pruning
 from fer_batch.pipeline.analysis.sums import SUMS
 from fer_batch.pipeline.changed import explain_settled
 from fer_batch.pipeline.devices import offered
@@ -23,6 +24,7 @@ from fer_batch.pipeline.phases import REPORT, Job, publish_prototypes, publish_s
 from fer_batch.pipeline.plan import check_methods, check_relevance, make_plans, name_of, stale_shards
 from fer_batch.pipeline.plan_text import announce, say_plan
 from fer_batch.pipeline.progress import say, work_now
+from fer_batch.pipeline.prune import end_begun, refuse_beside_prune
 from fer_batch.pipeline.stages import STAGES
 from fer_batch.pipeline.trial import chosen_trial, try_out
 from fer_batch.storage.heartbeat import beating
@@ -65,7 +67,11 @@ def run_all(configs: Sequence[RunConfig], dry_run: bool = False) -> Outcome:
     """
     _check_alike(configs)
     store = Store(configs[0].output)
+    refuse_beside_prune(store)
     plans = make_plans(configs, store)
+    if not dry_run and begun_pruning(plans[0].ledger):
+        end_begun(store)
+        plans = make_plans(configs, store)
     check_present(store, plans[0].ledger, [plan.partition for plan in plans])
     if dry_run:
         say_plan(configs[0], plans)
@@ -109,6 +115,7 @@ def _run(jobs: Sequence[Job]) -> Outcome:
     announce(config, plans)
     run_ids = [record.run_id for record in records]
     with beating(store, run_ids, work_now, failure_sentence), _engine(busy) as n_cpus:
+        refuse_beside_prune(store)
         _run_phases(jobs, busy, records, outcome, n_cpus)
     return outcome
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from fer_batch.storage.store import Store
 
 RUNNING = "_running"
+PRUNE = "prune-"  # how the name of the sign of a prune begins; no run has such a name
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0
 JOIN_SECONDS = 5.0  # for the last sign: a store that hangs must not keep the run from ending
@@ -86,6 +87,11 @@ class Sign:
     born: str = ""
 
     @property
+    def prunes(self) -> bool:
+        """Whether it is of a prune, not of a run."""
+        return self.run_ids[0].startswith(PRUNE)
+
+    @property
     def age_s(self) -> float:
         """Seconds since the sign was given."""
         return (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(self.seen_at)).total_seconds()
@@ -142,7 +148,7 @@ def _now() -> str:
 def beating(
     store: Store, run_ids: Sequence[str], work: Callable[[], Work], sentence: Callable[[BaseException], str]
 ) -> Iterator[None]:
-    """Within it, the output shows that a run goes on; afterwards, an error if there was one.
+    """Within it, the output shows from the start that a run goes on; afterwards, an error if there was one.
 
     Parameters
     ----------
@@ -158,12 +164,13 @@ def beating(
     host, pid, start = socket.gethostname(), os.getpid(), _now()
     first = Sign(tuple(run_ids), host, pid, start, start, Work(), place=_place(), born=_born(pid))
     last: list[Sign] = []  # that stays; none of a run that ends well
-    stop = threading.Event()
+    shown, stop = threading.Event(), threading.Event()
 
     def beat() -> None:  # alone touches the store, so that no sign comes after the last
-        _quietly(lambda: _forget_others(store))
+        _quietly(lambda: _forget_others(store, first))
         while True:
             _quietly(lambda: _put(store, replace(first, seen_at=_now(), work=work())))
+            shown.set()
             if stop.wait(BEAT_SECONDS):
                 break
         _quietly(lambda: _put(store, replace(last[0], work=work())) if last else store.delete(_path(first)))
@@ -171,6 +178,7 @@ def beating(
     thread = threading.Thread(target=beat, name="fer_batch-heartbeat", daemon=True)
     thread.start()
     try:
+        shown.wait(JOIN_SECONDS)  # of a run and a prune that start together, one at least sees the other
         yield
     except BaseException as error:
         why = "stopped by hand" if isinstance(error, KeyboardInterrupt | SystemExit) else sentence(error)
@@ -181,10 +189,10 @@ def beating(
         thread.join(timeout=JOIN_SECONDS)
 
 
-def _forget_others(store: Store) -> None:
-    """Remove signs of runs that are known to be over."""
+def _forget_others(store: Store, own: Sign) -> None:
+    """Remove signs of runs that are known to be over; a prune leaves how the last run ended."""
     for old in read_signs(store):
-        if old.state in ("ended", "killed"):
+        if old.state in ("ended", "killed") and (old.prunes or not own.prunes):
             store.delete(_path(old))
 
 
@@ -227,7 +235,7 @@ def sign_lines(signs: list[Sign]) -> list[str]:
             lines.append(f"  running: {work_text(sign.work)}; {who}, last sign {max(sign.age_s, 0):.0f} s ago")
             lines += [f"    last error: {sign.work.last_error}"] if sign.work.last_error else []
         elif sign.state == "ended":
-            lines.append(f"  last run ended at {sign.ended_at}: {sign.error}")
+            lines.append(f"  last {'prune' if sign.prunes else 'run'} ended at {sign.ended_at}: {sign.error}")
         elif sign.state == "unknown":
             ahead = f"last sign {span_text(-sign.age_s)} ahead of the clock of this machine"
             lines.append(f"  not known whether it runs: {work_text(sign.work)}; {who}, {ahead}")

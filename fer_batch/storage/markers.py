@@ -207,8 +207,16 @@ class ShardPlan(Marker):
             "sequences": tuple(name for name in self.sequences if name not in gone),
             "faces": {name: of for name, of in self.faces.items() if name not in gone},
             "annotations": {name: version for name, version in self.annotations.items() if name not in truth},
+            "replaces": _less(self.replaces, gone),
+            "replaces_annotations": _less(self.replaces_annotations, truth),
         }
         return self.model_copy(update=kept)
+
+
+def _less(replaced: Mapping[str, tuple[str, ...]], gone: set[str]) -> dict[str, tuple[str, ...]]:
+    """What a plan replaces, without some sequences."""
+    left = {shard: tuple(name for name in names if name not in gone) for shard, names in replaced.items()}
+    return {shard: names for shard, names in left.items() if names}
 
 
 class ShardMarker(Marker):
@@ -270,3 +278,8 @@ class ShardMarker(Marker):
         """
         files = {**self.files, **dict.fromkeys(tables)} if self.files else {}
         return self.model_copy(update={"files": files, "analysis_id": analysis_id or self.analysis_id})
+
+    def without(self, gone: set[str]) -> ShardMarker:
+        """The same without a word of some sequences."""
+        notable = self.notable and {name: said for name, said in self.notable.items() if name not in gone}
+        return self.model_copy(update={"notable": notable})

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fer_batch import cli
-from fer_batch.storage.manifest import PLANS
+from fer_batch.pipeline.analysis.pruning import plan_pruning
+from fer_batch.storage.manifest import PLANS, Ledger
 from fer_batch.storage.markers import ShardPlan
 from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.published import shard_prefix
@@ -46,6 +47,19 @@ def test_prune_says_what_is_gone_and_takes_it_out_when_told(out, capsys):
     assert values["gone"] == ["b.mp4"] and values["inputs"] == 2
     assert cli.main(["prune", out.uri]) == 0
     assert "nothing is gone" in capsys.readouterr().out
+
+
+def test_a_begun_prune_is_ended_and_said(out, tmp_path, capsys):
+    (tmp_path / "source" / "b.mp4").write_bytes(b"0")
+    plan_pruning(Ledger(out), HERE, ["b.mp4"], [])
+    for words in (["--json"], ["--yes", "--json"]):
+        assert cli.main(["prune", out.uri, *words]) == 0
+        assert json.loads(capsys.readouterr().out)["begun"]
+    plan_pruning(Ledger(out), HERE, ["a.mp4"], [])
+    assert cli.main(["prune", out.uri]) == 0
+    assert "an earlier prune did not end; --yes ends it" in capsys.readouterr().out
+    assert cli.main(["prune", out.uri, "--yes"]) == 0
+    assert "an earlier prune did not end; now it has" in capsys.readouterr().out
 
 
 def test_one_source_is_not_that_of_several_data_sets(out, tmp_path, capsys):

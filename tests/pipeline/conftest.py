@@ -16,6 +16,7 @@ from fer_batch.pipeline.analysis.shard import ShardOptions, shard_task
 from fer_batch.pipeline.analysis.staged_data import staged_unit
 from fer_batch.pipeline.analysis.sums import kept_sums
 from fer_batch.pipeline.partition.stage import PublishedStages, StageWork
+from fer_batch.pipeline.prune import end_begun, is_begun
 from fer_batch.storage.manifest import COMMITS, SHARD_TABLES, Ledger, dump, stage_file
 from fer_batch.storage.markers import Commit
 from fer_batch.storage.parquet import Partition, read
@@ -146,12 +147,15 @@ class World:
 
     def publish(self, listed=None, size=2):
         """What a run does after phase 1, without Ray and Dask."""
+        if is_begun(self.store):
+            end_begun(self.store)
         ledger = Ledger(self.store)
         everything = {row["identity"] for c in ledger.commits(ledger.waiting).values() for row in c.sequences}
         pending = [
             name
             for name, plan in ledger.plans.items()
             if plan.partition == self.partition
+            and not plan.pruned
             and (name not in ledger.shards or ledger.shards[name].analysis_id != self.analysis_id)
         ]
         commits = unplanned(ledger, self.partition, everything if listed is None else listed)

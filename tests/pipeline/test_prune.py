@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 from fer_batch.output.status import status
-from fer_batch.output.verify import verify
+from fer_batch.output.verify import repair, verify
+from fer_batch.pipeline import prune as module
+from fer_batch.pipeline.analysis.plans import drop_replaced
+from fer_batch.pipeline.analysis.pruning import plan_pruning
+from fer_batch.pipeline.analysis.shard import shard_task
 from fer_batch.pipeline.partition.episodes import publish_episodes
 from fer_batch.pipeline.partition.looks import publish_looks
 from fer_batch.pipeline.partition.stage import PublishedStages
-from fer_batch.pipeline.prune import find_gone, gone_text, is_begun, prune
-from fer_batch.storage.heartbeat import Work, beating, read_signs
-from fer_batch.storage.manifest import COMMITS, PLANS, Ledger
+from fer_batch.pipeline.prune import Gone, check_share, find_gone, gone_text, is_begun, prune
+from fer_batch.storage import packed
+from fer_batch.storage.heartbeat import RUNNING, Work, beating, read_signs
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
 from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.packed import pack
 from fer_batch.storage.parquet import Partition, rows_of
 from fer_batch.storage.store import Store
 from fer_batch.storage.writing import put_table
@@ -141,9 +147,10 @@ def killed_at(monkeypatch, n):
         method = getattr(Store, name)
 
         def change(self, *args, _method=method):
-            if left[0] == 0:
-                raise Killed
-            left[0] -= 1
+            if not args[0].startswith(RUNNING):  # signs of life are of a thread, and nobody relies on them
+                if left[0] == 0:
+                    raise Killed
+                left[0] -= 1
             return _method(self, *args)
 
         monkeypatch.setattr(Store, name, change)
@@ -181,6 +188,57 @@ def test_killed_anywhere_the_next_prune_or_run_ends_it(made, tmp_path, golden, m
     assert min(after.values()) > 1
 
 
+def test_no_marker_or_copy_of_one_has_the_names_of_what_is_gone(copied, golden, monkeypatch):
+    monkeypatch.setattr(packed, "FEWEST", 1)
+    monkeypatch.setattr(packed, "SETTLE_S", 0)
+    store = copied.store
+    changed = golden.make(np.random.default_rng(7))
+    copied.stage("b.mp4", *changed, status="partial", annotations="new", identity="new-b")
+    copied.publish()
+    copied.stage("d.mp4", *changed)
+    for folder in (PLANS, SHARDS, COMMITS):
+        pack(store, folder)
+    prune(store, find_gone(store), at_most=1)
+    told = {one.path: store.read_bytes(one.path) for one in store.walk() if one.path.startswith("_")}
+    assert not [path for path, text in told.items() if any(f'"{name}"'.encode() in text for name in GONE)]
+    assert not store.names("_packed") and copied.rows("sequences")
+    assert verify(store).findings == []
+
+
+def test_a_shard_that_a_run_of_an_earlier_version_published_of_a_prune_goes(copied, made):
+    store = copied.store
+    find = find_gone(store)
+    plan = plan_pruning(Ledger(store), copied.partition, GONE, GONE)
+    drop_replaced(store, copied.partition, [plan])
+    shard_task(plan, copied.options())
+    assert is_begun(store) and any(plan.shard in one.path for one in store.walk("tables"))
+    for _ in range(2):
+        prune(store, find if is_begun(store) else find_gone(store), at_most=1)
+        assert not any(plan.shard in one.path for one in store.walk()) and not is_begun(store)
+        assert not any(name in own.sequences for own in Ledger(store).plans.values() for name in GONE)
+        assert verify(store).findings == []
+    assert_same(everything(copied), made[1])
+
+
+def test_repair_leaves_a_begun_prune_to_be_ended(copied, made):
+    plan = plan_pruning(Ledger(copied.store), copied.partition, GONE, GONE)
+    assert repair(copied.store)[1] is None and is_begun(copied.store)
+    drop_replaced(copied.store, copied.partition, [plan])
+    copied.publish()
+    assert not is_begun(copied.store) and verify(copied.store).findings == []
+    assert_same(everything(copied), made[1])
+
+
+def test_a_prune_shows_that_it_goes_on_and_hides_no_end_of_a_run(copied, monkeypatch):
+    store, seen, carry_out = copied.store, [], module.carry_out
+    with pytest.raises(RuntimeError), beating(store, ["r"], Work, str):
+        raise RuntimeError("x")
+    monkeypatch.setattr(module, "carry_out", lambda *args: (seen.extend(read_signs(store)), carry_out(*args)))
+    prune(store, find_gone(store), at_most=1)
+    assert {(sign.prunes, sign.state) for sign in seen} == {(True, "running"), (False, "ended")}
+    assert [sign.run_ids for sign in read_signs(store)] == [("r",)]
+
+
 def test_an_input_that_comes_back_is_explained_again(copied, golden, made):
     prune(copied.store, find_gone(copied.store), at_most=1)
     copied.stage("b.mp4", *golden.make(np.random.default_rng(ord("b"))), annotations="truth", identity="m-1-b.mp4")
@@ -202,6 +260,26 @@ def test_annotations_stay_where_another_model_has_the_input(tmp_path, golden):
     assert {row["sequence_id"] for row in one.rows("annotations")} == {"a.mp4"}
     assert {row["sequence_id"] for row in other.rows("detections")} == {"a.mp4"}
     assert verify(one.store).findings == []
+
+
+def test_another_data_set_with_an_input_of_that_name_keeps_its_annotations(tmp_path, golden):
+    one = filled(golden, tmp_path, NAMES[:2], staged=False)
+    other = filled(golden, tmp_path, NAMES[:2], Partition("other", "m-2", "e-1"), staged=False)
+    before = {name: plan for name, plan in Ledger(one.store).plans.items() if plan.partition == other.partition}
+    (tmp_path / "source" / "b.mp4").unlink()
+    prune(one.store, [gone for gone in find_gone(one.store) if gone.partition == one.partition], at_most=1)
+    assert {row["sequence_id"] for row in one.rows("annotations")} == {"a.mp4"}
+    assert {name: Ledger(one.store).plans[name] for name in before} == before
+    assert verify(one.store).findings == []
+
+
+def test_the_share_that_is_advised_is_enough():
+    for n_gone, n_inputs in ((254, 1000), (29, 100), (1, 3), (1, 1000), (7, 7)):
+        gone = [Gone(Partition("d", "m-1", "e-1"), "in", n_inputs, tuple(map(str, range(n_gone))))]
+        with pytest.raises(InputError) as refused:
+            check_share(gone, 0)
+        advised = float(str(refused.value).split("--at-most ")[1].split()[0])
+        assert n_gone / n_inputs <= advised < n_gone / n_inputs + 0.01 and not check_share(gone, advised)
 
 
 def test_a_source_that_may_not_be_whole_removes_nothing(copied, made, tmp_path):

@@ -6,9 +6,11 @@ import pytest
 
 from fer_batch.config import build, build_all
 from fer_batch.output.reader import PartitionReader
+from fer_batch.pipeline.analysis.pruning import plan_pruning
 from fer_batch.pipeline.plan import make_plans
 from fer_batch.pipeline.run import run, run_all
 from fer_batch.storage import manifest, packed
+from fer_batch.storage.heartbeat import PRUNE, Work, beating
 from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
 from fer_batch.storage.markers import Commit, ExplainCost
 from fer_batch.storage.parquet import read
@@ -40,6 +42,24 @@ def test_a_dry_run_counts_and_writes_nothing(job, capsys):
     assert (outcome.found, outcome.already_done, outcome.exit_code) == (2, 0, 0)
     assert "2 inputs (video)" in capsys.readouterr().err
     assert not Store(job.output).exists("tables")
+
+
+def test_no_run_starts_during_a_prune(job):
+    store = Store(job.output)
+    with beating(store, [f"{PRUNE}x"], Work, str), pytest.raises(InputError, match="a prune goes on in this output"):
+        run(job)
+    assert not store.exists("tables")
+    run(job)
+
+
+def test_a_run_ends_a_prune_that_was_killed_and_publishes_no_shard_of_it(job):
+    store = Store(job.output)
+    partition = make_plans([job], store)[0].partition
+    plan = plan_pruning(Ledger(store), partition, ["gone.mp4"], [])
+    run(job, dry_run=True)
+    assert store.exists(f"{PLANS}/{plan.shard}.json")
+    run(job)
+    assert not Ledger(store).plans and not Ledger(store).shards
 
 
 def test_without_phase_1_inputs_wait_and_the_run_is_recorded(job, capsys):

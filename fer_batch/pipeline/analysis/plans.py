@@ -241,7 +241,7 @@ def drop_from_shard(store: Store, partition: Partition, shard: str, tables: Sequ
     if marker is None:
         return  # its files do not count, and another job may be writing them
     if marker.files:
-        marker = marker.rewriting(tables)
+        marker = marker.rewriting(tables).without(gone if tables is SHARD_TABLES else set())
         store.put(marker.path, marker.to_json())
     found = {table: filter_file(store, partition, table, shard, gone) for table in tables}
     if marker.files:

@@ -1,9 +1,9 @@
 """Taking inputs out of an output: their rows, their ground truth, their sums, and what says that they are done.
 
 A plan of kind `pruned` names them first. It has no units, and replaces their rows in all older shards, as the plan of a
-changed input does. Killed anywhere, the next prune goes on where it was; or the next run does, to which it is a plan
-like any other: it drops the same rows, and publishes an empty shard. When all is done, the older plans no longer name
-the inputs, and the plan goes.
+changed input does. Killed anywhere, the next prune or run goes on where it was, before it plans anything; no shard is
+ever published of it, as earlier versions did, and one that they published goes. When all is done, the older plans no
+longer name the inputs, and the plan goes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from fer_batch.pipeline.analysis.plans import drop_replaced, filter_file
-from fer_batch.storage.manifest import PLANS, Ledger
+from fer_batch.pipeline.analysis.sums import SUMS
+from fer_batch.storage.manifest import COMMITS, PLANS, SHARDS, Ledger
 from fer_batch.storage.markers import ShardPlan
+from fer_batch.storage.packed import forget_packed
 from fer_batch.storage.parquet import Partition
-from fer_batch.storage.published import shard_prefix
+from fer_batch.storage.published import shard_prefix, withdraw_file
+from fer_batch.storage.tables import PARTITIONS, SCHEMAS
 from fer_batch.types import InputError
 
 OF_STAGES = ("cluster_looks", "look_prototypes", "episodes")  # files of a shard that stages over the partition write
@@ -89,8 +92,8 @@ def _holding(plans: Mapping[str, Collection[str]], wanted: set[str]) -> dict[str
 
 
 def begun_pruning(ledger: Ledger) -> list[ShardPlan]:
-    """Plans of a prune that was killed, and that no run has done meanwhile."""
-    return [plan for name, plan in ledger.plans.items() if plan.pruned and name not in ledger.shards]
+    """Plans of a prune that was killed, also where a run of an earlier version published a shard of them."""
+    return [plan for plan in ledger.plans.values() if plan.pruned]
 
 
 def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
@@ -121,10 +124,24 @@ def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
     truth = {name for names in plan.replaces_annotations.values() for name in names}
     for name in [own.shard for own in older]:
         own = ledger.plans[name]
-        left = own.less(gone if own.partition == partition else set(), truth)
+        same_data = own.partition.dataset == partition.dataset  # another may have an input of that name
+        left = own.less(gone if own.partition == partition else set(), truth if same_data else set())
         if left != own:
             ledger.plans[name] = left
             store.put(f"{PLANS}/{name}.json", left.to_json())
+    for folder in (PLANS, SHARDS, COMMITS):  # copies of what they were keep the names
+        forget_packed(store, folder)
+    _remove_shard(ledger, plan)
+
+
+def _remove_shard(ledger: Ledger, plan: ShardPlan) -> None:
+    """Remove a plan, with the empty shard that an earlier version published of it: marker, then files, then plan."""
+    store, key = ledger.store, plan.partition.key
+    store.delete(f"{SHARDS}/{plan.shard}.json")
+    ledger.shards.pop(plan.shard, None)
+    tables = [name for name in SCHEMAS if set(PARTITIONS[name]) <= key.keys()]
+    for folder in (*map(plan.partition.folder, tables), SUMS):
+        withdraw_file(store, f"{folder}/{plan.shard}.parquet")
     store.delete(f"{PLANS}/{plan.shard}.json")
     del ledger.plans[plan.shard]
 
@@ -132,4 +149,7 @@ def carry_out(ledger: Ledger, plan: ShardPlan) -> None:
 def withdraw_waiting(ledger: Ledger, partition: Partition, gone: Collection[str]) -> None:
     """Forget units that wait for their tables and have no other inputs than these."""
     known = set(gone)
-    ledger.withdraw({unit: None for unit, inputs in waiting_units(ledger, partition).items() if inputs <= known})
+    units = {unit: None for unit, inputs in waiting_units(ledger, partition).items() if inputs <= known}
+    if units:
+        forget_packed(ledger.store, COMMITS)  # first: killed in between, they are still known
+    ledger.withdraw(units)
