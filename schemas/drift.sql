@@ -8,7 +8,7 @@ CREATE TABLE drift (
     "value" DOUBLE,
     "low" DOUBLE,  -- of its 95 % interval by subject; NULL for fewer than four
     "high" DOUBLE,
-    "n" BIGINT,  -- frames or inputs behind it
+    "n" BIGINT,  -- frames or inputs behind it; of f1 2 TP + FP + FN, which it is a share of
     "n_subjects" BIGINT,  -- sequences without a subject count as one each
     "centre" DOUBLE,  -- mean of the reference nights; NULL with all limits where these are too few
     "lower" DOUBLE,  -- Shewhart limits of this night
@@ -16,7 +16,7 @@ CREATE TABLE drift (
     "smoothed" DOUBLE,  -- EWMA of the nights since the reference, and its limits
     "smoothed_lower" DOUBLE,
     "smoothed_upper" DOUBLE,
-    "state" VARCHAR,  -- reference, open (no limits), within, below, above
+    "state" VARCHAR,  -- reference, before (it), open (no limits), within, below, above
     "alarm" VARCHAR,  -- looks_elsewhere: mu is below while F1, or confidence, is not; change; NULL for none
     "dataset" VARCHAR,  -- partition
     "model" VARCHAR,  -- partition

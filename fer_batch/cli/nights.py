@@ -15,7 +15,10 @@ DRIFTED = 4  # exit code of --fail-on-drift
 @cli.command(cls=Command)
 @click.argument("out")
 @click.option(
-    "--reference", default="10", show_default=True, help="First nights, or dates: 2026-01-01..2026-01-14, both in it."
+    "--reference",
+    default="10",
+    show_default=True,
+    help="First nights, or dates in UTC: 2026-01-01..2026-01-14, both in it.",
 )
 @click.option("--fail-on-drift", is_flag=True, help=f"Exit code {DRIFTED} where the latest night has an alarm.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,8 +43,13 @@ def nightly(context: click.Context, out: str, reference: str, fail_on_drift: boo
         if partition.explain == "none":  # of a training
             continue
         found = drift_of(store, partition, reference, connection)
-        publish_drift(store, found)
-        page = write_page(store, partition, NIGHTS)
+        if found.nights and not found.reference.any():
+            name = "/".join(partition.key.values())
+            raise InputError(f"no night of {name} started in the reference window {reference} (dates are UTC)")
+        page = None
+        if found.nights:
+            publish_drift(store, found)
+            page = write_page(store, partition, NIGHTS)
         shown.append(drift_json(found, page) if as_json else drift_text(found, out, page))
         any_alarm |= bool(found.latest)
     if not shown:

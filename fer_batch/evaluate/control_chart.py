@@ -42,6 +42,8 @@ class ControlChart:
         Moving average of the nights since the reference with its limits: many small steps to one side are out.
     side : shape (T,), int64
         -1 below, 1 above, 0 within, or nothing to say.
+    value : shape (T,)
+        The figure itself.
     """
 
     centre: float
@@ -51,6 +53,7 @@ class ControlChart:
     smoothed_lower: NDArray[np.float64]
     smoothed_upper: NDArray[np.float64]
     side: NDArray[np.int64]
+    value: NDArray[np.float64]
 
     @property
     def is_open(self) -> bool:
@@ -84,6 +87,9 @@ def control_chart(
     from 1), limits are no nearer than the beta-binomial prediction of how many people of a night may be. Limits are
     never nearer than the smallest change that is worth a look.
 
+    Nights are later than the last one of the reference; those before it have limits, and are neither judged nor in
+    the EWMA.
+
     Parameters
     ----------
     nights
@@ -105,12 +111,12 @@ def control_chart(
         raise ValueError(f"expected {len(nights)} nights in the reference or not, got shape {known.shape}")
     if not 0 < level < 1:
         raise ValueError(f"a level lies between 0 and 1, got {level}")
-    later = ~known
+    later = np.arange(len(nights)) > np.flatnonzero(known).max(initial=-1)
     unit, value = SCALES[scale], np.array([night.value for night in nights], np.float64)
     if not can_be_charted(nights, known):
         nothing = np.full(len(nights), np.nan)
         none = np.zeros(len(nights), np.int64)
-        return ControlChart(np.nan, nothing, nothing, nothing, nothing, nothing, none)
+        return ControlChart(np.nan, nothing, nothing, nothing, nothing, nothing, none, value)
     basis = _basis([night for night, is_in in _zip(nights, known) if is_in and night.n_frames], unit, level)
     weight = np.minimum([night.effective or np.nan for night in nights], basis.typical)
     x = unit.forth(value)
@@ -120,7 +126,7 @@ def control_chart(
     average = unit.back(smoothed)
     above, below = later & ((value > upper) | (average > high)), later & ((value < lower) | (average < low))
     side = above.astype(np.int64) - below.astype(np.int64)
-    return ControlChart(float(unit.back(np.array(basis.centre))), lower, upper, average, low, high, side)
+    return ControlChart(float(unit.back(np.array(basis.centre))), lower, upper, average, low, high, side, value)
 
 
 @dataclass(frozen=True)
@@ -201,13 +207,16 @@ def looks_elsewhere(mu: ControlChart, sure: Sequence[ControlChart]) -> NDArray[n
     mu
         Chart of mu over chance.
     sure
-        Charts of F1, confidence, ...; those that are open say nothing.
+        Charts of F1, confidence, ...: the first that has limits and the figure in a night speaks for it.
 
     Returns
     -------
     shape (T,)
-        True where mu is below its limits and, of the charts that say something, none is.
+        True where mu is below its limits, and the chart that speaks for the night is not.
     """
-    told = [chart for chart in sure if not chart.is_open]
-    holds = np.all([chart.side >= 0 for chart in told], axis=0) if told else np.zeros(len(mu.side), bool)
+    holds, told = (np.zeros(len(mu.side), bool) for _ in range(2))
+    for chart in () if mu.is_open else sure:
+        speaks = ~told & ~np.isnan(chart.value) & (not chart.is_open)
+        holds |= speaks & (chart.side >= 0)
+        told |= speaks
     return (mu.side < 0) & holds

@@ -47,6 +47,8 @@ class Clip:
         Frames the container promises to show, None where it says nothing believable.
     fps
         Average rate the container states, None where it states none between 0 and 1000 (exclusive).
+    duration_s
+        That the container states, None where it states none.
     n_decoded, n_lost
         True frames so far, and frames between and behind them that are damaged or gone; `timed_frames` counts them.
     start_pts
@@ -112,6 +114,7 @@ class Clip:
         self.time_base = stream.time_base or Fraction(1, SECOND_NS)
         rate = stream.average_rate or stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < 1000 else None
+        self.duration_s = float(Fraction(self._container.duration or 0, av.time_base)) or None
         # A frame takes at least one byte, which refutes the wild counts of broken headers.
         self._n_listed = stream.frames if 0 < stream.frames <= os.path.getsize(self._path) else None
         return self

@@ -19,7 +19,7 @@ from fer_batch.media.sampling import Sampling
 from fer_batch.media.settings import Damage
 from fer_batch.types import EnvironmentFault, MediaError
 
-_KNOWN = ("n_declared", "n_decoded", "fps", "reason", "partial")  # of a message, goes into the summary
+_KNOWN = ("n_declared", "duration_s", "n_decoded", "fps", "reason", "partial")  # of a message, goes into the summary
 TRIES = 5  # processes that one file may cost
 _Answer = tuple[Message, NDArray[np.uint8] | None]
 PAUSE_S = 0.5  # before the second; doubled for each that somebody else ended, so that what lacks memory may end

@@ -111,7 +111,8 @@ def send_video(work: Work, sampling: Sampling, cutter: Cutter | None = None, ski
     sampler = sampling.sampler(true_count(work, skip) if sampling.slots else None)
     converter, complete = VideoReformatter(), True
     with Clip(work.path, skip, work.step) as clip:
-        work.channel.send({"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps})
+        known: Message = {"kind": "open", "n_declared": clip.n_declared, "fps": clip.fps}
+        work.channel.send({**known, "duration_s": clip.duration_s})
         for index, timestamp_ns, frame in clip.timed_frames():
             if sampler.keeps(timestamp_ns) and index >= work.first:
                 kind: Literal["frame", "lost"] = "lost" if frame is None else "frame"

@@ -84,6 +84,8 @@ class Summary:
         Set where the clip ended early or was damaged but gave good frames.
     partial
         Whether less was read than is there, as far as it was asked for.
+    duration_s
+        That the container states or FFmpeg finds by its timestamps; None where neither says it.
     """
 
     n_declared: int | None = None
@@ -91,3 +93,4 @@ class Summary:
     fps: float | None = None
     reason: str | None = None
     partial: bool = False
+    duration_s: float | None = None

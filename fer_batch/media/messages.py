@@ -54,6 +54,7 @@ class Message(TypedDict, total=False):
 
     kind: Required[Literal["open", "alive", "frame", "lost", "end", "error", "memory"]]
     n_declared: int | None
+    duration_s: float | None
     n_decoded: int
     fps: float | None
     reason: str | None

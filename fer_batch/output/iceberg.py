@@ -13,7 +13,9 @@ replaced under its name is taken out and put in again by one snapshot.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 FOLDER = "_iceberg"
 OUTPUT = "fer_batch.output"  # property of a table: whose files it has
+# A retry would put files onto a snapshot that has them already.
+ONCE = {"commit.retry.num-retries": "0"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def publish(store: Store, catalogue: str, namespace: str = "fer_batch") -> list[
     ------
     InputError
         If there is no output, PyIceberg is not installed, the catalogue does not open, the namespace has several
-        levels, or a table holds files of somebody else.
+        levels, a table holds files of somebody else, or another publish changed a table meanwhile.
     """
     if not re.fullmatch(r"\w+", namespace):
         raise InputError(f"--namespace: one level of letters, digits and '_', got {namespace!r}")
@@ -89,6 +93,9 @@ def publish(store: Store, catalogue: str, namespace: str = "fer_batch") -> list[
     opened.create_namespace_if_not_exists(namespace)
     shards = published_shards(store)
     where = f"{FOLDER}/registered/{digest([catalogue, namespace])}"
+    for name in SCHEMAS:  # all of them, before any is changed
+        if opened.table_exists((namespace, name)):
+            _live(_owned(opened, (namespace, name), store), store)
     found = []
     for name in SCHEMAS:
         files = {
@@ -96,7 +103,8 @@ def publish(store: Store, catalogue: str, namespace: str = "fer_batch") -> list[
             for one in published_files(store, f"tables/{name}", shards)
         }
         if files or opened.table_exists((namespace, name)):  # one that lost its last file too
-            found.append(_register(store, opened, (namespace, name), files, f"{where}/{name}.json"))
+            with _alone((namespace, name)):
+                found.append(_register(store, opened, (namespace, name), files, f"{where}/{name}.json"))
     return found
 
 
@@ -118,18 +126,38 @@ def _uri(store: Store, path: str) -> str:
     return f"file://{store.path(path)}" if store.local else store.url(path)
 
 
+@contextmanager
+def _alone(name: tuple[str, str]) -> Iterator[None]:
+    """Refuse where somebody else changes the table at the same time."""
+    from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
+
+    try:
+        yield
+    except (CommitFailedException, TableAlreadyExistsError) as error:
+        raise InputError(
+            f"another publish changed Iceberg table {'.'.join(name)} meanwhile; publish again when it is done: {error}"
+        ) from None
+
+
+def _live(table: Table, store: Store) -> list[DataFile]:
+    """Files that a table has now; InputError where some are not of the output."""
+    live = [task.file for task in table.scan().plan_files()]
+    if foreign := sorted(one.file_path for one in live if not one.file_path.startswith(_uri(store, "tables/"))):
+        raise InputError(
+            f"Iceberg table {'.'.join(table.name())} holds {len(foreign)} files that are not of {store.uri}, such as "
+            f"{foreign[0]}; choose another --namespace"
+        )
+    return live
+
+
 def _register(
     store: Store, catalogue: Catalog, name: tuple[str, str], files: Mapping[str, tuple[str, str]], record: str
 ) -> Registered:
     """Bring one table up to what is published, by one snapshot or none."""
     table = _table(catalogue, name, store)
-    live = {task.file.file_path: task.file for task in table.scan().plan_files()}
-    if foreign := sorted(uri for uri in live if not uri.startswith(_uri(store, "tables/"))):
-        raise InputError(
-            f"Iceberg table {'.'.join(name)} holds {len(foreign)} files that are not of {store.uri}, such as "
-            f"{foreign[0]}; choose another --namespace"
-        )
-    known = _known(store, record, table)
+    listed = _live(table, store)
+    live, times = {one.file_path: one for one in listed}, Counter(one.file_path for one in listed)
+    known = {uri: state for uri, state in _known(store, record, table).items() if times[uri] < 2}
     states = {uri: state for uri, (state, _) in files.items()}
     stale = [live[uri] for uri in live if uri not in states or known.get(uri) != states[uri]]
     read = [_data_file(table, uri, path) for uri, (state, path) in files.items() if known.get(uri) != state]
@@ -139,7 +167,7 @@ def _register(
     if known != states:
         current = table.current_snapshot()
         store.put(record, dump({"snapshot": current.snapshot_id if current else None, "files": states}))
-    kept = [one for uri, one in live.items() if known.get(uri) == states.get(uri)]
+    kept = [one for uri, one in live.items() if uri in states and known.get(uri) == states[uri]]
     now = [*kept, *fresh]
     return Registered(name[-1], len(now), sum(one.record_count for one in now), len(fresh), len(stale))
 
@@ -166,27 +194,34 @@ def _known(store: Store, record: str, table: Table) -> dict[str, str]:
     return dict(state["files"]) if state["snapshot"] == (current.snapshot_id if current else None) else {}
 
 
+def _owned(catalogue: Catalog, name: tuple[str, str], store: Store) -> Table:
+    """An Iceberg table that is there; InputError where it is of another output."""
+    table = catalogue.load_table(name)
+    if (output := table.properties.get(OUTPUT)) != store.uri:
+        of = f"output {output}" if output else "no output of fer-batch"
+        raise InputError(f"Iceberg table {'.'.join(name)} is of {of}, not of {store.uri}; choose another --namespace")
+    return table
+
+
 def _table(catalogue: Catalog, name: tuple[str, str], store: Store) -> Table:
     """The Iceberg table of a table, with its columns and keys; columns that came later are added."""
     keys = PARTITIONS[name[-1]]
     schema = pa.schema([*SCHEMAS[name[-1]], *(pa.field(key, pa.string()) for key in keys)])
     if not catalogue.table_exists(name):
-        properties = {OUTPUT: store.uri, "format-version": "2"}
+        properties = {OUTPUT: store.uri, "format-version": "2", **ONCE}
         creation = catalogue.create_table_transaction(name, schema, properties=properties)
         with creation, creation.update_spec() as partitions:
             for key in keys:
                 partitions.add_identity(key)
-    table = catalogue.load_table(name)
-    if (output := table.properties.get(OUTPUT)) != store.uri:
-        of = f"output {output}" if output else "no output of fer-batch"
-        raise InputError(f"Iceberg table {'.'.join(name)} is of {of}, not of {store.uri}; choose another --namespace")
+    table = _owned(catalogue, name, store)
     if set(schema.names) - {field.name for field in table.schema().fields}:
         with table.update_schema() as update:
             update.union_by_name(schema)
     mapping = table.schema().name_mapping.model_dump_json()
-    if table.properties.get("schema.name-mapping.default") != mapping:  # the files have no field ids
+    wanted = {"schema.name-mapping.default": mapping, **ONCE}  # the files have no field ids
+    if not wanted.items() <= table.properties.items():
         with table.transaction() as transaction:
-            transaction.set_properties({"schema.name-mapping.default": mapping})
+            transaction.set_properties(wanted)
     return table
 
 

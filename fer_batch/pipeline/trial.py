@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fer_batch.config import RunConfig
 from fer_batch.pipeline.phases import Job, decode_options
 from fer_batch.pipeline.plan import Plan, name_of
@@ -68,7 +70,7 @@ def chosen_trial(
 
 
 def try_out(trial: Trial) -> Estimate | None:
-    """Take some inputs through the job, and print what all of them will take; None where none can be read.
+    """Take some inputs through the job, and print what all of them will take; None where nothing says it.
 
     Raises
     ------
@@ -83,6 +85,9 @@ def try_out(trial: Trial) -> Estimate | None:
     done = rehearse(trial.jobs, trial.groups)
     if done is None:
         say("no estimate: none of the inputs that were tried could be read")
+        return None
+    if np.isnan(trial.waiting.frames).all():
+        say("no estimate: the files do not say how many frames they have")
         return None
     n_cpus, prices = resources.num_cpus or os.cpu_count() or 1, resources.price_per_hour
     found = estimate(trial.waiting, done, n_cpus, Prices(prices.cpu, prices.gpu))

@@ -172,6 +172,9 @@ def _in_turn(first: Sequence[int], all_of_them: Sequence[int]) -> list[int]:
 def declared_frames(ref: SequenceRef, options: DecodeOptions) -> tuple[int | None, float | None]:
     """Frames that the file of a clip promises, and frames a second; None where it does not say or cannot be read.
 
+    Matroska, MPEG-TS, WMV and FLV say how long they are and not how many frames they have: then it is that times their
+    rate.
+
     Parameters
     ----------
     ref
@@ -185,4 +188,7 @@ def declared_frames(ref: SequenceRef, options: DecodeOptions) -> tuple[int | Non
             list(decoder.frames(path, Sampling(max_frames=1)))
     except (MediaError, EnvironmentFault):
         return None, None
-    return decoder.summary.n_declared, decoder.summary.fps
+    known = decoder.summary
+    if known.n_declared is None and known.duration_s and known.fps:
+        return max(1, round(known.duration_s * known.fps)), known.fps
+    return known.n_declared, known.fps

@@ -95,6 +95,11 @@ class NightsContents:
     tables: tuple[DataTable, ...] = ()
     queries: tuple[Query, ...] = ()
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether any figure has."""
+        return any(not math.isnan(chart.centre) for chart in self.charts)
+
 
 @dataclass(frozen=True)
 class _Mark:

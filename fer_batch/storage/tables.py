@@ -349,7 +349,7 @@ SCHEMAS = MappingProxyType(
             ("value", _F64),
             ("low", _F64, "of its 95 % interval by subject; NULL for fewer than four"),
             ("high", _F64),
-            ("n", _I64, "frames or inputs behind it"),
+            ("n", _I64, "frames or inputs behind it; of f1 2 TP + FP + FN, which it is a share of"),
             ("n_subjects", _I64, "sequences without a subject count as one each"),
             ("centre", _F64, "mean of the reference nights; NULL with all limits where these are too few"),
             ("lower", _F64, "Shewhart limits of this night"),
@@ -357,7 +357,7 @@ SCHEMAS = MappingProxyType(
             ("smoothed", _F64, "EWMA of the nights since the reference, and its limits"),
             ("smoothed_lower", _F64),
             ("smoothed_upper", _F64),
-            ("state", _STR, "reference, open (no limits), within, below, above"),
+            ("state", _STR, "reference, before (it), open (no limits), within, below, above"),
             ("alarm", _STR, "looks_elsewhere: mu is below while F1, or confidence, is not; change; NULL for none"),
         ),
         "runs": _schema(

@@ -129,9 +129,28 @@ def test_looking_elsewhere_needs_something_that_holds():
     out = [False] * K + [True] * 2
     assert looks_elsewhere(falls, [holds]).tolist() == out
     assert looks_elsewhere(falls, [rises, nothing]).tolist() == out
-    for sure in ([falls], [holds, falls], [nothing], []):
+    assert looks_elsewhere(falls, [nothing, holds]).tolist() == out
+    for sure in ([falls], [falls, holds], [nothing, falls], [nothing], []):
         assert not looks_elsewhere(falls, sure).any()
     assert not looks_elsewhere(holds, [holds]).any()
+
+
+def test_looking_elsewhere_is_decided_by_what_each_night_has():
+    ends = [0.5, 0.52, 0.48, 0.51, 0.49] * 2
+    falls, unsure, holds = (control_chart(nights(ends + [end] * 3), first(13), LEVEL) for end in (0.1, 0.1, 0.5))
+    f1 = [*nights([*ends, 0.5]), NightMean(), *nights([0.1])]  # holds, is not known, falls
+    chart = control_chart(f1, first(13), LEVEL)
+    assert looks_elsewhere(falls, [chart, unsure]).tolist()[K:] == [True, False, False]
+    assert looks_elsewhere(falls, [chart, holds]).tolist()[K:] == [True, True, False]
+    assert looks_elsewhere(falls, [chart]).tolist()[K:] == [True, False, False]
+
+
+def test_nights_before_the_reference_are_not_later():
+    values = [0.9] * 3 + [0.5, 0.52, 0.48, 0.51, 0.49] * 2 + [0.5, 0.9]
+    reference = (np.arange(15) >= 3) & (np.arange(15) < 13)
+    chart, alone = (control_chart(nights(v), r, LEVEL) for v, r in ((values, reference), (values[3:], reference[3:])))
+    assert chart.side.tolist() == [0] * 14 + [1] and np.isnan(chart.smoothed[:13]).all()
+    np.testing.assert_array_equal(chart.smoothed[13:], alone.smoothed[10:])
 
 
 @pytest.mark.parametrize(

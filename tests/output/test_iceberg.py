@@ -1,5 +1,7 @@
 """Published files in Iceberg tables: what a reader of the catalogue counts is what the output holds."""
 
+import json
+
 import duckdb
 import pyarrow as pa
 import pytest
@@ -96,6 +98,38 @@ def test_a_kill_between_the_snapshot_and_its_record_registers_nothing_twice(stor
     assert iceberg.publish(store, catalogue)[0].n_added == 0
 
 
+def test_two_publishes_at_once_register_no_file_twice(store, catalogue, monkeypatch):
+    read, others = iceberg._data_file, iter([lambda: iceberg.publish(store, catalogue)])
+
+    def while_another_publishes(*args):
+        next(others, lambda: None)()
+        return read(*args)
+
+    monkeypatch.setattr(iceberg, "_data_file", while_another_publishes)
+    with pytest.raises(
+        InputError, match=r"another publish changed Iceberg table fer_batch\.\w+ meanwhile; publish again"
+    ):
+        iceberg.publish(store, catalogue)
+    assert_same_counts(store, catalogue)
+    iceberg.publish(store, catalogue)
+    assert_same_counts(store, catalogue)
+
+
+def test_a_file_that_an_earlier_version_registered_twice_is_once_again(store, catalogue):
+    iceberg.publish(store, catalogue)
+    frames = table(catalogue)
+    with frames.transaction() as transaction:
+        transaction.set_properties({"commit.retry.num-retries": "4"})
+        with transaction.update_snapshot().fast_append() as snapshot:
+            snapshot.append_data_file(next(iter(frames.scan().plan_files())).file)
+    (record,) = [one.path for one in store.walk("") if one.path.endswith("/frames.json")]
+    state = json.loads(store.read_bytes(record))
+    store.put(record, json.dumps(state | {"snapshot": table(catalogue).current_snapshot().snapshot_id}).encode())
+    iceberg.publish(store, catalogue)
+    assert_same_counts(store, catalogue)
+    assert table(catalogue).properties["commit.retry.num-retries"] == "0", "of a table that was there"
+
+
 def test_columns_that_came_later_are_added(store, catalogue, monkeypatch):
     older = pa.schema([field for field in iceberg.SCHEMAS["frames"] if field.name != "reason"])
     put(store, ONE, "d", 0)
@@ -124,10 +158,12 @@ def test_tables_of_another_output_are_refused(store, catalogue, tmp_path, capsys
 
 def test_files_that_somebody_else_added_are_refused(store, catalogue):
     iceberg.publish(store, catalogue)
-    frames = table(catalogue)
-    frames.append(frames.scan().to_arrow().slice(0, 1))
+    labels = table(catalogue, "annotations")
+    labels.append(labels.scan().to_arrow().slice(0, 1))
+    put(store, ONE, "c", 5)
     with pytest.raises(InputError, match=r"holds 1 files that are not of .*; choose another --namespace"):
         iceberg.publish(store, catalogue)
+    assert table(catalogue).scan().to_arrow().num_rows == 7, "no table before it is changed"
 
 
 def test_a_catalogue_that_does_not_open_is_one_sentence(store):

@@ -1,11 +1,15 @@
 """When a dry run tries inputs, and what it says where it cannot."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from fer_batch.config import build
 from fer_batch.pipeline.plan import make_plans
 from fer_batch.pipeline.run import run
-from fer_batch.pipeline.trial import chosen_trial
+from fer_batch.pipeline.scaling import Waiting
+from fer_batch.pipeline.trial import Trial, chosen_trial, try_out
 from fer_batch.storage.store import Store
 
 
@@ -38,3 +42,10 @@ def test_where_no_input_can_be_read_there_is_no_estimate(job, capsys):
     assert outcome.estimate is None and outcome.found == 2
     assert "no estimate: none of the inputs that were tried could be read" in capsys.readouterr().err
     assert not Store(job.output).exists("")
+
+
+def test_where_nothing_says_how_many_frames_there_are_there_is_no_estimate(monkeypatch, capsys):
+    monkeypatch.setattr("fer_batch.pipeline.rehearsal.rehearse", lambda *_: object())
+    jobs = (SimpleNamespace(config=SimpleNamespace(resources=None)),)
+    assert try_out(Trial(jobs, Waiting(np.ones(2), np.full(2, np.nan), 2, 1), ())) is None
+    assert "no estimate: the files do not say how many frames they have" in capsys.readouterr().err

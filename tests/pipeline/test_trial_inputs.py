@@ -1,5 +1,6 @@
 """What a dry run tries: evenly over the inputs, never what is skipped, and frames from all over a clip."""
 
+import av
 import pytest
 
 from fer_batch.config import build
@@ -58,6 +59,21 @@ def test_frames_of_clips_are_those_of_their_headers(tmp_path):
     declared = [group.n_declared for group in groups]
     assert declared[-1] is None and all(5 <= n <= 9 for n in declared[:-1])
     assert waiting.frames[:-1].tolist() == [-(-n // 2) for n in declared[:-1]]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "flv"])
+def test_frames_are_duration_times_rate_where_no_header_counts_them(tmp_path, suffix):
+    (tmp_path / "in").mkdir()
+    with av.open(str(tmp_path / "in" / f"a.{suffix}"), "w") as out:
+        stream = out.add_stream("flv" if suffix == "flv" else "mpeg2video", rate=25)
+        stream.width = stream.height = 64
+        for _ in range(50):
+            out.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        out.mux(stream.encode())
+    waiting, _ = trial(tmp_path, tmp_path / "in", 1, sampling={"stop_s": 1.0})
+    assert waiting.frames.tolist() == [25]
+    waiting, (clip,) = trial(tmp_path, tmp_path / "in", 1)
+    assert 48 <= clip.n_declared <= 52 and waiting.frames.tolist() == [clip.n_declared]
 
 
 def test_stills_are_tried_by_the_handful_and_come_in_packs(tmp_path):

@@ -208,16 +208,14 @@ def drift_of(
     nights = nights_of(connection, partition)
     reference = reference_nights(nights, window)
     series = series_of(connection, partition, nights, reference)
-    n_charts = sum(can_be_charted(one.nights, reference) for one in series)
-    level = FALSE_ALARMS / max(1, n_charts)
+    level = FALSE_ALARMS / max(1, sum(can_be_charted(one.nights, reference) for one in series))
     charted = tuple(Charted(one, control_chart(one.nights, reference, level, one.kind.scale)) for one in series)
     end = int(np.flatnonzero(reference).max(initial=-1))
     looks, prototypes = (_new(connection, sql, partition, nights, end) for sql in (_LOOKS, _PROTOTYPES))
     place = {night.run_id: k for k, night in enumerate(nights)}
-    failures = [Failure(place[row[0]], *row[1:]) for row in connection.execute(_FAILURES, partition.key).fetchall()]
-    elsewhere = _elsewhere(charted)
-    failed = tuple(sorted(failures))
-    return Drift(partition, window, tuple(nights), reference, charted, elsewhere, looks, prototypes, failed)
+    rows = connection.execute(_FAILURES, partition.key).fetchall()
+    failed = tuple(sorted(Failure(place[row[0]], *row[1:]) for row in rows))
+    return Drift(partition, window, tuple(nights), reference, charted, _elsewhere(charted), looks, prototypes, failed)
 
 
 def _new(
@@ -229,14 +227,14 @@ def _new(
 
 
 def _elsewhere(charted: Sequence[Charted]) -> dict[str, NDArray[np.bool_]]:
-    """By target: mu falls; F1 holds where it has limits, else confidence."""
+    """By target: mu falls; F1 holds where the night has it, else confidence."""
     by_kind = {(one.series.kind, one.series.target): one.chart for one in charted}
     found = {}
     for (kind, target), mu in by_kind.items():
         if kind is not MU or target is None or mu.is_open:
             continue
-        sure = [chart for kind in (F1, CONFIDENCE) if (chart := by_kind.get((kind, target))) and not chart.is_open]
-        found[target] = looks_elsewhere(mu, sure[:1])
+        sure = [chart for kind in (F1, CONFIDENCE) if (chart := by_kind.get((kind, target)))]
+        found[target] = looks_elsewhere(mu, sure)
     return found
 
 
@@ -293,6 +291,8 @@ def state_of(found: Drift, one: Charted, night: int) -> str:
     """Of a figure in a night, as table `drift` says it."""
     if found.reference[night]:
         return "reference"
+    if found.reference[night:].any():
+        return "before"
     if one.chart.is_open:
         return "open"
     return ("within", "above", "below")[int(one.chart.side[night])]

@@ -53,8 +53,11 @@ def drift_text(found: Drift, out: str, page: str | None) -> str:
     page
         Where the page is.
     """
-    where, night = found.partition, found.nights[-1]
+    where = found.partition
     lines = [f"dataset={where.dataset} model={where.model} explain={where.explain}"]
+    if not found.nights:
+        return f"{lines[0]}\n  no night: it has no inputs"
+    night = found.nights[-1]
     failed = sum(one.n for one in found.failures if one.night == len(found.nights) - 1)
     lines.append(
         f"  night {len(found.nights)} of {len(found.nights)}, {night_name(night)}: {night.n_inputs} inputs, "

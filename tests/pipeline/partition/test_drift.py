@@ -153,6 +153,9 @@ def test_the_command_keeps_the_exit_code_to_itself_unless_asked(world, tmp_path,
     assert Path(values["page"]).exists()
     assert cli.main(["nightly", store.uri, "--reference", "2026-01-01..2026-01-12", "--fail-on-drift"]) == 0
     assert recorded_window(store, world.HERE) == "2026-01-01..2026-01-12"
+    assert cli.main(["nightly", store.uri, "--reference", "2025-01-01..2025-01-12", "--fail-on-drift"]) == 1
+    assert "started in the reference window 2025-01-01..2025-01-12 (dates are UTC)" in capsys.readouterr().err
+    assert recorded_window(store, world.HERE) == "2026-01-01..2026-01-12", "a window without a night is not kept"
     assert cli.main(["nightly", str(tmp_path)]) == 1
 
 
@@ -161,7 +164,17 @@ def test_few_nights_say_that_they_are_few(world, tmp_path):
     found = drift_of(store, world.HERE)
     assert found.n_charts == 0 and not found.alarms
     assert "limits need 5 nights with a figure in the reference window, which has 3" in drift_text(found, "o", None)
-    assert "no limits yet" in nights_page(RunSummary("t", "d", "m", "e"), contents_of(found)).decode()
+    page = nights_page(RunSummary("t", "d", "m", "e"), contents_of(found)).decode()
+    assert "no limits yet" in page and page.count("cannot be said yet: no limits") == 2
+    assert "Nowhere" not in page and "None." not in page
+
+
+def test_a_partition_without_rows_has_a_line(world, tmp_path):
+    store = Store(str(tmp_path))
+    put_table(store, f"{world.HERE.folder('sequences')}/nights.parquet", rows_of("sequences", []))
+    found = drift_of(store, world.HERE)
+    assert drift_text(found, "o", None).endswith("\n  no night: it has no inputs")
+    assert drift_json(found, None)["nights"] == []
 
 
 def test_an_input_that_is_done_again_is_in_its_later_night_alone(world, tmp_path):
