@@ -158,7 +158,7 @@ class Written:
             self._rows, self._n_bytes = [], 0
 
 
-def forget_packed(store: Store, folder: str, names: Collection[str]) -> None:
+def forget_packed(store: Store, folder: str, names: Collection[str] = ()) -> None:
     """Remove the segments of a folder that hold none of its markers as they are now, and all where few are left.
 
     Parameters
@@ -166,7 +166,7 @@ def forget_packed(store: Store, folder: str, names: Collection[str]) -> None:
     store, folder
         Of the markers.
     names
-        Those that are left, without suffix.
+        Those that are left, without suffix; none where all segments are to go, whose texts name what is forgotten.
     """
     if len(names) < FEWEST:
         store.delete(f"{PACKED}/{folder}")
