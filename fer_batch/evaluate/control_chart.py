@@ -8,8 +8,8 @@ References
 ----------
 Shewhart (1931), Economic Control of Quality. Roberts (1959), Technometrics 1(3): EWMA. Lucas & Saccucci (1990),
 Technometrics 32(1): EWMA, with Shewhart limits beside it. Laney (2002), Quality Engineering 14(4): limits from what
-varies between nights of unequal size. Hahn (1969), JASA 64: prediction interval of a further mean, by t. Freeman &
-Tukey (1950), Annals of Mathematical Statistics 21(4): shares as angles.
+varies between nights of unequal size. Hahn (1969), JASA 64: prediction interval of a further mean, by t. Bartlett
+(1947), Biometrics 3(1): shares as angles.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fer_batch.pipeline.ranges import Range
+from fer_batch.pipeline.report.write import SPREAD_FROM
 from fer_batch.pipeline.scaling import Rehearsed, Scale, Waiting, bytes_of, objects_of
 
 HOUR = 3600.0
@@ -115,7 +116,7 @@ def estimate(waiting: Waiting, done: Rehearsed, n_cpus: int, prices: Prices) -> 
         frames=scale.frames.times(rows),
         explain_hours=explain,
         prototypes_hours=tables.times(1 / n_cpus) + stages,
-        report_hours=drawing,
+        report_hours=drawing.times(1 / n_cpus) if scale.n >= SPREAD_FROM else drawing,
         decode_cpu_hours=decode,
         tables_cpu_hours=tables + stages + drawing,
         network_hours=network,

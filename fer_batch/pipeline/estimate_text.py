@@ -19,6 +19,8 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
     yield f"estimate from {inputs}, {how}:"
     yield f"  frames      {_text(found.frames, _count)}"
     yield f"  explain     {_text(found.explain_hours, _hours)} on {_cpus(found.n_cpus)}{_parts(found)}"
+    if not found.maps_hours.value:
+        yield "  none of the tried frames was explained: what explanations take is not in these figures"
     yield f"  prototypes  {_text(found.prototypes_hours, _hours)}"
     yield f"  report      {_text(found.report_hours, _hours)}"
     while_it_runs = f"while it runs up to {bytes_text(found.stage_bytes.high)} more"

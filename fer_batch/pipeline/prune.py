@@ -37,6 +37,7 @@ from fer_batch.types import InputError
 
 AT_MOST = 0.2  # share of the inputs of a partition that may be gone without a word from the user
 LISTED = 20
+LOOKED_AT = 100  # inputs of which the file is looked for: each is a request of an object store
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Gone:
     inputs
         Those that the job would not find any more, sorted.
     there
-        Those of them whose file is there all the same: a manifest, a pattern or an option leaves it out.
+        Those of the first `LOOKED_AT` of them whose file is there all the same: a manifest, a pattern or an
+        option leaves it out.
     """
 
     partition: Partition
@@ -123,7 +125,7 @@ def _still_there(store: Store, partition: Partition, gone: Sequence[str]) -> Ite
         "sequences",
         **partition.key,
         columns=["sequence_id", "uri"],
-        filters=pc.field("sequence_id").isin(list(gone)),
+        filters=pc.field("sequence_id").isin(list(gone[:LOOKED_AT])),
     )
     for row in sorted(rows.to_pylist(), key=lambda row: row["sequence_id"]):
         if row["uri"] and Store(row["uri"]).exists():
@@ -283,7 +285,8 @@ def gone_text(gone: Sequence[Gone], done: bool, out: str, begun: bool = False) -
         if len(one.inputs) > LISTED:
             lines.append(f"  ... and {len(one.inputs) - LISTED} more")
         if one.there:
-            lines.append(f"  files that the job no longer lists: {len(one.there)} of them, such as {one.there[0]}")
+            of = "them" if len(one.inputs) <= LOOKED_AT else f"the first {LOOKED_AT}"
+            lines.append(f"  files that the job no longer lists: {len(one.there)} of {of}, such as {one.there[0]}")
     if begun:
         lines.append(f"an earlier prune did not end; {'now it has' if done else '--yes ends it'}")
     if not any(one.inputs for one in gone):

@@ -107,7 +107,7 @@ class _Trial:
     """
 
     def __init__(self, jobs: Sequence[Job], folder: str, like: _Trial | None = None) -> None:
-        self.store, self.n_threads = Store(folder), os.cpu_count() or 1
+        self.store, self.n_threads = Store(folder), jobs[0].config.resources.num_cpus or os.cpu_count() or 1
         self.jobs = [_job_in(job, self.store) for job in jobs]
         self.options = [explain_options(job, self.n_threads) for job in self.jobs]
         self._like = like
@@ -197,7 +197,8 @@ class _Trial:
         model = job.plan.model
         record = RunRecord(self.store, job.plan.partition, job.config, model_digest=model.digest, weights_license=None)
         record.write({"found": len(job.plan.refs), **dict.fromkeys((*STATUSES, "already_done"), 0)})
-        publish_stages(REPORT, job, None, 1)
+        if REPORT in job.config.phases:
+            publish_stages(REPORT, job, None, 1)
         return Seconds(times[1] - times[0], times[2] - times[1], time.perf_counter() - times[2])
 
     def rehearsed(self, tried: tuple[Tried, ...], seconds: Seconds, whole_s: float) -> Rehearsed:

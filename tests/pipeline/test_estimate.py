@@ -77,6 +77,13 @@ def test_on_a_gpu_decoding_hides_behind_the_network_and_both_prices_are_needed()
     assert estimate(ALL, on_gpu, 1000, Prices(cpu=0.1)).cost is None
 
 
+def test_a_report_of_many_pages_is_drawn_by_all_cpus():
+    few, many = (
+        estimate(replace(ALL, sizes=np.ones(n), frames=np.full(n, 200.0)), DONE, 4, Prices()) for n in (99, 100)
+    )
+    assert many.report_hours.value < few.report_hours.value / 3
+
+
 def test_an_explanation_that_half_of_the_inputs_wait_for_takes_half():
     half, found = (estimate(replace(ALL, share=share), DONE, 2, Prices()) for share in (0.5, 1.0))
     assert half.maps_hours.value == pytest.approx(found.maps_hours.value / 2)

@@ -23,6 +23,9 @@ def test_every_figure_has_its_range_and_the_lines_say_how_they_came_about():
     assert "storage     3.1 GB (2.9 GB to 3.45 GB); while it runs up to 1.2 GB more" in lines
     assert "objects     1,234 (1,200 to 1,300)" in lines
     assert "cost        12.30 (10.00 to 20.00)" in lines
+    assert "none of the tried" not in lines
+    unexplained = "\n".join(estimate_lines(replace(FOUND, maps_hours=Range.exactly(0.0))))
+    assert "none of the tried frames was explained" in unexplained
     assert "cost" not in "\n".join(estimate_lines(replace(FOUND, cost=None)))
 
 

@@ -328,6 +328,18 @@ def test_files_that_the_job_no_longer_lists_are_named(copied, tmp_path, golden):
     assert "files that the job no longer lists: 1 of them, such as b.mp4" in gone_text([gone], False, "out")
 
 
+def test_files_of_the_first_that_are_gone_alone_are_looked_for(copied, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LOOKED_AT", 1)
+    rows = []
+    for name in GONE:
+        (tmp_path / name).write_bytes(b"0")
+        rows.append({"sequence_id": name, "uri": str(tmp_path / name), "status": "done", "run_id": "r"})
+    put_table(copied.store, f"{copied.partition.folder('sequences')}/more.parquet", rows_of("sequences", rows))
+    (gone,) = find_gone(copied.store)
+    assert gone.there == GONE[:1]
+    assert "no longer lists: 1 of the first 1, such as b.mp4" in gone_text([gone], False, "out")
+
+
 def test_a_plan_says_that_it_prunes(copied):
     """Plans of earlier versions do not say it."""
     store = copied.store

@@ -1,6 +1,11 @@
 """A job in small, in this process: what it measures is what the job then writes."""
 
+from types import SimpleNamespace
+
+import pytest
+
 from fer_batch.config import build_all
+from fer_batch.pipeline import rehearsal
 from fer_batch.pipeline.plan import make_plans
 from fer_batch.pipeline.rehearsal import rehearse
 from fer_batch.pipeline.trial import chosen_trial
@@ -31,3 +36,17 @@ def test_every_explanation_is_made_and_nothing_is_left_behind(tmp_path, capsys):
         t.stage_bytes for t in done.tried
     )
     assert not store.exists("") and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("phases", [("prototypes",), ("prototypes", "report")])
+def test_phases_that_the_job_has_not_are_not_tried(monkeypatch, phases):
+    published = []
+    plan = SimpleNamespace(partition=None, model=SimpleNamespace(digest=""), refs=[])
+    job = SimpleNamespace(config=SimpleNamespace(phases=phases), plan=plan)
+    monkeypatch.setattr(rehearsal, "publish_stages", lambda phase, *_: published.append(phase))
+    for name in ("Ledger", "unplanned"):
+        monkeypatch.setattr(rehearsal, name, lambda *_: ())
+    monkeypatch.setattr(rehearsal, "plan_shards", lambda *_: ())
+    monkeypatch.setattr(rehearsal, "RunRecord", lambda *_, **__: SimpleNamespace(write=lambda _: None))
+    rehearsal._Trial._publish(SimpleNamespace(store=None, identities=set()), job)
+    assert published == list(phases)

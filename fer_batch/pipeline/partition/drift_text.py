@@ -21,12 +21,14 @@ def alarm_sentence(alarm: Alarm) -> str:
     """What is out in a night, with its value and the limits it left."""
     k, chart, own = alarm.night, alarm.charted.chart, alarm.charted.series.nights[alarm.night]
     fell = chart.side[k] < 0
+    verb = "fell" if fell else "rose"
     if (own.value < chart.lower[k]) if fell else (own.value > chart.upper[k]):
         limit = f"limit {chart.lower[k] if fell else chart.upper[k]:.3g}"
+        said = f"{alarm.charted.name} {verb} to {own.value:.3g} (before {chart.centre:.3g}; {limit})"
     else:
         average, edge = chart.smoothed[k], (chart.smoothed_lower if fell else chart.smoothed_upper)[k]
-        limit = f"moving average {average:.3g}, limit {edge:.3g}"
-    said = f"{alarm.charted.name} {'fell' if fell else 'rose'} to {own.value:.3g} (before {chart.centre:.3g}; {limit})"
+        moved = f"its moving average {verb} to {average:.3g} (before {chart.centre:.3g}; limit {edge:.3g})"
+        said = f"{alarm.charted.name} is {own.value:.3g}; {moved}"
     return f"{said}, while the network stays as right or as sure as before" if alarm.kind == ELSEWHERE else said
 
 

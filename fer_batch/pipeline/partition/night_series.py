@@ -49,7 +49,8 @@ _FACES = f"""
     JOIN ({_INPUTS}) USING (sequence_id) GROUP BY ALL ORDER BY run_id, subject
 """
 _FAILED = f"""
-    SELECT NULL, run_id, subject, count(*), count(*) FILTER (status IN ('failed', 'partial'))
+    SELECT NULL, run_id, subject, count(DISTINCT coalesce(uri, sequence_id)),
+           count(DISTINCT coalesce(uri, sequence_id)) FILTER (status IN ('failed', 'partial'))
     FROM ({_INPUTS}) WHERE status <> 'skipped' GROUP BY ALL ORDER BY run_id, subject
 """
 _LOOKS = f"""

@@ -112,8 +112,12 @@ def _queries(found: Drift) -> Iterator[Query]:
         "SELECT started_at, alarm, figure, target, look, value, low, high, centre, state, n, n_subjects\n"
         f"FROM drift\nWHERE {here}\n  AND alarm IS NOT NULL\nORDER BY alarm DESC, started_at DESC",
     )
+    of = next((one.series for one in found.charted if one.series.target), None)
+    if of is None:
+        return
+    target = str(of.target).replace("'", "''")
     yield Query(
         "One figure, night after night",
         "SELECT started_at, value, low, high, lower, upper, smoothed, state\n"
-        f"FROM drift\nWHERE {here}\n  AND figure = 'mu' AND target = 'AU12'\nORDER BY started_at",
+        f"FROM drift\nWHERE {here}\n  AND figure = '{of.kind.name}' AND target = '{target}'\nORDER BY started_at",
     )

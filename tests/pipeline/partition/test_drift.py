@@ -186,6 +186,17 @@ def test_an_input_that_is_done_again_is_in_its_later_night_alone(world, tmp_path
     assert [night.n_inputs for night in drift_of(store, world.HERE).nights] == [1, 3]
 
 
+def test_people_of_one_input_are_one_input(world, tmp_path):
+    plan = world.Plan(n_nights=2, n_people=2, n_frames=4)
+    store = world.write_nights(str(tmp_path), plan)
+    rows = plan.rows["sequences"]
+    first = next(row for row in rows if row["run_id"] == world.run_of(0))
+    first["uri"] = "file:///a.mp4"
+    rows += [{**first, "sequence_id": f"{first['sequence_id']}#{k}"} for k in range(3)]
+    put_table(store, f"{world.HERE.folder('sequences')}/nights.parquet", rows_of("sequences", rows))
+    assert figures(drift_of(store, world.HERE), "failed").series.nights[0].n_frames == 2
+
+
 def test_a_window_is_a_number_of_nights_or_two_dates():
     nights = [Night(f"r{k}", dt.datetime(2026, 1, 1 + k, 23, tzinfo=dt.UTC), None, None, 1, 1) for k in range(4)]
     nights.append(Night("r4", None, None, None, 1, 1))
