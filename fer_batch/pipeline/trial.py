@@ -93,4 +93,10 @@ def try_out(trial: Trial) -> Estimate | None:
     found = estimate(trial.waiting, done, n_cpus, Prices(prices.cpu, prices.gpu))
     for line in estimate_lines(found):
         say(line)
+    given = {"cpu": prices.cpu} if found.device == "cpu" else {"cpu": prices.cpu, "gpu": prices.gpu}
+    missing = [f"resources.price_per_hour.{name}" for name, price in given.items() if price is None]
+    if missing and (prices.cpu is not None or prices.gpu is not None):
+        say(f"no cost: the network ran on {found.device}, and {' and '.join(missing)} is not given")
+    if any(job.plan.ledger.shards for job in trial.jobs):
+        say("the output has inputs already: what is made anew over all of them is not in the estimate")
     return found

@@ -44,6 +44,20 @@ def test_where_no_input_can_be_read_there_is_no_estimate(job, capsys):
     assert not Store(job.output).exists("")
 
 
+def test_what_an_estimate_lacks_is_said(monkeypatch, capsys):
+    found = SimpleNamespace(device="cuda")
+    monkeypatch.setattr("fer_batch.pipeline.rehearsal.rehearse", lambda *_: object())
+    monkeypatch.setattr("fer_batch.pipeline.estimate.estimate", lambda *_: found)
+    monkeypatch.setattr("fer_batch.pipeline.estimate_text.estimate_lines", lambda _: ())
+    resources = SimpleNamespace(num_cpus=2, price_per_hour=SimpleNamespace(cpu=0.1, gpu=None))
+    plan = SimpleNamespace(ledger=SimpleNamespace(shards={"s": object()}))
+    job = SimpleNamespace(config=SimpleNamespace(resources=resources), plan=plan)
+    assert try_out(Trial((job,), Waiting(np.ones(2), np.ones(2), 2, 1), ())) is found
+    said = capsys.readouterr().err
+    assert "no cost: the network ran on cuda, and resources.price_per_hour.gpu is not given" in said
+    assert "the output has inputs already: what is made anew over all of them is not in the estimate" in said
+
+
 def test_where_nothing_says_how_many_frames_there_are_there_is_no_estimate(monkeypatch, capsys):
     monkeypatch.setattr("fer_batch.pipeline.rehearsal.rehearse", lambda *_: object())
     jobs = (SimpleNamespace(config=SimpleNamespace(resources=None)),)
