@@ -49,6 +49,7 @@ def publish(store, dataset, model="m-1", explain="e-1", texts=("(AU01_A)",), n_f
         ],
         "patterns": [{"group": "all", "pattern": "(NONE) -> (AU01_A)", "length": 2, "support": 2, "closed": True}],
         "runs": [{"run_id": "r"}],
+        "drift": [{"run_id": "r", "figure": "active", "target": "AU01", "state": "above", "alarm": "change"}],
         "looks": [{"target": "AU01", "look": 1, "rare": True, "isolation": 0.5, "n_sequences": len(names)}],
         "cluster_looks": [
             {"sequence_id": name, "target": "AU01", "cluster": "A", "look": 1, "distance": 0.1} for name in names

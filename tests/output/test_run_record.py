@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "fer_batch"
 # Packages that are imported and change no published number: user interface, settings, transport, queries, pictures.
 NO_RESULT = {
     "PyYAML", "boto3", "botocore", "click", "duckdb", "fsspec", "h5py", "jinja2", "markupsafe", "matplotlib", "psutil",
-    "pydantic", "s3fs", "safetensors", "tensorboard", "threadpoolctl", "tqdm", "typing_extensions",
+    "pydantic", "pyiceberg", "s3fs", "safetensors", "tensorboard", "threadpoolctl", "tqdm", "typing_extensions",
 }  # fmt: skip
 OPTIONAL = {"dlib", "dlib_bin", "face_recognition_models"}  # not there on every machine
 
