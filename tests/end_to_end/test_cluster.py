@@ -88,7 +88,7 @@ def test_the_node_with_a_gpu_is_started_and_the_tables_are_those_of_one_machine(
     for path in (path for name in names for path in posed_clips.glob(f"{name}.*")):
         copy = tmp_path / "clips" / path.relative_to(posed_clips)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
+        shutil.copy2(path, copy)  # with its time, which its identity has
     job = make_job(tmp_path / "clips", environment={"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"})
     done = job.run("--json", timeout=480)
     assert done.returncode == 0, done.stderr[-3000:]
