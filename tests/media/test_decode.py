@@ -111,7 +111,9 @@ def test_whole_clips_are_what_sequential_decoding_gives(shared_data, decoder, na
     # 98 are listed in no_face, its edit list hides 3; Matroska lists none.
     declared = None if name.endswith(("webm", "mkv")) else CLIPS[name]
     assert n_true == CLIPS[name]
-    assert decoder.summary == Summary(declared, CLIPS[name], decoder.summary.fps, None, False)
+    found = decoder.summary
+    assert found == Summary(declared, CLIPS[name], found.fps, None, False, duration_s=found.duration_s)
+    assert found.duration_s == pytest.approx(CLIPS[name] / found.fps, rel=0.1)
 
 
 @pytest.mark.parametrize("name", NASTY_VIDEOS)
@@ -241,7 +243,7 @@ def test_a_damaged_frame_without_prediction_harms_no_other(decoder, tmp_path):
         if frame is not lost:
             np.testing.assert_array_equal(frame.image, truth[frame.frame_index])
     expected = f"left out: 1 frame in 1 damaged stretch, the first is frame {lost.frame_index}: {lost.reason}"
-    assert decoder.summary == Summary(30, 29, 25.0, expected, True)
+    assert decoder.summary == Summary(30, 29, 25.0, expected, True, duration_s=1.2)
     assert len(list(decoder.frames(path))) == lost.frame_index
 
     content[middle : middle + 20_000] = bytes(20_000)  # several frames: the file's index says which
