@@ -59,7 +59,7 @@ def here(text, places):
 
 
 def submitted(command, **how):
-    """What a submission says, once the agent that starts jobs is there: a head starts it last, a busy one not at all."""
+    """What a submission says, once the agent that starts jobs is there: a head starts it last, a busy one never."""
     end = time.monotonic() + 90
     while "No available agent to submit job" in (done := subprocess.run(command, **how)).stderr:
         if time.monotonic() > end:
